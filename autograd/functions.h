@@ -1,0 +1,8 @@
+// Every differentiable op, by include. Each structured op has its card in autograd/ops/NAME.h; the pointwise ones
+// expand from tensor/formulas.h.
+#pragma once
+
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/view.h"

@@ -1,0 +1,46 @@
+// The CPU's memory: a caching allocator of 64-byte-aligned blocks that counts what is live, the peak, and the
+// high-water mark of every named purpose.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace terrace {
+
+struct MemoryFigure {
+  std::string name;     // purpose given by AllocationName, "" for the rest
+  int64_t live = 0;     // bytes in use now
+  int64_t peak = 0;     // most bytes in use at once
+};
+
+struct MemoryStats {
+  int64_t live = 0;      // bytes in use by tensors
+  int64_t peak = 0;      // most in use at once since the last reset
+  int64_t reserved = 0;  // bytes held from the operating system: live + cached
+  std::vector<MemoryFigure> named;  // largest peak first
+};
+
+/// A block of at least `bytes` bytes, 64-byte aligned, possibly a cached one; contents undefined.
+/// `tag` must be given back on deallocation. Throws std::bad_alloc.
+void* allocate(size_t bytes, int* tag);
+void deallocate(void* block, size_t bytes, int tag);
+
+MemoryStats memory_stats();
+void reset_peak_memory();
+void release_cached_memory();  // gives cached blocks back to the operating system
+
+/// While it lives, tensors allocated by this thread are counted under `name`: { AllocationName scope("kv-cache"); ... }
+class AllocationName {
+ public:
+  explicit AllocationName(const char* name);
+  ~AllocationName();
+  AllocationName(const AllocationName&) = delete;
+  AllocationName& operator=(const AllocationName&) = delete;
+
+ private:
+  int previous_;
+};
+
+}  // namespace terrace

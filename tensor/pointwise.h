@@ -1,0 +1,26 @@
+// Pointwise functions of tensors without a graph. The formulas are in tensor/formulas.h.
+#pragma once
+
+#include "tensor/formulas.h"
+#include "tensor/tensor.h"
+
+namespace terrace {
+
+/// y = op.f(x) elementwise, for the structs of UnaryOps.
+template <class Op> Tensor apply(const Op& op, const Tensor& x);
+/// dx = dy * op.df(x, y).
+template <class Op> Tensor apply_backward(const Op& op, const Tensor& x, const Tensor& y, const Tensor& dy);
+/// y = op.f(a, b) with broadcasting, for the structs of BinaryOps. Both of one dtype.
+template <class Op> Tensor apply(const Op& op, const Tensor& a, const Tensor& b);
+
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+Tensor scale(const Tensor& x, double factor);  // x * factor
+Tensor add_scalar(const Tensor& x, double term);
+
+Tensor& add_(Tensor& x, const Tensor& y, double factor = 1);  // x += factor * y, y broadcasts to x
+Tensor& scale_(Tensor& x, double factor);
+
+}  // namespace terrace
