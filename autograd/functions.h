@@ -2,7 +2,11 @@
 // expand from tensor/formulas.h.
 #pragma once
 
-#include "autograd/ops/pointwise.h"
-#include "autograd/ops/reduction.h"
+#include "autograd/ops/conv2d.h"
+#include "autograd/ops/interpolate.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/pool2d.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/selection.h"
 #include "autograd/ops/view.h"
