@@ -1,0 +1,30 @@
+// What every main() shares: errors become one line and exit code 2, Ctrl-C becomes 130.
+//
+//   int main(int argc, char** argv) {
+//     return terrace::run_program(argc, argv, [](int count, char** arguments) { ... });
+//   }
+#pragma once
+
+#include <functional>
+
+namespace terrace {
+
+/// Ends the program at once with this code and without a message (--help, --version).
+struct EarlyExit {
+  int code = 0;
+};
+
+/// Runs `body` and returns the exit code: 0; 2 after an exception, printed as "PROGRAM: error: one line" on stderr;
+/// 130 after Interrupted. Installs the handler of SIGINT and SIGTERM that check_interrupt() looks at.
+int run_program(int argc, char** argv, const std::function<void(int argc, char** argv)>& body);
+
+/// True after the first Ctrl-C or SIGTERM. A second one ends the process at once.
+bool interrupted();
+
+/// Throws Interrupted after Ctrl-C or SIGTERM. Call it between steps: unfinished files are then removed on the way out.
+void check_interrupt();
+
+/// The revision this binary was built from, as `git describe` gave it.
+const char* version();
+
+}  // namespace terrace

@@ -1,0 +1,68 @@
+// One line that tells how far a loop is: rewritten in place on a terminal, plain lines at intervals elsewhere.
+//
+//   Progress progress("train", steps, "steps");
+//   for (int64_t i = 0; i < steps; ++i) {
+//     ...
+//     progress.update(i + 1, {{"loss", loss}, {"lr", lr}});
+//   }
+//   progress.finish();
+//
+// prints   train  [#######.............]  35%  350/1000 steps  12.4 steps/s  ETA 0:52  loss 4.213  lr 1e-3
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace terrace {
+
+enum class LineStyle : uint8_t { kAuto, kTerminal, kPlain };
+
+class Progress {
+ public:
+  using Fields = std::vector<std::pair<std::string, double>>;
+
+  /// `total` 0: unknown length, no ETA. Writes to `stream` (stderr); kAuto asks isatty.
+  Progress(std::string label, int64_t total, std::string unit = "steps", std::FILE* stream = stderr,
+           LineStyle style = LineStyle::kAuto);
+  ~Progress();  // ends an unfinished line
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// Cheap: prints at most ten times a second on a terminal, every `plain interval` (5 s, then growing) elsewhere.
+  void update(int64_t done, const Fields& fields = {});
+
+  /// Prints the last state and ends the line. Idempotent.
+  void finish();
+
+  /// Prints a line of text without breaking the progress line.
+  void message(const std::string& text);
+
+  /// The line for a state, at most `width` columns (0: no limit); what update() prints.
+  std::string line(int64_t done, double seconds, const Fields& fields, int width) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double seconds() const;
+  void print(bool last);
+
+  std::string label_, unit_;
+  int64_t total_ = 0, done_ = 0, first_ = -1;
+  Fields fields_;
+  std::FILE* stream_;
+  bool terminal_ = false, finished_ = false;
+  Clock::time_point start_, printed_;
+  double interval_ = 5.0;
+};
+
+/// "0:42", "12:03", "3:04:05"; "--:--" for what is not finite.
+std::string format_duration(double seconds);
+/// "1.5 GiB", "640 KiB".
+std::string format_bytes(double bytes);
+/// Four significant digits, shortest form: 0.001234 -> "0.001234", 12345 -> "12345", 1e-7 -> "1e-07".
+std::string format_number(double value);
+
+}  // namespace terrace
