@@ -1,0 +1,13 @@
+// Runs the tests and ends with one line that counts them: "312 passed, 0 failed, 2 skipped".
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const int result = RUN_ALL_TESTS();
+  const testing::UnitTest& tests = *testing::UnitTest::GetInstance();
+  std::cout << tests.successful_test_count() << " passed, " << tests.failed_test_count() << " failed, "
+            << tests.skipped_test_count() << " skipped" << std::endl;
+  return result;
+}
