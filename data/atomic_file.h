@@ -1,0 +1,53 @@
+// Files that appear under their name only when they are complete: written beside, flushed to the disk, renamed.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace terrace {
+
+/// The name beside `path` under which a file is written until it is complete. The constructor creates it, which finds
+/// an unwritable or missing folder before any work is done; without commit() the destructor removes it.
+/// Throws IoError: "cannot write PATH: Permission denied".
+class PartialFile {
+ public:
+  explicit PartialFile(std::string path);
+  ~PartialFile();
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  const std::string& partial_path() const { return partial_path_; }
+  /// Flushes what was written to the disk and gives the file its final name, replacing what had it.
+  void commit();
+
+ private:
+  std::string path_, partial_path_;
+  bool committed_ = false;
+};
+
+/// A stream of bytes into a PartialFile. Throws IoError: "cannot write PATH: No space left on device".
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* bytes, size_t count);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void commit();
+
+ private:
+  PartialFile file_;
+  int descriptor_;
+};
+
+/// The whole of `content` as the file `path`, or, on any error, `path` as it was.
+void write_file(const std::string& path, std::string_view content);
+
+/// The whole file. Throws IoError: "cannot read PATH: No such file or directory".
+std::string read_file(const std::string& path);
+
+}  // namespace terrace
