@@ -1,0 +1,86 @@
+// The multi-scale VQVAE: images to token pyramids and back. Structure and parameter names are those of VAR's official
+// tokenizer, so that its weights load by name.
+//
+//   Vqvae vqvae(preset32());
+//   Tensor indices = vqvae.images_to_indices(images);      // (B,3,32,32) in [-1,1] -> (B, L) i64
+//   Tensor again   = vqvae.indices_to_images(indices);     // in [-1,1]
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "nn/conv2d.h"
+#include "nn/module.h"
+#include "var/quantizer.h"
+
+namespace terrace {
+
+struct VqvaeConfig {
+  int64_t in_channels = 3;
+  int64_t ch = 160;                                // width of the finest level
+  std::vector<int64_t> ch_mult = {1, 1, 2, 2, 4};  // per level; each further level halves the map
+  int64_t num_res_blocks = 2;                      // per level in the encoder; one more in the decoder
+  int64_t z_channels = 32;
+  int64_t vocab_size = 4096;
+  std::vector<int64_t> patch_nums = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
+  int64_t share_quant_resi = 4;
+  double quant_resi = 0.5;
+  double beta = 0.25;
+  bool using_znorm = false;
+  bool using_sa = true;      // attention after every block of the coarsest level
+  bool using_mid_sa = true;  // attention in the middle
+  int64_t quant_conv_ks = 3;
+  double dropout = 0;
+  int64_t norm_groups = 32;
+  double norm_eps = 1e-6;
+
+  int64_t downsample() const { return int64_t{1} << (ch_mult.size() - 1); }
+  int64_t image_size() const { return patch_nums.back() * downsample(); }  // of the square image of this pyramid
+  QuantizerConfig quantizer() const;
+  void check() const;  // throws ConfigError: widths that norm_groups does not divide, empty lists, ...
+};
+
+/// 32 x 32 images, 8 x 8 latents (f4), patch_nums 1,2,3,4,5,6,8: what the study trains in a minute or two on two cores.
+VqvaeConfig vqvae_preset32();
+
+class VqvaeEncoder;
+class VqvaeDecoder;
+
+class Vqvae : public Module {
+ public:
+  /// Weights are drawn from `g` as torch.nn's defaults do.
+  explicit Vqvae(const VqvaeConfig& config, Generator& g = default_generator());
+  ~Vqvae() override;
+
+  struct Output {
+    Variable reconstruction;     // (B,3,H,W), not clamped
+    Quantizer::Output quantized;
+  };
+  Output forward(const Variable& images);                  // images NCHW in [-1, 1]
+
+  Variable encode_raw(const Variable& images);  // encoder alone
+  Variable encode(const Variable& images);      // quant_conv(encoder): f (B, z_channels, H/d, W/d)
+  Variable decode(const Variable& f_hat);       // decoder(post_quant_conv(f_hat)), not clamped
+
+  // --- Without a graph; images are clamped to [-1, 1] ---
+  Tensor images_to_indices(const Tensor& images);
+  Tensor f_hat_to_images(const Tensor& f_hat);
+  Tensor indices_to_images(const Tensor& indices);
+  Tensor reconstruct(const Tensor& images);
+
+  Quantizer& quantizer() { return quantize_; }
+  const Pyramid& pyramid() const { return quantize_.pyramid(); }
+  const VqvaeConfig& config() const { return config_; }
+
+ private:
+  VqvaeConfig config_;
+  std::unique_ptr<VqvaeEncoder> encoder_;
+  std::unique_ptr<VqvaeDecoder> decoder_;
+  Quantizer quantize_;
+  Conv2d quant_conv_, post_quant_conv_;
+};
+
+/// Peak signal to noise ratio in dB of images in [-1, 1] from their mean squared error: 10 log10(4 / mse).
+double psnr_from_mse(double mse);
+
+}  // namespace terrace
