@@ -29,10 +29,10 @@ struct ValuesAndIndices {
 /// The gradient goes to the positions chosen. Throws IndexError unless 0 <= k <= extent.
 ValuesAndIndices topk(const Variable& x, int64_t k);
 
-enum class Order : uint8_t { kAscending, kDescending };
+enum class SortOrder : uint8_t { kAscending, kDescending };
 
 /// Sorts the last dimension, stably; NaN counts as larger than everything. The gradient is permuted back.
-ValuesAndIndices sort(const Variable& x, Order order = Order::kAscending);
+ValuesAndIndices sort(const Variable& x, SortOrder order = SortOrder::kAscending);
 
 /// Position of the largest (smallest) element along `dim`, which is dropped: i64. The first among equals; a NaN wins,
 /// the first one among several. Throws ShapeError where `dim` is empty.
