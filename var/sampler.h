@@ -1,0 +1,48 @@
+// Generation, scale by scale: guidance, top-k, top-p, one draw a token, keys and values cached.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "var/quantizer.h"
+#include "var/transformer.h"
+
+namespace terrace {
+
+enum class Smoothing : uint8_t { kOff, kOn };  // more_smooth: the features are a Gumbel-softmax mix of codes
+
+struct SampleOptions {
+  double cfg =
+      1.5;  // guidance; weighs t = cfg s/(S-1) at scale s: (1+t) cond - t uncond. 0: no guidance, half the work
+  int64_t top_k = 0;  // 0: all
+  double top_p = 0;   // 0: all
+  Smoothing smoothing = Smoothing::kOff;
+  bool operator==(const SampleOptions&) const = default;
+};
+
+struct Sampled {
+  std::vector<Tensor> indices;  // per scale (B, n_s) i64
+  Tensor f_hat;                 // (B, Cvae, h, w): what the tokenizer's decoder takes
+};
+
+/// What happens at a scale, for inspection and tests.
+struct ScaleView {
+  int64_t scale;
+  Tensor logits;      // (B, n_s, V) guided, before filtering
+  Tensor indices;     // (B, n_s)
+  Tensor f_hat;       // (B, Cvae, h, w) after the scale
+  Tensor next_input;  // (B, Cvae, p', p') for the next scale; undefined at the last
+};
+
+/// One image for every label (B) i64 (num_classes: no class). seeds: one per image; an image's draws depend on its own
+/// seed only (Philox stream per scale, one draw per token), not on the batch. top_k = 1 is greedy and draws nothing.
+/// Runs in eval mode without a graph. Throws ConfigError, ShapeError, IndexError.
+Sampled sample(VarTransformer& model, const Quantizer& quantizer, const Tensor& labels,
+               const std::vector<uint64_t>& seeds, const SampleOptions& options,
+               const std::function<void(const ScaleView&)>& observe = {});
+
+/// (N, V) logits, in place: all but the top_k largest (ties with the k-th stay) become -inf, then those of ascending
+/// cumulative probability <= 1 - top_p; the best always stays.
+void filter_logits_(Tensor& logits, int64_t top_k, double top_p);
+
+}  // namespace terrace
