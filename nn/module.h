@@ -1,0 +1,75 @@
+// Module: a tree of named parameters and buffers.
+//
+//   class Head : public Module {
+//    public:
+//     Head() { register_module("head", linear_); register_parameter("scale", scale_); }
+//     Variable operator()(const Variable& x) const { return linear_(x) * scale_; }
+//    private:
+//     Linear linear_{64, 10};
+//     Variable scale_{Tensor::full({1}, 1), Requires::kGrad};
+//   };
+//
+// Names join with '.', so that they equal the keys of the official state_dicts: "blocks.0.ada_lin.1.weight".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "autograd/variable.h"
+
+namespace terrace {
+
+using NamedParameters = std::vector<std::pair<std::string, Variable>>;
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+using State = std::map<std::string, Tensor>;
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;  // registrations point at members, so a module stays where it was made
+  Module& operator=(const Module&) = delete;
+
+  /// In registration order: own parameters first, then those of the children. The Variables are handles.
+  NamedParameters named_parameters() const;
+  NamedTensors named_buffers() const;
+  std::vector<Variable> parameters() const;
+  /// The parameter of that name. Throws ConfigError that names it.
+  Variable parameter(const std::string& name) const;
+  int64_t parameter_count() const;
+
+  /// Parameters and buffers by name; handles, not copies.
+  State state() const;
+  /// Copies the values in, converting between floating types. A name of `ignored` is allowed to be extra; an entry
+  /// matches a whole name or its last components ("zero_k_bias" covers every block's).
+  /// Throws ConfigError with all missing, extra and mis-shaped names at once; then nothing has been changed.
+  void load_state(const State& state, const std::vector<std::string>& ignored = {});
+
+  /// Dropout, drop-path and the like act while training. A new module is training.
+  void train() { set_training(true); }
+  void eval() { set_training(false); }
+  bool training() const { return training_; }
+  void zero_grad();
+
+ protected:
+  /// Called in constructors, with members. A name may hold dots. Throws ConfigError if the name is taken.
+  void register_parameter(std::string name, Variable& parameter);
+  void register_buffer(std::string name, Tensor& buffer);
+  void register_module(std::string name, Module& module);
+
+ private:
+  template <class F>
+  void visit(const std::string& prefix, const F& f) const;
+  void check_free(const std::string& name) const;
+  void set_training(bool training);
+
+  std::vector<std::pair<std::string, Variable*>> parameters_;
+  std::vector<std::pair<std::string, Tensor*>> buffers_;
+  std::vector<std::pair<std::string, Module*>> modules_;
+  bool training_ = true;
+};
+
+}  // namespace terrace
