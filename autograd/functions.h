@@ -2,6 +2,7 @@
 // expand from tensor/formulas.h.
 #pragma once
 
+#include "autograd/ops/attention.h"
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/interpolate.h"
 #include "autograd/ops/matmul.h"

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "autograd/ops/conv2d.h"
 #include "nn/init.h"
 #include "nn/module.h"
 
@@ -22,9 +23,7 @@ class Linear : public Module {
   Variable bias;  // undefined without
 };
 
-struct Conv2dPadding {
-  int64_t top = 0, bottom = 0, left = 0, right = 0;
-  static Conv2dPadding same(int64_t pad) { return {pad, pad, pad, pad}; }
+
 };
 
 /// x (B, in, H, W) -> (B, out, H', W'). weight (out, in, kernel, kernel), bias (out): uniform in +-1/sqrt(in kernel^2).
@@ -33,7 +32,7 @@ class Conv2d : public Module {
  public:
   Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t pad = 0, Bias with_bias = Bias::kYes,
          Generator& g = default_generator());
-  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, Conv2dPadding pad, Bias with_bias = Bias::kYes,
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, Padding2d pad, Bias with_bias = Bias::kYes,
          Generator& g = default_generator());
   Variable operator()(const Variable& x) const;
 
@@ -41,8 +40,7 @@ class Conv2d : public Module {
   Variable bias;  // undefined without
 
  private:
-  int64_t stride_;
-  Conv2dPadding pad_;
+  Conv2dOptions options_;
 };
 
 /// x (B, C, H, W), normalised over each of `groups` groups of channels. weight (C) = 1, bias (C) = 0.
