@@ -52,7 +52,6 @@ class Option {
   std::string default_string() const;
   std::string type_name() const;
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
-  bool is_list() const;
 
   std::string name_;
   OptionTarget target_;
@@ -130,7 +129,6 @@ class Options {
   std::string help() const;
 
  private:
-  Options(std::string program, std::string purpose, Options* parent);
   Option* find(const std::string& name) const;
   std::vector<std::string> names() const;
   Options* chosen_command() const;

@@ -43,10 +43,6 @@ int64_t peak_resident_bytes();
 /// UTC, "2025-01-31T12:00:00Z".
 std::string timestamp_now();
 
-/// Writes text to a file whole or not at all. Throws IoError naming the path and the reason.
-void write_text_file(const std::string& path, const std::string& text);
-/// Reads a file whole. Throws IoError.
-std::string read_text_file(const std::string& path);
 /// Parses JSON from a file. Throws IoError, or ConfigError with the place of the first mistake.
 Json read_json_file(const std::string& path);
 /// Creates a folder and its parents; an existing one is fine. Throws IoError where it cannot be written to.
