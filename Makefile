@@ -4,8 +4,11 @@ SHELL := /bin/bash
 
 BUILD ?= build
 CUDA ?= auto
-DEBUG_INFO ?= -g1
 SANITIZE ?=
+JOBS ?= $(shell nproc)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
 
 # --- Toolchain ---------------------------------------------------------------------------------------------------
 # ccache is used where it is installed; nothing depends on it.
@@ -13,20 +16,27 @@ CCACHE := $(shell command -v ccache 2>/dev/null)
 COMPILE := $(CCACHE) $(CXX)
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
 HDF5_LIBS := $(shell pkg-config --libs-only-L hdf5 2>/dev/null) -lhdf5
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# OpenBLAS's OpenMP build by its own folder, whichever build the system's alternatives point at: one thread pool in the
+# process, not two.
+OPENBLAS_DIR := $(firstword $(wildcard /usr/lib/*/openblas-openmp))
+OPENBLAS_LIBS := $(if $(OPENBLAS_DIR),-L$(OPENBLAS_DIR) -Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR)) -lopenblas
+comma := ,
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror
-CXXFLAGS := -std=c++20 -O2 $(DEBUG_INFO) -fPIC -fopenmp $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
+CXXFLAGS := -std=c++20 -g1 -fPIC -fopenmp $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
+OPTIMIZE := -O2
+TEST_OPTIMIZE := -O1
 KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math
 AVX2_FLAGS := -march=x86-64-v3 -DTERRACE_BACKEND=kAvx2
 AVX512_FLAGS := -march=x86-64-v4 -mprefer-vector-width=512 -DTERRACE_BACKEND=kAvx512
 LDFLAGS := -fopenmp $(SANITIZE)
-LDLIBS := -ldnnl -lopenblas $(HDF5_LIBS) -lpng -ljpeg -larchive -lz -ldl
+LDLIBS := -ldnnl $(OPENBLAS_LIBS) $(HDF5_LIBS) -lpng -ljpeg -larchive -lz -ldl
+PROGRAM_LINK := -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
 
 # --- Sources -----------------------------------------------------------------------------------------------------
 KERNEL_SOURCES := $(wildcard tensor/kernels/*.cpp)
 LIB_SOURCES := $(wildcard tensor/*.cpp autograd/*.cpp autograd/ops/*.cpp nn/*.cpp data/*.cpp var/*.cpp metrics/*.cpp \
-                 experiments/support/*.cpp)
+                 experiments/support/*.cpp experiments/support/*/*.cpp)
 PROGRAM_SOURCES := $(wildcard experiments/*.cpp)
 TEST_SOURCES := $(wildcard tests/*.cpp tests/*/*.cpp)
 BENCH_SOURCES := $(filter tests/bench/%,$(TEST_SOURCES))
@@ -36,51 +46,54 @@ OBJ := $(BUILD)/obj
 # The AVX-512 objects come last: where two objects hold the same inline function the linker keeps the first, so that
 # no code an older processor lacks is reached outside the kernel table.
 LIB_OBJECTS := $(LIB_SOURCES:%.cpp=$(OBJ)/%.o) $(KERNEL_SOURCES:%.cpp=$(OBJ)/avx2/%.o) $(KERNEL_SOURCES:%.cpp=$(OBJ)/avx512/%.o)
+TEST_OBJECTS := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
+BENCH_OBJECTS := $(BENCH_SOURCES:%.cpp=$(OBJ)/%.o)
 PROGRAMS := $(PROGRAM_SOURCES:experiments/%.cpp=%)
 LIBRARY := $(BUILD)/lib/libterrace.so
 TESTS := $(BUILD)/bin/terrace_tests
 BENCHES := $(BENCH_SOURCES:tests/bench/%.cpp=$(BUILD)/bin/bench_%)
+FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics experiments tests) -name '*.h' -o -name '*.cpp' \
+              -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help all deps test study bench lint format sanitize clean library $(PROGRAMS)
+.PHONY: help all deps test study bench lint format sanitize clean library tests benches cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
-	@grep -hE '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):.*## */  \1\t/' | expand -t 14
-	@echo "  programs      $(PROGRAMS)  (built to $(BUILD)/bin)"
+	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 14
+	@echo "  programs    $(PROGRAMS)"
+	@echo "              (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
+	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 (study)  TEST_ARGS=... (test)  PEER=1 (bench)"
 
-all: deps  ## build every program
+all: deps cuda-status  ## build every program
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
 
-library: $(LIBRARY)
-$(PROGRAMS): %: $(BUILD)/bin/%
+test: deps cuda-status  ## build and run the tests; the last line counts them
+	@$(MAKE) --no-print-directory tests $(PROGRAMS)
+	@$(TESTS) --gtest_brief=1 $(TEST_ARGS)
 
-$(LIBRARY): $(LIB_OBJECTS)
-	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(LIB_OBJECTS) $(LDLIBS)
+STUDY_OUT ?= $(BUILD)/study
+study: deps cuda-status  ## train and compare positional encodings; DATA=FILE.h5 takes real images instead of generated ones
+	@$(MAKE) --no-print-directory pe_study
+	@$(BUILD)/bin/pe_study --out $(STUDY_OUT) $(if $(DATA),--data $(DATA)) $(STUDY_ARGS)
 
-$(BUILD)/bin/%: $(OBJ)/experiments/%.o $(LIBRARY)
-	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
+bench: deps  ## build and run the benchmarks; PEER=1 sets up PyTorch to compare with, TORCH_PYTHON=PATH takes one
+	@$(MAKE) --no-print-directory benches
+	@BENCHES="$(BENCHES)" PEER="$(PEER)" tools/bench
 
-$(TESTS): $(TEST_SOURCES:%.cpp=$(OBJ)/%.o) $(LIBRARY)
-	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS) -lgtest
+lint: tools-lint  ## clang-format, include directions, left-overs
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@tools/check_includes
+	@tools/check_leftovers
+	@echo "lint: clean ($(words $(FORMATTED)) files)"
 
-$(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(LIBRARY)
-	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
+format: tools-lint  ## clang-format in place
+	@clang-format -i $(FORMATTED)
 
-$(OBJ)/avx2/%.o: %.cpp
-	@mkdir -p $(@D)
-	@echo "c++ avx2 $<"; $(COMPILE) $(CXXFLAGS) $(KERNEL_FLAGS) $(AVX2_FLAGS) -c $< -o $@
-
-$(OBJ)/avx512/%.o: %.cpp
-	@mkdir -p $(@D)
-	@echo "c++ avx512 $<"; $(COMPILE) $(CXXFLAGS) $(KERNEL_FLAGS) $(AVX512_FLAGS) -c $< -o $@
-
-$(OBJ)/%.o: %.cpp
-	@mkdir -p $(@D)
-	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) -c $< -o $@
+# A test that exceeds a limit of time or memory only under the sanitizers is excluded by name in tools/sanitize.
+sanitize: deps  ## the tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize OPTIMIZE=-O1 \
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" tests $(PROGRAMS)
+	@tools/sanitize $(BUILD)/sanitize/bin/terrace_tests $(TEST_ARGS)
 
 # The revision is compiled into one object, which is rebuilt when it changes.
 $(BUILD)/version: FORCE
@@ -88,12 +101,80 @@ $(BUILD)/version: FORCE
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
 $(OBJ)/experiments/support/version.o: CXXFLAGS += -DTERRACE_VERSION='"$(VERSION)"'
 $(OBJ)/experiments/support/version.o: $(BUILD)/version
-FORCE:
 
 deps:  ## install what is missing (Debian packages)
-	@true
+	@tools/install_dependencies build
+
+.PHONY: tools-lint
+tools-lint:
+	@tools/install_dependencies lint
 
 clean:  ## remove everything built
 	rm -rf $(BUILD)
+
+cuda-status:
+	@tools/cuda_status $(CUDA)
+
+# --- What is built -----------------------------------------------------------------------------------------------
+library: $(LIBRARY)
+tests: $(TESTS)
+benches: $(BENCHES)
+$(PROGRAMS): %: $(BUILD)/bin/%
+
+$(LIBRARY): $(LIB_OBJECTS) $(OBJ)/library.list
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(LIB_OBJECTS) $(LDLIBS)
+
+$(TESTS): $(TEST_OBJECTS) $(LIBRARY) $(OBJ)/tests.list
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TEST_OBJECTS) -lgtest $(PROGRAM_LINK)
+
+$(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(PROGRAM_LINK)
+
+$(BUILD)/bin/%: $(OBJ)/experiments/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(PROGRAM_LINK)
+
+$(OBJ)/avx2/%.o: %.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ avx2 $<"; $(COMPILE) $(CXXFLAGS) $(KERNEL_FLAGS) $(AVX2_FLAGS) -c $< -o $@
+
+$(OBJ)/avx512/%.o: %.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ avx512 $<"; $(COMPILE) $(CXXFLAGS) $(KERNEL_FLAGS) $(AVX512_FLAGS) -c $< -o $@
+
+$(BENCH_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
+
+# GoogleTest's headers cost more than most tests; they are parsed once, with tests/support.h.
+TEST_HEADER := $(OBJ)/tests/precompiled.h
+$(TEST_HEADER).gch: tests/support.h $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo '#include "$<"' > $(TEST_HEADER)
+	@echo "c++ $<"; $(CXX) $(CXXFLAGS) $(TEST_OPTIMIZE) -x c++-header $(TEST_HEADER) -o $@
+
+$(TEST_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(TEST_HEADER).gch
+	@mkdir -p $(@D)
+	@echo "c++ $<"; $(TEST_COMPILE) $(CXXFLAGS) $(TEST_OPTIMIZE) -fpch-preprocess -include $(TEST_HEADER) -c $< -o $@
+TEST_COMPILE := CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE)
+
+$(OBJ)/%.o: %.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
+
+# Files that hold what was built with; they change only when it does, and what depends on them is then built again.
+define record
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
+endef
+$(OBJ)/flags: FORCE
+	$(call record,$(CXX) $(CXXFLAGS) $(OPTIMIZE) $(TEST_OPTIMIZE) $(KERNEL_FLAGS) $(AVX2_FLAGS) $(AVX512_FLAGS))
+$(OBJ)/library.list: FORCE
+	$(call record,$(LIB_OBJECTS) $(LDFLAGS) $(LDLIBS))
+$(OBJ)/tests.list: FORCE
+	$(call record,$(TEST_OBJECTS) $(LDFLAGS))
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
