@@ -2,6 +2,7 @@
 // sequence of L tokens. Token t of scale s lies in [begin(s), end(s)).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

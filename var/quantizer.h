@@ -1,8 +1,8 @@
 // The multi-scale residual quantizer of VAR (arXiv 2404.02905, algorithms 1 and 2).
 //
-// A latent map f (B, C, H, W) is written as a sum over the scales, coarse to fine:
+// A latent map f (B, C, P, P) is written as a sum over the scales, coarse to fine:
 //
-//   r_0 = f;   z_s = nearest_code(area(r_s, patch(s)));   h_s = phi_s(bicubic(embedding[z_s], H x W))
+//   r_0 = f;   z_s = nearest_code(area(r_s, patch(s)));   h_s = phi_s(bicubic(embedding[z_s], P x P))
 //   r_{s+1} = r_s - h_s;   f_hat_s = h_0 + ... + h_s
 //
 // (no resampling at the last scale), with phi(h) = (1 - q) h + q conv3x3(h), q = |quant_resi|. Phis are shared by the
@@ -15,9 +15,9 @@
 #include <memory>
 #include <vector>
 
-#include "nn/conv2d.h"
-#include "nn/embedding.h"
+#include "nn/layers.h"
 #include "nn/module.h"
+#include "tensor/random.h"
 #include "var/pyramid.h"
 
 namespace terrace {
@@ -27,68 +27,66 @@ struct QuantizerConfig {
   int64_t channels = 32;  // C of the latent map
   std::vector<int64_t> patch_nums = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
   int64_t share_quant_resi = 4;
-  double quant_resi = 0.5;   // its absolute value counts; below 1e-6 there are no phis
+  double quant_resi = 0.5;   // its absolute value counts; up to 1e-6 there are no phis
   double beta = 0.25;        // weight of the commitment term
   bool using_znorm = false;  // nearest code by cosine instead of L2
 };
 
-/// Which of `phis` serves scale `s` of `scales`: argmin |tick_k - s/(S-1)|, the ticks as in the official code.
+/// Which of `phis` serves scale `s` of `scales`: argmin_k |tick_k - s/(S-1)|, the first among equals; the ticks are
+/// linspace(1/3/K, 1-1/3/K, K) for K = 4, else linspace(1/2/K, 1-1/2/K, K), in f64.
 int64_t phi_index(int64_t s, int64_t scales, int64_t phis);
 
 class Quantizer : public Module {
  public:
-  explicit Quantizer(const QuantizerConfig& config);
-  /// Embedding normal(0, 1) scaled to the latent's unit variance; phis as torch's Conv2d.
-  void initialize(Generator& g);
+  /// The codebook is drawn from `g` as normal(0, 1), the phis as convolutions are. Throws ConfigError.
+  explicit Quantizer(const QuantizerConfig& config, Generator& g = default_generator());
+  ~Quantizer() override;
 
   struct Output {
-    Variable f_hat;    // (B,C,H,W): the quantized map, with the gradient passed straight through to f
-    Variable vq_loss;  // scalar: mean over scales of beta |sg(f_hat_s) - f|^2 + |f_hat_s - sg(f)|^2
-    Tensor indices;    // (B, L) i64
-    std::vector<Tensor> residuals;  // per scale (B * patch^2, C): what was quantized there, for re-seeding codes
+    Variable f_hat;                 // (B,C,P,P): the quantized map; its gradient passes straight through to f
+    Variable vq_loss;               // scalar: mean over scales of beta |sg(f_hat_s) - f|^2 + |f_hat_s - sg(f)|^2
+    Tensor indices;                 // (B, L) i64
+    std::vector<Tensor> residuals;  // per scale (B patch^2, C): what was quantized there
   };
   /// Training forward. Throws ShapeError unless f is (B, C, P, P) with P the finest patch.
-  Output forward(const Variable& f);
+  Output forward(const Variable& f) const;
 
   // --- Without a graph ---
-  Tensor f_to_indices(const Tensor& f);                       // (B,C,P,P) -> (B, L)
-  std::vector<Tensor> f_to_f_hats(const Tensor& f);           // f_hat_s for every scale
-  std::vector<Tensor> indices_to_f_hats(const Tensor& indices);  // (B, L) -> f_hat_s for every scale
-  Tensor indices_to_f_hat(const Tensor& indices);             // the last of them
-  /// Teacher forcing: f_hat_s area-downsampled to scale s+1, for s = 0 .. S-2, as tokens: (B, L - 1, C) for a pyramid
-  /// that begins with 1 x 1 (in general L - tokens(0)).
-  Tensor indices_to_var_input(const Tensor& indices);
-  /// Embeddings of one scale's indices (B, n) as a map (B, C, patch, patch).
-  Tensor embed_scale(const Tensor& indices, int64_t s);
-  /// Sampling: adds phi_s(upsampled h) to f_hat (B,C,P,P) in place, and returns f_hat downsampled to the next scale
-  /// (B, C, patch(s+1), patch(s+1)); at the last scale f_hat itself. h is (B, C, patch(s), patch(s)).
-  Tensor next_input(int64_t s, Tensor& f_hat, const Tensor& h);
-
-  /// The residual of scale s as rows (B * patch^2, C), and its nearest codes.
-  Tensor nearest_codes(const Tensor& rows) const;
+  Tensor f_to_indices(const Tensor& f) const;                          // (B,C,P,P) -> (B, L)
+  std::vector<Tensor> f_to_f_hats(const Tensor& f) const;              // f_hat_s for every scale
+  std::vector<Tensor> indices_to_f_hats(const Tensor& indices) const;  // (B, L) -> f_hat_s for every scale
+  Tensor indices_to_f_hat(const Tensor& indices) const;                // the last of them
+  /// Teacher forcing: f_hat_s area-downsampled to scale s+1, for s = 0 .. S-2, as tokens (B, L - tokens(0), C).
+  Tensor indices_to_var_input(const Tensor& indices) const;
+  /// Embeddings of one scale's indices (B, patch^2) as a map (B, C, patch, patch).
+  Tensor embed_scale(const Tensor& indices, int64_t s) const;
+  /// Sampling: adds phi_s(upsampled h) to f_hat (B,C,P,P) in place and returns f_hat downsampled to the next scale,
+  /// (B, C, patch(s+1), patch(s+1)); at the last scale f_hat itself. h is (B, C, patch(s), patch(s)), as embed_scale
+  /// gives it.
+  Tensor next_input(int64_t s, Tensor& f_hat, const Tensor& h) const;
 
   const QuantizerConfig& config() const { return config_; }
   const Pyramid& pyramid() const { return pyramid_; }
-  Variable& codebook();            // (V, C), parameter embedding.weight
-  Tensor& usage() { return ema_vocab_hit_; }  // (S, V) f32, buffer ema_vocab_hit_SV
+  Variable& codebook() { return embedding_.weight; }  // (V, C), parameter embedding.weight
+  const Variable& codebook() const { return embedding_.weight; }
 
  private:
-  class PhiBank;
-  Variable apply_phi(int64_t s, const Variable& h);
-  Variable upsampled(const Tensor& scale_indices, int64_t s, int64_t H, int64_t W);
+  class PhiBank;                                              // the phis under their official names
+  Variable contribution(int64_t s, const Variable& h) const;  // phi_s of h brought to (P, P)
+  Variable embed_map(const Tensor& indices, int64_t s) const;
   Tensor residual_rows(const Tensor& residual, int64_t s) const;
+  Tensor nearest(const Tensor& rows, int64_t B) const;
   void check_map(const Tensor& f, const char* op) const;
   void check_indices(const Tensor& indices, const char* op) const;
 
   QuantizerConfig config_;
   Pyramid pyramid_;
-  std::unique_ptr<Module> quant_resi_;
-  std::vector<Conv2d*> phis_;  // by phi index; empty without phis
+  std::unique_ptr<PhiBank> quant_resi_;
+  Tensor ema_vocab_hit_;  // (S, V) f32, the official buffer ema_vocab_hit_SV
   Embedding embedding_;
-  Tensor ema_vocab_hit_;
 };
 
-/// Splits (B, L) indices into one (B, patch^2) tensor per scale (views), and back.
+/// Splits (B, L) indices into one (B, patch^2) view per scale, and joins them again.
 std::vector<Tensor> split_scales(const Tensor& indices, const Pyramid& pyramid);
 Tensor join_scales(const std::vector<Tensor>& per_scale);
 

@@ -1,20 +1,23 @@
 // The multi-scale VQVAE: images to token pyramids and back. Structure and parameter names are those of VAR's official
 // tokenizer, so that its weights load by name.
 //
-//   Vqvae vqvae(preset32());
+//   Vqvae vqvae(vqvae_preset32());
 //   Tensor indices = vqvae.images_to_indices(images);      // (B,3,32,32) in [-1,1] -> (B, L) i64
 //   Tensor again   = vqvae.indices_to_images(indices);     // in [-1,1]
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
-#include "nn/conv2d.h"
+#include "nn/layers.h"
 #include "nn/module.h"
 #include "var/quantizer.h"
 
 namespace terrace {
 
+/// The names are those of the official model, the defaults those of its 256 px tokenizer.
 struct VqvaeConfig {
   int64_t in_channels = 3;
   int64_t ch = 160;                                // width of the finest level
@@ -37,10 +40,17 @@ struct VqvaeConfig {
   int64_t downsample() const { return int64_t{1} << (ch_mult.size() - 1); }
   int64_t image_size() const { return patch_nums.back() * downsample(); }  // of the square image of this pyramid
   QuantizerConfig quantizer() const;
-  void check() const;  // throws ConfigError: widths that norm_groups does not divide, empty lists, ...
+  void validate() const;  // throws ConfigError naming the field
+  bool operator==(const VqvaeConfig&) const = default;
 };
 
-/// 32 x 32 images, 8 x 8 latents (f4), patch_nums 1,2,3,4,5,6,8: what the study trains in a minute or two on two cores.
+/// JSON objects; reading refuses unknown keys by name and leaves absent ones at their defaults.
+void to_json(nlohmann::json& j, const VqvaeConfig& config);
+void from_json(const nlohmann::json& j, VqvaeConfig& config);
+std::string to_text(const VqvaeConfig& config);
+VqvaeConfig vqvae_config_from_text(const std::string& text);  // throws ConfigError
+
+/// 32 x 32 images, 8 x 8 latents (f4), patch_nums 1,2,3,4,5,6,8: trained in a minute or two on two cores.
 VqvaeConfig vqvae_preset32();
 
 class VqvaeEncoder;
@@ -48,27 +58,28 @@ class VqvaeDecoder;
 
 class Vqvae : public Module {
  public:
-  /// Weights are drawn from `g` as torch.nn's defaults do.
+  /// Weights are drawn from `g`, in construction order, as PyTorch's layers start. Throws ConfigError.
   explicit Vqvae(const VqvaeConfig& config, Generator& g = default_generator());
   ~Vqvae() override;
 
   struct Output {
-    Variable reconstruction;     // (B,3,H,W), not clamped
+    Variable reconstruction;  // (B,3,H,W), not clamped
     Quantizer::Output quantized;
   };
-  Output forward(const Variable& images);                  // images NCHW in [-1, 1]
+  Output forward(const Variable& images) const;  // images NCHW in [-1, 1]
 
-  Variable encode_raw(const Variable& images);  // encoder alone
-  Variable encode(const Variable& images);      // quant_conv(encoder): f (B, z_channels, H/d, W/d)
-  Variable decode(const Variable& f_hat);       // decoder(post_quant_conv(f_hat)), not clamped
+  Variable encode_raw(const Variable& images) const;  // the encoder alone
+  Variable encode(const Variable& images) const;      // quant_conv(encoder): f (B, z_channels, H/d, W/d)
+  Variable decode(const Variable& f_hat) const;       // decoder(post_quant_conv(f_hat)), not clamped
 
   // --- Without a graph; images are clamped to [-1, 1] ---
-  Tensor images_to_indices(const Tensor& images);
-  Tensor f_hat_to_images(const Tensor& f_hat);
-  Tensor indices_to_images(const Tensor& indices);
-  Tensor reconstruct(const Tensor& images);
+  Tensor images_to_indices(const Tensor& images) const;  // (B, L) i64
+  Tensor f_hat_to_images(const Tensor& f_hat) const;
+  Tensor indices_to_images(const Tensor& indices) const;
+  Tensor reconstruct(const Tensor& images) const;
 
   Quantizer& quantizer() { return quantize_; }
+  const Quantizer& quantizer() const { return quantize_; }
   const Pyramid& pyramid() const { return quantize_.pyramid(); }
   const VqvaeConfig& config() const { return config_; }
 

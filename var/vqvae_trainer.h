@@ -31,15 +31,15 @@ struct VqvaeTrainerConfig {
   double l1_weight = 0;
   double edge_weight = 0;
   double vq_weight = 1;
-  double ema_decay = 0;         // of the weights that are evaluated and stored; 0: none
-  int64_t init_iterations = 8;  // k-means rounds on the first batch; 0: codes keep their random start
-  int64_t revive_after = 60;    // steps without a hit; 0: never
+  double ema_decay = 0;          // of the weights that are evaluated and stored; 0: none
+  int64_t init_iterations = 8;   // k-means rounds on the first batch; 0: codes keep their random start
+  int64_t revive_after = 60;     // steps without a hit; 0: never
   int64_t checkpoint_every = 0;  // steps; 0: only at the end
   int64_t evaluate_every = 0;    // steps; 0: only at the end
   int64_t log_every = 10;
   int64_t held_out = 256;  // images of the held-out set that are evaluated
   uint64_t seed = 0;
-  int64_t workers = 1;           // prefetching threads
+  int64_t workers = 1;               // prefetching threads
   std::filesystem::path checkpoint;  // where checkpoints go; empty: none are written
 };
 
@@ -57,9 +57,9 @@ struct VqvaeStep {
 struct VqvaeEvaluation {
   int64_t step = 0;
   int64_t images = 0;
-  double mse = 0, psnr = 0;        // psnr of the mean squared error over all images (clamped to [-1, 1])
+  double mse = 0, psnr = 0;               // psnr of the mean squared error over all images (clamped to [-1, 1])
   std::vector<double> usage, perplexity;  // per scale over the held-out images
-  double codes_used = 0;           // share of the codebook that any scale used
+  double codes_used = 0;                  // share of the codebook that any scale used
 };
 
 /// Called by run(); all optional. `evaluated` is where a study hands its own evaluation in: it may use the model.
@@ -84,7 +84,8 @@ class VqvaeTrainer {
 
   /// Model, optimizer, EMA, loader position, hit counters and configuration, in one HDF5 file.
   void save(const std::filesystem::path& path) const;
-  void load(const std::filesystem::path& path);  // throws ConfigError where the configuration differs in what training does
+  void load(
+      const std::filesystem::path& path);  // throws ConfigError where the configuration differs in what training does
 
  private:
   struct State;
