@@ -7,9 +7,9 @@
 // step, seed... Nothing in the file depends on the clock: two runs of one seed write the same bytes.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/hdf5_file.h"
 #include "nn/module.h"
@@ -19,19 +19,24 @@ namespace terrace {
 
 inline constexpr int64_t kCheckpointVersion = 1;
 
-/// Every parameter and buffer of `module` under `group`/NAME.
-void write_module(Hdf5File& file, const std::string& group, Module& module);
-/// Reads them back. Throws IoError naming the file and the first missing name, ShapeError naming the tensor.
-void read_module(const Hdf5File& file, const std::string& group, Module& module);
+/// One dataset per entry, under `group`/NAME, and back.
+void write_state(Hdf5File& file, const std::string& group, const State& state);
+State read_state(const Hdf5File& file, const std::string& group);
 
-void write_tensors(Hdf5File& file, const std::string& group, const std::map<std::string, Tensor>& tensors);
-std::map<std::string, Tensor> read_tensors(const Hdf5File& file, const std::string& group);
-
-/// Marks the root with kind ("var", "vqvae") and version / refuses another one by name.
+/// Marks the root with what the file is ("var") and the version of its layout.
 void write_kind(Hdf5File& file, const std::string& kind);
+/// Throws IoError that names the file, what it is and what it should be.
 void check_kind(const Hdf5File& file, const std::string& kind);
 
-/// A transformer from a checkpoint of VarTrainer, in eval mode.
-std::unique_ptr<VarTransformer> load_transformer(const std::string& path);
+/// A transformer as VarTrainer stored it.
+struct LoadedTransformer {
+  std::unique_ptr<VarTransformer> model;  // in eval mode
+  std::vector<std::string> class_names;   // may be empty
+  std::string tokenizer_hash;             // of the tokenizer whose tokens it was trained on; may be empty
+  State initial;                          // the position tables before the first step
+  int64_t step = 0;
+};
+/// Throws IoError, ConfigError.
+LoadedTransformer load_transformer(const std::string& path);
 
 }  // namespace terrace

@@ -50,10 +50,10 @@ struct VarConfig {
 };
 
 /// JSON objects; reading refuses unknown keys by name and leaves absent ones at their defaults.
-void to_json(nlohmann::json& j, const PositionalConfig& config);
-void from_json(const nlohmann::json& j, PositionalConfig& config);
-void to_json(nlohmann::json& j, const VarConfig& config);
-void from_json(const nlohmann::json& j, VarConfig& config);
+void to_json(nlohmann::ordered_json& j, const PositionalConfig& config);
+void from_json(const nlohmann::ordered_json& j, PositionalConfig& config);
+void to_json(nlohmann::ordered_json& j, const VarConfig& config);
+void from_json(const nlohmann::ordered_json& j, VarConfig& config);
 std::string to_text(const VarConfig& config);
 VarConfig var_config_from_text(const std::string& text);  // throws ConfigError
 

@@ -37,9 +37,8 @@ struct ScaleView {
 /// One image for every label (B) i64 (num_classes: no class). seeds: one per image; an image's draws depend on its own
 /// seed only (Philox stream per scale, one draw per token), not on the batch. top_k = 1 is greedy and draws nothing.
 /// Runs in eval mode without a graph. Throws ConfigError, ShapeError, IndexError.
-Sampled sample(VarTransformer& model, const Quantizer& quantizer, const Tensor& labels,
-               const std::vector<uint64_t>& seeds, const SampleOptions& options,
-               const std::function<void(const ScaleView&)>& observe = {});
+Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels, const std::vector<uint64_t>& seeds,
+               const SampleOptions& options, const std::function<void(const ScaleView&)>& observe = {});
 
 /// (N, V) logits, in place: all but the top_k largest (ties with the k-th stay) become -inf, then those of ascending
 /// cumulative probability <= 1 - top_p; the best always stays.

@@ -4,13 +4,12 @@
 // Source: Tian et al., "Visual Autoregressive Modeling" (arXiv 2404.02905) and the authors' model code.
 #pragma once
 
-#include <array>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "autograd/ops/attention.h"
 #include "nn/layers.h"
-#include "nn/module.h"
 #include "var/config.h"
 #include "var/positional_encoding.h"
 #include "var/pyramid.h"
@@ -40,61 +39,66 @@ struct Conditions {
 
 class SelfAttention : public Module {
  public:
-  SelfAttention(const VarConfig& config);
-  Variable forward(const Variable& x, const Visibility& visibility);  // (B, L, C)
-  /// Attends to the cache and the scale x (B, l, C), which is appended to the cache of block `index`. Records no graph.
-  Variable forward_cached(const Variable& x, KeyValueCache& cache, size_t index);
-  Variable qkv_weight, q_bias, v_bias, scale_mul;
-  Tensor zero_k_bias;
+  SelfAttention(const VarConfig& config, Generator& g);
+  Variable forward(const Variable& x, const Visibility& visibility) const;  // (B, L, C)
+  /// The tokens x (B, l, C) attend to those in the cache and to themselves; their keys and values are appended to the
+  /// cache's entry `index`. No graph is recorded through the cache.
+  Variable forward_cached(const Variable& x, KeyValueCache& cache, size_t index) const;
+
+  Linear mat_qkv;           // without bias: q and v have one each, k's is zero
+  Variable q_bias, v_bias;  // (C)
+  Variable scale_mul;       // scale_mul_1H11 (1, H, 1, 1), with attn_l2_norm
+  Tensor zero_k_bias;       // (C), a buffer
   Linear proj;
 
  private:
-  Variable qkv(const Variable& x);
+  Variable project_qkv(const Variable& x) const;  // (B, L, 3C)
   int64_t heads_;
   double softmax_scale_;
 };
 
 class FeedForward : public Module {
  public:
-  FeedForward(const VarConfig& config);
-  Variable forward(const Variable& x);
+  FeedForward(const VarConfig& config, Generator& g);
+  Variable forward(const Variable& x) const;
   Linear fc1, fc2;
 };
 
 class VarBlock : public Module {
  public:
-  VarBlock(const VarConfig& config, double drop_path_rate);
-  Modulation modulation(const Variable& silu_condition, const Variable& shared);
-  Variable forward(const Variable& x, const Modulation& m, const Visibility& visibility);
-  Variable forward_cached(const Variable& x, const Modulation& m, KeyValueCache& cache, size_t index);
+  VarBlock(const VarConfig& config, double drop_path_rate, Generator& g);
+  /// The block's six vectors: from the condition (B, C), or from the vectors (B, 6, C) that all blocks share.
+  Modulation modulation(const Variable& condition, const Variable& shared) const;
+  Variable forward(const Variable& x, const Modulation& m, const Visibility& visibility) const;
+  Variable forward_cached(const Variable& x, const Modulation& m, KeyValueCache& cache, size_t index) const;
+
   SelfAttention attn;
   FeedForward ffn;
-  std::unique_ptr<Linear> ada_lin;  // C -> 6C, without shared_aln
-  Variable ada_gss;                 // (1, 1, 6, C), with it
+  std::unique_ptr<SiluLinear> ada_lin;  // C -> 6C, without shared_aln
+  Variable ada_gss;                     // (1, 1, 6, C), with it
 
  private:
   template <class Attend>
-  Variable run(const Variable& x, const Modulation& m, Attend attend);
+  Variable run(const Variable& x, const Modulation& m, const Attend& attend) const;
   double norm_eps_, drop_rate_, drop_path_rate_;
 };
 
 class VarTransformer : public Module {
  public:
-  /// Initialised as the official model (facts in the .cpp beside init) from `generator`.
+  /// Starts as the official model (initialise() in the .cpp), drawn from `generator`.
   VarTransformer(const VarConfig& config, Generator& generator);
 
   /// Teacher forcing. labels (B) i64 in [0, num_classes] (num_classes = no class), input (B, l-1, Cvae): the
   /// area-downsampled running reconstruction for every token but the first; l is the end of some scale (progressive
   /// training sees fewer scales). Returns logits (B, l, V). In training mode labels are dropped by cond_drop_rate and
   /// paths by drop_path_rate, drawn from default_generator(). Throws ShapeError, IndexError.
-  Variable forward(const Tensor& labels, const Tensor& input, Recompute recompute = Recompute::kNothing);
   Variable forward(const Tensor& labels, const Variable& input, Recompute recompute = Recompute::kNothing);
 
   // --- The parts of forward ---
-  Conditions conditions(const Tensor& labels);
+  Conditions conditions(const Tensor& labels) const;
   Variable embed_input(const Conditions& c, const Variable& input);  // (B, l, C): what enters block 0
-  Variable head(const Variable& x, const Conditions& c);             // logits
-  Variable head_norm(const Variable& x, const Conditions& c);        // what the head's product sees
+  Variable logits(const Variable& x, const Conditions& c) const;
+  Variable head_norm(const Variable& x, const Conditions& c) const;  // what the head's product sees
 
   // --- Sampling: one scale at a time, no graph ---
   KeyValueCache make_cache(int64_t batch) const;
@@ -104,31 +108,34 @@ class VarTransformer : public Module {
   const VarConfig& config() const { return config_; }
   const Pyramid& pyramid() const { return pyramid_; }
   PositionalEncoding& positions() { return *positions_; }
+  const Tensor& level_of_token() const { return level_of_token_; }  // i64 (1, L)
   /// RMS of position tables, pos_start and the level embedding as they are now.
-  std::vector<TableSummary> table_summary();
+  std::vector<TableSummary> table_summary() const;
   /// Sees the gradient (1, l, C) of what the positional encoding adds, fixed tables included; empty function: off.
   void observe_position_gradient(std::function<void(const Tensor& gradient)> observer);
-  /// Parameters that weight decay leaves alone: 1-D ones, biases, tables, level embedding, scale_mul, ada_gss.
-  static bool decays(const std::string& name, const Variable& parameter);
+  /// Names of the parameters that weight decay leaves alone, beside those of one dimension and biases.
+  static const std::vector<std::string>& no_decay_names();
 
-  Linear word_embed;
-  Embedding class_emb;
+  Linear word_embed;                     // Cvae -> C
+  Embedding class_emb;                   // num_classes + 1 rows
   Variable pos_start;                    // (1, 1, C)
   std::unique_ptr<Embedding> lvl_embed;  // S rows, with level embedding
-  std::unique_ptr<Linear> shared_ada_lin;
+  std::unique_ptr<SiluLinear> shared_ada_lin;
   std::vector<std::unique_ptr<VarBlock>> blocks;
-  Linear head_ada, head_linear;
+  SiluLinear head_ada_lin;  // C -> 2C
+  Linear head;
 
  private:
+  VarTransformer(const VarConfig& config, Generator& initial, Generator scratch);
   void initialise(Generator& generator);
+  void check_input(const Tensor& labels, const Variable& input) const;
   Tensor drop_labels(const Tensor& labels) const;
-  Variable position_terms(int64_t begin, int64_t end);  // (1, end-begin, C), undefined where nothing is added
-  Visibility visibility(int64_t length) const;
+  Variable position_terms(int64_t begin, int64_t end);  // (1, end - begin, C), undefined where nothing is added
 
   VarConfig config_;
   Pyramid pyramid_;
   std::unique_ptr<PositionalEncoding> positions_;
-  Tensor level_of_token_;  // lvl_1L, i64 (1, L)
+  Tensor level_of_token_;  // lvl_1L, i64 (1, L), a buffer
   std::function<void(const Tensor&)> position_observer_;
 };
 

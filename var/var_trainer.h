@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -71,40 +70,52 @@ struct HeldOut {
   std::vector<double> scale_loss, scale_accuracy;
 };
 
+/// JSON of the options that the course of training depends on; a run is resumed with the same ones only.
+std::string to_text(const VarTrainOptions& options);
+
 class VarTrainer {
  public:
-  /// Throws ConfigError, ShapeError where data and model do not fit.
+  /// The model outlives the trainer. Throws ConfigError, ShapeError, IndexError where data, options and model do not
+  /// fit.
   VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
              VarTrainCallbacks callbacks = {});
 
-  /// Runs to options.steps from where it is. Checkpoints at checkpoint_every and at the end; where `progress` throws
-  /// Interrupted, the last checkpoint stands.
+  /// Trains to options.steps from where it is. A record, and the callbacks, after the first step, every log_every, and
+  /// wherever the held-out loss is due. Where `progress` throws, the last checkpoint stands.
   void run();
-  VarStepRecord step();  // one step (nothing is logged or written)
-  HeldOut evaluate();    // held-out loss in eval mode
-  void save(const std::string& path);
-  void resume(const std::string& path);  // bit-identical to never having stopped; throws IoError, ConfigError
+  /// One step. Accuracies and the tables' gradients are measured where `detail` asks.
+  enum class Detail : uint8_t { kLoss, kAll };
+  VarStepRecord step(Detail detail = Detail::kAll);
+  HeldOut evaluate();  // held-out loss, in eval mode; needs held-out tokens
+  void save(const std::string& path) const;
+  /// Continues bit-identically to never having stopped. Throws IoError; ConfigError where the file's model, options or
+  /// tokens are not these.
+  void resume(const std::string& path);
   int64_t steps_done() const { return step_; }
   const std::vector<VarStepRecord>& log() const { return log_; }
+  const State& initial_tables() const { return initial_tables_; }
 
  private:
   struct Sums;
-  std::vector<int64_t> batch_rows(int64_t step) const;
-  Variable slice_loss(const Tensor& indices, const Tensor& labels, Sums& sums);
-  void observe_tables(VarStepRecord& record);
-  void write_log(class Hdf5File& file) const;
-  void read_log(const class Hdf5File& file);
+  std::vector<int64_t> batch_rows(int64_t step);
+  Variable slice_loss(const Tensor& indices, const Tensor& labels, double weight, Detail detail, Sums& sums);
+  void observe_tables(VarStepRecord& record) const;
+  void check_data() const;
+  State tables() const;
+  std::string data_hash() const;
 
   VarTransformer& model_;
   VarTrainingData data_;
   VarTrainOptions options_;
   VarTrainCallbacks callbacks_;
+  std::vector<Variable> parameters_;
   AdamW optimizer_;
   Schedule schedule_;
-  Generator generator_;  // in default_generator() while a step runs
   int64_t step_ = 0;
-  std::map<std::string, Tensor> initial_tables_;
-  std::vector<double> position_gradient_;  // squares, of the step under way
+  int64_t epoch_ = -1;  // whose order is in `order_`
+  std::vector<int64_t> order_;
+  State initial_tables_;
+  Tensor position_gradient_;  // (l, C), of the step under way
   std::vector<VarStepRecord> log_;
 };
 

@@ -1,0 +1,467 @@
+#include "var/var_trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "autograd/functions.h"
+#include "data/hdf5_file.h"
+#include "tensor/allocator.h"
+#include "tensor/pointwise.h"
+#include "tensor/reduce.h"
+#include "var/checkpoint.h"
+
+namespace terrace {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+// Streams of the run's seed: one per epoch for the order of the data, one per step for dropout and its kin. Draws of a
+// step depend on (seed, step) alone, so a resumed run needs no generator's state but these two numbers.
+constexpr uint64_t kOrderStreams = uint64_t{1} << 40;
+constexpr uint64_t kStepStreams = uint64_t{2} << 40;
+
+/// Lends default_generator() another state.
+class GeneratorScope {
+ public:
+  explicit GeneratorScope(const Generator& g) : previous_(default_generator()) { default_generator() = g; }
+  ~GeneratorScope() { default_generator() = previous_; }
+  GeneratorScope(const GeneratorScope&) = delete;
+  GeneratorScope& operator=(const GeneratorScope&) = delete;
+
+ private:
+  Generator previous_;
+};
+
+class ModeScope {
+ public:
+  ModeScope(Module& module, bool training) : module_(module), was_(module.training()) { set(training); }
+  ~ModeScope() { set(was_); }
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+
+ private:
+  void set(bool training) { training ? module_.train() : module_.eval(); }
+  Module& module_;
+  bool was_;
+};
+
+Tensor take_rows(const Tensor& table, std::span<const int64_t> rows) {
+  Shape shape = table.shape();
+  shape[0] = static_cast<int64_t>(rows.size());
+  Tensor taken = Tensor::empty(shape, table.dtype());
+  const int64_t width = table.dim(0) == 0 ? 0 : table.numel() / table.dim(0);
+  const int64_t* from = table.data<int64_t>();
+  int64_t* to = taken.data<int64_t>();
+  for (const int64_t row : rows) {
+    std::copy_n(from + row * width, width, to);
+    to += width;
+  }
+  return taken;
+}
+
+ScheduleOptions schedule_options(const VarTrainOptions& o) {
+  return {.kind = o.schedule,
+          .peak_lr = o.lr,
+          .weight_decay = o.weight_decay,
+          .weight_decay_end = o.weight_decay_end < 0 ? o.weight_decay : o.weight_decay_end,
+          .warmup = std::llround(o.warmup_share * static_cast<double>(o.steps)),
+          .iterations = o.steps,
+          .start_factor = o.warmup_start,
+          .end_factor = o.final_lr};
+}
+
+void check_options(const VarTrainOptions& o) {
+  const auto require = [](bool condition, const char* rule, double value) {
+    if (!condition) throw ConfigError(cat("VAR training: ", rule, ", got ", value));
+  };
+  require(o.steps >= 1, "steps must be positive", static_cast<double>(o.steps));
+  require(o.batch >= 1, "batch must be positive", static_cast<double>(o.batch));
+  require(o.accumulate >= 1 && o.accumulate <= o.batch, "accumulate must be between 1 and batch",
+          static_cast<double>(o.accumulate));
+  require(o.lr >= 0, "lr must not be negative", o.lr);
+  require(o.warmup_share >= 0 && o.warmup_share < 1, "warmup_share must be in [0, 1)", o.warmup_share);
+  require(o.clip >= 0, "clip must not be negative", o.clip);
+  require(o.log_every >= 1, "log_every must be positive", static_cast<double>(o.log_every));
+}
+
+void hash_values(uint64_t& hash, const Tensor& t) {
+  const auto* values = t.data<int64_t>();
+  for (int64_t i = 0; i < t.numel(); ++i) hash = (hash ^ static_cast<uint64_t>(values[i])) * 0x100000001b3u;
+}
+
+bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+}  // namespace
+
+/// Per scale, over the tokens seen.
+struct VarTrainer::Sums {
+  explicit Sums(int64_t scales)
+      : loss(static_cast<size_t>(scales)), correct(static_cast<size_t>(scales)), count(static_cast<size_t>(scales)) {}
+  std::vector<double> loss, correct, count;
+
+  void add(const Pyramid& pyramid, const Tensor& token_loss, const Tensor& predicted, const Tensor& target) {
+    const int64_t B = token_loss.dim(0), L = token_loss.dim(1);
+    const float* value = token_loss.data<float>();
+    const int64_t* best = predicted.defined() ? predicted.data<int64_t>() : nullptr;
+    const int64_t* wanted = target.data<int64_t>();
+    for (size_t s = 0; s < loss.size(); ++s) {
+      for (int64_t b = 0; b < B; ++b) {
+        for (int64_t t = b * L + pyramid.begin(static_cast<int64_t>(s));
+             t < b * L + pyramid.end(static_cast<int64_t>(s)); ++t) {
+          loss[s] += value[t];
+          if (best != nullptr && best[t] == wanted[t]) ++correct[s];
+          ++count[s];
+        }
+      }
+    }
+  }
+
+  /// Means over all tokens and per scale.
+  HeldOut means() const {
+    HeldOut out;
+    double total_loss = 0, total_correct = 0, total = 0;
+    for (size_t s = 0; s < loss.size(); ++s) {
+      out.scale_loss.push_back(loss[s] / count[s]);
+      out.scale_accuracy.push_back(correct[s] / count[s]);
+      total_loss += loss[s];
+      total_correct += correct[s];
+      total += count[s];
+    }
+    out.loss = total_loss / total;
+    out.accuracy = total_correct / total;
+    return out;
+  }
+};
+
+std::string to_text(const VarTrainOptions& o) {
+  return Json{{"steps", o.steps},
+              {"batch", o.batch},
+              {"accumulate", o.accumulate},
+              {"lr", o.lr},
+              {"weight_decay", o.weight_decay},
+              {"weight_decay_end", o.weight_decay_end},
+              {"schedule", o.schedule},
+              {"warmup_share", o.warmup_share},
+              {"warmup_start", o.warmup_start},
+              {"final_lr", o.final_lr},
+              {"beta1", o.beta1},
+              {"beta2", o.beta2},
+              {"clip", o.clip},
+              {"label_smoothing", o.label_smoothing},
+              {"seed", o.seed},
+              {"log_every", o.log_every},
+              {"evaluate_every", o.evaluate_every},
+              {"evaluate_images", o.evaluate_images}}
+      .dump();
+}
+
+VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
+                       VarTrainCallbacks callbacks)
+    : model_(model),
+      data_(data),
+      options_((check_options(options), options)),
+      callbacks_(std::move(callbacks)),
+      parameters_(model.parameters()),
+      optimizer_(decay_groups(model.named_parameters(), VarTransformer::no_decay_names()),
+                 {.beta1 = options.beta1, .beta2 = options.beta2}),
+      schedule_(schedule_options(options)) {
+  check_data();
+  for (const auto& [name, table] : tables()) initial_tables_[name] = table.clone();
+}
+
+void VarTrainer::check_data() const {
+  const VarConfig& config = model_.config();
+  const auto check = [&](const Tensor& indices, const Tensor& labels, const char* which) {
+    check_dtype(indices, DType::kI64, "VAR training", which);
+    check_dtype(labels, DType::kI64, "VAR training", which);
+    check_shape(indices, {labels.numel(), config.length()}, "VAR training", which);
+    if (labels.numel() == 0) throw ShapeError(cat("VAR training: no ", which));
+    const auto check_range = [&](const Tensor& values, int64_t bound, const char* what) {
+      for (const int64_t v : values.to_vector<int64_t>()) {
+        if (v < 0 || v >= bound) {
+          throw IndexError(
+              cat("VAR training: ", which, " have the ", what, " ", v, "; the model knows [0, ", bound, ")"));
+        }
+      }
+    };
+    check_range(indices, config.vocab_size, "index");
+    check_range(labels, config.num_classes, "class");
+  };
+  check(data_.indices, data_.labels, "training tokens");
+  if (data_.held_out_indices.defined()) check(data_.held_out_indices, data_.held_out_labels, "held-out tokens");
+}
+
+State VarTrainer::tables() const {
+  State found;
+  for (auto& [name, value] : model_.state()) {
+    if (name == "pos_1LC" || name == "pos_fixed_1LC" || name == "pos_start" || name == "lvl_embed.weight") {
+      found[name] = value;
+    }
+  }
+  return found;
+}
+
+/// The images of the step that follows `step` done ones: epochs are shuffled one by one and read through without gaps.
+std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
+  const int64_t N = data_.labels.numel();
+  std::vector<int64_t> rows;
+  for (int64_t i = step * options_.batch; i < (step + 1) * options_.batch; ++i) {
+    if (i / N != epoch_) {
+      epoch_ = i / N;
+      order_ = random_permutation(N, Generator(options_.seed, kOrderStreams + static_cast<uint64_t>(epoch_)));
+    }
+    rows.push_back(order_[static_cast<size_t>(i % N)]);
+  }
+  return rows;
+}
+
+/// Mean loss of a slice times `weight`, its share of the batch.
+Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, double weight, Detail detail, Sums& sums) {
+  const Variable logits = model_.forward(labels, Variable(data_.embed(indices)), options_.recompute);
+  const Variable token_loss = cross_entropy(logits, indices, options_.label_smoothing);
+  const Tensor predicted = detail == Detail::kAll ? argmax(logits.value(), -1) : Tensor();
+  sums.add(model_.pyramid(), token_loss.value(), predicted, indices);
+  return scale(mean(token_loss), weight);
+}
+
+VarStepRecord VarTrainer::step(Detail detail) {
+  const auto started = Clock::now();
+  const ModeScope mode(model_, true);
+  const GeneratorScope generator(Generator(options_.seed, kStepStreams + static_cast<uint64_t>(step_)));
+  const std::vector<int64_t> rows = batch_rows(step_);
+  Sums sums(model_.pyramid().scales());
+  position_gradient_ = Tensor();
+  if (detail == Detail::kAll) {
+    model_.observe_position_gradient([this](const Tensor& gradient) {
+      if (position_gradient_.defined()) {
+        add_(position_gradient_, gradient);
+      } else {
+        position_gradient_ = gradient.clone();
+      }
+    });
+  }
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    const int64_t begin = i * options_.batch / options_.accumulate,
+                  end = (i + 1) * options_.batch / options_.accumulate;
+    const std::span<const int64_t> part(rows.data() + begin, static_cast<size_t>(end - begin));
+    const double weight = static_cast<double>(end - begin) / static_cast<double>(options_.batch);
+    slice_loss(take_rows(data_.indices, part), take_rows(data_.labels, part), weight, detail, sums).backward();
+  }
+  model_.observe_position_gradient({});
+
+  VarStepRecord record;
+  const HeldOut means = sums.means();
+  record.loss = means.loss;
+  record.scale_loss = means.scale_loss;
+  if (detail == Detail::kAll) {
+    record.accuracy = means.accuracy;
+    record.scale_accuracy = means.scale_accuracy;
+    observe_tables(record);
+  }
+  record.lr = schedule_.lr(step_);
+  record.weight_decay = schedule_.wd(step_);
+  record.gradient_norm = global_grad_norm(parameters_);
+  if (!std::isfinite(record.gradient_norm)) {
+    throw AutogradError(cat("VAR training: the gradient is not finite at step ", step_ + 1, " (loss ", record.loss,
+                            "); a smaller lr than ", options_.lr, " may help"));
+  }
+  const double clip = options_.clip > 0 ? clip_coefficient(record.gradient_norm, options_.clip) : 1;
+  optimizer_.step(record.lr, record.weight_decay, clip);
+  model_.zero_grad();
+  ++step_;
+  record.step = step_;
+  record.epoch = static_cast<double>(step_ * options_.batch) / static_cast<double>(data_.labels.numel());
+  record.seconds_per_step = std::chrono::duration<double>(Clock::now() - started).count();
+  record.peak_bytes = memory_stats().peak;
+  return record;
+}
+
+void VarTrainer::observe_tables(VarStepRecord& record) const {
+  const auto norm = [](const Variable& p) { return p.grad().defined() ? std::sqrt(squared_norm(p.grad())) : 0; };
+  record.start_gradient = norm(model_.pos_start);
+  if (model_.lvl_embed) record.level_gradient = norm(model_.lvl_embed->weight);
+  if (!position_gradient_.defined()) return;
+  const Pyramid& pyramid = model_.pyramid();
+  const int64_t C = model_.config().embed_dim;
+  const Tensor gradient = position_gradient_.contiguous();
+  const float* g = gradient.data<float>();
+  for (int64_t s = 0; s < pyramid.scales(); ++s) {
+    double scale_square = 0;
+    for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) {
+      double square = 0;
+      for (int64_t c = 0; c < C; ++c) square += static_cast<double>(g[t * C + c]) * g[t * C + c];
+      record.position_gradient.push_back(std::sqrt(square));
+      scale_square += square;
+    }
+    record.scale_gradient.push_back(std::sqrt(scale_square));
+  }
+}
+
+HeldOut VarTrainer::evaluate() {
+  if (!data_.held_out_indices.defined())
+    throw ConfigError("VAR training: evaluate() needs held-out tokens, none were given");
+  const NoGrad no_grad;
+  const ModeScope mode(model_, false);
+  Sums sums(model_.pyramid().scales());
+  const int64_t count = std::min(options_.evaluate_images, data_.held_out_labels.numel());
+  for (int64_t begin = 0; begin < count; begin += options_.batch) {
+    const int64_t end = std::min(count, begin + options_.batch);
+    slice_loss(data_.held_out_indices.slice(0, begin, end).contiguous(), data_.held_out_labels.slice(0, begin, end), 1,
+               Detail::kAll, sums);
+  }
+  return sums.means();
+}
+
+void VarTrainer::run() {
+  auto since = Clock::now();
+  int64_t steps_since = 0;
+  while (step_ < options_.steps) {
+    const int64_t next = step_ + 1;
+    const bool last = next == options_.steps;
+    const bool evaluation = due(next, options_.evaluate_every) || last;
+    const bool recorded = next == 1 || due(next, options_.log_every) || evaluation;
+    VarStepRecord record = step(recorded ? Detail::kAll : Detail::kLoss);
+    ++steps_since;
+    if (recorded) {
+      record.seconds_per_step =
+          std::chrono::duration<double>(Clock::now() - since).count() / static_cast<double>(steps_since);
+      if (evaluation && data_.held_out_indices.defined()) {
+        const HeldOut held_out = evaluate();
+        record.held_out_loss = held_out.loss;
+        record.held_out_accuracy = held_out.accuracy;
+        record.held_out_scale_loss = held_out.scale_loss;
+      }
+      log_.push_back(record);
+      if (callbacks_.record) callbacks_.record(record);
+      if (evaluation && callbacks_.evaluate) callbacks_.evaluate(step_, model_);
+      since = Clock::now();
+      steps_since = 0;
+    }
+    if (!options_.checkpoint_path.empty() && (due(step_, options_.checkpoint_every) || last))
+      save(options_.checkpoint_path);
+    if (callbacks_.progress) callbacks_.progress(step_, options_.steps, record.loss);
+  }
+}
+
+// --- Checkpoints ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// A scalar of the log: its dataset and its member.
+struct LogColumn {
+  const char* name;
+  double VarStepRecord::*member;
+};
+constexpr LogColumn kLogColumns[] = {{"epoch", &VarStepRecord::epoch},
+                                     {"loss", &VarStepRecord::loss},
+                                     {"accuracy", &VarStepRecord::accuracy},
+                                     {"lr", &VarStepRecord::lr},
+                                     {"weight_decay", &VarStepRecord::weight_decay},
+                                     {"gradient_norm", &VarStepRecord::gradient_norm},
+                                     {"start_gradient", &VarStepRecord::start_gradient},
+                                     {"level_gradient", &VarStepRecord::level_gradient},
+                                     {"held_out_loss", &VarStepRecord::held_out_loss},
+                                     {"held_out_accuracy", &VarStepRecord::held_out_accuracy}};
+struct LogRows {
+  const char* name;
+  std::vector<double> VarStepRecord::*member;
+};
+constexpr LogRows kLogRows[] = {{"scale_loss", &VarStepRecord::scale_loss},
+                                {"scale_accuracy", &VarStepRecord::scale_accuracy},
+                                {"scale_gradient", &VarStepRecord::scale_gradient},
+                                {"position_gradient", &VarStepRecord::position_gradient},
+                                {"held_out_scale_loss", &VarStepRecord::held_out_scale_loss}};
+
+void write_log(Hdf5File& file, const std::vector<VarStepRecord>& log) {
+  const auto R = static_cast<int64_t>(log.size());
+  std::vector<int64_t> steps;
+  for (const VarStepRecord& record : log) steps.push_back(record.step);
+  file.write("log/step", Tensor::from(steps, {R}));
+  for (const LogColumn& column : kLogColumns) {
+    std::vector<double> values;
+    for (const VarStepRecord& record : log) values.push_back(record.*column.member);
+    file.write(cat("log/", column.name), Tensor::from(values, {R}));
+  }
+  for (const LogRows& rows : kLogRows) {
+    size_t width = 0;
+    for (const VarStepRecord& record : log) width = std::max(width, (record.*rows.member).size());
+    std::vector<double> values;
+    for (const VarStepRecord& record : log) {
+      std::vector<double> row = record.*rows.member;
+      row.resize(width, -1);  // -1: not measured at this step
+      values.insert(values.end(), row.begin(), row.end());
+    }
+    file.write(cat("log/", rows.name), Tensor::from(values, {R, static_cast<int64_t>(width)}));
+  }
+}
+
+std::vector<VarStepRecord> read_log(const Hdf5File& file) {
+  const std::vector<int64_t> steps = file.read("log/step").to_vector<int64_t>();
+  std::vector<VarStepRecord> log(steps.size());
+  for (size_t r = 0; r < log.size(); ++r) log[r].step = steps[r];
+  for (const LogColumn& column : kLogColumns) {
+    const std::vector<double> values = file.read(cat("log/", column.name)).to_vector<double>();
+    for (size_t r = 0; r < log.size(); ++r) log[r].*column.member = values.at(r);
+  }
+  for (const LogRows& rows : kLogRows) {
+    const Tensor table = file.read(cat("log/", rows.name));
+    for (size_t r = 0; r < log.size() && table.dim(1) > 0; ++r) {
+      std::vector<double> row = table.select(0, static_cast<int64_t>(r)).to_vector<double>();
+      const bool measured = row.front() != -1;
+      if (measured) log[r].*rows.member = std::move(row);
+    }
+  }
+  return log;
+}
+
+void require_same(const std::string& path, const char* what, const std::string& stored, const std::string& own) {
+  if (stored != own)
+    throw ConfigError(cat(path, ": was made with another ", what, ":\n  there ", stored, "\n  here  ", own));
+}
+
+}  // namespace
+
+std::string VarTrainer::data_hash() const {
+  uint64_t hash = 0xcbf29ce484222325u;
+  hash_values(hash, data_.indices);
+  hash_values(hash, data_.labels);
+  std::ostringstream text;
+  text << std::hex << hash;
+  return text.str();
+}
+
+void VarTrainer::save(const std::string& path) const {
+  Hdf5File file = Hdf5File::create(path);
+  write_kind(file, "var");
+  file.write_attr_string("/", "config", to_text(model_.config()));
+  file.write_attr_string("/", "training", to_text(options_));
+  file.write_attr_string("/", "data_hash", data_hash());
+  file.write_attr_string("/", "tokenizer_hash", data_.tokenizer_hash);
+  file.write_attr_int("/", "step", step_);
+  // Where the draws and the data stand: both streams are functions of the seed and the step.
+  file.write_attr_int("/", "seed", static_cast<int64_t>(options_.seed));
+  file.write_attr_int("/", "images_seen", step_ * options_.batch);
+  if (!data_.class_names.empty()) file.write_strings("class_names", data_.class_names);
+  write_state(file, "model", model_.state());
+  write_state(file, "optimizer", optimizer_.state_dict());
+  write_state(file, "initial", initial_tables_);
+  write_log(file, log_);
+  file.commit();
+}
+
+void VarTrainer::resume(const std::string& path) {
+  const Hdf5File file = Hdf5File::open(path);
+  check_kind(file, "var");
+  require_same(path, "model", file.read_attr_string("/", "config"), to_text(model_.config()));
+  require_same(path, "set of training options", file.read_attr_string("/", "training"), to_text(options_));
+  require_same(path, "set of tokens", file.read_attr_string("/", "data_hash"), data_hash());
+  model_.load_state(read_state(file, "model"));
+  optimizer_.load_state_dict(read_state(file, "optimizer"));
+  initial_tables_ = read_state(file, "initial");
+  log_ = read_log(file);
+  step_ = file.read_attr_int("/", "step");
+}
+
+}  // namespace terrace
