@@ -23,9 +23,6 @@ class Linear : public Module {
   Variable bias;  // undefined without
 };
 
-
-};
-
 /// x (B, in, H, W) -> (B, out, H', W'). weight (out, in, kernel, kernel), bias (out): uniform in +-1/sqrt(in kernel^2).
 /// Zero padding; Conv2d(c, c, 3, 2, {0, 1, 0, 1}) pads below and at the right only.
 class Conv2d : public Module {
