@@ -17,6 +17,8 @@ struct VarTrainingData {
   Tensor labels;                                       // (N) i64
   Tensor held_out_indices;                             // (M, L), may be undefined
   Tensor held_out_labels;                              // (M)
+  std::vector<std::string> class_names;                // kept in checkpoints; may be empty
+  std::string tokenizer_hash;                          // likewise
   std::function<Tensor(const Tensor& indices)> embed;  // (B, L) i64 -> (B, L-1, Cvae): Quantizer::idx_to_var_input
 };
 
