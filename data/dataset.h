@@ -51,7 +51,7 @@ class ImageDatasetWriter {
  public:
   /// `source` says in one line where the images come from, for the reader.
   ImageDatasetWriter(const std::string& path, int64_t height, int64_t width, std::vector<std::string> class_names,
-                     const std::string& source);
+                     const std::string& source, Compression compression = Compression::kNone);
 
   void begin_split(const std::string& name);
   /// images u8 (n, H, W, 3) or one (H, W, 3); labels i64 (n) or one.
@@ -67,6 +67,7 @@ class ImageDatasetWriter {
   Hdf5File file_;
   int64_t height_, width_;
   std::vector<std::string> class_names_;
+  Compression compression_;
   std::string split_;
   int64_t written_ = 0;                  // images of the split that are in the file
   std::vector<uint8_t> pending_images_;  // collected until a block is full

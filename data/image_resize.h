@@ -17,6 +17,8 @@ const char* name_of(ResizeFilter filter);
 Tensor resize(const Tensor& image, int64_t height, int64_t width, ResizeFilter filter);
 /// The shorter side becomes `size`, the longer keeps the proportion (rounded).
 Tensor resize_short_side(const Tensor& image, int64_t size, ResizeFilter filter);
+/// The square of `size` in the middle of resize_short_side(image, size), without computing the rest.
+Tensor resize_and_crop(const Tensor& image, int64_t size, ResizeFilter filter);
 /// The (height, width) in the middle. Throws ShapeError where the image is smaller.
 Tensor center_crop(const Tensor& image, int64_t height, int64_t width);
 
