@@ -1,0 +1,23 @@
+// Cross-entropy of rows of logits with class indices; formulas in autograd/ops/cross_entropy.h.
+#pragma once
+
+#include "tensor/dtype.h"
+#include "tensor/kernel.h"
+
+namespace terrace {
+
+/// logits (rows, cols), targets (rows) within [0, cols), loss (rows). `stats` (rows, 2) receives each row's maximum and
+/// the logarithm of its sum of exp(x - maximum), whose sum is the log-sum-exp: kept apart, a large common offset of the
+/// logits costs no accuracy.
+template <class T>
+inline constinit Kernel<void(const T* logits, const int64_t* targets, Accumulator<T>* loss, Accumulator<T>* stats,
+                             int64_t rows, int64_t cols, double smoothing)>
+    cross_entropy_forward{"cross_entropy"};
+
+/// Overwrites dlogits (rows, cols).
+template <class T>
+inline constinit Kernel<void(const T* logits, const int64_t* targets, const Accumulator<T>* stats,
+                             const Accumulator<T>* dloss, T* dlogits, int64_t rows, int64_t cols, double smoothing)>
+    cross_entropy_backward{"cross_entropy backward"};
+
+}  // namespace terrace
