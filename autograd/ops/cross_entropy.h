@@ -14,7 +14,7 @@ namespace terrace {
 ///
 /// Shapes: logits (N.., V), targets i64 (N..); the result is (N..), f32 for bf16 logits, else of the logits' type.
 /// Arguments: `label_smoothing` s in [0, 1].
-/// Saves: the logits and lse (N..).
+/// Saves: the logits, and of every row the maximum and the logarithm of its sum of exponentials (f32, f64 for f64).
 /// Errors: ShapeError where targets is not (N..), IndexError naming the first target outside [0, V), DTypeError unless
 ///   the logits are f32, bf16 or f64 and the targets i64, ConfigError for s outside [0, 1].
 /// Numerics: the row's maximum is subtracted; sums in f32 (f64 for f64), in an order fixed by V. A logit of -inf has
