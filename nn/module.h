@@ -26,6 +26,12 @@ using NamedParameters = std::vector<std::pair<std::string, Variable>>;
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 using State = std::map<std::string, Tensor>;
 
+/// Copies the values of `source` into the tensors of `target`, converting between floating types. A name of `ignored`
+/// is allowed to be extra; an entry matches a whole name or its last components ("zero_k_bias" covers every block's).
+/// Throws ConfigError, opening with `op`, with all missing, extra, mis-shaped and mis-typed names at once; then nothing
+/// has been changed.
+void copy_state(const char* op, const State& target, const State& source, const std::vector<std::string>& ignored = {});
+
 class Module {
  public:
   Module() = default;
@@ -43,9 +49,7 @@ class Module {
 
   /// Parameters and buffers by name; handles, not copies.
   State state() const;
-  /// Copies the values in, converting between floating types. A name of `ignored` is allowed to be extra; an entry
-  /// matches a whole name or its last components ("zero_k_bias" covers every block's).
-  /// Throws ConfigError with all missing, extra and mis-shaped names at once; then nothing has been changed.
+  /// As copy_state into state().
   void load_state(const State& state, const std::vector<std::string>& ignored = {});
 
   /// Dropout, drop-path and the like act while training. A new module is training.

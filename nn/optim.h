@@ -58,6 +58,9 @@ class AdamW {
     int64_t step = 0;
     double lr_scale = 1, weight_decay_scale = 1;
   };
+  template <class T>
+  void step_of(double lr, double weight_decay, double grad_scale);  // the parameters of one dtype
+
   std::vector<ParameterGroup> groups_;
   AdamWOptions options_;
   std::vector<Moments> moments_;

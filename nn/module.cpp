@@ -1,0 +1,151 @@
+#include "nn/module.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "tensor/error.h"
+
+namespace terrace {
+namespace {
+
+constexpr size_t kNamesListed = 20;
+
+/// "2 missing (a, b)" appended to `text`; nothing for none.
+void append_names(std::string& text, const char* what, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  text += cat(text.back() == ':' ? " " : "; ", names.size(), " ", what, " (");
+  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) text += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kNamesListed) text += cat(" and ", names.size() - kNamesListed, " more");
+  text += ")";
+}
+
+bool matches(const std::string& name, const std::string& pattern) {
+  return name == pattern || name.ends_with("." + pattern);
+}
+
+std::string join(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
+
+}  // namespace
+
+void copy_state(const char* op, const State& target, const State& source, const std::vector<std::string>& ignored) {
+  std::vector<std::string> missing, extra, misshaped, mistyped;
+  for (const auto& [name, tensor] : target) {
+    const auto found = source.find(name);
+    if (found == source.end()) {
+      missing.push_back(name);
+    } else if (found->second.shape() != tensor.shape()) {
+      misshaped.push_back(cat(name, " is ", found->second.shape(), ", not ", tensor.shape()));
+    } else if (is_floating(found->second.dtype()) != is_floating(tensor.dtype())) {
+      mistyped.push_back(cat(name, " is ", found->second.dtype(), ", not ", tensor.dtype()));
+    }
+  }
+  for (const auto& [name, tensor] : source) {
+    const auto covers = [&name = name](const std::string& pattern) { return matches(name, pattern); };
+    if (!target.contains(name) && std::none_of(ignored.begin(), ignored.end(), covers)) extra.push_back(name);
+  }
+  if (!missing.empty() || !extra.empty() || !misshaped.empty() || !mistyped.empty()) {
+    std::string text = cat(op, ": the names do not fit what is being loaded into:");
+    append_names(text, "missing", missing);
+    append_names(text, "extra", extra);
+    append_names(text, "of another shape", misshaped);
+    append_names(text, "of another type", mistyped);
+    throw ConfigError(text + "; was it saved with another configuration?");
+  }
+  for (const auto& [name, tensor] : target) {
+    Tensor handle = tensor;
+    handle.copy_(source.at(name));
+  }
+}
+
+template <class F>
+void Module::visit(const std::string& prefix, const F& f) const {
+  f(prefix, *this);
+  for (const auto& [name, module] : modules_) module->visit(join(prefix, name), f);
+}
+
+NamedParameters Module::named_parameters() const {
+  NamedParameters all;
+  visit("", [&all](const std::string& prefix, const Module& module) {
+    for (const auto& [name, parameter] : module.parameters_) all.emplace_back(join(prefix, name), *parameter);
+  });
+  return all;
+}
+
+NamedTensors Module::named_buffers() const {
+  NamedTensors all;
+  visit("", [&all](const std::string& prefix, const Module& module) {
+    for (const auto& [name, buffer] : module.buffers_) all.emplace_back(join(prefix, name), *buffer);
+  });
+  return all;
+}
+
+std::vector<Variable> Module::parameters() const {
+  std::vector<Variable> all;
+  for (auto& [name, parameter] : named_parameters()) all.push_back(parameter);
+  return all;
+}
+
+Variable Module::parameter(const std::string& name) const {
+  for (auto& [key, parameter] : named_parameters()) {
+    if (key == name) return parameter;
+  }
+  throw ConfigError(
+      cat("parameter: there is no \"", name, "\" among the ", named_parameters().size(), " of this module"));
+}
+
+int64_t Module::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& [name, parameter] : named_parameters()) count += parameter.numel();
+  return count;
+}
+
+State Module::state() const {
+  State all;
+  for (const auto& [name, parameter] : named_parameters()) all.emplace(name, parameter.value());
+  for (const auto& [name, buffer] : named_buffers()) all.emplace(name, buffer);
+  return all;
+}
+
+void Module::load_state(const State& state_in, const std::vector<std::string>& ignored) {
+  copy_state("load_state", state(), state_in, ignored);
+}
+
+void Module::zero_grad() {
+  for (auto& [name, parameter] : named_parameters()) parameter.zero_grad();
+}
+
+void Module::set_training(bool training) {
+  training_ = training;
+  for (auto& [name, module] : modules_) module->set_training(training);
+}
+
+void Module::check_free(const std::string& name) const {
+  const auto taken = [&name](const auto& list) {
+    return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
+  };
+  if (name.empty()) throw ConfigError("register: a name must not be empty");
+  if (taken(parameters_) || taken(buffers_) || taken(modules_)) {
+    throw ConfigError(cat("register: the name \"", name, "\" is taken in this module; choose another"));
+  }
+}
+
+void Module::register_parameter(std::string name, Variable& parameter) {
+  check_free(name);
+  if (!parameter.defined()) throw ConfigError(cat("register: parameter \"", name, "\" has no value yet; set it first"));
+  parameters_.emplace_back(std::move(name), &parameter);
+}
+
+void Module::register_buffer(std::string name, Tensor& buffer) {
+  check_free(name);
+  if (!buffer.defined()) throw ConfigError(cat("register: buffer \"", name, "\" has no value yet; set it first"));
+  buffers_.emplace_back(std::move(name), &buffer);
+}
+
+void Module::register_module(std::string name, Module& module) {
+  check_free(name);
+  modules_.emplace_back(std::move(name), &module);
+}
+
+}  // namespace terrace

@@ -1,0 +1,30 @@
+// The fused AdamW step: one pass over parameter, gradient and both moments of all tensors.
+#pragma once
+
+#include "tensor/kernel.h"
+
+namespace terrace {
+
+/// One tensor and its constants: what nn/optim.h's formula has, folded so that the inner loop holds no power.
+template <class T>
+struct AdamWTensor {
+  T* param;
+  const T* grad;
+  T* exp_avg;
+  T* exp_avg_sq;
+  int64_t count;
+  double keep;       // 1 - lr wd
+  double step_size;  // lr / (1 - beta1^t)
+  double inv_root;   // 1 / sqrt(1 - beta2^t)
+};
+
+struct AdamWConstants {
+  double beta1, beta2, eps, grad_scale;
+};
+
+/// Updates param, exp_avg and exp_avg_sq of every tensor in place. Elementwise, so independent of the thread count.
+template <class T>
+inline constinit Kernel<void(const AdamWTensor<T>* tensors, int64_t tensor_count, AdamWConstants constants)> adamw_step{
+    "adamw_step"};
+
+}  // namespace terrace
