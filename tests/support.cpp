@@ -2,16 +2,15 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <cmath>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <sstream>
 
 #include "data/hdf5_file.h"
+#include "experiments/support/fixtures/difference.h"
 #include "tensor/random.h"
 
 namespace terrace {
@@ -31,36 +30,6 @@ std::string position(const Shape& shape, int64_t flat) {
   return cat(at);
 }
 
-struct Difference {
-  double worst = 0;    // largest |a - b|; infinite where only one is finite
-  int64_t index = -1;  // where
-  double a = 0, b = 0;
-  double scale = 0;   // max |b| over the finite ones
-  int64_t count = 0;  // elements that are not equal
-};
-
-Difference compare(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape()) throw ShapeError(cat("compare: ", a.describe(), " with ", b.describe()));
-  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
-  Difference result;
-  for (size_t i = 0; i < x.size(); ++i) {
-    if (std::isfinite(y[i])) result.scale = std::max(result.scale, std::abs(y[i]));
-    if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))) continue;
-    ++result.count;
-    double error = std::abs(x[i] - y[i]);
-    if (!std::isfinite(error)) error = std::numeric_limits<double>::infinity();
-    if (error > result.worst || result.index < 0) {
-      result.worst = error;
-      result.index = static_cast<int64_t>(i);
-      result.a = x[i];
-      result.b = y[i];
-    }
-  }
-  return result;
-}
-
-double relative(const Difference& d) { return d.scale > 0 ? d.worst / d.scale : d.worst; }
-
 testing::AssertionResult report(const char* actual_text, const char* expected_text, const Tensor& actual,
                                 const Tensor& expected, const char* measure, double (*error_of)(const Difference&),
                                 double tolerance) {
@@ -71,7 +40,7 @@ testing::AssertionResult report(const char* actual_text, const char* expected_te
     return testing::AssertionFailure() << actual_text << " is " << actual.describe() << ", expected "
                                        << expected.describe();
   }
-  const Difference d = compare(actual, expected);
+  const Difference d = difference(actual, expected);
   const double error = error_of(d);
   if (error <= tolerance) return testing::AssertionSuccess();
   std::ostringstream text;
@@ -100,7 +69,7 @@ Tensor GoldenFile::read(const std::string& dataset) const { return Hdf5File::ope
 bool GoldenFile::has(const std::string& object) const { return Hdf5File::open(path_).has(object); }
 std::vector<std::string> GoldenFile::list(const std::string& group) const { return Hdf5File::open(path_).list(group); }
 std::string GoldenFile::attribute(const std::string& object, const std::string& name) const {
-  return Hdf5File::open(path_).read_attr_string(object, name);
+  return Hdf5File::open(path_).read_attr_string(object.empty() ? "/" : object, name);
 }
 
 TemporaryFolder::TemporaryFolder() {
@@ -144,13 +113,15 @@ Variable random_leaf(const Shape& shape, uint64_t seed, double low, double high,
 }
 
 double relative_error(const TensorArgument& a, const TensorArgument& b) {
-  return relative(compare(a.tensor, b.tensor));
+  return difference(a.tensor, b.tensor).relative();
 }
-double absolute_error(const TensorArgument& a, const TensorArgument& b) { return compare(a.tensor, b.tensor).worst; }
+double absolute_error(const TensorArgument& a, const TensorArgument& b) { return difference(a.tensor, b.tensor).worst; }
 
 testing::AssertionResult is_close(const char* actual_text, const char* expected_text, const TensorArgument& actual,
                                   const TensorArgument& expected, double tolerance) {
-  return report(actual_text, expected_text, actual.tensor, expected.tensor, "relative", relative, tolerance);
+  return report(
+      actual_text, expected_text, actual.tensor, expected.tensor, "relative",
+      [](const Difference& d) { return d.relative(); }, tolerance);
 }
 
 testing::AssertionResult is_near(const char* actual_text, const char* expected_text, const TensorArgument& actual,
@@ -168,7 +139,7 @@ testing::AssertionResult is_same(const char* actual_text, const char* expected_t
   }
   const size_t bytes = static_cast<size_t>(a.numel() * size_of(a.dtype()));
   if (bytes == 0 || std::memcmp(a.raw_data(), b.raw_data(), bytes) == 0) return testing::AssertionSuccess();
-  const Difference d = compare(a, b);
+  const Difference d = difference(a, b);
   if (d.index < 0)
     return testing::AssertionFailure() << actual_text << " differs from " << expected_text << " in bits only";
   return report(
