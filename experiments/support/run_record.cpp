@@ -106,8 +106,11 @@ Json read_json_file(const std::string& path) {
 void make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored)) {
+    throw IoError(cat(path, ": exists and is not a folder"));
+  }
   if (error) throw IoError(cat(path, ": cannot create folder: ", error.message()));
-  if (!std::filesystem::is_directory(path)) throw IoError(cat(path, ": exists and is not a folder"));
   if (access(path.c_str(), W_OK | X_OK) != 0)
     throw IoError(cat(path, ": folder cannot be written to: ", std::strerror(errno)));
 }
