@@ -2,9 +2,8 @@
 // gradient.
 #pragma once
 
-#include <ostream>
-
 #include "autograd/variable.h"
+#include "tensor/kernels/selection.h"
 
 namespace terrace {
 
@@ -28,8 +27,6 @@ struct ValuesAndIndices {
 /// The k largest of the last dimension, in descending order; the lower index first among equals, NaN before everything.
 /// The gradient goes to the positions chosen. Throws IndexError unless 0 <= k <= extent.
 ValuesAndIndices topk(const Variable& x, int64_t k);
-
-enum class SortOrder : uint8_t { kAscending, kDescending };
 
 /// Sorts the last dimension, stably; NaN counts as larger than everything. The gradient is permuted back.
 ValuesAndIndices sort(const Variable& x, SortOrder order = SortOrder::kAscending);

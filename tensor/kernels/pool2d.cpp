@@ -1,0 +1,126 @@
+#include "tensor/kernels/pool2d.h"
+
+#include "tensor/dtype.h"
+
+namespace terrace {
+namespace {
+
+int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/// The part of window (i, j) that lies in the image; never empty, since pad <= kernel / 2.
+struct Window {
+  Window(const Pool2dGeometry& g, int64_t i, int64_t j)
+      : top(greater(i * g.stride - g.pad, 0)),
+        bottom(lesser(i * g.stride - g.pad + g.kernel, g.height)),
+        left(greater(j * g.stride - g.pad, 0)),
+        right(lesser(j * g.stride - g.pad + g.kernel, g.width)) {}
+  int64_t count() const { return (bottom - top) * (right - left); }
+  int64_t top, bottom, left, right;
+};
+
+template <class T>
+void avg_forward(const Pool2dGeometry& g, int64_t divisor, const T* x, T* y) {
+  using A = Accumulator<T>;
+  const int64_t h = g.out_height(), w = g.out_width();
+#pragma omp parallel for schedule(static)
+  for (int64_t p = 0; p < g.planes; ++p) {
+    const T* plane = x + p * g.height * g.width;
+    T* out = y + p * h * w;
+    for (int64_t i = 0; i < h; ++i) {
+      for (int64_t j = 0; j < w; ++j) {
+        const Window window(g, i, j);
+        A sum = 0;
+        for (int64_t r = window.top; r < window.bottom; ++r) {
+          for (int64_t c = window.left; c < window.right; ++c) sum += static_cast<A>(plane[r * g.width + c]);
+        }
+        out[i * w + j] = static_cast<T>(sum / static_cast<A>(divisor != 0 ? divisor : window.count()));
+      }
+    }
+  }
+}
+
+template <class T>
+void avg_backward(const Pool2dGeometry& g, int64_t divisor, const T* dy, T* dx) {
+  using A = Accumulator<T>;
+  const int64_t h = g.out_height(), w = g.out_width();
+#pragma omp parallel for schedule(static)
+  for (int64_t p = 0; p < g.planes; ++p) {
+    T* plane = dx + p * g.height * g.width;
+    const T* gradient = dy + p * h * w;
+    // Gathered per input position, so that the sum is kept in the accumulator's type.
+    for (int64_t r = 0; r < g.height; ++r) {
+      const int64_t i_end = lesser((r + g.pad) / g.stride + 1, h);
+      const int64_t i_begin = r + g.pad < g.kernel ? 0 : (r + g.pad - g.kernel) / g.stride + 1;
+      for (int64_t c = 0; c < g.width; ++c) {
+        const int64_t j_end = lesser((c + g.pad) / g.stride + 1, w);
+        const int64_t j_begin = c + g.pad < g.kernel ? 0 : (c + g.pad - g.kernel) / g.stride + 1;
+        A sum = 0;
+        for (int64_t i = i_begin; i < i_end; ++i) {
+          for (int64_t j = j_begin; j < j_end; ++j) {
+            const int64_t count = divisor != 0 ? divisor : Window(g, i, j).count();
+            sum += static_cast<A>(gradient[i * w + j]) / static_cast<A>(count);
+          }
+        }
+        plane[r * g.width + c] = static_cast<T>(sum);
+      }
+    }
+  }
+}
+
+template <class T>
+void max_forward(const Pool2dGeometry& g, const T* x, T* y, int64_t* winner) {
+  using A = Accumulator<T>;
+  const int64_t h = g.out_height(), w = g.out_width();
+#pragma omp parallel for schedule(static)
+  for (int64_t p = 0; p < g.planes; ++p) {
+    const T* plane = x + p * g.height * g.width;
+    for (int64_t i = 0; i < h; ++i) {
+      for (int64_t j = 0; j < w; ++j) {
+        const Window window(g, i, j);
+        int64_t best = window.top * g.width + window.left;
+        A most = static_cast<A>(plane[best]);
+        for (int64_t r = window.top; r < window.bottom; ++r) {
+          for (int64_t c = window.left; c < window.right; ++c) {
+            const A value = static_cast<A>(plane[r * g.width + c]);
+            // The second comparison is true for NaN alone; nothing is larger than a NaN held in `most`.
+            if (value > most || value != value) {
+              most = value;
+              best = r * g.width + c;
+            }
+          }
+        }
+        y[p * h * w + i * w + j] = static_cast<T>(most);
+        winner[p * h * w + i * w + j] = best;
+      }
+    }
+  }
+}
+
+template <class T>
+void max_backward(const Pool2dGeometry& g, const int64_t* winner, const T* dy, T* dx) {
+  using A = Accumulator<T>;
+  const int64_t size = g.height * g.width, outputs = g.out_height() * g.out_width();
+#pragma omp parallel for schedule(static)
+  for (int64_t p = 0; p < g.planes; ++p) {
+    T* plane = dx + p * size;
+    for (int64_t i = 0; i < size; ++i) plane[i] = static_cast<T>(A(0));
+    for (int64_t i = 0; i < outputs; ++i) {
+      T& target = plane[winner[p * outputs + i]];
+      target = static_cast<T>(static_cast<A>(target) + static_cast<A>(dy[p * outputs + i]));
+    }
+  }
+}
+
+#define TERRACE_REGISTER_POOL2D(T)                           \
+  TERRACE_REGISTER(avg_pool2d_forward<T>, avg_forward<T>);   \
+  TERRACE_REGISTER(avg_pool2d_backward<T>, avg_backward<T>); \
+  TERRACE_REGISTER(max_pool2d_forward<T>, max_forward<T>);   \
+  TERRACE_REGISTER(max_pool2d_backward<T>, max_backward<T>)
+
+TERRACE_REGISTER_POOL2D(float);
+TERRACE_REGISTER_POOL2D(double);
+TERRACE_REGISTER_POOL2D(BFloat16);
+
+}  // namespace
+}  // namespace terrace
