@@ -62,9 +62,9 @@ struct VarStepRecord {
 };
 
 struct VarTrainCallbacks {
-  std::function<void(const VarStepRecord&)> record;                        // every log_every steps
-  std::function<void(int64_t done, int64_t steps, double loss)> progress;  // every step; may throw Interrupted
-  std::function<void(int64_t done, VarTransformer&)> evaluate;             // at every evaluate_every and at the end
+  std::function<void(const VarStepRecord&)> record = {};                        // every log_every steps
+  std::function<void(int64_t done, int64_t steps, double loss)> progress = {};  // every step; may throw Interrupted
+  std::function<void(int64_t done, VarTransformer&)> evaluate = {};  // at every evaluate_every and at the end
 };
 
 struct HeldOut {
