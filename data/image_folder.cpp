@@ -118,7 +118,7 @@ ImageFolderResult convert_image_folder(const std::string& folder, const std::str
   for (const ImageFolderSplit& split : found.splits) total += static_cast<int64_t>(split.files.size());
 
   ImageDatasetWriter writer(to, options.size, options.size, found.class_names,
-                            "folder " + fs::path(folder).lexically_normal().filename().string(), options.compression);
+                            "folder " + fs::weakly_canonical(folder).filename().string(), options.compression);
   writer.annotate("resize", cat("short side to ", options.size, " (", name_of(options.filter), "), centre crop"));
   ImageFolderResult result;
   for (const ImageFolderSplit& split : found.splits) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "data/dataset.h"
 #include "data/procedural_figure.h"
 #include "tensor/error.h"
 
@@ -190,6 +191,30 @@ Tensor generate_procedural(uint64_t seed, int64_t index, int64_t label) {
   figure.x = place(label % 2 == 1);
   figure.y = place(label % 4 >= 2);
   return draw_figure(figure, draws);
+}
+
+void create_procedural(const std::string& path, const ProceduralOptions& options,
+                       const std::function<void(int64_t done, int64_t total)>& progress) {
+  if (options.train < 1 || options.test < 0)
+    throw ConfigError(
+        cat("create_procedural: cannot make ", options.train, " training and ", options.test, " test pictures"));
+  constexpr int64_t kTestBegin = int64_t{1} << 40;
+  ImageDatasetWriter writer(path, kProceduralSize, kProceduralSize, procedural_class_names(),
+                            cat("generated figures, seed ", options.seed), options.compression);
+  const int64_t total = options.train + options.test;
+  int64_t done = 0;
+  const auto write_split = [&](const char* name, int64_t begin, int64_t count) {
+    if (count == 0) return;
+    writer.begin_split(name);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t label = procedural_label(i);
+      writer.append(generate_procedural(options.seed, begin + i, label), label);
+      progress(++done, total);
+    }
+  };
+  write_split("train", 0, options.train);
+  write_split("test", kTestBegin, options.test);
+  writer.commit();
 }
 
 }  // namespace terrace

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "data/hdf5_file.h"
 #include "tensor/random.h"
 #include "tensor/tensor.h"
 
@@ -39,6 +41,16 @@ Tensor draw_figure(const Figure& figure, Generator& draws);
 Tensor generate_procedural(uint64_t seed, int64_t index, int64_t label);
 /// The label of picture `index` of a set: the classes go round.
 inline int64_t procedural_label(int64_t index) { return index % kProceduralClasses; }
+
+struct ProceduralOptions {
+  uint64_t seed = 0;
+  int64_t train = 16000, test = 1600;  // pictures; no test picture is drawn as one of the training pictures is
+  Compression compression = Compression::kNone;
+};
+
+/// Writes the set as a dataset with the splits "train" and "test". `progress` may throw to stop.
+void create_procedural(const std::string& path, const ProceduralOptions& options,
+                       const std::function<void(int64_t done, int64_t total)>& progress);
 
 struct ProceduralVerdict {
   int64_t label = -1;     // the class that the picture shows, or -1
