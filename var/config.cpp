@@ -103,6 +103,15 @@ void VarConfig::validate() const {
   require(positions.rms >= 0 && std::isfinite(positions.rms), "positions.rms", "0 or positive", cat(positions.rms));
 }
 
+VarConfig var_preset32() {
+  VarConfig c;
+  c.depth = 4;
+  c.embed_dim = 160;
+  c.num_heads = 5;
+  c.adaln_gamma_init = 0.1;  // the official 1e-3 keeps the branches shut for longer than the whole run
+  return c;
+}
+
 void to_json(Json& j, const PositionalConfig& c) {
   j = Json{{"kind", name_of(c.kind)},
            {"learned_weight", c.learned_weight},

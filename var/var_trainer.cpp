@@ -339,9 +339,22 @@ void VarTrainer::run() {
       since = Clock::now();
       steps_since = 0;
     }
-    if (!options_.checkpoint_path.empty() && (due(step_, options_.checkpoint_every) || last))
-      save(options_.checkpoint_path);
-    if (callbacks_.progress) callbacks_.progress(step_, options_.steps, record.loss);
+    if (due(step_, options_.checkpoint_every) || last) save_checkpoint();
+    report_progress(record.loss);
+  }
+}
+
+void VarTrainer::save_checkpoint() const {
+  if (!options_.checkpoint_path.empty()) save(options_.checkpoint_path);
+}
+
+void VarTrainer::report_progress(double loss) const {
+  if (!callbacks_.progress) return;
+  try {
+    callbacks_.progress(step_, options_.steps, loss);
+  } catch (...) {
+    save_checkpoint();
+    throw;
   }
 }
 

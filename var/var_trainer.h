@@ -83,7 +83,8 @@ class VarTrainer {
              VarTrainCallbacks callbacks = {});
 
   /// Trains to options.steps from where it is. A record, and the callbacks, after the first step, every log_every, and
-  /// wherever the held-out loss is due. Where `progress` throws, the last checkpoint stands.
+  /// wherever the held-out loss is due. Where `progress` throws, a checkpoint of the finished step is
+  /// written first.
   void run();
   /// One step. Accuracies and the tables' gradients are measured where `detail` asks.
   enum class Detail : uint8_t { kLoss, kAll };
@@ -103,6 +104,8 @@ class VarTrainer {
   Variable slice_loss(const Tensor& indices, const Tensor& labels, double weight, Detail detail, Sums& sums);
   void observe_tables(VarStepRecord& record) const;
   void check_data() const;
+  void save_checkpoint() const;
+  void report_progress(double loss) const;
   State tables() const;
   std::string data_hash() const;
 

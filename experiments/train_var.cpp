@@ -1,0 +1,225 @@
+// Trains a VAR transformer on the tokens of an image dataset.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+#include "experiments/support/options.h"
+#include "experiments/support/program.h"
+#include "experiments/support/progress.h"
+#include "experiments/support/run_record.h"
+#include "var/checkpoint.h"
+#include "var/curves.h"
+#include "var/tokens.h"
+#include "var/var_trainer.h"
+#include "var/vqvae_trainer.h"
+
+namespace terrace {
+namespace {
+
+struct Settings {
+  CommonOptions common;
+  std::string data, tokenizer, tokens;
+  std::string pe = "learned";
+  bool resume = false, recompute = false;
+  VarConfig model = var_preset32();
+  VarTrainOptions training;
+};
+
+void declare_model(Options& options, Settings& s) {
+  VarConfig& m = s.model;
+  options.group("Model");
+  options.add("depth", m.depth, "blocks").at_least(1);
+  options.add("embed-dim", m.embed_dim, "channels").at_least(1);
+  options.add("heads", m.num_heads, "attention heads").at_least(1);
+  options.add("mlp-ratio", m.mlp_ratio, "hidden channels of the MLP per channel").positive();
+  options.add("attn-l2-norm", m.attn_l2_norm, "queries and keys of unit length, a learned scale per head");
+  options.add("shared-aln", m.shared_aln, "one adaptive layer norm projection for all blocks");
+  options.add("gamma-init", m.adaln_gamma_init, "factor on the gates' first weights").at_least(0);
+  options.add("cond-drop", m.cond_drop_rate, "share of labels replaced by no class").range(0, 0.99);
+  options.add("drop-path", m.drop_path_rate, "of the last block; negative: 0.1 depth / 24").range(-1, 0.99);
+  options.add("drop", m.drop_rate, "dropout on the branches").range(0, 0.99);
+  options.group("Positional encoding");
+  options.add("pe", s.pe, "what is added to the tokens").choices(positional_kind_names());
+  options.add("pe-mix", m.positions.learned_weight, "weight of the learned table in mixed").range(0, 1);
+  options.add("pe-scale", m.positions.scale, "factor on a fixed table");
+  options.add("pe-rms", m.positions.rms, "root mean square to scale a fixed table to, 0 for its own").at_least(0);
+  options.add("level-embedding", m.positions.level_embedding, "a learned vector per scale");
+}
+
+void declare_training(Options& options, Settings& s) {
+  VarTrainOptions& t = s.training;
+  options.group("Training");
+  options.add("steps", t.steps, "optimizer steps").at_least(1);
+  options.add("batch", t.batch, "images per step").at_least(1);
+  options.add("accumulate", t.accumulate, "slices that a step's batch is computed in").at_least(1);
+  options.add("lr", t.lr, "peak learning rate").at_least(0);
+  options.add("schedule", t.schedule, "shape of its course: lin0, lin00, lin, linX, cos, exp");
+  options.add("warmup", t.warmup_share, "share of the steps that warm up").range(0, 0.99);
+  options.add("final-lr", t.final_lr, "share of the rate that is left at the end").range(0, 1);
+  options.add("weight-decay", t.weight_decay, "decoupled weight decay").at_least(0);
+  options.add("weight-decay-end", t.weight_decay_end, "at the end; negative: the same");
+  options.add("beta1", t.beta1, "of AdamW").range(0, 0.9999);
+  options.add("beta2", t.beta2, "of AdamW").range(0, 0.9999);
+  options.add("clip", t.clip, "largest gradient norm, 0 for any").at_least(0);
+  options.add("label-smoothing", t.label_smoothing, "of the cross-entropy").range(0, 1);
+  options.add("recompute", s.recompute, "keep each block's input only and compute the rest again: less memory, slower");
+}
+
+void declare(Options& options, Settings& s) {
+  options.group("Data");
+  options.add("data", s.data, "image dataset (HDF5, from prepare_data)").required();
+  options.add("tokenizer", s.tokenizer, "checkpoint of train_vqvae").required();
+  options.add("tokens", s.tokens, "folder of the token cache").default_text("OUT");
+  declare_model(options, s);
+  declare_training(options, s);
+  options.group("Run");
+  options.add("resume", s.resume, "go on from OUT/checkpoint.h5");
+  options.add("checkpoint-every", s.training.checkpoint_every, "steps between checkpoints, 0 for the end only")
+      .at_least(0);
+  options.add("evaluate-every", s.training.evaluate_every, "steps between held-out losses, 0 for the end only")
+      .at_least(0);
+  options.add("evaluate-images", s.training.evaluate_images, "held-out images to evaluate on").at_least(1);
+  options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
+  options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl and run.json");
+}
+
+VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer) {
+  const std::string folder = s.tokens.empty() ? s.common.out : s.tokens;
+  make_folder(folder);
+  const std::vector<std::string> splits = ImageDataset::splits(s.data);
+  const TokenSet train = cached_tokens(folder + "/tokens-train.h5", tokenizer, ImageDataset::open(s.data, "train"));
+  VarTrainingData data;
+  data.indices = train.indices;
+  data.labels = train.labels;
+  data.class_names = train.class_names;
+  data.tokenizer_hash = train.tokenizer_hash;
+  if (std::find(splits.begin(), splits.end(), "test") != splits.end()) {
+    const TokenSet test = cached_tokens(folder + "/tokens-test.h5", tokenizer, ImageDataset::open(s.data, "test"));
+    data.held_out_indices = test.indices;
+    data.held_out_labels = test.labels;
+  }
+  data.embed = [&tokenizer](const Tensor& indices) { return tokenizer.quantizer().indices_to_var_input(indices); };
+  return data;
+}
+
+void print_tables(const VarTransformer& model) {
+  std::printf("%.2f million parameters; tables that the tokens get, root mean square at the start:\n",
+              static_cast<double>(model.parameter_count()) / 1e6);
+  for (const TableSummary& row : model.table_summary()) {
+    std::printf("  %-24s %.5f  %s\n", row.name.c_str(), row.rms, row.learned ? "learned" : "fixed");
+  }
+}
+
+void keep_results(RunRecord& record, const VarTrainer& trainer, const VarTransformer& model, Json tables) {
+  Json& results = record.results();
+  results["steps"] = trainer.steps_done();
+  results["parameters"] = model.parameter_count();
+  results["table_rms_at_start"] = std::move(tables);
+  results["peak_resident_bytes"] = peak_resident_bytes();
+  if (trainer.log().empty()) return;
+  const VarStepRecord& last = trainer.log().back();
+  results["loss"] = last.loss;
+  results["accuracy"] = last.accuracy;
+  results["seconds_per_step"] = last.seconds_per_step;
+  results["peak_tensor_bytes"] = last.peak_bytes;
+  if (last.held_out_loss < 0) return;
+  results["held_out_loss"] = last.held_out_loss;
+  results["held_out_accuracy"] = last.held_out_accuracy;
+  results["held_out_scale_loss"] = last.held_out_scale_loss;
+}
+
+/// curves.csv and curves.jsonl: a row per record, flushed, so that a run can be watched.
+class CurveFiles {
+ public:
+  CurveFiles(const std::string& folder, int64_t scales)
+      : folder_(folder), scales_(scales), csv_(folder + "/curves.csv"), jsonl_(folder + "/curves.jsonl") {
+    csv_ << curves_csv_header(scales) << std::endl;
+    check();
+  }
+  void add(const VarStepRecord& r) {
+    csv_ << curves_csv_row(r, scales_) << std::endl;
+    jsonl_ << curves_json(r) << std::endl;
+    check();
+  }
+
+ private:
+  void check() const {
+    if (!csv_ || !jsonl_) throw IoError(cat("cannot write curves.csv and curves.jsonl in ", folder_));
+  }
+  std::string folder_;
+  int64_t scales_;
+  std::ofstream csv_, jsonl_;
+};
+
+void train(int argc, char** argv) {
+  Settings s;
+  Options options("train_var", "Trains a VAR transformer on the tokens of an image dataset.");
+  s.common.out = "runs/var";
+  declare(options, s);
+  options.epilog(
+      "The defaults are the small 32 px preset.\n"
+      "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --out runs/var\n"
+      "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --pe sinusoid-2d --pe-rms 0.03");
+  options.parse(argc, argv);
+  s.common.apply();
+  make_folder(s.common.out);
+  RunRecord record("train_var", options.to_json(), s.common.seed);
+
+  const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
+  const VarTrainingData data = load_tokens(s, *tokenizer);
+  s.model.positions.kind = positional_kind_from_name(s.pe);
+  s.model.patch_nums = tokenizer->config().patch_nums;
+  s.model.vocab_size = tokenizer->config().vocab_size;
+  s.model.Cvae = tokenizer->config().z_channels;
+  s.model.num_classes = static_cast<int64_t>(data.class_names.size());
+  s.training.seed = s.common.seed;
+  s.training.recompute = s.recompute ? Recompute::kBlocks : Recompute::kNothing;
+  s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
+
+  Generator initial(s.common.seed);
+  VarTransformer model(s.model, initial);
+  print_tables(model);
+  Json tables = Json::object();
+  for (const TableSummary& row : model.table_summary()) tables[row.name] = row.rms;
+
+  std::unique_ptr<CurveFiles> curves;
+  Progress progress("transformer", s.training.steps);
+  double held_out = -1;
+  VarTrainCallbacks callbacks;
+  callbacks.record = [&](const VarStepRecord& r) {
+    curves->add(r);
+    if (r.held_out_loss >= 0) held_out = r.held_out_loss;
+  };
+  callbacks.progress = [&](int64_t done, int64_t, double loss) {
+    Progress::Fields fields = {{"loss", loss}};
+    if (held_out >= 0) fields.emplace_back("held-out", held_out);
+    progress.update(done, fields);
+    if (interrupted()) {
+      throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
+    }
+  };
+  VarTrainer trainer(model, data, s.training, callbacks);
+  if (s.resume) trainer.resume(s.training.checkpoint_path);
+  curves = std::make_unique<CurveFiles>(s.common.out, model.pyramid().scales());
+  for (const VarStepRecord& r : trainer.log()) curves->add(r);
+  trainer.run();
+  progress.finish();
+
+  keep_results(record, trainer, model, std::move(tables));
+  record.write(s.common.out);
+  const VarStepRecord& last = trainer.log().back();
+  std::printf("loss %.4f, token accuracy %.1f %%", last.loss, 100 * last.accuracy);
+  if (last.held_out_loss >= 0) {
+    std::printf("; held out %.4f, %.1f %%", last.held_out_loss, 100 * last.held_out_accuracy);
+  }
+  std::printf("; %.1f ms a step, peak %s of tensors\n%s\n", 1e3 * last.seconds_per_step,
+              format_bytes(static_cast<double>(last.peak_bytes)).c_str(), s.training.checkpoint_path.c_str());
+}
+
+}  // namespace
+}  // namespace terrace
+
+int main(int argc, char** argv) { return terrace::run_program(argc, argv, terrace::train); }
