@@ -140,7 +140,7 @@ void run(int argc, char** argv) {
   grid.columns = std::min<int64_t>(s.count, 16);
   write_png(s.common.out + "/grid.png", image_grid(images, grid));
   for (int64_t i = 0; s.files && i < images.dim(0); ++i) {
-    const std::string number = std::to_string(i % s.count);
+    const std::string number = std::to_string(i);
     write_png(cat(s.common.out, "/", file_stem(class_name(labels[static_cast<size_t>(i)], loaded)), "-",
                   std::string(number.size() < 4 ? 4 - number.size() : 0, '0'), number, ".png"),
               images.select(0, i).contiguous());
