@@ -22,6 +22,8 @@ OPENBLAS_DIR := $(firstword $(wildcard /usr/lib/*/openblas-openmp))
 OPENBLAS_LIBS := $(if $(OPENBLAS_DIR),-L$(OPENBLAS_DIR) -Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR)) -lopenblas
 comma := ,
 
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
 WARNINGS := -Wall -Wextra -Wshadow -Werror
 CXXFLAGS := -std=c++20 -g1 -fPIC -fopenmp $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
 OPTIMIZE := -O2
@@ -147,7 +149,11 @@ $(OBJ)/avx512/%.o: %.cpp $(OBJ)/flags
 
 $(BENCH_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
-	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(DEFINE) -c $< -o $@
+
+# One small object knows the revision, so that a commit rebuilds nothing else.
+$(OBJ)/experiments/support/version.o: DEFINE = -DTERRACE_VERSION='"$(VERSION)"'
+$(OBJ)/experiments/support/version.o: $(OBJ)/version
 
 # GoogleTest's headers cost more than most tests; they are parsed once, with tests/support.h.
 TEST_HEADER := $(OBJ)/tests/precompiled.h
@@ -172,6 +178,8 @@ define record
 endef
 $(OBJ)/flags: FORCE
 	$(call record,$(CXX) $(CXXFLAGS) $(OPTIMIZE) $(TEST_OPTIMIZE) $(KERNEL_FLAGS) $(AVX2_FLAGS) $(AVX512_FLAGS))
+$(OBJ)/version: FORCE
+	$(call record,$(VERSION))
 $(OBJ)/library.list: FORCE
 	$(call record,$(LIB_OBJECTS) $(LDFLAGS) $(LDLIBS))
 $(OBJ)/tests.list: FORCE
