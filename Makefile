@@ -97,13 +97,6 @@ sanitize: deps  ## the tests under AddressSanitizer and UBSan
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" tests $(PROGRAMS)
 	@tools/sanitize $(BUILD)/sanitize/bin/terrace_tests $(TEST_ARGS)
 
-# The revision is compiled into one object, which is rebuilt when it changes.
-$(BUILD)/version: FORCE
-	@mkdir -p $(@D)
-	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
-$(OBJ)/experiments/support/version.o: CXXFLAGS += -DTERRACE_VERSION='"$(VERSION)"'
-$(OBJ)/experiments/support/version.o: $(BUILD)/version
-
 deps:  ## install what is missing (Debian packages)
 	@tools/install_dependencies build
 
