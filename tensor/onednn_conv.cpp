@@ -16,6 +16,8 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
+constexpr const char* kScratchName = "convolution layouts";  // in the report of memory by purpose
+
 /// Working memory for the length of a call.
 class Scratch {
  public:
@@ -242,6 +244,7 @@ void execute(const Plan& plan, Role role, int output_argument, float* output, Ar
 
 void onednn_convolution(const Conv2dGeometry& geometry, const float* x, const float* weight, const float* bias,
                         float* y) {
+  const AllocationName name(kScratchName);
   const auto plan = plan_for(geometry, Pass::kForward, Bias(bias != nullptr));
   Input source(x), weights(weight);
   Arguments arguments{{DNNL_ARG_SRC, source.in_layout_of(plan->operands[kSource])},
@@ -252,6 +255,7 @@ void onednn_convolution(const Conv2dGeometry& geometry, const float* x, const fl
 
 void onednn_convolution_backward(const Conv2dGeometry& geometry, const float* x, const float* weight, const float* dy,
                                  float* dx, float* dweight, float* dbias) {
+  const AllocationName name(kScratchName);
   Input gradient(dy);
   if (dx != nullptr) {
     const auto plan = plan_for(geometry, Pass::kBackwardData, Bias::kNone);
