@@ -142,11 +142,7 @@ $(OBJ)/avx512/%.o: %.cpp $(OBJ)/flags
 
 $(BENCH_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
-	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(DEFINE) -c $< -o $@
-
-# One small object knows the revision, so that a commit rebuilds nothing else.
-$(OBJ)/experiments/support/version.o: DEFINE = -DTERRACE_VERSION='"$(VERSION)"'
-$(OBJ)/experiments/support/version.o: $(OBJ)/version
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
 
 # GoogleTest's headers cost more than most tests; they are parsed once, with tests/support.h.
 TEST_HEADER := $(OBJ)/tests/precompiled.h
@@ -162,7 +158,11 @@ TEST_COMPILE := CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE)
 
 $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
-	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(DEFINE) -c $< -o $@
+
+# One small object knows the revision, so that a commit rebuilds nothing else.
+$(OBJ)/experiments/support/version.o: DEFINE = -DTERRACE_VERSION='"$(VERSION)"'
+$(OBJ)/experiments/support/version.o: $(OBJ)/version
 
 # Files that hold what was built with; they change only when it does, and what depends on them is then built again.
 define record
