@@ -29,7 +29,7 @@ struct Generator {
 Generator& default_generator();
 
 void uniform_(Tensor& t, double low, double high, Generator& g);          // [low, high)
-void normal_(Tensor& t, double mean, double std, Generator& g);           // Box-Muller, one draw per element
+void normal_(Tensor& t, double mean, double std, Generator& g);           // by the inverse distribution function
 /// Normal, values outside [low, high] cut by inverse transform sampling as in torch.nn.init.trunc_normal_.
 void trunc_normal_(Tensor& t, double mean, double std, double low, double high, Generator& g);
 

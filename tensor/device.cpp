@@ -1,0 +1,93 @@
+#include "tensor/device.h"
+
+#include <cblas.h>
+#include <dlfcn.h>
+#include <omp.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "tensor/error.h"
+
+namespace terrace {
+namespace {
+
+Backend detect_cpu_backend() {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    throw DeviceError("this processor has no AVX2 and FMA, which Terrace's kernels need (Intel since 2013, AMD since 2015)");
+  }
+  const char* wish = std::getenv("TERRACE_CPU");
+  const std::string asked = wish == nullptr ? "" : wish;
+  if (!asked.empty() && asked != "avx2" && asked != "avx512") {
+    throw ConfigError(cat("TERRACE_CPU is '", asked, "'; it takes avx2 or avx512"));
+  }
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (asked == "avx512" && !avx512) throw DeviceError("TERRACE_CPU asks for avx512, which this processor does not have");
+  return avx512 && asked != "avx2" ? Backend::kAvx512 : Backend::kAvx2;
+}
+
+void load_cuda_backend() {
+  // The library fills CUDA's column of the kernel table when it is loaded, and stays loaded.
+  static void* const library = dlopen("libterrace_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+  if (library == nullptr) {
+    throw DeviceError("device cuda: the CUDA backend is not available (libterrace_cuda.so was not found); use --device cpu");
+  }
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, Device device) {
+  return device.is_cpu() ? out << "cpu" : out << "cuda:" << device.index;
+}
+
+Device device_from_name(const std::string& name) {
+  if (name == "cpu") return kCpu;
+  if (name == "cuda" || name.rfind("cuda:", 0) == 0) {
+    const std::string digits = name == "cuda" ? "0" : name.substr(5);
+    if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos) {
+      throw ConfigError(cat("device '", name, "' is none; use cpu, cuda or cuda:N"));
+    }
+    load_cuda_backend();
+    return {DeviceType::kCuda, std::stoi(digits)};
+  }
+  throw ConfigError(cat("device '", name, "' is none; use cpu, cuda or cuda:N"));
+}
+
+Backend cpu_backend() {
+  static const Backend backend = detect_cpu_backend();
+  return backend;
+}
+
+const char* name_of(Backend backend) {
+  static constexpr const char* kNames[] = {"avx2", "avx512", "cuda"};
+  return kNames[static_cast<int>(backend)];
+}
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) {
+      const size_t colon = line.find(": ");
+      if (colon != std::string::npos) return line.substr(colon + 2);
+    }
+  }
+  return "unknown";
+}
+
+void set_threads(int count) {
+  if (count < 0) throw ConfigError(cat("threads: must be 0 (all cores) or more, got ", count));
+  if (count == 0) {
+    cpu_set_t allowed;
+    count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : omp_get_num_procs();
+  }
+  omp_set_num_threads(count);
+  openblas_set_num_threads(count);
+}
+
+int threads() { return omp_get_max_threads(); }
+
+}  // namespace terrace

@@ -1,0 +1,68 @@
+#include "tensor/kernels/copy.h"
+
+namespace terrace {
+namespace {
+
+constexpr int64_t kParallelElements = 32768;
+
+template <class Word>
+void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
+  const int64_t outer = plan.outer(), inner = plan.inner();
+  const int64_t to_step = plan.strides[0][plan.ndim - 1], from_step = plan.strides[1][plan.ndim - 1];
+  // One long loop is cut into pieces so that every thread gets some.
+  constexpr int64_t kPiece = 16384;
+  const int64_t pieces = outer == 1 ? (inner + kPiece - 1) / kPiece : 1;
+  const int64_t length = outer == 1 ? kPiece : inner;
+#pragma omp parallel for schedule(static) if (outer * inner > kParallelElements)
+  for (int64_t row = 0; row < outer * pieces; ++row) {
+    int64_t at[2] = {row * length * to_step, row * length * from_step};
+    int64_t n = inner;
+    if (outer > 1) {
+      plan.offsets(row, at);
+    } else {
+      n = inner - row * length < length ? inner - row * length : length;
+    }
+    Word* y = to + at[0];
+    const Word* x = from + at[1];
+    if (to_step == 1 && from_step == 1) {
+      for (int64_t i = 0; i < n; ++i) y[i] = x[i];
+    } else if (to_step == 1 && from_step == 0) {
+      const Word value = *x;
+      for (int64_t i = 0; i < n; ++i) y[i] = value;
+    } else {
+      for (int64_t i = 0; i < n; ++i) y[i * to_step] = x[i * from_step];
+    }
+  }
+}
+
+void copy_strided(void* to, const void* from, const LoopPlan<2>& plan, int64_t bytes) {
+  switch (bytes) {
+    case 1: return copy_words(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), plan);
+    case 2: return copy_words(static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), plan);
+    case 4: return copy_words(static_cast<uint32_t*>(to), static_cast<const uint32_t*>(from), plan);
+    default: return copy_words(static_cast<uint64_t*>(to), static_cast<const uint64_t*>(from), plan);
+  }
+}
+
+template <class From, class To>
+void convert_elements(const From* from, To* to, int64_t count) {
+#pragma omp parallel for schedule(static) if (count > kParallelElements)
+  for (int64_t i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
+}
+
+template <class From, class... To>
+bool register_from() {
+  return (convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>) & ...);
+}
+
+template <class... T>
+bool register_all() {
+  return (register_from<T, float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>() & ...);
+}
+
+TERRACE_REGISTER(strided_copy, copy_strided);
+[[maybe_unused]] const bool converts_registered =
+    register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>();
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,334 @@
+#include "tensor/tensor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tensor/allocator.h"
+#include "tensor/kernels/copy.h"
+#include "tensor/loop_plan.h"
+
+namespace terrace {
+
+Storage::Storage(int64_t bytes, Device device) : bytes_(bytes), device_(device) {
+  if (!device.is_cpu()) throw DeviceError(cat("no memory can be had on ", device, ": its backend is not loaded"));
+  data_ = static_cast<std::byte*>(allocate(static_cast<size_t>(bytes), &tag_));
+}
+
+Storage::~Storage() { deallocate(data_, static_cast<size_t>(bytes_), tag_); }
+
+Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Shape strides, DType dtype)
+    : storage_(std::move(storage)), offset_(offset), shape_(std::move(shape)), strides_(std::move(strides)), dtype_(dtype) {}
+
+Tensor Tensor::with_layout(int64_t offset, Shape shape, Shape strides) const {
+  return Tensor(storage_, offset, std::move(shape), std::move(strides), dtype_);
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  int64_t count = 1;
+  for (int64_t d : shape) {
+    if (d < 0) throw ShapeError(cat("empty: extents must not be negative, got ", shape));
+    if (__builtin_mul_overflow(count, d, &count) || count > (int64_t{1} << 46)) {
+      throw ShapeError(cat("empty: a tensor of shape ", shape, " is too large"));
+    }
+  }
+  return Tensor(std::make_shared<Storage>(count * size_of(dtype), device), 0, shape, shape.contiguous_strides(), dtype);
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  std::memset(t.raw_data(), 0, static_cast<size_t>(t.numel() * size_of(dtype)));
+  return t;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  t.fill_(value);
+  return t;
+}
+
+Tensor Tensor::scalar(double value, DType dtype) { return full({}, value, dtype); }
+
+Tensor Tensor::arange(int64_t count, DType dtype) {
+  Tensor t = empty({count}, dtype);
+  visit_any(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* out = t.data<T>();
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<T>(i);
+  });
+  return t;
+}
+
+template <class T>
+Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
+  if (static_cast<int64_t>(values.size()) != shape.numel()) {
+    throw ShapeError(cat("from: shape ", shape, " needs ", shape.numel(), " values, got ", values.size()));
+  }
+  Tensor t = empty(shape, kDTypeOf<T>);
+  if (!values.empty()) std::memcpy(t.raw_data(), values.data(), values.size_bytes());
+  return t;
+}
+
+bool Tensor::is_contiguous() const {
+  int64_t step = 1;
+  for (int64_t i = ndim() - 1; i >= 0; --i) {
+    if (shape_[i] == 0) return true;
+    if (shape_[i] != 1 && strides_[i] != step) return false;
+    step *= shape_[i];
+  }
+  return true;
+}
+
+std::string Tensor::describe() const {
+  return defined() ? cat(shape_, " ", dtype_, " ", device()) : "undefined tensor";
+}
+
+void* Tensor::raw_data() const {
+  if (!defined()) throw Error("data: the tensor is undefined");
+  return storage_->data() + offset_ * size_of(dtype_);
+}
+
+template <class T>
+T* Tensor::data() const {
+  if (kDTypeOf<T> != dtype_ && defined()) {
+    throw DTypeError(cat("data: asked for ", kDTypeOf<T>, ", the tensor is ", describe()));
+  }
+  return static_cast<T*>(raw_data());
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  const Tensor same = to(kDTypeOf<T>).contiguous();
+  const T* p = same.data<T>();
+  return std::vector<T>(p, p + same.numel());
+}
+
+template <class T>
+T Tensor::item() const {
+  if (numel() != 1) throw ShapeError(cat("item: needs exactly one element, got ", describe()));
+  return *to(kDTypeOf<T>).template data<T>();
+}
+
+// --- Views ---
+
+Tensor Tensor::slice(int64_t dim, int64_t begin, int64_t end, int64_t step) const {
+  dim = normalize_dim(dim, ndim(), "slice");
+  if (begin < 0 || begin > end || end > shape_[dim] || step < 1) {
+    throw IndexError(cat("slice: [", begin, ", ", end, ") with step ", step, " does not lie in dimension ", dim,
+                         " of ", describe()));
+  }
+  Shape shape = shape_, strides = strides_;
+  shape[dim] = (end - begin + step - 1) / step;
+  strides[dim] *= step;
+  return with_layout(offset_ + begin * strides_[dim], shape, strides);
+}
+
+Tensor Tensor::select(int64_t dim, int64_t index) const {
+  dim = normalize_dim(dim, ndim(), "select");
+  if (index < 0 || index >= shape_[dim]) {
+    throw IndexError(cat("select: index ", index, " is beyond dimension ", dim, " of ", describe()));
+  }
+  Shape shape = shape_, strides = strides_;
+  shape.erase(dim);
+  strides.erase(dim);
+  return with_layout(offset_ + index * strides_[dim], shape, strides);
+}
+
+Tensor Tensor::transpose(int64_t a, int64_t b) const {
+  a = normalize_dim(a, ndim(), "transpose");
+  b = normalize_dim(b, ndim(), "transpose");
+  Shape shape = shape_, strides = strides_;
+  std::swap(shape[a], shape[b]);
+  std::swap(strides[a], strides[b]);
+  return with_layout(offset_, shape, strides);
+}
+
+Tensor Tensor::permute(const std::vector<int64_t>& order) const {
+  std::vector<bool> seen(static_cast<size_t>(ndim()), false);
+  Shape shape, strides;
+  bool valid = static_cast<int64_t>(order.size()) == ndim();
+  for (int64_t d : order) {
+    if (!valid) break;
+    d = normalize_dim(d, ndim(), "permute");
+    valid = !seen[static_cast<size_t>(d)];
+    seen[static_cast<size_t>(d)] = true;
+    shape.push_back(shape_[d]);
+    strides.push_back(strides_[d]);
+  }
+  if (!valid) {
+    throw ShapeError(cat("permute: the order ", Shape(order), " must name each dimension of ", describe(), " once"));
+  }
+  return with_layout(offset_, shape, strides);
+}
+
+Tensor Tensor::expand(const Shape& shape) const {
+  if (broadcast_shapes(shape_, shape, "expand") != shape) {
+    throw ShapeError(cat("expand: ", describe(), " does not stretch to ", shape));
+  }
+  return with_layout(offset_, shape, broadcast_strides(shape_, strides_, shape));
+}
+
+Tensor Tensor::unsqueeze(int64_t dim) const {
+  dim = normalize_dim(dim, ndim() + 1, "unsqueeze");
+  Shape shape = shape_, strides = strides_;
+  shape.insert(dim, 1);
+  strides.insert(dim, dim < ndim() ? shape_[dim] * strides_[dim] : 1);
+  return with_layout(offset_, shape, strides);
+}
+
+Tensor Tensor::squeeze(int64_t dim) const {
+  dim = normalize_dim(dim, ndim(), "squeeze");
+  if (shape_[dim] != 1) throw ShapeError(cat("squeeze: dimension ", dim, " of ", describe(), " is not 1"));
+  return select(dim, 0);
+}
+
+namespace {
+
+/// Replaces one -1 by the extent that fits. Throws ShapeError where none does.
+Shape resolve_shape(const Shape& wanted, int64_t numel, const Tensor& t, const char* op) {
+  Shape shape = wanted;
+  int64_t known = 1, open = -1;
+  for (int64_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == -1 && open < 0) {
+      open = i;
+    } else {
+      known *= shape[i];
+    }
+  }
+  if (open >= 0 && known > 0) shape[open] = numel / known;
+  if (shape.numel() != numel || known < 0) {
+    throw ShapeError(cat(op, ": ", t.describe(), " has ", numel, " elements and does not fit ", wanted));
+  }
+  return shape;
+}
+
+/// Strides for `shape` over the same memory, or false where a dimension of it would have to jump.
+bool strides_for_view(const Shape& old_shape, const Shape& old_strides, const Shape& shape, Shape& strides) {
+  strides = shape.contiguous_strides();
+  if (shape.numel() == 0) return true;
+  const LoopPlan<1> plan = plan_loops<1>(old_shape, {old_strides});
+  int group = plan.ndim - 1;
+  int64_t left = plan.extents[group], step = plan.strides[0][group];
+  for (int64_t i = shape.size() - 1; i >= 0; --i) {
+    if (shape[i] == 1) continue;
+    if (left == 1 && group > 0) {
+      --group;
+      left = plan.extents[group];
+      step = plan.strides[0][group];
+    }
+    if (left % shape[i] != 0) return false;
+    strides[i] = step;
+    step *= shape[i];
+    left /= shape[i];
+  }
+  return true;
+}
+
+}  // namespace
+
+Tensor Tensor::view(const Shape& wanted) const {
+  const Shape shape = resolve_shape(wanted, numel(), *this, "view");
+  Shape strides;
+  if (!strides_for_view(shape_, strides_, shape, strides)) {
+    throw ShapeError(cat("view: ", describe(), " with strides ", strides_, " cannot be seen as ", shape,
+                         " without a copy; use reshape"));
+  }
+  return with_layout(offset_, shape, strides);
+}
+
+Tensor Tensor::reshape(const Shape& wanted) const {
+  const Shape shape = resolve_shape(wanted, numel(), *this, "reshape");
+  Shape strides;
+  if (strides_for_view(shape_, strides_, shape, strides)) return with_layout(offset_, shape, strides);
+  return clone().with_layout(0, shape, shape.contiguous_strides());
+}
+
+// --- Copies ---
+
+Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
+
+Tensor Tensor::clone() const {
+  Tensor copy = empty(shape_, dtype_, device());
+  copy.copy_(*this);
+  copy.storage_->version = 0;
+  return copy;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  const Tensor source = contiguous();
+  Tensor out = empty(shape_, dtype, device());
+  visit_any(dtype_, [&](auto from_tag) {
+    visit_any(dtype, [&](auto to_tag) {
+      using From = typename decltype(from_tag)::type;
+      using To = typename decltype(to_tag)::type;
+      convert<From, To>(device(), source.data<From>(), out.data<To>(), numel());
+    });
+  });
+  return out;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  throw DeviceError(cat("to: cannot copy ", describe(), " to ", device, ": its backend is not loaded"));
+}
+
+// --- In place ---
+
+Tensor& Tensor::fill_(double value) {
+  visit_any(dtype_, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T element = static_cast<T>(value);
+    if (is_contiguous()) {
+      std::fill_n(data<T>(), numel(), element);
+    } else {
+      copy_(Tensor::from(std::span<const T>(&element, 1), Shape{}));
+    }
+  });
+  bump_version();
+  return *this;
+}
+
+Tensor& Tensor::copy_(const Tensor& source) {
+  if (broadcast_shapes(source.shape(), shape_, "copy_") != shape_) {
+    throw ShapeError(cat("copy_: ", source.describe(), " does not broadcast to ", describe()));
+  }
+  const Tensor same = source.to(dtype_);
+  const auto plan = plan_loops<2>(shape_, {strides_, broadcast_strides(same.shape(), same.strides(), shape_)});
+  const int64_t bytes = size_of(dtype_);
+  if (numel() > 0) strided_copy(device(), raw_data(), same.raw_data(), plan, bytes);
+  bump_version();
+  return *this;
+}
+
+void check_dtype(const Tensor& t, DType expected, const char* op, const char* argument) {
+  if (t.dtype() != expected) throw DTypeError(cat(op, ": ", argument, " must be ", expected, ", got ", t.describe()));
+}
+
+void check_shape(const Tensor& t, const Shape& expected, const char* op, const char* argument) {
+  if (t.shape() != expected) throw ShapeError(cat(op, ": ", argument, " must be ", expected, ", got ", t.describe()));
+}
+
+void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* argument) {
+  if (t.ndim() != expected) {
+    throw ShapeError(cat(op, ": ", argument, " must have ", expected, " dimensions, got ", t.describe()));
+  }
+}
+
+#define TERRACE_INSTANTIATE(T)                                       \
+  template Tensor Tensor::from(std::span<const T>, const Shape&);    \
+  template T* Tensor::data<T>() const;                               \
+  template std::vector<T> Tensor::to_vector<T>() const;              \
+  template T Tensor::item<T>() const;
+TERRACE_INSTANTIATE(float)
+TERRACE_INSTANTIATE(BFloat16)
+TERRACE_INSTANTIATE(double)
+TERRACE_INSTANTIATE(Float16)
+TERRACE_INSTANTIATE(int64_t)
+TERRACE_INSTANTIATE(int32_t)
+TERRACE_INSTANTIATE(uint8_t)
+#undef TERRACE_INSTANTIATE
+template bool* Tensor::data<bool>() const;
+template bool Tensor::item<bool>() const;
+template std::vector<bool> Tensor::to_vector<bool>() const;
+
+}  // namespace terrace
