@@ -36,7 +36,7 @@ class Node {
     Shape shape;
     DType dtype = DType::kF32;
     std::vector<GradientHook> hooks;
-    bool retain = false;                   // store the gradient in `variable` while that is alive
+    bool retain = false;  // store the gradient in `variable` while that is alive
     std::weak_ptr<Variable::Impl> variable;
   };
 

@@ -29,8 +29,8 @@ class Variable {
 
   bool defined() const { return impl_ != nullptr; }
   const Tensor& value() const;
-  Tensor& value();                        // for in-place updates; bump_version() is the writer's duty (the _ functions do)
-  void set_value(Tensor value);           // replaces a leaf's value, shape and dtype unchanged
+  Tensor& value();               // for in-place updates; bump_version() is the writer's duty (the _ functions do)
+  void set_value(Tensor value);  // replaces a leaf's value, shape and dtype unchanged
 
   const Shape& shape() const { return value().shape(); }
   int64_t dim(int64_t i) const { return value().dim(i); }
@@ -38,25 +38,28 @@ class Variable {
   int64_t numel() const { return value().numel(); }
   DType dtype() const { return value().dtype(); }
   Device device() const { return value().device(); }
-  template <class T> T item() const { return value().item<T>(); }
+  template <class T>
+  T item() const {
+    return value().item<T>();
+  }
 
   bool requires_grad() const;
   void set_requires_grad(Requires requires_gradient);  // leaves only
   bool is_leaf() const;
-  const Tensor& grad() const;             // undefined where no gradient has arrived
-  void set_grad(Tensor gradient);         // checks shape and dtype; an undefined tensor clears
+  const Tensor& grad() const;      // undefined where no gradient has arrived
+  void set_grad(Tensor gradient);  // checks shape and dtype; an undefined tensor clears
   void zero_grad() { set_grad(Tensor()); }
   void accumulate_grad(Tensor gradient);  // checked; takes over the tensor's memory where it is the sole owner
 
   /// Gradient of this scalar (or of sum(this * seed)) is added to grad() of every leaf below.
   void backward(Tensor seed = {}, RetainGraph retain = RetainGraph::kNo) const;
-  void retain_grad() const;               // keep grad() of this non-leaf too
+  void retain_grad() const;                     // keep grad() of this non-leaf too
   void register_hook(GradientHook hook) const;  // runs on the complete gradient, before it moves on
-  Variable detach() const;                // same value, no history
+  Variable detach() const;                      // same value, no history
 
   const std::shared_ptr<Node>& node() const;  // null for leaves and constants
   int output_index() const;
-  struct Impl;                                // autograd/variable_impl.h
+  struct Impl;  // autograd/variable_impl.h
   const std::shared_ptr<Impl>& impl() const { return impl_; }
 
  private:

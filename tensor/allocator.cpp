@@ -10,7 +10,8 @@
 namespace terrace {
 namespace {
 
-// Sizes are rounded so that blocks find each other again: to 64 bytes when small, to 1/8 of their power of two when large.
+// Sizes are rounded so that blocks find each other again: to 64 bytes when small, to 1/8 of their power of two when
+// large.
 size_t rounded_size(size_t bytes) {
   constexpr size_t kLine = 64;
   if (bytes <= 4096) return std::max(kLine, (bytes + kLine - 1) / kLine * kLine);

@@ -10,15 +10,15 @@
 namespace terrace {
 
 struct MemoryFigure {
-  std::string name;     // purpose given by AllocationName, "" for the rest
-  int64_t live = 0;     // bytes in use now
-  int64_t peak = 0;     // most bytes in use at once
+  std::string name;  // purpose given by AllocationName, "" for the rest
+  int64_t live = 0;  // bytes in use now
+  int64_t peak = 0;  // most bytes in use at once
 };
 
 struct MemoryStats {
-  int64_t live = 0;      // bytes in use by tensors
-  int64_t peak = 0;      // most in use at once since the last reset
-  int64_t reserved = 0;  // bytes held from the operating system: live + cached
+  int64_t live = 0;                 // bytes in use by tensors
+  int64_t peak = 0;                 // most in use at once since the last reset
+  int64_t reserved = 0;             // bytes held from the operating system: live + cached
   std::vector<MemoryFigure> named;  // largest peak first
 };
 

@@ -16,7 +16,8 @@ namespace {
 Backend detect_cpu_backend() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
-    throw DeviceError("this processor has no AVX2 and FMA, which Terrace's kernels need (Intel since 2013, AMD since 2015)");
+    throw DeviceError(
+        "this processor has no AVX2 and FMA, which Terrace's kernels need (Intel since 2013, AMD since 2015)");
   }
   const char* wish = std::getenv("TERRACE_CPU");
   const std::string asked = wish == nullptr ? "" : wish;
@@ -26,7 +27,8 @@ Backend detect_cpu_backend() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
-  if (asked == "avx512" && !avx512) throw DeviceError("TERRACE_CPU asks for avx512, which this processor does not have");
+  if (asked == "avx512" && !avx512)
+    throw DeviceError("TERRACE_CPU asks for avx512, which this processor does not have");
   return avx512 && asked != "avx2" ? Backend::kAvx512 : Backend::kAvx2;
 }
 
@@ -34,7 +36,8 @@ void load_cuda_backend() {
   // The library fills CUDA's column of the kernel table when it is loaded, and stays loaded.
   static void* const library = dlopen("libterrace_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   if (library == nullptr) {
-    throw DeviceError("device cuda: the CUDA backend is not available (libterrace_cuda.so was not found); use --device cpu");
+    throw DeviceError(
+        "device cuda: the CUDA backend is not available (libterrace_cuda.so was not found); use --device cpu");
   }
 }
 

@@ -20,67 +20,119 @@ struct SampleRange {
 struct Exp {
   static constexpr const char* kName = "exp";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T x) const { return math::exp(x); }
-  template <class T> T df(T, T y) const { return y; }
+  template <class T>
+  T f(T x) const {
+    return math::exp(x);
+  }
+  template <class T>
+  T df(T, T y) const {
+    return y;
+  }
 };
 
 struct Log {
   static constexpr const char* kName = "log";
   static constexpr SampleRange kRange{0.1, 5};
-  template <class T> T f(T x) const { return math::log(x); }
-  template <class T> T df(T x, T) const { return T(1) / x; }
+  template <class T>
+  T f(T x) const {
+    return math::log(x);
+  }
+  template <class T>
+  T df(T x, T) const {
+    return T(1) / x;
+  }
 };
 
 struct Sqrt {
   static constexpr const char* kName = "sqrt";
   static constexpr SampleRange kRange{0.1, 5};
-  template <class T> T f(T x) const { return math::sqrt(x); }
-  template <class T> T df(T, T y) const { return T(0.5) / y; }
+  template <class T>
+  T f(T x) const {
+    return math::sqrt(x);
+  }
+  template <class T>
+  T df(T, T y) const {
+    return T(0.5) / y;
+  }
 };
 
 struct Square {
   static constexpr const char* kName = "square";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T x) const { return x * x; }
-  template <class T> T df(T x, T) const { return T(2) * x; }
+  template <class T>
+  T f(T x) const {
+    return x * x;
+  }
+  template <class T>
+  T df(T x, T) const {
+    return T(2) * x;
+  }
 };
 
 struct Neg {
   static constexpr const char* kName = "neg";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T x) const { return -x; }
-  template <class T> T df(T, T) const { return T(-1); }
+  template <class T>
+  T f(T x) const {
+    return -x;
+  }
+  template <class T>
+  T df(T, T) const {
+    return T(-1);
+  }
 };
 
 /// |x|, derivative sign(x), 0 at 0.
 struct Abs {
   static constexpr const char* kName = "abs";
   static constexpr SampleRange kRange{0.1, 3};
-  template <class T> T f(T x) const { return x < T(0) ? -x : x; }
-  template <class T> T df(T x, T) const { return T(x > T(0)) - T(x < T(0)); }
+  template <class T>
+  T f(T x) const {
+    return x < T(0) ? -x : x;
+  }
+  template <class T>
+  T df(T x, T) const {
+    return T(x > T(0)) - T(x < T(0));
+  }
 };
 
 struct Tanh {
   static constexpr const char* kName = "tanh";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T x) const { return math::tanh(x); }
-  template <class T> T df(T, T y) const { return T(1) - y * y; }
+  template <class T>
+  T f(T x) const {
+    return math::tanh(x);
+  }
+  template <class T>
+  T df(T, T y) const {
+    return T(1) - y * y;
+  }
 };
 
 /// 1 / (1 + e^-x).
 struct Sigmoid {
   static constexpr const char* kName = "sigmoid";
   static constexpr SampleRange kRange{-4, 4};
-  template <class T> T f(T x) const { return T(1) / (T(1) + math::exp(-x)); }
-  template <class T> T df(T, T y) const { return y * (T(1) - y); }
+  template <class T>
+  T f(T x) const {
+    return T(1) / (T(1) + math::exp(-x));
+  }
+  template <class T>
+  T df(T, T y) const {
+    return y * (T(1) - y);
+  }
 };
 
 /// x * sigmoid(x), also called swish.
 struct Silu {
   static constexpr const char* kName = "silu";
   static constexpr SampleRange kRange{-4, 4};
-  template <class T> T f(T x) const { return x / (T(1) + math::exp(-x)); }
-  template <class T> T df(T x, T) const {
+  template <class T>
+  T f(T x) const {
+    return x / (T(1) + math::exp(-x));
+  }
+  template <class T>
+  T df(T x, T) const {
     const T s = T(1) / (T(1) + math::exp(-x));
     return s * (T(1) + x * (T(1) - s));
   }
@@ -91,15 +143,20 @@ struct Silu {
 struct GeluTanh {
   static constexpr const char* kName = "gelu_tanh";
   static constexpr SampleRange kRange{-4, 4};
-  template <class T> T f(T x) const { return x / (T(1) + math::exp(-argument(x))); }
-  template <class T> T df(T x, T) const {
+  template <class T>
+  T f(T x) const {
+    return x / (T(1) + math::exp(-argument(x)));
+  }
+  template <class T>
+  T df(T x, T) const {
     const T s = T(1) / (T(1) + math::exp(-argument(x)));
     const T slope = T(2 * 0.7978845608028653559) * (T(1) + T(3 * 0.044715) * x * x);
     return s * (T(1) + x * (T(1) - s) * slope);
   }
 
  private:
-  template <class T> static T argument(T x) {
+  template <class T>
+  static T argument(T x) {
     return T(2 * 0.7978845608028653559) * x * (T(1) + T(0.044715) * x * x);
   }
 };
@@ -108,8 +165,12 @@ struct GeluTanh {
 struct GeluErf {
   static constexpr const char* kName = "gelu_erf";
   static constexpr SampleRange kRange{-4, 4};
-  template <class T> T f(T x) const { return T(0.5) * x * (T(1) + math::erf(x * T(0.70710678118654752440))); }
-  template <class T> T df(T x, T) const {
+  template <class T>
+  T f(T x) const {
+    return T(0.5) * x * (T(1) + math::erf(x * T(0.70710678118654752440)));
+  }
+  template <class T>
+  T df(T x, T) const {
     const T cdf = T(0.5) * (T(1) + math::erf(x * T(0.70710678118654752440)));
     return cdf + x * T(0.39894228040143267794) * math::exp(T(-0.5) * x * x);
   }
@@ -119,16 +180,28 @@ struct GeluErf {
 struct Relu {
   static constexpr const char* kName = "relu";
   static constexpr SampleRange kRange{0.1, 3};
-  template <class T> T f(T x) const { return x < T(0) ? T(0) : x; }
-  template <class T> T df(T x, T) const { return x > T(0) ? T(1) : T(0); }
+  template <class T>
+  T f(T x) const {
+    return x < T(0) ? T(0) : x;
+  }
+  template <class T>
+  T df(T x, T) const {
+    return x > T(0) ? T(1) : T(0);
+  }
 };
 
 struct LeakyRelu {
   static constexpr const char* kName = "leaky_relu";
   static constexpr SampleRange kRange{-3, -0.1};
   double slope = 0.01;
-  template <class T> T f(T x) const { return x < T(0) ? T(slope) * x : x; }
-  template <class T> T df(T x, T) const { return x > T(0) ? T(1) : T(slope); }
+  template <class T>
+  T f(T x) const {
+    return x < T(0) ? T(slope) * x : x;
+  }
+  template <class T>
+  T df(T x, T) const {
+    return x > T(0) ? T(1) : T(slope);
+  }
 };
 
 /// min(max(x, low), high); the derivative is 1 from low to high inclusive, as PyTorch has it.
@@ -136,11 +209,15 @@ struct Clamp {
   static constexpr const char* kName = "clamp";
   static constexpr SampleRange kRange{-0.45, 0.45};
   double low = -0.5, high = 0.5;
-  template <class T> T f(T x) const {
+  template <class T>
+  T f(T x) const {
     const T floored = x < T(low) ? T(low) : x;
     return floored > T(high) ? T(high) : floored;
   }
-  template <class T> T df(T x, T) const { return T(x >= T(low)) * T(x <= T(high)); }
+  template <class T>
+  T df(T x, T) const {
+    return T(x >= T(low)) * T(x <= T(high));
+  }
 };
 
 /// x * factor.
@@ -148,8 +225,14 @@ struct Scale {
   static constexpr const char* kName = "scale";
   static constexpr SampleRange kRange{-3, 3};
   double factor = 1.5;
-  template <class T> T f(T x) const { return x * T(factor); }
-  template <class T> T df(T, T) const { return T(factor); }
+  template <class T>
+  T f(T x) const {
+    return x * T(factor);
+  }
+  template <class T>
+  T df(T, T) const {
+    return T(factor);
+  }
 };
 
 /// x + term.
@@ -157,60 +240,121 @@ struct AddScalar {
   static constexpr const char* kName = "add_scalar";
   static constexpr SampleRange kRange{-3, 3};
   double term = 0.5;
-  template <class T> T f(T x) const { return x + T(term); }
-  template <class T> T df(T, T) const { return T(1); }
+  template <class T>
+  T f(T x) const {
+    return x + T(term);
+  }
+  template <class T>
+  T df(T, T) const {
+    return T(1);
+  }
 };
 
-// ----- Functions of two arguments: da and db are the partial derivatives ------------------------------------------------
+// ----- Functions of two arguments: da and db are the partial derivatives
+// ------------------------------------------------
 
 struct Add {
   static constexpr const char* kName = "add";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T a, T b) const { return a + b; }
-  template <class T> T da(T, T) const { return T(1); }
-  template <class T> T db(T, T) const { return T(1); }
+  template <class T>
+  T f(T a, T b) const {
+    return a + b;
+  }
+  template <class T>
+  T da(T, T) const {
+    return T(1);
+  }
+  template <class T>
+  T db(T, T) const {
+    return T(1);
+  }
 };
 
 struct Sub {
   static constexpr const char* kName = "sub";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T a, T b) const { return a - b; }
-  template <class T> T da(T, T) const { return T(1); }
-  template <class T> T db(T, T) const { return T(-1); }
+  template <class T>
+  T f(T a, T b) const {
+    return a - b;
+  }
+  template <class T>
+  T da(T, T) const {
+    return T(1);
+  }
+  template <class T>
+  T db(T, T) const {
+    return T(-1);
+  }
 };
 
 struct Mul {
   static constexpr const char* kName = "mul";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T a, T b) const { return a * b; }
-  template <class T> T da(T, T b) const { return b; }
-  template <class T> T db(T a, T) const { return a; }
+  template <class T>
+  T f(T a, T b) const {
+    return a * b;
+  }
+  template <class T>
+  T da(T, T b) const {
+    return b;
+  }
+  template <class T>
+  T db(T a, T) const {
+    return a;
+  }
 };
 
 struct Div {
   static constexpr const char* kName = "div";
   static constexpr SampleRange kRange{0.3, 3};
-  template <class T> T f(T a, T b) const { return a / b; }
-  template <class T> T da(T, T b) const { return T(1) / b; }
-  template <class T> T db(T a, T b) const { return -a / (b * b); }
+  template <class T>
+  T f(T a, T b) const {
+    return a / b;
+  }
+  template <class T>
+  T da(T, T b) const {
+    return T(1) / b;
+  }
+  template <class T>
+  T db(T a, T b) const {
+    return -a / (b * b);
+  }
 };
 
 /// max(a, b); where they are equal each gets half of the gradient. NaN propagates.
 struct Maximum {
   static constexpr const char* kName = "maximum";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T a, T b) const { return (a > b || a != a) ? a : b; }
-  template <class T> T da(T a, T b) const { return T(0.5) * (T(a > b) + T(a >= b)); }
-  template <class T> T db(T a, T b) const { return T(0.5) * (T(b > a) + T(b >= a)); }
+  template <class T>
+  T f(T a, T b) const {
+    return (a > b || a != a) ? a : b;
+  }
+  template <class T>
+  T da(T a, T b) const {
+    return T(0.5) * (T(a > b) + T(a >= b));
+  }
+  template <class T>
+  T db(T a, T b) const {
+    return T(0.5) * (T(b > a) + T(b >= a));
+  }
 };
 
 /// min(a, b); where they are equal each gets half of the gradient. NaN propagates.
 struct Minimum {
   static constexpr const char* kName = "minimum";
   static constexpr SampleRange kRange{-3, 3};
-  template <class T> T f(T a, T b) const { return (a < b || a != a) ? a : b; }
-  template <class T> T da(T a, T b) const { return T(0.5) * (T(a < b) + T(a <= b)); }
-  template <class T> T db(T a, T b) const { return T(0.5) * (T(b < a) + T(b <= a)); }
+  template <class T>
+  T f(T a, T b) const {
+    return (a < b || a != a) ? a : b;
+  }
+  template <class T>
+  T da(T a, T b) const {
+    return T(0.5) * (T(a < b) + T(a <= b));
+  }
+  template <class T>
+  T db(T a, T b) const {
+    return T(0.5) * (T(b < a) + T(b <= a));
+  }
 };
 
 using UnaryOps = std::tuple<Exp, Log, Sqrt, Square, Neg, Abs, Tanh, Sigmoid, Silu, GeluTanh, GeluErf, Relu, LeakyRelu,

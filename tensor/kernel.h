@@ -16,7 +16,8 @@ namespace terrace {
 /// Whether a kernel replaces what its output holds or adds to it.
 enum class Write : uint8_t { kOverwrite, kAccumulate };
 
-template <class Signature> class Kernel;
+template <class Signature>
+class Kernel;
 
 template <class Result, class... Args>
 class Kernel<Result(Args...)> {
@@ -49,7 +50,7 @@ class Kernel<Result(Args...)> {
 
 /// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(softmax_forward<float>, forward<float>);
 /// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/.
-#define TERRACE_REGISTER(slot, ...)                               \
+#define TERRACE_REGISTER(slot, ...)                                             \
   [[maybe_unused]] static const bool TERRACE_CONCAT(registered_, __COUNTER__) = \
       ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__)
 

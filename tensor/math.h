@@ -26,7 +26,7 @@ inline float exp(float x) {
   constexpr float kLn2High = 0.693359375f;  // 10 bits: n * kLn2High is exact
   constexpr float kLn2Low = -2.12194440054690583e-4f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low mantissa bits
-  float z = x > 89.0f ? 89.0f : x;  // a NaN passes both comparisons unchanged
+  float z = x > 89.0f ? 89.0f : x;       // a NaN passes both comparisons unchanged
   z = z < -104.0f ? -104.0f : z;
   const float shifted = z * kLog2e + kRound;
   const float n = shifted - kRound;

@@ -1,12 +1,10 @@
-// Matrix products of tensors, over the two CPU libraries (tensor/kernels/gemm.h picks by shape).
+// Matrix products of tensors, over the two CPU libraries (tensor/gemm.h picks by shape).
 #pragma once
 
-#include "tensor/kernel.h"
+#include "tensor/gemm.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
-
-enum class Transpose : bool { kNo = false, kYes = true };
 
 /// c (M,N) = [c +] op(a) op(b) for matrices with a unit stride in one dimension (row- or column-major, any leading
 /// dimension); others are copied first. f32 and bf16 through oneDNN or OpenBLAS, f64 through OpenBLAS.
@@ -16,7 +14,8 @@ void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write = Writ
 /// a (..., M, K) times b (..., K, N) with numpy's broadcasting over the leading extents. Throws ShapeError, DTypeError.
 Tensor matmul(const Tensor& a, const Tensor& b);
 
-/// x (..., K) times weight (N, K) transposed, plus bias (N) where defined: (..., N). The form of torch.nn.functional.linear.
+/// x (..., K) times weight (N, K) transposed, plus bias (N) where defined: (..., N). The form of
+/// torch.nn.functional.linear.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 }  // namespace terrace

@@ -104,12 +104,12 @@ namespace {
 // Takes the address of every instantiation, so that each formula's functions are in this object for the linker to find.
 template <class... Unary, class... Binary>
 auto instantiate(std::tuple<Unary...>, std::tuple<Binary...>) {
-  return std::tuple(static_cast<Tensor (*)(const Unary&, const Tensor&)>(&apply<Unary>)...,
-                    static_cast<Tensor (*)(const Unary&, const Tensor&, const Tensor&, const Tensor&)>(
-                        &apply_backward<Unary>)...,
-                    static_cast<Tensor (*)(const Binary&, const Tensor&, const Tensor&)>(&apply<Binary>)...,
-                    static_cast<Tensor (*)(const Binary&, Operand, const Tensor&, const Tensor&, const Tensor&)>(
-                        &apply_backward<Binary>)...);
+  return std::tuple(
+      static_cast<Tensor (*)(const Unary&, const Tensor&)>(&apply<Unary>)...,
+      static_cast<Tensor (*)(const Unary&, const Tensor&, const Tensor&, const Tensor&)>(&apply_backward<Unary>)...,
+      static_cast<Tensor (*)(const Binary&, const Tensor&, const Tensor&)>(&apply<Binary>)...,
+      static_cast<Tensor (*)(const Binary&, Operand, const Tensor&, const Tensor&, const Tensor&)>(
+          &apply_backward<Binary>)...);
 }
 [[maybe_unused]] const auto instances = instantiate(UnaryOps{}, BinaryOps{});
 

@@ -7,12 +7,16 @@
 namespace terrace {
 
 /// y = op.f(x) elementwise, for the structs of UnaryOps.
-template <class Op> Tensor apply(const Op& op, const Tensor& x);
+template <class Op>
+Tensor apply(const Op& op, const Tensor& x);
 /// dx = dy * op.df(x, y).
-template <class Op> Tensor apply_backward(const Op& op, const Tensor& x, const Tensor& y, const Tensor& dy);
+template <class Op>
+Tensor apply_backward(const Op& op, const Tensor& x, const Tensor& y, const Tensor& dy);
 /// y = op.f(a, b) with broadcasting, for the structs of BinaryOps. Both of one dtype.
-template <class Op> Tensor apply(const Op& op, const Tensor& a, const Tensor& b);
-/// dy * op.da(a, b) or dy * op.db(a, b), of dy's shape: the caller sums it to the operand's (sum_to in tensor/reduce.h).
+template <class Op>
+Tensor apply(const Op& op, const Tensor& a, const Tensor& b);
+/// dy * op.da(a, b) or dy * op.db(a, b), of dy's shape: the caller sums it to the operand's (sum_to in
+/// tensor/reduce.h).
 enum class Operand : uint8_t { kA, kB };
 template <class Op>
 Tensor apply_backward(const Op& op, Operand which, const Tensor& a, const Tensor& b, const Tensor& dy);

@@ -145,7 +145,8 @@ Tensor randint(int64_t bound, const Shape& shape, Generator& g) {
 std::vector<int64_t> random_permutation(int64_t count, Generator g) {
   std::vector<int64_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), int64_t{0});
-  for (int64_t i = count - 1; i > 0; --i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(g.next_below(i + 1))]);
+  for (int64_t i = count - 1; i > 0; --i)
+    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(g.next_below(i + 1))]);
   return order;
 }
 

@@ -20,22 +20,22 @@ struct Generator {
   uint64_t offset = 0;
 
   explicit Generator(uint64_t seed_ = 0, uint64_t stream_ = 0) : seed(seed_), stream(stream_) {}
-  uint32_t next_u32();                     // one draw
-  double next_uniform();                   // [0, 1), 24 bits, one draw
-  int64_t next_below(int64_t bound);       // uniform in [0, bound), one draw
+  uint32_t next_u32();                // one draw
+  double next_uniform();              // [0, 1), 24 bits, one draw
+  int64_t next_below(int64_t bound);  // uniform in [0, bound), one draw
 };
 
 /// The generator that dropout and the initialisers use where none is given. Programs seed it from --seed.
 Generator& default_generator();
 
-void uniform_(Tensor& t, double low, double high, Generator& g);          // [low, high)
-void normal_(Tensor& t, double mean, double std, Generator& g);           // by the inverse distribution function
+void uniform_(Tensor& t, double low, double high, Generator& g);  // [low, high)
+void normal_(Tensor& t, double mean, double std, Generator& g);   // by the inverse distribution function
 /// Normal, values outside [low, high] cut by inverse transform sampling as in torch.nn.init.trunc_normal_.
 void trunc_normal_(Tensor& t, double mean, double std, double low, double high, Generator& g);
 
 Tensor randn(const Shape& shape, Generator& g, DType dtype = DType::kF32);
 Tensor rand(const Shape& shape, Generator& g, DType dtype = DType::kF32);
-Tensor randint(int64_t bound, const Shape& shape, Generator& g);          // i64
+Tensor randint(int64_t bound, const Shape& shape, Generator& g);  // i64
 /// A permutation of 0..count-1 (Fisher-Yates).
 std::vector<int64_t> random_permutation(int64_t count, Generator g);
 

@@ -21,7 +21,8 @@ std::vector<bool> reduced_dims(const Tensor& x, const std::vector<int64_t>& dims
   return reduced;
 }
 
-Tensor reduce_run(const Tensor& x, int64_t A, int64_t R, int64_t C, const Shape& shape, Reduction what, const char* op) {
+Tensor reduce_run(const Tensor& x, int64_t A, int64_t R, int64_t C, const Shape& shape, Reduction what,
+                  const char* op) {
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   visit_floating(x.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;

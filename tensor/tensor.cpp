@@ -17,7 +17,11 @@ Storage::Storage(int64_t bytes, Device device) : bytes_(bytes), device_(device) 
 Storage::~Storage() { deallocate(data_, static_cast<size_t>(bytes_), tag_); }
 
 Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Shape strides, DType dtype)
-    : storage_(std::move(storage)), offset_(offset), shape_(std::move(shape)), strides_(std::move(strides)), dtype_(dtype) {}
+    : storage_(std::move(storage)),
+      offset_(offset),
+      shape_(std::move(shape)),
+      strides_(std::move(strides)),
+      dtype_(dtype) {}
 
 Tensor Tensor::with_layout(int64_t offset, Shape shape, Shape strides) const {
   return Tensor(storage_, offset, std::move(shape), std::move(strides), dtype_);
@@ -113,8 +117,8 @@ T Tensor::item() const {
 Tensor Tensor::slice(int64_t dim, int64_t begin, int64_t end, int64_t step) const {
   dim = normalize_dim(dim, ndim(), "slice");
   if (begin < 0 || begin > end || end > shape_[dim] || step < 1) {
-    throw IndexError(cat("slice: [", begin, ", ", end, ") with step ", step, " does not lie in dimension ", dim,
-                         " of ", describe()));
+    throw IndexError(cat("slice: [", begin, ", ", end, ") with step ", step, " does not lie in dimension ", dim, " of ",
+                         describe()));
   }
   Shape shape = shape_, strides = strides_;
   shape[dim] = (end - begin + step - 1) / step;
@@ -314,10 +318,10 @@ void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* a
   }
 }
 
-#define TERRACE_INSTANTIATE(T)                                       \
-  template Tensor Tensor::from(std::span<const T>, const Shape&);    \
-  template T* Tensor::data<T>() const;                               \
-  template std::vector<T> Tensor::to_vector<T>() const;              \
+#define TERRACE_INSTANTIATE(T)                                    \
+  template Tensor Tensor::from(std::span<const T>, const Shape&); \
+  template T* Tensor::data<T>() const;                            \
+  template std::vector<T> Tensor::to_vector<T>() const;           \
   template T Tensor::item<T>() const;
 TERRACE_INSTANTIATE(float)
 TERRACE_INSTANTIATE(BFloat16)

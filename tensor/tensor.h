@@ -49,8 +49,10 @@ class Tensor {
   static Tensor full(const Shape& shape, double value, DType dtype = DType::kF32, Device device = kCpu);
   static Tensor scalar(double value, DType dtype = DType::kF32);
   static Tensor arange(int64_t count, DType dtype = DType::kI64);
-  template <class T> static Tensor from(std::span<const T> values, const Shape& shape);
-  template <class T> static Tensor from(const std::vector<T>& values, const Shape& shape) {
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape);
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape) {
     return from(std::span<const T>(values), shape);
   }
 
@@ -71,10 +73,13 @@ class Tensor {
   std::string describe() const;  // "(2, 16, 768) f32 cpu"
 
   // --- Its memory; T must be the dtype's type, else DTypeError. The pointer is to the first element ---
-  template <class T> T* data() const;
+  template <class T>
+  T* data() const;
   void* raw_data() const;
-  template <class T> T item() const;                 // the only element, converted to T
-  template <class T> std::vector<T> to_vector() const;  // row-major, converted to T
+  template <class T>
+  T item() const;  // the only element, converted to T
+  template <class T>
+  std::vector<T> to_vector() const;  // row-major, converted to T
 
   // --- Views: same storage ---
   Tensor slice(int64_t dim, int64_t begin, int64_t end, int64_t step = 1) const;
@@ -84,14 +89,14 @@ class Tensor {
   Tensor expand(const Shape& shape) const;  // stride 0 where an extent of 1 stretches
   Tensor unsqueeze(int64_t dim) const;
   Tensor squeeze(int64_t dim) const;
-  Tensor view(const Shape& shape) const;       // one extent may be -1; throws ShapeError where a copy would be needed
-  Tensor reshape(const Shape& shape) const;    // as view, copying only where it must
+  Tensor view(const Shape& shape) const;     // one extent may be -1; throws ShapeError where a copy would be needed
+  Tensor reshape(const Shape& shape) const;  // as view, copying only where it must
   Tensor flatten() const { return reshape({-1}); }
 
   // --- Copies ---
-  Tensor contiguous() const;      // itself where already contiguous
-  Tensor clone() const;           // always a new, contiguous storage
-  Tensor to(DType dtype) const;   // itself where already of that type
+  Tensor contiguous() const;     // itself where already contiguous
+  Tensor clone() const;          // always a new, contiguous storage
+  Tensor to(DType dtype) const;  // itself where already of that type
   Tensor to(Device device) const;
 
   // --- In place ---

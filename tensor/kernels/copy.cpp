@@ -37,10 +37,14 @@ void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
 
 void copy_strided(void* to, const void* from, const LoopPlan<2>& plan, int64_t bytes) {
   switch (bytes) {
-    case 1: return copy_words(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), plan);
-    case 2: return copy_words(static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), plan);
-    case 4: return copy_words(static_cast<uint32_t*>(to), static_cast<const uint32_t*>(from), plan);
-    default: return copy_words(static_cast<uint64_t*>(to), static_cast<const uint64_t*>(from), plan);
+    case 1:
+      return copy_words(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), plan);
+    case 2:
+      return copy_words(static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), plan);
+    case 4:
+      return copy_words(static_cast<uint32_t*>(to), static_cast<const uint32_t*>(from), plan);
+    default:
+      return copy_words(static_cast<uint64_t*>(to), static_cast<const uint64_t*>(from), plan);
   }
 }
 

@@ -64,8 +64,12 @@ void backward(const Op& op, const T* x, const T* y, const T* dy, T* dx, int64_t 
 /// The strides a broadcast meets are 1 and 0; giving the compiler those as constants lets it vectorise.
 template <class Body>
 void with_steps(int64_t a, int64_t b, Body&& body) {
-  struct One { constexpr operator int64_t() const { return 1; } };
-  struct Zero { constexpr operator int64_t() const { return 0; } };
+  struct One {
+    constexpr operator int64_t() const { return 1; }
+  };
+  struct Zero {
+    constexpr operator int64_t() const { return 0; }
+  };
   if (a == 1 && b == 1) return body(One{}, One{});
   if (a == 1 && b == 0) return body(One{}, Zero{});
   if (a == 0 && b == 1) return body(Zero{}, One{});
@@ -77,7 +81,7 @@ void forward_binary(const Op& op, T* y, const T* a, const T* b, const LoopPlan<3
   using A = Accumulator<T>;
   const int last = plan.ndim - 1;
   with_steps(plan.strides[1][last], plan.strides[2][last], [&](auto step_a, auto step_b) {
-    for_rows(plan, [&](const int64_t (&at)[3], int64_t length) {
+    for_rows(plan, [&](const int64_t(&at)[3], int64_t length) {
       T* ys = y + at[0];
       const T* as = a + at[1];
       const T* bs = b + at[2];
@@ -98,7 +102,7 @@ void backward_binary(const Op& op, T* d, const T* a, const T* b, const T* dy, co
   const int last = plan.ndim - 1;
   const int64_t step_dy = plan.strides[3][last];
   with_steps(plan.strides[1][last], plan.strides[2][last], [&](auto step_a, auto step_b) {
-    for_rows(plan, [&](const int64_t (&at)[4], int64_t length) {
+    for_rows(plan, [&](const int64_t(&at)[4], int64_t length) {
       const Op f = op;
 #pragma omp simd
       for (int64_t i = 0; i < length; ++i) {
@@ -116,7 +120,7 @@ void add_with_factor(T* x, const T* y, double factor, const LoopPlan<2>& plan) {
   const A c = static_cast<A>(factor);
   const int last = plan.ndim - 1;
   with_steps(plan.strides[0][last], plan.strides[1][last], [&](auto step_x, auto step_y) {
-    for_rows(plan, [&](const int64_t (&at)[2], int64_t length) {
+    for_rows(plan, [&](const int64_t(&at)[2], int64_t length) {
       T* xs = x + at[0];
       const T* ys = y + at[1];
 #pragma omp simd

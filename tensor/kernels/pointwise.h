@@ -19,7 +19,8 @@ inline constinit Kernel<void(const Op& op, const T* x, const T* y, const T* dy, 
 
 /// y = op.f(a, b); operands 0, 1, 2 of the plan are y, a, b.
 template <class Op, class T>
-inline constinit Kernel<void(const Op& op, T* y, const T* a, const T* b, const LoopPlan<3>& plan)> binary_forward{Op::kName};
+inline constinit Kernel<void(const Op& op, T* y, const T* a, const T* b, const LoopPlan<3>& plan)> binary_forward{
+    Op::kName};
 
 /// d = dy * op.da(a, b) (or db), of the broadcast shape; operands 0..3 of the plan are d, a, b, dy.
 template <class Op, class T>

@@ -8,10 +8,16 @@ constexpr int64_t kBlock = 1024;  // elements summed in T's accumulator before t
 constexpr int64_t kShards = 64;   // parts of one long row; fixed, so that the order of summation is
 
 struct Identity {
-  template <class A> A operator()(A v) const { return v; }
+  template <class A>
+  A operator()(A v) const {
+    return v;
+  }
 };
 struct Squared {
-  template <class A> A operator()(A v) const { return v * v; }
+  template <class A>
+  A operator()(A v) const {
+    return v * v;
+  }
 };
 
 template <class Map, class T>
@@ -106,8 +112,9 @@ void sum_middle(const T* x, T* y, int64_t A, int64_t R, int64_t C) {
     *y = static_cast<T>(sum_long<Identity>(x, R));
     return;
   }
-  reduce(x, y, A, R, C, [](const T* row, int64_t n) { return static_cast<T>(sum_span<Identity>(row, n)); },
-         sum_columns<T>);
+  reduce(
+      x, y, A, R, C, [](const T* row, int64_t n) { return static_cast<T>(sum_span<Identity>(row, n)); },
+      sum_columns<T>);
 }
 
 template <class T>

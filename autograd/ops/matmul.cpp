@@ -1,0 +1,39 @@
+#include "autograd/ops/matmul.h"
+
+#include "tensor/matmul.h"
+#include "tensor/reduce.h"
+
+namespace terrace {
+
+Variable matmul(const Variable& a, const Variable& b) {
+  return record("matmul", matmul(a.value(), b.value()), {a, b},
+                [saved_a = Saved(a), saved_b = Saved(b), need_a = a.requires_grad(),
+                 need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
+                  const Tensor &av = saved_a.get("matmul"), &bv = saved_b.get("matmul");
+                  Gradients d(2);
+                  if (need_a) d[0] = sum_to(matmul(dy, bv.transpose(-2, -1)), av.shape());
+                  if (need_b) d[1] = sum_to(matmul(av.transpose(-2, -1), dy), bv.shape());
+                  return d;
+                });
+}
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
+  const Tensor bias_value = bias.defined() ? bias.value() : Tensor();
+  std::vector<Variable> inputs{x, weight};
+  if (bias.defined()) inputs.push_back(bias);
+  return record("linear", linear(x.value(), weight.value(), bias_value), inputs,
+                [saved_x = Saved(x), saved_weight = Saved(weight), need_x = x.requires_grad(),
+                 need_weight = weight.requires_grad(), has_bias = bias.defined(),
+                 need_bias = bias.requires_grad()](const Tensor& dy) -> Gradients {
+                  const Tensor &xv = saved_x.get("linear"), &wv = saved_weight.get("linear");
+                  const int64_t N = wv.dim(0), K = wv.dim(1);
+                  const Tensor rows = dy.reshape({dy.numel() / (N > 0 ? N : 1), N});
+                  Gradients d(has_bias ? 3 : 2);
+                  if (need_x) d[0] = matmul(rows, wv).reshape(xv.shape());
+                  if (need_weight) d[1] = matmul(rows.transpose(0, 1), xv.reshape({rows.dim(0), K}));
+                  if (need_bias) d[2] = sum(rows, {0});
+                  return d;
+                });
+}
+
+}  // namespace terrace

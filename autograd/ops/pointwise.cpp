@@ -1,0 +1,89 @@
+#include "autograd/ops/pointwise.h"
+
+#include <limits>
+
+#include "tensor/pointwise.h"
+#include "tensor/reduce.h"
+
+namespace terrace {
+
+template <class Op>
+Variable apply(const Op& op, const Variable& x) {
+  const Tensor y = apply(op, x.value());
+  return record(Op::kName, y, {x}, [op, saved_x = Saved(x), saved_y = Saved(y)](const Tensor& dy) -> Gradients {
+    return {apply_backward(op, saved_x.get(Op::kName), saved_y.get(Op::kName), dy)};
+  });
+}
+
+template <class Op>
+Variable apply(const Op& op, const Variable& a, const Variable& b) {
+  return record(Op::kName, apply(op, a.value(), b.value()), {a, b},
+                [op, saved_a = Saved(a), saved_b = Saved(b), need_a = a.requires_grad(),
+                 need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
+                  const Tensor &av = saved_a.get(Op::kName), &bv = saved_b.get(Op::kName);
+                  Gradients d(2);
+                  if (need_a) d[0] = sum_to(apply_backward(op, Operand::kA, av, bv, dy), av.shape());
+                  if (need_b) d[1] = sum_to(apply_backward(op, Operand::kB, av, bv, dy), bv.shape());
+                  return d;
+                });
+}
+
+Variable exp(const Variable& x) { return apply(Exp{}, x); }
+Variable log(const Variable& x) { return apply(Log{}, x); }
+Variable sqrt(const Variable& x) { return apply(Sqrt{}, x); }
+Variable square(const Variable& x) { return apply(Square{}, x); }
+Variable neg(const Variable& x) { return scale(x, -1); }
+Variable abs(const Variable& x) { return apply(Abs{}, x); }
+Variable tanh(const Variable& x) { return apply(Tanh{}, x); }
+Variable sigmoid(const Variable& x) { return apply(Sigmoid{}, x); }
+Variable silu(const Variable& x) { return apply(Silu{}, x); }
+Variable gelu_tanh(const Variable& x) { return apply(GeluTanh{}, x); }
+Variable gelu_erf(const Variable& x) { return apply(GeluErf{}, x); }
+Variable relu(const Variable& x) { return apply(Relu{}, x); }
+Variable leaky_relu(const Variable& x, double slope) { return apply(LeakyRelu{slope}, x); }
+Variable clamp(const Variable& x, double low, double high) {
+  if (low > high) throw ConfigError(cat("clamp: low ", low, " is above high ", high));
+  return apply(Clamp{low, high}, x);
+}
+Variable clamp_max(const Variable& x, double high) { return clamp(x, -std::numeric_limits<double>::infinity(), high); }
+Variable clamp_min(const Variable& x, double low) { return clamp(x, low, std::numeric_limits<double>::infinity()); }
+
+// These derivatives need no operand; keeping none frees memory that a deep network would hold until its backward.
+Variable scale(const Variable& x, double factor) {
+  return record("scale", scale(x.value(), factor), {x},
+                [factor](const Tensor& dy) -> Gradients { return {scale(dy, factor)}; });
+}
+Variable add_scalar(const Variable& x, double term) {
+  return record("add_scalar", add_scalar(x.value(), term), {x}, [](const Tensor& dy) -> Gradients { return {dy}; });
+}
+Variable add(const Variable& a, const Variable& b) {
+  return record("add", add(a.value(), b.value()), {a, b},
+                [shape_a = a.shape(), shape_b = b.shape(), need_a = a.requires_grad(),
+                 need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
+                  return {need_a ? sum_to(dy, shape_a) : Tensor(), need_b ? sum_to(dy, shape_b) : Tensor()};
+                });
+}
+Variable sub(const Variable& a, const Variable& b) {
+  return record("sub", sub(a.value(), b.value()), {a, b},
+                [shape_a = a.shape(), shape_b = b.shape(), need_a = a.requires_grad(),
+                 need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
+                  return {need_a ? sum_to(dy, shape_a) : Tensor(), need_b ? scale(sum_to(dy, shape_b), -1) : Tensor()};
+                });
+}
+Variable mul(const Variable& a, const Variable& b) { return apply(Mul{}, a, b); }
+Variable div(const Variable& a, const Variable& b) { return apply(Div{}, a, b); }
+Variable maximum(const Variable& a, const Variable& b) { return apply(Maximum{}, a, b); }
+Variable minimum(const Variable& a, const Variable& b) { return apply(Minimum{}, a, b); }
+
+namespace {
+
+// Takes the address of every instantiation, so that each formula's functions are in this object for the linker to find.
+template <class... Unary, class... Binary>
+auto instantiate(std::tuple<Unary...>, std::tuple<Binary...>) {
+  return std::tuple(static_cast<Variable (*)(const Unary&, const Variable&)>(&apply<Unary>)...,
+                    static_cast<Variable (*)(const Binary&, const Variable&, const Variable&)>(&apply<Binary>)...);
+}
+[[maybe_unused]] const auto instances = instantiate(UnaryOps{}, BinaryOps{});
+
+}  // namespace
+}  // namespace terrace

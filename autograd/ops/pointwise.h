@@ -1,0 +1,55 @@
+// Pointwise ops of variables: the formulas of tensor/formulas.h with their derivatives.
+//
+// y has x's shape (unary) or the broadcast shape (binary; the gradients are summed back to each operand's shape).
+// Saved for backward: x and y (unary), both operands (binary). f32, f64, bf16 (computed in f32, rounded at the end).
+// Errors: DTypeError for other or differing dtypes, ShapeError where shapes do not broadcast.
+// Numerics: elementary functions within 2 ulp (tensor/math.h).
+#pragma once
+
+#include "autograd/node.h"
+#include "tensor/formulas.h"
+
+namespace terrace {
+
+Variable exp(const Variable& x);
+Variable log(const Variable& x);
+Variable sqrt(const Variable& x);
+Variable square(const Variable& x);
+Variable neg(const Variable& x);
+Variable abs(const Variable& x);
+Variable tanh(const Variable& x);
+Variable sigmoid(const Variable& x);
+Variable silu(const Variable& x);
+Variable gelu_tanh(const Variable& x);
+Variable gelu_erf(const Variable& x);
+Variable relu(const Variable& x);
+Variable leaky_relu(const Variable& x, double slope);
+Variable clamp(const Variable& x, double low, double high);
+Variable clamp_max(const Variable& x, double high);
+Variable clamp_min(const Variable& x, double low);
+Variable scale(const Variable& x, double factor);
+Variable add_scalar(const Variable& x, double term);
+
+Variable add(const Variable& a, const Variable& b);
+Variable sub(const Variable& a, const Variable& b);
+Variable mul(const Variable& a, const Variable& b);
+Variable div(const Variable& a, const Variable& b);
+Variable maximum(const Variable& a, const Variable& b);
+Variable minimum(const Variable& a, const Variable& b);
+
+inline Variable operator+(const Variable& a, const Variable& b) { return add(a, b); }
+inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
+inline Variable operator*(const Variable& a, const Variable& b) { return mul(a, b); }
+inline Variable operator/(const Variable& a, const Variable& b) { return div(a, b); }
+inline Variable operator-(const Variable& x) { return neg(x); }
+inline Variable operator*(const Variable& x, double factor) { return scale(x, factor); }
+inline Variable operator*(double factor, const Variable& x) { return scale(x, factor); }
+inline Variable operator+(const Variable& x, double term) { return add_scalar(x, term); }
+
+/// Any formula of UnaryOps or BinaryOps: what the functions above call.
+template <class Op>
+Variable apply(const Op& op, const Variable& x);
+template <class Op>
+Variable apply(const Op& op, const Variable& a, const Variable& b);
+
+}  // namespace terrace

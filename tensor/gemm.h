@@ -1,0 +1,32 @@
+// Matrix products of raw row-major matrices, over the two CPU libraries: C (M,N) = op(A) op(B) [+ C].
+// Each library is called in one file (openblas_gemm.cpp, onednn_gemm.cpp); gemm() picks the one that measures faster.
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/kernel.h"
+
+namespace terrace {
+
+enum class Transpose : bool { kNo = false, kYes = true };
+
+/// op(A) is M x K and op(B) K x N; `lda`, `ldb`, `ldc` are the lengths of stored rows.
+struct GemmShape {
+  Transpose transpose_a = Transpose::kNo, transpose_b = Transpose::kNo;
+  int64_t M = 0, N = 0, K = 0;
+  int64_t lda = 0, ldb = 0, ldc = 0;
+};
+
+void openblas_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
+void openblas_gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
+void onednn_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
+
+/// f32: by shape (see prefers_onednn in gemm.cpp). f64: OpenBLAS; oneDNN has none. Multithreaded, deterministic for a
+/// fixed thread count. Inside a parallel region both libraries run on the calling thread alone.
+void gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
+void gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
+
+const char* openblas_version();
+const char* onednn_version();
+
+}  // namespace terrace
