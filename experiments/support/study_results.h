@@ -1,0 +1,74 @@
+// What a study measured: filled by the stages, kept in their folders, shown by the report.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "experiments/support/json.h"
+#include "tensor/tensor.h"
+#include "var/positional_encoding.h"
+#include "var/var_trainer.h"
+
+namespace terrace {
+
+inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+
+/// One transformer: an encoding and a seed.
+struct StudyRun {
+  std::string encoding;
+  uint64_t seed = 0;
+  int64_t steps = 0, batch = 0, parameters = 0;
+  std::vector<VarStepRecord> log;
+  HeldOut held_out;                  // at the end
+  double train_loss = kNotMeasured;  // mean of the last tenth of the records
+  double seconds_per_step = kNotMeasured, sampled_per_second = kNotMeasured;
+  int64_t peak_bytes = 0;  // of tensors in training
+  std::vector<TableSummary> start, end;
+  double own_share = kNotMeasured;  // of samples in which the data's rule finds their class
+  std::vector<double> class_share;  // the same per class
+  Tensor samples, sample_labels;    // u8 (n, H, W, 3), i64 (n): the first few of each class
+  Tensor initial_table, table;      // (L, C) as added; undefined for none
+
+  double images_per_second() const { return static_cast<double>(batch) / seconds_per_step; }
+};
+
+struct StudyTokenizer {
+  int64_t steps = 0, parameters = 0;
+  double psnr = kNotMeasured;  // held out
+  double seconds_per_step = kNotMeasured, encoded_per_second = kNotMeasured;
+  std::vector<double> log_step, log_loss, log_psnr;
+  std::vector<double> usage, perplexity;                                 // per scale, over the training set's tokens
+  double codes_used = kNotMeasured;                                      // share of the codebook that any scale used
+  double real_share = kNotMeasured, reconstructed_share = kNotMeasured;  // in which the rule finds the label
+  Tensor originals, reconstructions;                                     // u8 (n, H, W, 3), held out
+};
+
+struct StudyResults {
+  Json configuration, machine, libraries;
+  std::string version, source;
+  std::vector<std::string> class_names;
+  std::vector<int64_t> patch_nums;
+  int64_t train_images = 0, held_out_images = 0, embed_dim = 0;
+  double wall_seconds = 0;
+  StudyTokenizer tokenizer;
+  std::vector<StudyRun> runs;  // encodings in the order given, seeds within
+
+  std::vector<std::string> encodings() const;
+  std::vector<const StudyRun*> runs_of(const std::string& encoding) const;
+  std::vector<std::string> scale_names() const;  // "1", "2", ... the sides
+};
+
+/// One HDF5 file per stage, complete or absent.
+void write_run(const std::string& path, const StudyRun& run);
+StudyRun read_run(const std::string& path);  // throws IoError
+void write_tokenizer_result(const std::string& path, const StudyTokenizer& tokenizer);
+StudyTokenizer read_tokenizer_result(const std::string& path);
+
+/// results.json: every figure of the report, per run and as mean and deviation over seeds.
+Json study_json(const StudyResults& results);
+/// curves.csv: a row per record.
+std::string study_csv(const StudyResults& results);
+
+}  // namespace terrace
