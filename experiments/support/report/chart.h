@@ -11,17 +11,17 @@ enum class AxisScale : uint8_t { kLinear, kLog };
 enum class LineDash : uint8_t { kSolid, kDashed, kDotted };
 
 struct Series {
-  std::string name;               // "" keeps it out of the legend
-  std::vector<double> x, y;       // points that are not finite (or <= 0 on a log axis) break the line
-  std::vector<double> low, high;  // band around y where given
+  std::string name;                         // "" keeps it out of the legend
+  std::vector<double> x, y;                 // points that are not finite (or <= 0 on a log axis) break the line
+  std::vector<double> low = {}, high = {};  // band around y where given
   int color = 0;
   LineDash dash = LineDash::kSolid;
 };
 
 struct LineChart {
-  std::string title, x_label, y_label;
+  std::string title = {}, x_label = {}, y_label = {};
   AxisScale x_scale = AxisScale::kLinear, y_scale = AxisScale::kLinear;
-  std::vector<Series> series;
+  std::vector<Series> series = {};
   int width = 520, height = 320;
   bool y_from_zero = false;
   std::string svg() const;
@@ -34,29 +34,29 @@ Series band_over(const std::string& name, const std::vector<double>& x, const st
 
 /// A row per group: its values as dots, their mean as a bar with one standard deviation.
 struct DotChart {
-  std::string title, x_label;
+  std::string title = {}, x_label = {};
   struct Group {
     std::string name;
     std::vector<double> values;
     int color = 0;
   };
-  std::vector<Group> groups;
+  std::vector<Group> groups = {};
   double reference = 0;  // a vertical line where has_reference
   bool has_reference = false;
-  std::string reference_name;
+  std::string reference_name = {};
   int width = 520;
   std::string svg() const;
 };
 
 /// Values as coloured cells, row by row; NaN cells stay empty.
 struct Heatmap {
-  std::string title, x_label, y_label;
+  std::string title = {}, x_label = {}, y_label = {};
   int64_t rows = 0, columns = 0;
-  std::vector<double> values;
-  std::vector<std::string> row_names, column_names;  // where given, as tick labels
-  double low = 0, high = 0;                          // equal: from the data
-  bool print_values = false;                         // in the cells
-  int width = 520, height = 0;                       // height 0: square cells
+  std::vector<double> values = {};
+  std::vector<std::string> row_names = {}, column_names = {};  // where given, as tick labels
+  double low = 0, high = 0;                                    // equal: from the data
+  bool print_values = false;                                   // in the cells
+  int width = 520, height = 0;                                 // height 0: square cells
   std::string svg() const;
 };
 

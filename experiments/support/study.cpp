@@ -1,0 +1,484 @@
+#include "experiments/support/study.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "data/atomic_file.h"
+#include "data/loader.h"
+#include "data/procedural.h"
+#include "experiments/support/program.h"
+#include "experiments/support/progress.h"
+#include "experiments/support/run_record.h"
+#include "tensor/allocator.h"
+#include "var/checkpoint.h"
+
+namespace terrace {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kInitStream = uint64_t{7} << 40;  // initial weights; the trainers' streams lie elsewhere
+constexpr int64_t kTrialSteps = 8;                   // measured before steps are chosen
+constexpr double kTokenizerShare = 0.3;              // of --minutes
+constexpr double kReserve = 0.06;                    // of --minutes, for the report and what was not foreseen
+constexpr int64_t kLeastSteps = 20;
+constexpr int64_t kShownReconstructions = 24, kShownPerClass = 8, kEncodeBatch = 64;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+template <class F>
+double seconds_of(const F& f) {
+  const Clock::time_point start = Clock::now();
+  f();
+  return seconds_since(start);
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return kNotMeasured;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+bool is_procedural(const ImageDataset& dataset) { return dataset.class_names() == procedural_class_names(); }
+
+double sum_of_squares(const Tensor& a, const Tensor& b) {
+  const float *x = a.data<float>(), *y = b.data<float>();
+  double total = 0;
+  for (int64_t i = 0; i < a.numel(); ++i) {
+    const double d = static_cast<double>(x[i]) - y[i];
+    total += d * d;
+  }
+  return total;
+}
+
+/// Per scale: share of the codebook in use, and the perplexity exp(entropy) of the codes.
+void describe_codes(const TokenSet& tokens, StudyTokenizer& result) {
+  const Pyramid pyramid(tokens.patch_nums);
+  const auto* index = tokens.indices.data<int64_t>();
+  const int64_t N = tokens.size(), L = pyramid.length();
+  std::vector<char> any(static_cast<size_t>(tokens.vocab_size), 0);
+  result.usage.clear();
+  result.perplexity.clear();
+  for (int64_t s = 0; s < pyramid.scales(); ++s) {
+    std::vector<int64_t> hits(static_cast<size_t>(tokens.vocab_size), 0);
+    for (int64_t n = 0; n < N; ++n) {
+      for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) ++hits[static_cast<size_t>(index[n * L + t])];
+    }
+    double entropy = 0, used = 0;
+    const auto total = static_cast<double>(N * pyramid.tokens(s));
+    for (size_t v = 0; v < hits.size(); ++v) {
+      if (hits[v] == 0) continue;
+      const double p = static_cast<double>(hits[v]) / total;
+      entropy -= p * std::log(p);
+      ++used;
+      any[v] = 1;
+    }
+    result.usage.push_back(used / static_cast<double>(tokens.vocab_size));
+    result.perplexity.push_back(std::exp(entropy));
+  }
+  result.codes_used = static_cast<double>(std::count(any.begin(), any.end(), 1)) / static_cast<double>(any.size());
+}
+
+}  // namespace
+
+double own_class_share(const Tensor& images, const Tensor& labels, std::vector<double>* per_class) {
+  const std::vector<int64_t> label = labels.to_vector<int64_t>();
+  std::vector<double> hits(kProceduralClasses, 0), counts(kProceduralClasses, 0);
+  double total = 0;
+  for (size_t i = 0; i < label.size(); ++i) {
+    check_interrupt();
+    const bool own = classify_procedural(images.select(0, static_cast<int64_t>(i))) == label[i];
+    ++counts[static_cast<size_t>(label[i])];
+    if (own) ++hits[static_cast<size_t>(label[i])], ++total;
+  }
+  if (per_class != nullptr) {
+    per_class->clear();
+    for (size_t c = 0; c < hits.size(); ++c) per_class->push_back(counts[c] > 0 ? hits[c] / counts[c] : 0);
+  }
+  return label.empty() ? kNotMeasured : total / static_cast<double>(label.size());
+}
+
+Study::Study(const StudyConfig& config, Json configuration)
+    : config_(config), configuration_(std::move(configuration)), start_(Clock::now()) {
+  config_.validate();
+  open_folder();
+}
+
+Study::~Study() = default;
+
+void Study::say(const std::string& text) const { std::fprintf(stderr, "study: %s\n", text.c_str()); }
+
+double Study::seconds_left() const { return config_.minutes * 60 * (1 - kReserve) - seconds_since(start_); }
+
+void Study::open_folder() {
+  make_folder(path("runs"));
+  if (!std::filesystem::exists(path("study.json"))) return;
+  const Json stored = read_json_file(path("study.json"));
+  if (!stored.contains("configuration")) throw ConfigError(cat(path("study.json"), ": not a study's file"));
+  require_same_study(stored["configuration"], configuration_, config_.common.out);
+  if (stored.contains("plan")) plan_ = stored["plan"];
+}
+
+int64_t Study::planned(const char* what, int64_t given) const {
+  return plan_.contains(what) ? plan_[what].get<int64_t>() : given;
+}
+
+void Study::plan(const char* what, int64_t steps) {
+  plan_[what] = steps;
+  write_file(path("study.json"), Json{{"configuration", configuration_}, {"plan", plan_}}.dump(2) + "\n");
+}
+
+void Study::prepare_data() {
+  std::string file = config_.data;
+  if (file.empty()) {
+    file = path("data.h5");
+    if (!std::filesystem::exists(file)) {
+      ProceduralOptions options;
+      options.seed = config_.common.seed;
+      if (config_.train_images > 0) options.train = config_.train_images;
+      if (config_.held_out_images > 0) options.test = config_.held_out_images;
+      Progress progress("generate images", options.train + options.test, "images");
+      create_procedural(file, options, [&](int64_t done, int64_t) {
+        check_interrupt();
+        progress.update(done);
+      });
+      progress.finish();
+    }
+  }
+  train_ = ImageDataset::open(file, "train");
+  const std::vector<std::string> splits = ImageDataset::splits(file);
+  for (const char* name : {"test", "val"}) {
+    if (!held_out_ && std::find(splits.begin(), splits.end(), name) != splits.end()) {
+      held_out_ = ImageDataset::open(file, name);
+    }
+  }
+  if (!held_out_) {
+    throw ConfigError(cat(file,
+                          ": a study needs a split test or val beside train; prepare_data images --test-every 10 "
+                          "makes one"));
+  }
+}
+
+void Study::prepare_tokenizer() {
+  const std::string result = path("tokenizer_result.h5");
+  if (!config_.tokenizer.empty()) {
+    tokenizer_ = load_vqvae(config_.tokenizer);
+  } else if (std::filesystem::exists(result)) {
+    tokenizer_ = load_vqvae(path("tokenizer.h5"));
+  } else {
+    train_tokenizer();
+  }
+  tokenizer_->eval();
+  const int64_t size = tokenizer_->config().image_size();
+  if (train_->height() != size || train_->width() != size) {
+    throw ConfigError(cat(train_->path(), ": images are ", train_->height(), "x", train_->width(),
+                          ", the tokenizer takes ", size, "x", size, " (the last of patch-nums times 2^(levels - 1))"));
+  }
+}
+
+void Study::train_tokenizer() {
+  if (config_.minutes > 0 && !plan_.contains("tokenizer_steps")) {
+    Generator g(config_.common.seed, kInitStream);
+    Vqvae model(config_.tokenizer_config(), g);
+    VqvaeTrainer trial(model, *train_, &*held_out_, config_.tokenizer_training(kTrialSteps));
+    std::vector<double> seconds;
+    for (int64_t i = 0; i < kTrialSteps; ++i) {
+      check_interrupt();
+      const double step = seconds_of([&] { trial.step(); });
+      if (i >= 2) seconds.push_back(step);
+    }
+    const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left());
+    plan("tokenizer_steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
+  }
+  const int64_t steps = planned("tokenizer_steps", config_.tokenizer_steps);
+  plan("tokenizer_steps", steps);
+
+  Generator g(config_.common.seed, kInitStream);
+  Vqvae model(config_.tokenizer_config(), g);
+  VqvaeTrainerConfig training = config_.tokenizer_training(steps);
+  training.checkpoint = path("tokenizer.h5");
+  VqvaeTrainer trainer(model, *train_, &*held_out_, training);
+  if (std::filesystem::exists(training.checkpoint)) trainer.load(training.checkpoint);
+
+  Progress progress("tokenizer", steps);
+  std::vector<double> seconds;
+  VqvaeTrainerCallbacks callbacks;
+  callbacks.step = [&](const VqvaeStep& step) {
+    seconds.push_back(step.seconds);
+    progress.update(step.step, {{"loss", step.loss}, {"psnr", step.psnr}});
+    if (step.step % training.log_every != 0) return;
+    tokenizer_result_.log_step.push_back(static_cast<double>(step.step));
+    tokenizer_result_.log_loss.push_back(step.loss);
+    tokenizer_result_.log_psnr.push_back(step.psnr);
+  };
+  callbacks.stop = interrupted;
+  // The trainer's checkpoints hold no log; it is kept beside them, so that a stopped study shows the whole curve.
+  const std::string log = path("tokenizer_log.json");
+  if (trainer.steps_done() > 0 && std::filesystem::exists(log)) {
+    const Json stored = read_json_file(log);
+    tokenizer_result_.log_step = stored.at("step").get<std::vector<double>>();
+    tokenizer_result_.log_loss = stored.at("loss").get<std::vector<double>>();
+    tokenizer_result_.log_psnr = stored.at("psnr").get<std::vector<double>>();
+  }
+  const bool finished = trainer.run(callbacks);
+  write_file(log, Json{{"step", tokenizer_result_.log_step},
+                       {"loss", tokenizer_result_.log_loss},
+                       {"psnr", tokenizer_result_.log_psnr}}
+                      .dump());
+  if (!finished) check_interrupt();
+  progress.finish();
+  tokenizer_result_.steps = steps;
+  tokenizer_result_.seconds_per_step = median(seconds);
+  tokenizer_ = load_vqvae(training.checkpoint);
+}
+
+TokenSet Study::tokens_of(const ImageDataset& dataset, int64_t limit, const char* name) {
+  const std::string file = path(cat("tokens_", name, ".h5"));
+  const int64_t count = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
+  if (std::filesystem::exists(file)) {
+    TokenSet tokens = read_tokens(file);
+    if (tokens.dataset_hash == dataset.content_hash() && tokens.tokenizer_hash == content_hash(*tokenizer_) &&
+        tokens.size() == count) {
+      return tokens;
+    }
+  }
+  Progress progress(cat("encode ", name), count, "images");
+  TokenSet tokens;
+  const double seconds = seconds_of([&] {
+    tokens = encode_dataset(*tokenizer_, dataset, kEncodeBatch, count, [&](int64_t done) {
+      check_interrupt();
+      progress.update(done);
+    });
+  });
+  progress.finish();
+  tokenizer_result_.encoded_per_second = static_cast<double>(count) / seconds;
+  write_tokens(file, tokens);
+  return tokens;
+}
+
+void Study::prepare_tokens() {
+  train_tokens_ = tokens_of(*train_, config_.train_images, "train");
+  held_out_tokens_ = tokens_of(*held_out_, config_.held_out_images, "held_out");
+  const std::string file = path("tokenizer_result.h5");
+  if (std::filesystem::exists(file)) {
+    tokenizer_result_ = read_tokenizer_result(file);
+    return;
+  }
+  describe_tokenizer();
+  write_tokenizer_result(file, tokenizer_result_);
+}
+
+void Study::describe_tokenizer() {
+  StudyTokenizer& result = tokenizer_result_;
+  result.parameters = tokenizer_->parameter_count();
+  describe_codes(train_tokens_, result);
+  const int64_t count = held_out_tokens_.size();
+  const Tensor images = held_out_->images(0, count);
+  Tensor again = Tensor::empty(images.shape(), DType::kU8);
+  double squares = 0;
+  Progress progress("reconstruct", count, "images");
+  for (int64_t begin = 0; begin < count; begin += kEncodeBatch) {
+    check_interrupt();
+    const int64_t end = std::min(begin + kEncodeBatch, count);
+    const Tensor batch = images_to_float(images.slice(0, begin, end).contiguous());
+    const Tensor made = tokenizer_->indices_to_images(held_out_tokens_.indices.slice(0, begin, end).contiguous());
+    squares += sum_of_squares(batch, made.contiguous());
+    again.slice(0, begin, end).copy_(images_to_bytes(made));
+    progress.update(end);
+  }
+  progress.finish();
+  result.psnr = psnr_from_mse(squares / static_cast<double>(images.numel()));
+  const int64_t shown = std::min(kShownReconstructions, count);
+  result.originals = images.slice(0, 0, shown).clone();
+  result.reconstructions = again.slice(0, 0, shown).clone();
+  if (!is_procedural(*held_out_)) return;
+  const Tensor labels = held_out_->labels().slice(0, 0, count);
+  result.real_share = own_class_share(images, labels);
+  result.reconstructed_share = own_class_share(again, labels);
+}
+
+VarTrainingData Study::training_data() const {
+  VarTrainingData data;
+  data.indices = train_tokens_.indices;
+  data.labels = train_tokens_.labels;
+  data.held_out_indices = held_out_tokens_.indices;
+  data.held_out_labels = held_out_tokens_.labels;
+  data.class_names = train_tokens_.class_names;
+  data.tokenizer_hash = train_tokens_.tokenizer_hash;
+  const Quantizer* quantizer = &tokenizer_->quantizer();
+  data.embed = [quantizer](const Tensor& indices) { return quantizer->indices_to_var_input(indices); };
+  return data;
+}
+
+/// Chooses the steps of the transformers so that what is left of --minutes is used up: a trial model tells what a step,
+/// a held-out evaluation and a sample cost.
+void Study::plan_transformers() {
+  if (plan_.contains("steps")) return;
+  if (!(config_.minutes > 0)) return plan("steps", config_.steps);
+  const Clock::time_point start = Clock::now();
+  const int64_t classes = train_->num_classes();
+  Generator g(0, kInitStream);
+  VarTransformer model(config_.transformer_config(config_.encodings.front(), tokenizer_->config(), classes), g);
+  VarTrainOptions options = config_.transformer_training(kTrialSteps, 0);
+  VarTrainer trial(model, training_data(), options);
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < kTrialSteps; ++i) {
+    check_interrupt();
+    const double step = seconds_of([&] { trial.step(VarTrainer::Detail::kLoss); });
+    if (i >= 2) seconds.push_back(step);
+  }
+  const double evaluation = seconds_of([&] { trial.evaluate(); });
+  const int64_t trial_samples = std::min<int64_t>(32, classes * config_.samples);
+  std::vector<uint64_t> sample_seeds(static_cast<size_t>(trial_samples));
+  const double samples = seconds_of([&] {
+    const Tensor labels = Tensor::zeros({trial_samples}, DType::kI64);
+    const Sampled drawn = sample(model, tokenizer_->quantizer(), labels, sample_seeds, config_.sampling());
+    tokenizer_->f_hat_to_images(drawn.f_hat);
+  });
+  const auto runs = static_cast<double>(config_.encodings.size() * config_.seeds.size());
+  const double sampling = samples * static_cast<double>(classes * config_.samples) / static_cast<double>(trial_samples);
+  const double overhead = sampling + 14 * evaluation + 1;
+  const double budget = seconds_left() / runs - overhead;
+  plan("steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
+  say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
+          runs, " transformers (planned in ", format_duration(seconds_since(start)), ")"));
+}
+
+StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
+  const std::string name = cat(encoding, "-seed", seed), folder = path("runs/" + name);
+  if (std::filesystem::exists(folder + "/result.h5")) {
+    say(cat(name, ": finished already"));
+    return read_run(folder + "/result.h5");
+  }
+  make_folder(folder);
+  Generator g(seed, kInitStream);
+  VarTransformer model(config_.transformer_config(encoding, tokenizer_->config(), train_->num_classes()), g);
+  StudyRun run;
+  run.encoding = encoding;
+  run.seed = seed;
+  run.steps = planned("steps", config_.steps);
+  run.batch = config_.batch;
+  run.parameters = model.parameter_count();
+  run.start = model.table_summary();
+  const auto table_now = [&]() -> Tensor {
+    NoGrad no_grad;
+    const Variable table = model.positions().table();
+    return table.defined() ? table.value().reshape({model.pyramid().length(), config_.embed_dim}).clone() : Tensor();
+  };
+  run.initial_table = table_now();
+
+  VarTrainOptions options = config_.transformer_training(run.steps, seed);
+  options.checkpoint_path = folder + "/checkpoint.h5";
+  Progress progress(name, run.steps);
+  std::map<int64_t, std::pair<double, int64_t>> costs;  // seconds and bytes by step: checkpoints hold no clock
+  VarTrainCallbacks callbacks;
+  callbacks.record = [&](const VarStepRecord& r) { costs[r.step] = {r.seconds_per_step, r.peak_bytes}; };
+  callbacks.progress = [&](int64_t done, int64_t, double loss) {
+    check_interrupt();
+    progress.update(done, {{"loss", loss}});
+  };
+  reset_peak_memory();
+  VarTrainer trainer(model, training_data(), options, callbacks);
+  if (std::filesystem::exists(options.checkpoint_path)) trainer.resume(options.checkpoint_path);
+  trainer.run();
+  progress.finish();
+
+  run.log = trainer.log();
+  std::vector<double> seconds;
+  for (VarStepRecord& r : run.log) {
+    const auto cost = costs.find(r.step);
+    if (cost == costs.end()) continue;
+    r.seconds_per_step = cost->second.first;
+    r.peak_bytes = cost->second.second;
+    if (r.seconds_per_step > 0) seconds.push_back(r.seconds_per_step);
+    run.peak_bytes = std::max(run.peak_bytes, r.peak_bytes);
+  }
+  run.seconds_per_step = median(seconds);
+  const size_t last = std::max<size_t>(1, run.log.size() / 10);
+  run.train_loss = 0;
+  for (size_t i = run.log.size() - last; i < run.log.size(); ++i)
+    run.train_loss += run.log[i].loss / static_cast<double>(last);
+  run.held_out = trainer.evaluate();
+  run.end = model.table_summary();
+  run.table = table_now();
+  draw_samples(model, run);
+  write_run(folder + "/result.h5", run);
+  return run;
+}
+
+void Study::draw_samples(VarTransformer& model, StudyRun& run) const {
+  const int64_t classes = train_->num_classes(), count = classes * config_.samples;
+  std::vector<int64_t> labels(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) labels[static_cast<size_t>(i)] = i / config_.samples;
+  Tensor images = Tensor::empty({count, train_->height(), train_->width(), 3}, DType::kU8);
+  Progress progress(cat("sample ", run.encoding), count, "images");
+  const double seconds = seconds_of([&] {
+    for (int64_t begin = 0; begin < count; begin += kEncodeBatch) {
+      check_interrupt();
+      const int64_t end = std::min(begin + kEncodeBatch, count);
+      std::vector<uint64_t> seeds;  // the same for every encoding: images can be compared one by one
+      for (int64_t i = begin; i < end; ++i) seeds.push_back((run.seed << 32) + static_cast<uint64_t>(i));
+      const Tensor batch =
+          Tensor::from(std::vector<int64_t>(labels.begin() + begin, labels.begin() + end), {end - begin});
+      const Sampled drawn = sample(model, tokenizer_->quantizer(), batch, seeds, config_.sampling());
+      images.slice(0, begin, end).copy_(images_to_bytes(tokenizer_->f_hat_to_images(drawn.f_hat)));
+      progress.update(end);
+    }
+  });
+  progress.finish();
+  run.sampled_per_second = static_cast<double>(count) / seconds;
+  const Tensor all = Tensor::from(labels, {count});
+  if (is_procedural(*train_)) run.own_share = own_class_share(images, all, &run.class_share);
+  const int64_t each = std::min(kShownPerClass, config_.samples);
+  run.samples = Tensor::empty({classes * each, train_->height(), train_->width(), 3}, DType::kU8);
+  std::vector<int64_t> shown;
+  for (int64_t c = 0; c < classes; ++c) {
+    run.samples.slice(0, c * each, (c + 1) * each)
+        .copy_(images.slice(0, c * config_.samples, c * config_.samples + each));
+    shown.insert(shown.end(), static_cast<size_t>(each), c);
+  }
+  run.sample_labels = Tensor::from(shown, {classes * each});
+}
+
+StudyResults Study::run() {
+  prepare_data();
+  prepare_tokenizer();
+  prepare_tokens();
+  say(cat("tokenizer: held-out PSNR ", format_number(tokenizer_result_.psnr), " dB"));
+  plan_transformers();
+  std::map<std::pair<std::string, uint64_t>, StudyRun> done;
+  // Seeds outside: a study that is stopped has whole comparisons.
+  for (const uint64_t seed : config_.seeds) {
+    for (const std::string& encoding : config_.encodings) {
+      StudyRun run = run_transformer(encoding, seed);
+      std::string text = cat(encoding, " seed ", seed, ": held-out loss ", format_number(run.held_out.loss));
+      if (std::isfinite(run.own_share))
+        text += cat(", samples of their class ", format_number(100 * run.own_share), " %");
+      say(text);
+      done.emplace(std::pair(encoding, seed), std::move(run));
+    }
+  }
+  StudyResults results;
+  results.configuration = configuration_;
+  results.configuration["tokenizer-steps"] = tokenizer_result_.steps;
+  results.configuration["steps"] = planned("steps", config_.steps);
+  results.machine = describe_machine();
+  results.libraries = describe_libraries();
+  results.version = version();
+  results.source = train_->source();
+  results.class_names = train_->class_names();
+  results.patch_nums = tokenizer_->config().patch_nums;
+  results.train_images = train_tokens_.size();
+  results.held_out_images = held_out_tokens_.size();
+  results.embed_dim = config_.embed_dim;
+  results.tokenizer = tokenizer_result_;
+  for (const std::string& encoding : config_.encodings) {
+    for (const uint64_t seed : config_.seeds) results.runs.push_back(std::move(done.at({encoding, seed})));
+  }
+  results.wall_seconds = seconds_since(start_);
+  return results;
+}
+
+}  // namespace terrace

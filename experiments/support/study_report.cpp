@@ -1,0 +1,386 @@
+#include "experiments/support/study_report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "experiments/support/progress.h"
+#include "experiments/support/report/chart.h"
+#include "experiments/support/report/image_grid.h"
+#include "tensor/error.h"
+
+namespace terrace {
+namespace {
+
+std::string percent(double share) { return std::isfinite(share) ? format_fixed(100 * share, 1) + " %" : "–"; }
+
+template <class F>
+std::vector<double> figures(const StudyResults& results, const std::string& encoding, const F& figure) {
+  std::vector<double> values;
+  for (const StudyRun* run : results.runs_of(encoding)) values.push_back(figure(*run));
+  return values;
+}
+
+double loss_of(const StudyRun& run) { return run.held_out.loss; }
+double share_of(const StudyRun& run) { return 100 * run.own_share; }
+
+/// b - a of the runs that share a seed, sorted by it.
+PairedComparison paired(const StudyResults& results, const std::string& a, const std::string& b,
+                        double (*figure)(const StudyRun&)) {
+  std::vector<double> x, y;
+  for (const StudyRun* left : results.runs_of(a)) {
+    for (const StudyRun* right : results.runs_of(b)) {
+      if (left->seed != right->seed) continue;
+      x.push_back(figure(*left));
+      y.push_back(figure(*right));
+    }
+  }
+  return compare_pairs(x, y);
+}
+
+std::string interval(const PairedComparison& c, int decimals) {
+  if (!std::isfinite(c.low)) return "–";
+  return "[" + format_fixed(c.low, decimals) + ", " + format_fixed(c.high, decimals) + "]";
+}
+
+std::string signed_text(double value, int decimals) { return (value > 0 ? "+" : "") + format_fixed(value, decimals); }
+
+bool has_rule(const StudyResults& results) { return std::isfinite(results.tokenizer.real_share); }
+
+std::string seeds_text(const StudyResults& results) {
+  const size_t count = results.runs.empty() ? 0 : results.runs_of(results.runs.front().encoding).size();
+  return count == 1 ? "one seed" : std::to_string(count) + " seeds";
+}
+
+/// The best mean; lower is better for losses and costs.
+std::string best_encoding(const StudyResults& results, double (*figure)(const StudyRun&), double sign) {
+  std::string best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const std::string& encoding : results.encodings()) {
+    const double value = sign * spread_of(figures(results, encoding, figure)).mean;
+    if (value < least) least = value, best = encoding;
+  }
+  return best;
+}
+
+}  // namespace
+
+std::vector<Contrast> contrasts(const StudyResults& results) {
+  const std::vector<std::string> names = results.encodings();
+  std::vector<Contrast> list;
+  for (size_t i = 1; i < names.size(); ++i) {
+    list.push_back({names[i], names[0], paired(results, names[0], names[i], loss_of),
+                    paired(results, names[0], names[i], share_of)});
+  }
+  return list;
+}
+
+std::string significance_sentence(const StudyResults& results) {
+  const std::vector<Contrast> list = contrasts(results);
+  if (list.empty()) return "One encoding alone: nothing to compare.";
+  const int64_t seeds = list.front().held_out_loss.difference.count;
+  if (seeds < 3) {
+    return cat("With ", seeds == 1 ? "one seed" : std::to_string(seeds) + " seeds",
+               " per encoding, differences between encodings cannot be told from differences between seeds: the order "
+               "above is an observation, not a finding. Three seeds or more are needed (--seeds 0,1,2).");
+  }
+  // Bonferroni: several encodings against one baseline are several chances to be wrong.
+  const double level = 0.05 / static_cast<double>(list.size());
+  std::string found, open;
+  for (const Contrast& c : list) {
+    if (c.held_out_loss.p < level) {
+      found += cat(found.empty() ? "" : "; ", c.encoding, " has a ",
+                   c.held_out_loss.difference.mean < 0 ? "lower" : "higher", " held-out loss than ", c.baseline, " by ",
+                   format_fixed(std::fabs(c.held_out_loss.difference.mean), 4),
+                   " (p = ", format_number(c.held_out_loss.p), ")");
+    } else {
+      open += (open.empty() ? "" : ", ") + c.encoding;
+    }
+  }
+  std::string text = found.empty() ? "" : "Over " + std::to_string(seeds) + " seeds, " + found + ".";
+  if (!open.empty()) {
+    text += cat(text.empty() ? "" : " ", "No difference in held-out loss to ", list.front().baseline,
+                " is established at the 5 % level (corrected for ", list.size(),
+                list.size() == 1 ? " comparison" : " comparisons", ") for: ", open,
+                ". That is not evidence that there is none.");
+  }
+  return text + (seeds < 5 ? " With so few seeds a t-test sees large differences only." : "");
+}
+
+void report_summary(const StudyResults& results, Html& page) {
+  page.section("Summary", "summary");
+  const std::vector<std::string> names = results.encodings();
+  const std::string best_loss = best_encoding(results, loss_of, 1), best_share = best_encoding(results, share_of, -1);
+  Table table;
+  table.columns = {"Encoding", "Held-out loss (nats/token)", "Token accuracy", "Training loss"};
+  if (has_rule(results)) table.columns.insert(table.columns.begin() + 2, "Samples showing their class (%)");
+  table.columns.insert(table.columns.end(), {"ms / step", "Peak memory", "Table RMS at the start"});
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto spread = [&](auto figure) { return spread_of(figures(results, names[i], figure)); };
+    Cell name(names[i]), loss(format_spread(spread(loss_of), 4)), share(format_spread(spread(share_of), 1));
+    name.color = static_cast<int>(i);
+    loss.best = names[i] == best_loss && names.size() > 1;
+    share.best = names[i] == best_share && names.size() > 1;
+    std::vector<Cell> row = {name, loss};
+    if (has_rule(results)) row.push_back(share);
+    row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
+    row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
+    row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
+    row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
+    const StudyRun& first = *results.runs_of(names[i]).front();
+    row.emplace_back(first.start.empty() ? "none" : format_number(first.start.back().rms));
+    table.rows.push_back(row);
+  }
+  table.caption = cat("Mean", results.runs.size() > names.size() ? " ± sample standard deviation" : "", " over ",
+                      seeds_text(results), "; every run has ", results.runs.front().steps, " steps of ",
+                      results.runs.front().batch, " images. A model that knows nothing has a loss of ln V.");
+  page.table(table);
+  if (has_rule(results)) {
+    page.note(
+        cat("The share of samples is judged by the rule that defines the generated classes (shape, colour and place). "
+            "Its ceiling: it recognises ",
+            percent(results.tokenizer.real_share), " of the real test images and ",
+            percent(results.tokenizer.reconstructed_share), " of the tokenizer's reconstructions of them. Chance is ",
+            percent(1.0 / static_cast<double>(results.class_names.size())), " at most."));
+  }
+  page.subsection("Can the difference be told from chance?");
+  page.text(significance_sentence(results));
+  if (names.size() > 1) {
+    Table pairs;
+    pairs.columns = {"Against " + names.front(), "Loss difference", "95 % interval", "p"};
+    if (has_rule(results))
+      pairs.columns.insert(pairs.columns.end(), {"Class share difference (points)", "95 % interval", "p"});
+    const std::vector<Contrast> list = contrasts(results);
+    for (size_t i = 0; i < list.size(); ++i) {
+      const PairedComparison &l = list[i].held_out_loss, &s = list[i].own_share;
+      Cell name(list[i].encoding);
+      name.color = static_cast<int>(i) + 1;
+      pairs.rows.push_back({name, signed_text(l.difference.mean, 4), interval(l, 4), format_fixed(l.p, 3)});
+      if (has_rule(results)) {
+        for (const std::string& text : {signed_text(s.difference.mean, 1), interval(s, 1), format_fixed(s.p, 3)}) {
+          pairs.rows.back().emplace_back(text);
+        }
+      }
+    }
+    pairs.caption =
+        "Differences of runs that share a seed (the order of the data and the draws of sampling); Student's "
+        "paired t, two-sided.";
+    page.table(pairs);
+  }
+  DotChart losses{.title = "Held-out loss", .x_label = "nats per token (lower is better)"};
+  DotChart shares{.title = "Samples that show their class", .x_label = "% (higher is better)"};
+  for (size_t i = 0; i < names.size(); ++i) {
+    losses.groups.push_back({names[i], figures(results, names[i], loss_of), static_cast<int>(i)});
+    shares.groups.push_back({names[i], figures(results, names[i], share_of), static_cast<int>(i)});
+  }
+  shares.has_reference = true;
+  shares.reference = 100 * results.tokenizer.reconstructed_share;
+  shares.reference_name = "reconstructions (ceiling)";
+  std::vector<std::pair<std::string, std::string>> figures_shown = {{losses.svg(), ""}};
+  if (has_rule(results)) figures_shown.emplace_back(shares.svg(), "");
+  page.figures(figures_shown);
+}
+
+namespace {
+
+/// Curves of one figure, averaged over the seeds, of the records that have it.
+template <class F>
+std::vector<Series> curves(const StudyResults& results, const F& figure) {
+  std::vector<Series> series;
+  const std::vector<std::string> names = results.encodings();
+  for (size_t i = 0; i < names.size(); ++i) {
+    std::vector<double> x;
+    std::vector<std::vector<double>> runs;
+    for (const StudyRun* run : results.runs_of(names[i])) {
+      x.clear();
+      runs.emplace_back();
+      for (const VarStepRecord& r : run->log) {
+        const double value = figure(r);
+        if (!std::isfinite(value)) continue;
+        x.push_back(static_cast<double>(r.step));
+        runs.back().push_back(value);
+      }
+    }
+    series.push_back(band_over(names[i], x, runs, static_cast<int>(i)));
+  }
+  return series;
+}
+
+template <class F>
+std::vector<Series> by_scale(const StudyResults& results, const F& values_of) {
+  std::vector<Series> series;
+  const std::vector<std::string> names = results.encodings();
+  std::vector<double> x(results.patch_nums.begin(), results.patch_nums.end());
+  for (size_t i = 0; i < names.size(); ++i) {
+    std::vector<std::vector<double>> runs;
+    for (const StudyRun* run : results.runs_of(names[i])) runs.push_back(values_of(*run));
+    series.push_back(band_over(names[i], x, runs, static_cast<int>(i)));
+  }
+  return series;
+}
+
+}  // namespace
+
+void report_curves(const StudyResults& results, Html& page) {
+  page.section("Training", "training");
+  LineChart train{.title = "Training loss", .x_label = "step", .y_label = "nats per token", .y_scale = AxisScale::kLog};
+  train.series = curves(results, [](const VarStepRecord& r) { return r.loss; });
+  LineChart held{.title = "Held-out loss", .x_label = "step", .y_label = "nats per token", .y_scale = AxisScale::kLog};
+  held.series =
+      curves(results, [](const VarStepRecord& r) { return r.held_out_loss >= 0 ? r.held_out_loss : kNotMeasured; });
+  LineChart scale_loss{
+      .title = "Held-out loss by scale", .x_label = "side of the scale (tokens)", .y_label = "nats per token"};
+  scale_loss.series = by_scale(results, [](const StudyRun& r) { return r.held_out.scale_loss; });
+  LineChart scale_accuracy{
+      .title = "Held-out token accuracy by scale", .x_label = "side of the scale (tokens)", .y_label = "share right"};
+  scale_accuracy.series = by_scale(results, [](const StudyRun& r) { return r.held_out.scale_accuracy; });
+  scale_accuracy.y_from_zero = true;
+  page.figures({{train.svg(), "Loss of the batches seen, mean over the seeds; the band is one standard deviation."},
+                {held.svg(), "The same for images never trained on, without dropout."},
+                {scale_loss.svg(), "At the end. Coarse scales carry the class, fine ones the detail."},
+                {scale_accuracy.svg(), "Share of tokens whose most likely code is the right one."}});
+}
+
+void report_tokenizer(const StudyResults& results, Html& page) {
+  const StudyTokenizer& t = results.tokenizer;
+  page.section("Tokenizer", "tokenizer");
+  page.text(cat("All encodings see the same tokens. The tokenizer (",
+                format_number(static_cast<double>(t.parameters) / 1e6), "M parameters, ",
+                t.steps > 0 ? cat(t.steps, " steps") : "loaded", ") reconstructs held-out images at ",
+                format_fixed(t.psnr, 2), " dB PSNR; what it loses no transformer can bring back."));
+  if (t.originals.defined() && t.originals.numel() > 0) {
+    const int64_t N = t.originals.dim(0), H = t.originals.dim(1), W = t.originals.dim(2);
+    constexpr int64_t kColumns = 12;
+    const int64_t shown = std::min<int64_t>(N, 2 * kColumns);
+    // Rows alternate: images, then what became of them.
+    const int64_t rows = (shown + kColumns - 1) / kColumns;
+    Tensor pairs = Tensor::full({2 * rows * kColumns, H, W, 3}, 128, DType::kU8);
+    for (int64_t i = 0; i < shown; ++i) {
+      const int64_t place = i / kColumns * 2 * kColumns + i % kColumns;
+      pairs.select(0, place).copy_(t.originals.select(0, i));
+      pairs.select(0, place + kColumns).copy_(t.reconstructions.select(0, i));
+    }
+    const int64_t upscale = std::max<int64_t>(1, 64 / W);
+    page.figure(image_markup(image_grid(pairs, {.columns = kColumns, .padding = 4, .upscale = upscale}),
+                             "held-out images and their reconstructions"),
+                "Held-out images (first and third row) and their reconstructions below them.");
+  }
+  Table usage;
+  usage.columns = {"Scale"};
+  std::vector<Cell> used = {"Codes in use (%)"}, perplexity = {"Perplexity of the codes"};
+  for (size_t s = 0; s < t.usage.size(); ++s) {
+    usage.columns.push_back(results.scale_names()[s] + "×" + results.scale_names()[s]);
+    used.emplace_back(format_fixed(100 * t.usage[s], 1));
+    perplexity.emplace_back(format_fixed(t.perplexity[s], 1));
+  }
+  usage.rows = {used, perplexity};
+  usage.caption = cat("Over the training set's tokens; ", percent(t.codes_used),
+                      " of the codebook is used by some scale. A perplexity near 1 would be a collapsed scale.");
+  page.table(usage);
+  if (t.log_step.size() > 1) {
+    LineChart loss{.title = "Tokenizer loss", .x_label = "step", .y_scale = AxisScale::kLog};
+    loss.series.push_back({.name = "", .x = t.log_step, .y = t.log_loss, .low = {}, .high = {}, .color = 4});
+    LineChart psnr{.title = "PSNR of the training batches", .x_label = "step", .y_label = "dB"};
+    psnr.series.push_back({.name = "", .x = t.log_step, .y = t.log_psnr, .low = {}, .high = {}, .color = 4});
+    page.figures({{loss.svg(), ""}, {psnr.svg(), ""}});
+  }
+}
+
+void report_samples(const StudyResults& results, Html& page) {
+  page.section("Samples", "samples");
+  page.text("One row per class, generated with guidance. Columns share their random draws between encodings.");
+  constexpr int64_t kMostClasses = 16;
+  const auto classes = static_cast<int64_t>(results.class_names.size());
+  const int64_t stride = (classes + kMostClasses - 1) / kMostClasses;
+  const std::vector<std::string> names = results.encodings();
+  std::vector<std::pair<std::string, std::string>> shown;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const StudyRun& run = *results.runs_of(names[i]).front();
+    if (!run.samples.defined()) continue;
+    const int64_t each = run.samples.dim(0) / classes, W = run.samples.dim(2);
+    const int64_t upscale = std::max<int64_t>(1, 64 / W);
+    std::string rows = "<div class=\"strips\">";
+    for (int64_t c = 0; c < classes; c += stride) {
+      const Tensor strip = run.samples.slice(0, c * each, (c + 1) * each);
+      const std::string& name = results.class_names[static_cast<size_t>(c)];
+      std::string label = escape_html(name);
+      if (static_cast<size_t>(c) < run.class_share.size()) {
+        label += "<small>" + format_fixed(100 * run.class_share[static_cast<size_t>(c)], 0) + " % right</small>";
+      }
+      rows += "<span>" + label + "</span>" +
+              image_markup(image_grid(strip, {.columns = each, .padding = 3, .upscale = upscale}), name, each * 40);
+    }
+    std::string caption = cat(names[i], ", seed ", run.seed);
+    if (std::isfinite(run.own_share))
+      caption += cat(": ", percent(run.own_share), " of all its samples show their class");
+    shown.emplace_back(rows + "</div>", caption);
+  }
+  page.figures(shown);
+}
+
+void report_cost(const StudyResults& results, Html& page) {
+  page.section("Time and memory", "cost");
+  Table table;
+  table.columns = {
+      "Encoding", "Parameters", "ms / step", "Training images / s", "Sampled images / s", "Peak memory of tensors"};
+  const std::vector<std::string> names = results.encodings();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto spread = [&](auto figure) { return spread_of(figures(results, names[i], figure)); };
+    Cell name(names[i]);
+    name.color = static_cast<int>(i);
+    table.rows.push_back(
+        {name, format_number(static_cast<double>(results.runs_of(names[i]).front()->parameters)),
+         format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1),
+         format_spread(spread([](const StudyRun& r) { return r.images_per_second(); }), 1),
+         format_spread(spread([](const StudyRun& r) { return r.sampled_per_second; }), 1),
+         format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean)});
+  }
+  table.caption =
+      "Medians over the records of a run, then mean over seeds. Sampling includes guidance and the decoder.";
+  page.table(table);
+}
+
+void report_setup(const StudyResults& results, Html& page) {
+  page.section("Setup", "setup");
+  page.text(cat("Data: ", results.source, ". ", results.train_images, " training images, ", results.held_out_images,
+                " held out, ", results.class_names.size(), " classes. ", results.train_images, " × ",
+                results.tokenizer.usage.size(), " scales were encoded once; every transformer read the same tokens."));
+  page.details("Full configuration", preformatted(results.configuration.dump(2)));
+  page.details("Machine and libraries", preformatted(results.machine.dump(2) + "\n" + results.libraries.dump(2)));
+}
+
+std::string study_report(const StudyResults& results) {
+  if (results.runs.empty()) throw Error("study report: there is no run to show");
+  Html page;
+  const std::string best = best_encoding(results, loss_of, 1);
+  const Spread loss = spread_of(figures(results, best, loss_of));
+  std::vector<std::pair<std::string, std::string>> key = {
+      {format_fixed(results.tokenizer.psnr, 1) + " dB", "PSNR of the tokenizer on held-out images"},
+      {format_fixed(loss.mean, 3), "lowest mean held-out loss, nats per token (" + best + ")"}};
+  if (has_rule(results)) {
+    const std::string name = best_encoding(results, share_of, -1);
+    key.emplace_back(
+        format_fixed(spread_of(figures(results, name, share_of)).mean, 1) + " %",
+        "of samples show their class (" + name + "; ceiling " + percent(results.tokenizer.reconstructed_share) + ")");
+  }
+  key.emplace_back(format_duration(results.wall_seconds),
+                   cat("minutes:seconds for everything, ", results.runs.size(),
+                       results.runs.size() == 1 ? " transformer" : " transformers"));
+  page.headline(key);
+  report_summary(results, page);
+  report_curves(results, page);
+  report_samples(results, page);
+  report_tables(results, page);
+  report_tokenizer(results, page);
+  report_cost(results, page);
+  report_setup(results, page);
+  const std::string encodings = results.encodings().size() == 1
+                                    ? "one positional encoding"
+                                    : cat(results.encodings().size(), " positional encodings");
+  return page.page("Positional encodings of a visual autoregressive model",
+                   cat("One multi-scale tokenizer, then a transformer for each of ", encodings, " and ",
+                       seeds_text(results), ", trained on the same tokens of ", results.train_images, " images."),
+                   cat("Terrace ", results.version, ". ", results.machine.value("cpu", "unknown processor"), ", ",
+                       results.machine.value("threads", 0), " threads."));
+}
+
+}  // namespace terrace
