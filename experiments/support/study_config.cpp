@@ -27,7 +27,7 @@ void StudyConfig::declare(Options& options) {
       "RMS that a learned one starts with");
   options.add("seeds", seeds, "one run per encoding and seed; three or more allow a comparison");
   options.add("pe-scale", pe_scale, "factor on fixed tables").positive();
-  options.add("mix", mix, "weight of the learned part of mixed").range(0, 1);
+  options.add("pe-mix", mix, "weight of the learned part of mixed").range(0, 1);
   options.add("level-embedding", level_embedding, "add one vector per scale");
   options.group("Length");
   options.add("minutes", minutes, "choose the steps so that the study takes about this long; 0: as given below")
@@ -119,7 +119,7 @@ VqvaeTrainerConfig StudyConfig::tokenizer_training(int64_t training_steps) const
 
 VarConfig StudyConfig::transformer_config(const std::string& encoding, const VqvaeConfig& codes,
                                           int64_t classes) const {
-  VarConfig config;
+  VarConfig config = var_preset32();
   config.depth = depth;
   config.embed_dim = embed_dim;
   config.num_heads = heads;

@@ -31,7 +31,7 @@ struct StudyConfig {
   // Transformers
   std::vector<std::string> encodings = {"learned", "sinusoid-2d", "mixed"};
   std::vector<uint64_t> seeds = {0};
-  int64_t depth = 4, embed_dim = 192, heads = 3;
+  int64_t depth = 4, embed_dim = 160, heads = 5;
   int64_t steps = 600, batch = 32;
   double lr = 2e-3, weight_decay = 0.05;
   double pe_scale = 1, mix = 0.7;
