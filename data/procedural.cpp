@@ -66,9 +66,12 @@ Rgb from_hsv(double hue, double saturation, double value) {
 
 double between(Generator& draws, double low, double high) { return low + (high - low) * draws.next_uniform(); }
 
-double normal(Generator& draws) {
-  const double radius = std::sqrt(-2 * std::log(1 - draws.next_uniform()));
-  return radius * std::cos(2 * kPi * draws.next_uniform());
+/// Noise of one pixel: uniform in [-1, 1) for each channel, ten bits each from one draw.
+Rgb pixel_noise(Generator& draws) {
+  const uint32_t bits = draws.next_u32();
+  Rgb noise{};
+  for (int c = 0; c < 3; ++c) noise.channel[c] = static_cast<double>((bits >> (10 * c)) & 1023) / 512 - 1;
+  return noise;
 }
 
 /// A shade that changes linearly across the picture: within [-amplitude, amplitude].
@@ -150,7 +153,7 @@ const std::vector<std::string>& procedural_class_names() {
 }
 
 Tensor draw_figure(const Figure& figure, Generator& draws) {
-  constexpr double kNoise = 0.012, kHueJitter = 12, kTint = 0.03;
+  constexpr double kNoise = 0.02, kHueJitter = 12, kTint = 0.03;
   const Rgb paint = from_hsv(hue_of(figure.color) + between(draws, -kHueJitter, kHueJitter), between(draws, 0.8, 0.95),
                              between(draws, 0.8, 0.97));
   const double grey = between(draws, 0.3, 0.8);
@@ -165,9 +168,10 @@ Tensor draw_figure(const Figure& figure, Generator& draws) {
     for (int64_t column = 0; column < kProceduralSize; ++column) {
       const double covered = coverage[static_cast<size_t>(row * kProceduralSize + column)];
       const double below = ground_shade.at(column, row), above = 1 + paint_shade.at(column, row);
+      const Rgb noise = pixel_noise(draws);
       for (int c = 0; c < 3; ++c) {
         const double value = covered * paint.channel[c] * above + (1 - covered) * (ground.channel[c] + below);
-        *to++ = static_cast<uint8_t>(std::lround(255 * std::clamp(value + kNoise * normal(draws), 0.0, 1.0)));
+        *to++ = static_cast<uint8_t>(std::lround(255 * std::clamp(value + kNoise * noise.channel[c], 0.0, 1.0)));
       }
     }
   return image;
