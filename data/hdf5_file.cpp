@@ -140,8 +140,8 @@ Hdf5File::~Hdf5File() = default;
 
 Hdf5File::Impl::~Impl() {
   const Lock lock;
-  // What is thrown away still has to be closed, and the library would try to write it out: on a full disk closing then
-  // fails, and again when the process ends. An emptied file has room.
+  // What is thrown away still has to be closed, and the library writes it out for that, which fails on a full disk and
+  // leaves the file open. An emptied file has room.
   if (partial && file.valid() && ::truncate(partial->partial_path().c_str(), 0) != 0) errno = 0;
   open_datasets.clear();
   file.reset();

@@ -26,7 +26,13 @@ herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) {
 
 }  // namespace
 
-Lock::Lock() : guard_(library_mutex()) { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+Lock::Lock() : guard_(library_mutex()) {
+  // The library would clean up when the process ends, and crash there on a file that could not be closed because the
+  // disk is full. All files have owners here.
+  static const bool no_clean_up = H5dont_atexit() >= 0;
+  static_cast<void>(no_clean_up);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 void Handle::reset() {
   if (id_ < 0) return;
