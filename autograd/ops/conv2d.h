@@ -6,15 +6,10 @@
 //   dbias[o] = sum_{b,i,j} dy[b,o,i,j]
 #pragma once
 
+#include "autograd/ops/padding.h"
 #include "autograd/variable.h"
 
 namespace terrace {
-
-/// Rows and columns of zeros beyond each edge.
-struct Padding2d {
-  int64_t top = 0, bottom = 0, left = 0, right = 0;
-  bool operator==(const Padding2d&) const = default;
-};
 
 struct Conv2dOptions {
   int64_t stride = 1;  // in both directions

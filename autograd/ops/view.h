@@ -26,9 +26,6 @@ Variable concat(const std::vector<Variable>& parts, int64_t dim);
 std::vector<Variable> chunk(const Variable& x, int64_t count, int64_t dim);
 
 /// Zeros around the last two dimensions.
-struct Padding2d {
-  int64_t left = 0, right = 0, top = 0, bottom = 0;
-};
 Variable pad2d(const Variable& x, const Padding2d& padding);
 
 Variable contiguous(const Variable& x);
