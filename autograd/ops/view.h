@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "autograd/node.h"
+#include "autograd/ops/padding.h"
 
 namespace terrace {
 
