@@ -194,6 +194,27 @@ Tensor Quantizer::next_input(int64_t s, Tensor& f_hat, const Tensor& h) const {
   return interpolate(f_hat, pyramid_.patch(s + 1), pyramid_.patch(s + 1), Interpolation::kArea);
 }
 
+std::vector<Tensor> Quantizer::ideal_residuals(const Tensor& f) const {
+  check_map(f, "Quantizer::ideal_residuals");
+  NoGrad no_grad;
+  std::vector<Tensor> rows;
+  Tensor residual = f;
+  for (int64_t s = 0; s < pyramid_.scales(); ++s) {
+    rows.push_back(residual_rows(residual, s));
+    const int64_t p = pyramid_.patch(s);
+    const Tensor map = rows.back().reshape({f.dim(0), p, p, config_.channels}).permute({0, 3, 1, 2}).contiguous();
+    residual = sub(residual, contribution(s, Variable(map)).value());
+  }
+  return rows;
+}
+
+void Quantizer::record_hits(const Tensor& hits, int64_t recorded) {
+  check_shape(hits, ema_vocab_hit_.shape(), "Quantizer::record_hits", "hits");
+  const double weight = recorded == 0 ? 1 : recorded < 100 ? 0.1 : 0.01;
+  scale_(ema_vocab_hit_, 1 - weight);
+  add_(ema_vocab_hit_, hits, weight);
+}
+
 std::vector<Tensor> split_scales(const Tensor& indices, const Pyramid& pyramid) {
   if (indices.ndim() != 2 || indices.dim(1) != pyramid.length()) {
     throw ShapeError(cat("split_scales: indices must be (B, L)=(B, ", pyramid.length(), "), got ", indices.describe()));

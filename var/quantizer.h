@@ -65,6 +65,13 @@ class Quantizer : public Module {
   /// gives it.
   Tensor next_input(int64_t s, Tensor& f_hat, const Tensor& h) const;
 
+  /// The residual rows of every scale if each vector were its own code: what a codebook is begun from.
+  std::vector<Tensor> ideal_residuals(const Tensor& f) const;
+  /// Moves the average of hits per scale and code, ema_vocab_hit_SV, towards `hits` (S, V) as the official trainer
+  /// does: replaced by the first, then with weight 0.1, after `recorded` = 100 times with 0.01.
+  void record_hits(const Tensor& hits, int64_t recorded);
+  const Tensor& hits() const { return ema_vocab_hit_; }
+
   const QuantizerConfig& config() const { return config_; }
   const Pyramid& pyramid() const { return pyramid_; }
   Variable& codebook() { return embedding_.weight; }  // (V, C), parameter embedding.weight
