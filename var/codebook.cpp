@@ -15,7 +15,9 @@ double squared_distance(const float* a, const float* b, int64_t C) {
   return sum;
 }
 
-void copy_row(const float* from, float* to, int64_t C) { std::memcpy(to, from, sizeof(float) * static_cast<size_t>(C)); }
+void copy_row(const float* from, float* to, int64_t C) {
+  std::memcpy(to, from, sizeof(float) * static_cast<size_t>(C));
+}
 
 // Centres become the means of their rows; empty ones take the rows with the largest errors.
 void move_centres(const Tensor& rows, const Tensor& assigned, Tensor& centres) {
@@ -45,10 +47,11 @@ void move_centres(const Tensor& rows, const Tensor& assigned, Tensor& centres) {
   std::vector<int64_t> worst(static_cast<size_t>(N));
   for (int64_t n = 0; n < N; ++n) worst[static_cast<size_t>(n)] = n;
   const size_t wanted = std::min(empty.size(), worst.size());
-  std::partial_sort(worst.begin(), worst.begin() + static_cast<int64_t>(wanted), worst.end(), [&](int64_t a, int64_t b) {
-    const double ea = error[static_cast<size_t>(a)], eb = error[static_cast<size_t>(b)];
-    return ea != eb ? ea > eb : a < b;
-  });
+  std::partial_sort(worst.begin(), worst.begin() + static_cast<int64_t>(wanted), worst.end(),
+                    [&](int64_t a, int64_t b) {
+                      const double ea = error[static_cast<size_t>(a)], eb = error[static_cast<size_t>(b)];
+                      return ea != eb ? ea > eb : a < b;
+                    });
   for (size_t i = 0; i < wanted; ++i) copy_row(x + worst[i] * C, centre + empty[i] * C, C);
 }
 
@@ -164,7 +167,8 @@ void reseed_codes(Tensor& codebook, const std::vector<int64_t>& codes, const std
   const int64_t C = codebook.dim(1), S = pyramid.scales();
   const Tensor original = codebook.clone();  // distances are to the codes that were chosen
   std::vector<ErrorSampler> samplers;
-  for (int64_t s = 0; s < S; ++s) samplers.emplace_back(residuals[static_cast<size_t>(s)], original, indices, pyramid, s);
+  for (int64_t s = 0; s < S; ++s)
+    samplers.emplace_back(residuals[static_cast<size_t>(s)], original, indices, pyramid, s);
   const int64_t first = g.next_below(S);
   for (size_t i = 0; i < codes.size(); ++i) {
     const ErrorSampler& sampler = samplers[static_cast<size_t>((first + static_cast<int64_t>(i)) % S)];

@@ -9,8 +9,8 @@
 
 namespace terrace {
 
-/// Lloyd's algorithm: `count` centres (count, C) of rows (N, C), both f32. Starts from `count` different rows drawn from
-/// `g` (rows repeat where N < count); a centre without rows takes the row that is farthest from its own centre.
+/// Lloyd's algorithm: `count` centres (count, C) of rows (N, C), both f32. Starts from `count` different rows drawn
+/// from `g` (rows repeat where N < count); a centre without rows takes the row that is farthest from its own centre.
 /// Deterministic. Throws ShapeError where rows are not two-dimensional or there are none.
 Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& g);
 
@@ -35,6 +35,7 @@ class CodeClock {
   std::vector<int64_t> idle(int64_t step, int64_t patience) const;
   void restart(int64_t code, int64_t step) { last_.data<int64_t>()[code] = step; }
   Tensor& last_use() { return last_; }  // (V) i64, the state
+  const Tensor& last_use() const { return last_; }
 
  private:
   Tensor last_;

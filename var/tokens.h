@@ -1,8 +1,7 @@
 // The token cache: a dataset's images as (N, L) code indices, computed once by a tokenizer and kept in HDF5.
-// The file names the images and the tokenizer it was made from by content hash, so that a stale cache is never used.
+// The file names the images and the tokenizer it was made from by their hashes, so that a stale cache is never used.
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -24,16 +23,21 @@ struct TokenSet {
   int64_t num_classes() const { return static_cast<int64_t>(class_names.size()); }
 };
 
-/// Content hash of a module's parameters and their names, as 16 hexadecimal digits.
+/// "sha256:..." of a module's parameters: names, shapes and values. Buffers (hit counts) do not count.
 std::string content_hash(const Module& module);
 
-/// Encodes the first `limit` images (0: all). `progress` gets images done.
-TokenSet encode_dataset(Vqvae& vqvae, const ImageDataset& dataset, int64_t batch = 64, int64_t limit = 0,
-                        const std::function<void(int64_t)>& progress = {});
+/// Called with (images done, images in all); may throw.
+using EncodeProgress = std::function<void(int64_t done, int64_t total)>;
 
-void write_tokens(const std::filesystem::path& path, const TokenSet& tokens);
-TokenSet read_tokens(const std::filesystem::path& path);  // throws IoError
-/// Reads `path` where it belongs to this tokenizer and dataset, else encodes and writes it.
-TokenSet cached_tokens(const std::filesystem::path& path, Vqvae& vqvae, const ImageDataset& dataset);
+/// Encodes the first `limit` images (0: all), `batch` at a time.
+TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t limit = 0, int64_t batch = 64,
+                        const EncodeProgress& progress = {});
+
+void write_tokens(const std::string& path, const TokenSet& tokens);
+/// Throws IoError where the file is not a token cache or is damaged.
+TokenSet read_tokens(const std::string& path);
+/// Reads `path` where it exists and belongs to this tokenizer and these images, else encodes and writes it.
+TokenSet cached_tokens(const std::string& path, const Vqvae& vqvae, const ImageDataset& dataset, int64_t limit = 0,
+                       const EncodeProgress& progress = {});
 
 }  // namespace terrace

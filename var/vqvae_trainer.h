@@ -22,20 +22,20 @@ namespace terrace {
 struct VqvaeTrainOptions {
   int64_t steps = 1500;
   int64_t batch = 32;
-  double lr = 1e-3;         // peak
-  double final_lr = 0.05;   // x lr, at the last step (cosine)
-  int64_t warmup = 50;      // steps, linear from 0
+  double lr = 1e-3;        // peak
+  double final_lr = 0.05;  // x lr, at the last step (cosine)
+  int64_t warmup = 50;     // steps, linear from 0
   double beta1 = 0.9, beta2 = 0.95;
   double weight_decay = 1e-4;
-  double clip = 1.0;        // global gradient norm; 0: off
+  double clip = 1.0;  // global gradient norm; 0: off
   double l1_weight = 0;
   double edge_weight = 0;
   double vq_weight = 1;
-  double ema_decay = 0;         // of the weights that are evaluated and stored beside the others; 0: off
-  int64_t init_iterations = 8;  // k-means rounds; 0: codes keep their random start
-  int64_t revive_after = 60;    // steps without a hit; 0: never
-  uint64_t seed = 0;            // order of the data, start of the codes, their revival, dropout
-  int workers = 1;              // prefetching threads
+  double ema_decay = 0;           // of the weights that are evaluated and stored beside the others; 0: off
+  int64_t init_iterations = 8;    // k-means rounds; 0: codes keep their random start
+  int64_t revive_after = 60;      // steps without a hit; 0: never
+  uint64_t seed = 0;              // order of the data, start of the codes, their revival, dropout
+  int workers = 1;                // prefetching threads
   int64_t log_every = 10;         // steps between records
   int64_t evaluate_every = 0;     // steps between evaluations (0: at the end only)
   int64_t evaluate_images = 256;  // of the held-out set; 0: none, no evaluation
