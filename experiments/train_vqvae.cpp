@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "data/atomic_file.h"
 #include "data/image_file.h"
 #include "data/loader.h"
 #include "experiments/support/options.h"
@@ -168,7 +169,7 @@ void train(int argc, char** argv) {
   progress.finish();
 
   const std::unique_ptr<Vqvae> stored = load_vqvae(s.training.checkpoint_path);
-  write_text_file(s.common.out + "/curves.csv", curves_csv(trainer.log()));
+  write_file(s.common.out + "/curves.csv", curves_csv(trainer.log()));
   write_reconstructions(s.common.out + "/recon.png", *stored, held_out);
   keep_results(record, trainer, model);
   record.write(s.common.out);
