@@ -11,8 +11,10 @@ MAKEFLAGS += -j$(JOBS)
 endif
 
 # --- Toolchain ---------------------------------------------------------------------------------------------------
-# ccache is used where it is installed; nothing depends on it.
+# ccache is used where it is installed; nothing depends on it. All paths on the command line are relative, so that several
+# checkouts can share what one of them compiled.
 CCACHE := $(shell command -v ccache 2>/dev/null)
+export CCACHE_NOHASHDIR := 1
 COMPILE := $(CCACHE) $(CXX)
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
 HDF5_LIBS := $(shell pkg-config --libs-only-L hdf5 2>/dev/null) -lhdf5
