@@ -75,7 +75,7 @@ void validate(const Variable& x, const Variable& weight, const Variable& bias, c
   };
   double worst = error(y.value(), exact.value());
   for (size_t i = 0; i < 3; ++i) worst = std::max(worst, error(f32[i].grad(), f64[i].grad()));
-  if (!(worst < 2e-5)) throw Error(cat("bench_conv: f32 differs from f64 by ", worst));
+  if (!(worst < 2e-5)) throw Error(cat("bench_conv2d: f32 differs from f64 by ", worst));
 }
 
 Times measure(const Layer& layer) {
@@ -163,7 +163,7 @@ void print(const Layer& layer) {
 void run(int argc, char** argv) {
   bool large = false;
   int count = 0;
-  Options options("bench_conv", "Times conv2d against bare oneDNN.");
+  Options options("bench_conv2d", "Times conv2d against bare oneDNN.");
   options.add("large", large, "the shapes of the 256 px tokenizer as well");
   options.add("threads", count, "processor threads").range(0, 4096).default_text("all cores");
   options.parse(argc, argv);
