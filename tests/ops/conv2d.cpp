@@ -130,8 +130,8 @@ TEST(Conv2d, Gradcheck) {
   for (const Case& c : few) {
     const auto f = [&](const std::vector<Variable>& in) { return conv2d(in[0], in[1], in[2], c.options); };
     gradcheck("conv2d", f,
-              {random_leaf(c.x, 1, -1, 1, DType::kF64), random_leaf(c.weight, 2, -1, 1, DType::kF64),
-               random_leaf({c.weight[0]}, 3, -1, 1, DType::kF64)});
+              {random_tensor(c.x, 1, -1, 1, DType::kF64), random_tensor(c.weight, 2, -1, 1, DType::kF64),
+               random_tensor({c.weight[0]}, 3, -1, 1, DType::kF64)});
   }
 }
 

@@ -81,14 +81,14 @@ TEST(Pool2d, Gradcheck) {
     // Distinct elements, far enough apart that no step of the check changes which of them is largest.
     std::vector<double> values;
     for (int64_t i = 0; i < shape.numel(); ++i) values.push_back(0.1 * static_cast<double>(i * 37 % 211));
-    const Variable x(Tensor::from(values, shape), Requires::kGrad);
+    const Tensor x = Tensor::from(values, shape);
     gradcheck("avg_pool2d including pad",
               [&](const std::vector<Variable>& in) { return avg_pool2d(in[0], options, CountPad::kInclude); }, {x});
     gradcheck("avg_pool2d excluding pad",
               [&](const std::vector<Variable>& in) { return avg_pool2d(in[0], options, CountPad::kExclude); }, {x});
     gradcheck("max_pool2d", [&](const std::vector<Variable>& in) { return max_pool2d(in[0], options); }, {x});
   }
-  const Variable x = random_leaf({2, 2, 7, 5}, 1, -1, 1, DType::kF64);
+  const Tensor x = random_tensor({2, 2, 7, 5}, 1, -1, 1, DType::kF64);
   gradcheck("adaptive_avg_pool2d",
             [](const std::vector<Variable>& in) {
               return adaptive_avg_pool2d(in[0], {3, 2});
