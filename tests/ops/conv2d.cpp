@@ -119,7 +119,9 @@ TEST(Conv2d, Golden) {
     y.backward(golden.read(path + "/inputs/w"));
     EXPECT_CLOSE(x.grad(), golden.read(path + "/grads/x"), 2e-5);
     EXPECT_CLOSE(weight.grad(), golden.read(path + "/grads/weight"), 2e-5);
-    if (bias.defined()) EXPECT_CLOSE(bias.grad(), golden.read(path + "/grads/bias"), 2e-5);
+    if (bias.defined()) {
+      EXPECT_CLOSE(bias.grad(), golden.read(path + "/grads/bias"), 2e-5);
+    }
   }
 }
 
@@ -147,7 +149,9 @@ TEST(Conv2d, GivesOnlyTheGradientsThatAreWanted) {
     const Reference r = reference(x.value(), w.value(), b.value(), dy, options);
     for (const auto& [variable, expected] : {std::pair{x, r.dx}, {w, r.dweight}, {b, r.dbias}}) {
       ASSERT_EQ(variable.grad().defined(), variable.requires_grad());
-      if (variable.requires_grad()) EXPECT_CLOSE(variable.grad().to(DType::kF64), expected, 2e-6);
+      if (variable.requires_grad()) {
+        EXPECT_CLOSE(variable.grad().to(DType::kF64), expected, 2e-6);
+      }
     }
   }
 }
