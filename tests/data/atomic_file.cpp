@@ -78,7 +78,8 @@ TEST(AtomicFile, FullDisk) {
   const TemporaryFolder folder;
   const std::string path = folder / "big";
   const FullDisk limit(100000);
-  expect_error<IoError>([&] { write_file(path, std::string(300000, 'x')); }, "cannot write " + path + ": File too large");
+  expect_error<IoError>([&] { write_file(path, std::string(300000, 'x')); },
+                        "cannot write " + path + ": File too large");
   EXPECT_EQ(files_in(folder.path()), 0u);
 }
 

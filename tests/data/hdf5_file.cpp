@@ -28,8 +28,8 @@ Tensor sample(const Shape& shape, DType dtype) {
 TEST(Hdf5File, EveryDtypeAndShapeComesBackBitByBit) {
   const TemporaryFolder folder;
   const std::vector<Shape> shapes = {{}, {0}, {1}, {7}, {0, 3}, {2, 0, 5}, {31, 33}, {129, 2, 3}};
-  for (const DType dtype : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI64, DType::kI32, DType::kU8,
-                            DType::kBool}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI64, DType::kI32, DType::kU8, DType::kBool}) {
     const std::string path = folder / (std::string(name_of(dtype)) + ".h5");
     Hdf5File out = Hdf5File::create(path);
     for (size_t i = 0; i < shapes.size(); ++i) {
@@ -168,7 +168,8 @@ TEST(Hdf5File, ErrorsNameTheFileAndTheReason) {
   out.commit();
   expect_error<IoError>([&] { out.write("more", Tensor::zeros({1})); }, "already committed");
   const Hdf5File in = Hdf5File::open(path);
-  expect_error<IoError>([&] { in.read("image"); }, path + ": no dataset \"image\"; nearest names: images, group/labels");
+  expect_error<IoError>([&] { in.read("image"); },
+                        path + ": no dataset \"image\"; nearest names: images, group/labels");
   expect_error<IoError>([&] { in.read("group"); }, "\"group\" is a group, not a dataset");
   expect_error<IoError>([&] { in.list("nothing"); }, "no group \"nothing\"");
   expect_error<IoError>([&] { in.read("images", DType::kU8); }, "dataset \"images\" must be u8, it is f32");
