@@ -1,0 +1,92 @@
+#include "autograd/ops/dropout.h"
+
+#include <cmath>
+
+#include "tensor/random.h"
+#include "tests/ops/oracle.h"
+
+namespace terrace {
+namespace {
+
+Variable ones(const Shape& shape, DType dtype = DType::kF32) {
+  return Variable(Tensor::full(shape, 1, dtype), Requires::kGrad);
+}
+
+TEST(Dropout, KeepsTheExpectationAndTheShare) {
+  default_generator() = Generator(1);
+  const std::vector<double> y = dropout(ones({100, 200}), 0.25, true).value().to_vector<double>();
+  double kept = 0;
+  for (const double v : y) {
+    EXPECT_TRUE(v == 0 || std::fabs(v - 4.0 / 3) < 1e-6) << v;
+    kept += v != 0;
+  }
+  // 20000 draws: standard deviation 0.003.
+  EXPECT_NEAR(kept / 20000, 0.75, 0.015);
+}
+
+TEST(Dropout, BackwardUsesTheMaskOfForward) {
+  default_generator() = Generator(2);
+  for (const DType dtype : {DType::kF32, DType::kF64, DType::kBF16}) {
+    const Variable x = ones({33, 7}, dtype);
+    const Variable y = dropout(x, 0.5, true);
+    dropout(x, 0.5, true);  // draws in between must not matter
+    EXPECT_SAME(grad({y}, {x}, {Tensor::full({33, 7}, 1, dtype)})[0], y.value());
+  }
+}
+
+TEST(Dropout, AdvancesTheStreamByOneDrawPerElement) {
+  default_generator() = Generator(3);
+  const Tensor first = dropout(ones({5, 9}), 0.5, true).value();
+  EXPECT_EQ(default_generator().offset, 45u);
+  const Tensor second = dropout(ones({5, 9}), 0.5, true).value();
+  EXPECT_GT(absolute_error(first, second), 0);
+  default_generator() = Generator(3);
+  EXPECT_SAME(dropout(ones({5, 9}), 0.5, true).value(), first);
+}
+
+TEST(Dropout, NothingOutsideTrainingAndForZero) {
+  const Variable x = ones({3});
+  const uint64_t before = default_generator().offset;
+  EXPECT_SAME(dropout(x, 0.5, false).value(), x.value());
+  EXPECT_SAME(dropout(x, 0, true).value(), x.value());
+  EXPECT_SAME(drop_path(x, 0.5, false).value(), x.value());
+  EXPECT_EQ(default_generator().offset, before);
+  EXPECT_SAME(dropout(x, 1, true).value(), Tensor::zeros({3}));
+}
+
+TEST(DropPath, WholeSamplesForwardAndBackward) {
+  default_generator() = Generator(4);
+  const Variable x = ones({400, 3, 5});
+  const Variable y = drop_path(x, 0.25, true);
+  EXPECT_EQ(default_generator().offset, 400u);
+  const std::vector<double> v = y.value().to_vector<double>();
+  int kept = 0;
+  for (size_t b = 0; b < 400; ++b) {
+    for (size_t i = 1; i < 15; ++i) EXPECT_EQ(v[b * 15 + i], v[b * 15]);
+    kept += v[b * 15] != 0;
+  }
+  EXPECT_NEAR(kept, 300, 45);  // five standard deviations
+  EXPECT_SAME(grad({y}, {x}, {Tensor::full({400, 3, 5}, 1)})[0], y.value());
+}
+
+TEST(Dropout, Gradcheck) {
+  const auto seeded = [](auto op) {
+    return [op](const std::vector<Variable>& in) {
+      default_generator() = Generator(5);
+      return op(in[0], 0.4, true);
+    };
+  };
+  gradcheck("dropout", seeded(dropout), {random_leaf({4, 5}, 6, -1, 1, DType::kF64)});
+  gradcheck("drop_path", seeded(drop_path), {random_leaf({4, 5}, 6, -1, 1, DType::kF64)});
+}
+
+TEST(Dropout, BadInput) {
+  expect_error<ConfigError>([] { dropout(ones({2}), -0.1, true); }, "dropout: the probability must be in [0, 1]");
+  expect_error<ConfigError>([] { dropout(ones({2}), NAN, false); }, "dropout");
+  expect_error<ConfigError>([] { drop_path(ones({2}), 1.5, true); }, "drop_path");
+  expect_error<ShapeError>([] { drop_path(Variable(Tensor::scalar(1)), 0.5, true); }, "drop_path");
+  expect_error<DTypeError>([] { dropout(Variable(Tensor::zeros({2}, DType::kI64)), 0.5, true); }, "dropout");
+}
+
+}  // namespace
+}  // namespace terrace

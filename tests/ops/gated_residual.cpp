@@ -1,0 +1,54 @@
+#include "autograd/ops/gated_residual.h"
+
+#include "tests/ops/oracle.h"
+
+namespace terrace {
+namespace {
+
+constexpr DType kF64 = DType::kF64;
+
+Variable fused(const std::vector<Variable>& in) { return gated_residual(in[0], in[1], in[2]); }
+Variable composite(const std::vector<Variable>& in) { return in[0] + in[2] * in[1]; }
+
+std::vector<Variable> inputs(const Shape& shape, int64_t gamma_samples, DType dtype) {
+  return {random_leaf(shape, 1, -1, 1, dtype), random_leaf(shape, 2, -1, 1, dtype),
+          random_leaf({gamma_samples, 1, shape.back()}, 3, -1, 1, dtype)};
+}
+
+TEST(GatedResidual, EqualsPlainOps) {
+  for (const Shape& shape : {Shape{1, 1, 1}, Shape{2, 7, 31}, Shape{3, 65, 33}, Shape{2, 129, 2}}) {
+    for (const int64_t samples : {int64_t{1}, shape[0]}) {
+      expect_matches(fused, composite, inputs(shape, samples, kF64), 1e-15, 1e-13);
+      expect_matches(fused, composite, inputs(shape, samples, DType::kF32), 2e-7, 5e-6);
+    }
+  }
+}
+
+TEST(GatedResidual, Gradcheck) {
+  gradcheck("gated_residual", fused, inputs({2, 3, 4}, 2, kF64));
+  gradcheck("gated_residual", fused, inputs({2, 3, 4}, 1, kF64));
+}
+
+TEST(GatedResidual, EmptyInput) {
+  const std::vector<Variable> none = inputs({2, 0, 3}, 2, kF64);
+  EXPECT_EQ(fused(none).shape(), (Shape{2, 0, 3}));
+  EXPECT_SAME(gradients_of(fused, none)[2], Tensor::zeros({2, 1, 3}, kF64));
+}
+
+TEST(GatedResidual, ThreadsDoNotMatter) { expect_independent_of_threads(fused, inputs({3, 155, 65}, 3, DType::kF32)); }
+TEST(GatedResidual, BFloat16) { expect_bf16_matches(fused, inputs({2, 6, 33}, 2, DType::kF32)); }
+
+TEST(GatedResidual, BadInput) {
+  const Variable x(Tensor::zeros({2, 3, 8})), gamma(Tensor::zeros({2, 1, 8}));
+  expect_error<ShapeError>([&] { gated_residual(x, Variable(Tensor::zeros({2, 4, 8})), gamma); }, "gated_residual");
+  expect_error<ShapeError>([&] { gated_residual(x, x, Variable(Tensor::zeros({8}))); }, "gamma must be");
+  expect_error<ShapeError>([&] { gated_residual(gamma.detach(), gamma, Variable(Tensor::zeros({3, 1, 8}))); }, "gamma");
+  expect_error<DTypeError>(
+      [&] {
+        gated_residual(x, Variable(Tensor::zeros({2, 3, 8}, kF64)), gamma);
+      },
+      "gated_residual");
+}
+
+}  // namespace
+}  // namespace terrace
