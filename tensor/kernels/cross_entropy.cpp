@@ -15,7 +15,8 @@ void forward(const T* logits, const int64_t* targets, Accumulator<T>* loss, Accu
   for (int64_t r = 0; r < rows; ++r) {
     const T* x = logits + r * cols;
     const A largest = row_max<A>(x, cols);
-    const A log_sum = math::log(row_sum<A>(cols, [&](int64_t i) { return math::exp(static_cast<A>(x[i]) - largest); }));
+    const A log_sum =
+        math::log(row_sum<A>(cols, [&](int64_t i) { return exp_nonpositive(static_cast<A>(x[i]) - largest); }));
     const A at_target = log_sum + (largest - static_cast<A>(x[targets[r]]));
     if (s == A(0)) {
       loss[r] = at_target;
@@ -40,10 +41,10 @@ void backward(const T* logits, const int64_t* targets, const Accumulator<T>* sta
     for (int64_t r = 0; r < rows; ++r) {
       const T* x = logits + r * cols;
       const A largest = stats[2 * r];
-      const A factor = math::exp(-stats[2 * r + 1]);
+      const A factor = exp_nonpositive(-stats[2 * r + 1]);
       const A g = dloss[r];
       T* dx = dlogits + r * cols;
-      const auto probability = [&](int64_t i) { return math::exp(static_cast<A>(x[i]) - largest) * factor; };
+      const auto probability = [&](int64_t i) { return exp_nonpositive(static_cast<A>(x[i]) - largest) * factor; };
       write_row(dx, cols, stream, [&](int64_t i) { return g * (probability(i) - spread); });
       dx[targets[r]] = static_cast<T>(g * (probability(targets[r]) - spread - static_cast<A>(1 - smoothing)));
     }

@@ -25,14 +25,16 @@ void forward(const T* x, T* y, int64_t rows, int64_t cols) {
         A sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < cols; ++i) {
-          staged[i] = math::exp(static_cast<A>(in[i]) - largest);
+          staged[i] = exp_nonpositive(static_cast<A>(in[i]) - largest);
           sum += staged[i];
         }
         const A factor = A(1) / sum;
         write_row(out, cols, stream, [&](int64_t i) { return staged[i] * factor; });
       } else {
-        const A factor = A(1) / row_sum<A>(cols, [&](int64_t i) { return math::exp(static_cast<A>(in[i]) - largest); });
-        write_row(out, cols, stream, [&](int64_t i) { return math::exp(static_cast<A>(in[i]) - largest) * factor; });
+        const A factor =
+            A(1) / row_sum<A>(cols, [&](int64_t i) { return exp_nonpositive(static_cast<A>(in[i]) - largest); });
+        write_row(out, cols, stream,
+                  [&](int64_t i) { return exp_nonpositive(static_cast<A>(in[i]) - largest) * factor; });
       }
     }
     stream_fence(stream);
@@ -68,7 +70,7 @@ void log_forward(const T* x, T* y, int64_t rows, int64_t cols) {
       const T* in = x + r * cols;
       const A largest = row_max<A>(in, cols);
       const A log_sum =
-          math::log(row_sum<A>(cols, [&](int64_t i) { return math::exp(static_cast<A>(in[i]) - largest); }));
+          math::log(row_sum<A>(cols, [&](int64_t i) { return exp_nonpositive(static_cast<A>(in[i]) - largest); }));
       write_row(y + r * cols, cols, stream, [&](int64_t i) { return (static_cast<A>(in[i]) - largest) - log_sum; });
     }
     stream_fence(stream);
@@ -87,7 +89,7 @@ void log_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
       const T* g = dy + r * cols;
       const A sum = row_sum<A>(cols, [&](int64_t i) { return static_cast<A>(g[i]); });
       write_row(dx + r * cols, cols, stream,
-                [&](int64_t i) { return static_cast<A>(g[i]) - math::exp(static_cast<A>(log_p[i])) * sum; });
+                [&](int64_t i) { return static_cast<A>(g[i]) - exp_nonpositive(static_cast<A>(log_p[i])) * sum; });
     }
     stream_fence(stream);
   }
