@@ -55,8 +55,8 @@ TEST(GroupNorm, WithoutParameters) {
 }
 
 TEST(GroupNorm, Gradcheck) {
-  gradcheck("group_norm", plain(2), inputs({2, 4, 3}, kF64));
-  gradcheck("group_norm_silu", with_silu(2), inputs({2, 4, 3}, kF64));
+  expect_gradcheck("group_norm", plain(2), inputs({2, 4, 3}, kF64));
+  expect_gradcheck("group_norm_silu", with_silu(2), inputs({2, 4, 3}, kF64));
 }
 
 TEST(GroupNorm, LargeOffsetCostsNoAccuracy) {

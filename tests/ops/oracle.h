@@ -30,6 +30,13 @@ inline void expect_matches(const Function& f, const Function& oracle, const std:
   }
 }
 
+/// gradcheck at the values of `inputs`, f64.
+inline void expect_gradcheck(const char* name, const Function& f, const std::vector<Variable>& inputs) {
+  std::vector<Tensor> values;
+  for (const Variable& v : inputs) values.push_back(v.value());
+  EXPECT_NO_THROW(gradcheck(name, f, values));
+}
+
 /// Value and gradients must have the same bits with one thread and with several.
 inline void expect_independent_of_threads(const Function& f, const std::vector<Variable>& inputs) {
   const int before = threads();
