@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tensor/pointwise.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {

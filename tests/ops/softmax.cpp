@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tensor/pointwise.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
