@@ -20,9 +20,9 @@ HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
 HDF5_LIBS := $(shell pkg-config --libs-only-L hdf5 2>/dev/null) -lhdf5
 # OpenBLAS's OpenMP build by its own folder, whichever build the system's alternatives point at: one thread pool in the
 # process, not two.
+comma := ,
 OPENBLAS_DIR := $(firstword $(wildcard /usr/lib/*/openblas-openmp))
 OPENBLAS_LIBS := $(if $(OPENBLAS_DIR),-L$(OPENBLAS_DIR) -Wl$(comma)-rpath$(comma)$(OPENBLAS_DIR)) -lopenblas
-comma := ,
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
