@@ -20,7 +20,7 @@ struct Conv2dOptions {
 /// f32, bf16 and f64, all arguments of one type. Saves x and weight.
 /// Throws ShapeError (extents, a kernel larger than the padded image), DTypeError, ConfigError (stride < 1, pad < 0).
 /// Numerics: f32 accumulation (f64 for f64; bf16 is converted to f32 and back); the same thread count gives the same
-/// bits. Which of oneDNN and im2col + SGEMM runs is tensor/convolution.h's choice by shape.
+/// bits. What computes it is said in tensor/kernels/conv2d.h.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& options = {});
 
 }  // namespace terrace

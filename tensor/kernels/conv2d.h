@@ -1,6 +1,7 @@
 // Convolution of NCHW images: the slots of autograd/ops/conv2d.h.
 //
-// On the CPU f32 runs through oneDNN (tensor/onednn_conv.h), f64 through im2col and dgemm. Unlike other kernels these
+// On the CPU f32 runs through oneDNN (tensor/onednn_conv.h), or for 1x1 kernels one sgemm per image; f64 runs through
+// im2col and dgemm. Unlike other kernels these
 // take working memory from the allocator themselves, because only the library knows how much it needs.
 #pragma once
 
