@@ -140,7 +140,7 @@ TEST(Attention, EqualsTheComposite) {
 }
 
 TEST(Attention, QueriesAgainstACache) {
-  for (const auto [Lq, Lk] : {std::pair<int64_t, int64_t>{1, 1}, {4, 5}, {25, 155}, {0, 7}, {64, 33}, {129, 129}}) {
+  for (const auto& [Lq, Lk] : {std::pair<int64_t, int64_t>{1, 1}, {4, 5}, {25, 155}, {0, 7}, {64, 33}, {129, 129}}) {
     const Tensor cache = random_tensor({2, 200, 2, 3, 16}, 21);  // more room than is filled; k and v side by side
     const Tensor k = cache.slice(1, 0, Lk).select(3, 0), v = cache.slice(1, 0, Lk).select(3, 2);
     const Tensor q = random_tensor({2, 2, Lq, 16}, 22).transpose(1, 2);
@@ -233,20 +233,20 @@ TEST(Attention, NanShows) {
 
 TEST(Attention, Gradcheck) {
   const Visibility pyramid = Visibility::pyramid({1, 2, 3});
-  const auto leaf = [](const Shape& shape, uint64_t seed) { return random_leaf(shape, seed, -1, 1, DType::kF64); };
+  const auto input = [](const Shape& shape, uint64_t seed) { return random_tensor(shape, seed, -1, 1, DType::kF64); };
   gradcheck("attention", [&](const std::vector<Variable>& in) { return attention(in[0], in[1], in[2], pyramid, 0.6); },
-            {leaf({2, 14, 2, 3}, 1), leaf({2, 14, 2, 3}, 2), leaf({2, 14, 2, 3}, 3)});
+            {input({2, 14, 2, 3}, 1), input({2, 14, 2, 3}, 2), input({2, 14, 2, 3}, 3)});
   gradcheck("attention, cache",
             [&](const std::vector<Variable>& in) { return attention(in[0], in[1], in[2], Visibility::full(), 0.6); },
-            {leaf({2, 3, 2, 5}, 4), leaf({2, 7, 2, 5}, 5), leaf({2, 7, 2, 5}, 6)});
+            {input({2, 3, 2, 5}, 4), input({2, 7, 2, 5}, 5), input({2, 7, 2, 5}, 6)});
   gradcheck("pyramid_attention",
             [&](const std::vector<Variable>& in) { return pyramid_attention(in[0], 2, {}, pyramid, 0.6); },
-            {leaf({1, 14, 18}, 7)});
+            {input({1, 14, 18}, 7)});
   gradcheck("pyramid_attention, normalized",
             [&](const std::vector<Variable>& in) { return pyramid_attention(in[0], 2, in[1], pyramid, 1); },
-            {leaf({1, 14, 18}, 8), leaf({1, 2, 1, 1}, 9)});
+            {input({1, 14, 18}, 8), input({1, 2, 1, 1}, 9)});
   gradcheck("feature_map_attention", [&](const std::vector<Variable>& in) { return feature_map_attention(in[0], 0.6); },
-            {leaf({2, 9, 2, 3}, 10)});
+            {input({2, 9, 2, 3}, 10)});
 }
 
 TEST(Attention, SaysWhatDoesNotFit) {
