@@ -61,7 +61,7 @@ TEST(BatchNormEval, BadInput) {
   const Statistics s(3, DType::kF32);
   const Variable x(Tensor::zeros({2, 3, 4})), w(Tensor::zeros({3}));
   expect_error<ShapeError>([&] { batch_norm_eval(x, Tensor::zeros({4}), s.variance, w, w, 1e-3); },
-                           "running_mean must be (C)=(3)");
+                           "running_mean must be (C)=(3,)");
   expect_error<ShapeError>([&] { batch_norm_eval(x, s.mean, {}, w, w, 1e-3); }, "running_var");
   expect_error<ShapeError>([&] { batch_norm_eval(x, s.mean, s.variance, w, Variable(Tensor::zeros({2})), 1e-3); },
                            "bias must be");

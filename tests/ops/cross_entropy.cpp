@@ -97,7 +97,7 @@ TEST(CrossEntropy, BFloat16GivesF32Losses) {
 TEST(CrossEntropy, BadInput) {
   const Variable x(Tensor::zeros({2, 5}));
   const Tensor good = Tensor::zeros({2}, DType::kI64);
-  expect_error<ShapeError>([&] { cross_entropy(x, Tensor::zeros({3}, DType::kI64)); }, "targets must be (2)");
+  expect_error<ShapeError>([&] { cross_entropy(x, Tensor::zeros({3}, DType::kI64)); }, "targets must be (2,)");
   expect_error<DTypeError>([&] { cross_entropy(x, Tensor::zeros({2})); }, "targets");
   expect_error<DTypeError>([&] { cross_entropy(Variable(Tensor::zeros({2, 5}, DType::kI64)), good); }, "cross_entropy");
   expect_error<IndexError>([&] { cross_entropy(x, Tensor::from<int64_t>({0, 5}, {2})); }, "target 1 is 5");

@@ -96,7 +96,7 @@ TEST(GroupNorm, BadInput) {
   expect_error<ShapeError>([&] { group_norm(x, 4, w, w, 1e-6); }, "groups=4, got C=6");
   expect_error<ShapeError>([&] { group_norm(x, 0, w, w, 1e-6); }, "groups=0");
   expect_error<ShapeError>([&] { group_norm_silu(x, 2, Variable(Tensor::zeros({2})), w, 1e-6); },
-                           "group_norm_silu: weight must be (C)=(6)");
+                           "group_norm_silu: weight must be (C)=(6,)");
   expect_error<ShapeError>([&] { group_norm(Variable(Tensor::zeros({6})), 2, w, w, 1e-6); }, "(N, C, ...)");
   expect_error<DTypeError>([&] { group_norm(x, 2, w, Variable(Tensor::zeros({6}, kF64)), 1e-6); }, "bias must be f32");
 }

@@ -127,7 +127,7 @@ TEST(LayerNorm, BFloat16) {
 TEST(LayerNorm, BadInput) {
   const Variable x(Tensor::zeros({2, 3, 8}));
   const auto leaf = [](const Shape& shape, DType dtype = DType::kF32) { return Variable(Tensor::zeros(shape, dtype)); };
-  expect_error<ShapeError>([&] { layer_norm(x, 1e-6, leaf({7})); }, "layer_norm: weight must be (C)=(8), got (7)");
+  expect_error<ShapeError>([&] { layer_norm(x, 1e-6, leaf({7})); }, "layer_norm: weight must be (C)=(8,), got (7,)");
   expect_error<ShapeError>([&] { layer_norm(x, 1e-6, leaf({8}), leaf({1, 8})); }, "bias must be");
   expect_error<DTypeError>([&] { layer_norm(x, 1e-6, leaf({8}, kF64)); }, "weight must be f32");
   expect_error<ShapeError>([&] { layer_norm(leaf({}), 1e-6); }, "layer_norm");

@@ -12,13 +12,14 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr DType kF64 = DType::kF64;
 
+// The maximum is a constant here: its gradients cancel, in f32 only nearly.
 Variable composite_softmax(const Variable& x, int64_t dim) {
-  const Variable e = exp(x - max(x, {dim}, KeepDim::kYes));
+  const Variable e = exp(x - max(x, {dim}, KeepDim::kYes).detach());
   return e / sum(e, {dim}, KeepDim::kYes);
 }
 
 Variable composite_log_softmax(const Variable& x, int64_t dim) {
-  const Variable shifted = x - max(x, {dim}, KeepDim::kYes);
+  const Variable shifted = x - max(x, {dim}, KeepDim::kYes).detach();
   return shifted - log(sum(exp(shifted), {dim}, KeepDim::kYes));
 }
 
