@@ -92,6 +92,15 @@ TEST(Softmax, ThreadsDoNotMatter) {
   expect_independent_of_threads(along(log_softmax, -1), {random_leaf({129, 333}, 8)});
 }
 
+TEST(Softmax, ResultsBeyondTheCacheAreStreamedAndEqual) {
+  // 52 MB, above the size from which kernels write past the cache; a few rows alone are below it.
+  const Tensor x = random_tensor({3200, 4096}, 10, -4, 4);
+  const Tensor y = softmax(Variable(x)).value();
+  for (const int64_t row : {0, 1599, 1600, 3199}) {
+    EXPECT_CLOSE(y.slice(0, row, row + 1), softmax(Variable(x.slice(0, row, row + 1))), 1e-6);
+  }
+}
+
 TEST(Softmax, BFloat16) {
   expect_bf16_matches(along(softmax, -1), {random_leaf({5, 33}, 9, -3, 3)});
   expect_bf16_matches(along(log_softmax, -1), {random_leaf({5, 33}, 9, -3, 3)});
