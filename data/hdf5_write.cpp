@@ -28,6 +28,7 @@ Handle link_properties() {
 /// Chunked where the options ask for it, or `extendable` needs it; chunks span the inner dimensions.
 Handle dataset_properties(const Shape& shape, DType dtype, const Hdf5WriteOptions& options, bool extendable) {
   Handle properties(H5Pcreate(H5P_DATASET_CREATE));
+  H5Pset_obj_track_times(properties, false);  // the same content gives the same bytes whenever it is written
   const bool gzip = options.compression == Compression::kGzip;
   if (shape.empty() || (!extendable && !gzip && options.chunk_rows == 0)) return properties;
   if (!extendable && shape.numel() == 0) return properties;
@@ -95,7 +96,8 @@ void Hdf5File::write_strings(const std::string& name, const std::vector<std::str
   const hsize_t count = values.size();
   const Handle space(H5Screate_simple(1, &count, nullptr));
   const Handle type = hdf5::string_type();
-  const Handle dataset = create_dataset(impl.file, impl.path, name, type, space, H5P_DEFAULT);
+  const Handle dataset = create_dataset(impl.file, impl.path, name, type, space,
+                                        dataset_properties({static_cast<int64_t>(count)}, DType::kU8, {}, false));
   std::vector<const char*> pointers;
   for (const std::string& value : values) pointers.push_back(value.c_str());
   if (!values.empty() && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()) < 0)
