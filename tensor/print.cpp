@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kThreshold = 1000;  // more elements than this are summarised
 constexpr int64_t kEdge = 3;          // to so many at each end of a dimension
-constexpr size_t kLineWidth = 75;
+constexpr size_t kLineWidth = 75;     // closing brackets included
 
 /// The positions of a dimension that are printed; -1 stands for "...".
 std::vector<int64_t> shown_positions(int64_t extent, bool summarise) {
@@ -35,8 +35,8 @@ void collect(const Tensor& t, bool summarise, std::vector<double>& out) {
   }
 }
 
-/// One format for all elements: integers bare, floats with up to 8 digits and trailing zeros cut to the longest needed,
-/// scientific where magnitudes span too much, as numpy decides.
+/// One format for all elements: integers bare; floats aligned at the point, each with the digits that it needs, at most
+/// 8; scientific where magnitudes span too much, as numpy decides.
 class ElementFormat {
  public:
   ElementFormat(DType dtype, const std::vector<double>& values) : dtype_(dtype) {
@@ -86,9 +86,15 @@ class ElementFormat {
     } else if (std::isinf(v)) {
       return v > 0 ? "inf" : "-inf";
     } else {
-      std::snprintf(buffer, sizeof buffer, scientific_ ? "%.*e" : "%#.*f", digits_, v);
+      std::snprintf(buffer, sizeof buffer, scientific_ ? "%#.*e" : "%#.*f", digits_, v);
+      if (!scientific_) return blank_trailing_zeros(buffer);
     }
     return buffer;
+  }
+
+  static std::string blank_trailing_zeros(std::string text) {
+    for (size_t i = text.size(); i-- > 0 && text[i] == '0';) text[i] = ' ';
+    return text;
   }
 
   DType dtype_;
@@ -103,6 +109,7 @@ void print_level(std::ostream& out, const Tensor& t, bool summarise, const Eleme
     return;
   }
   out << '[';
+  const size_t closing = indent + 1;  // brackets that may end the line
   size_t column = indent + 1;
   bool first = true;
   for (int64_t i : shown_positions(t.dim(0), summarise)) {
@@ -115,7 +122,7 @@ void print_level(std::ostream& out, const Tensor& t, bool summarise, const Eleme
       }
     } else {
       const std::string item = i < 0 ? "..." : format.padded(t.select(0, i).item<double>());
-      if (!first && column + item.size() + 1 > kLineWidth) {
+      if (!first && column + 1 + item.size() + closing > kLineWidth) {
         out << '\n' << std::string(indent + 1, ' ');
         column = indent + 1;
       } else if (!first) {

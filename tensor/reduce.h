@@ -17,7 +17,8 @@ Tensor max(const Tensor& x, const std::vector<int64_t>& dims = {}, KeepDim keep 
 /// Sums a gradient of a broadcast result back to `shape` (the reverse of expand). Itself where shapes agree.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
-/// Sum of squares in f64, in an order fixed by the extents: for global norms.
+/// Sum of squares, in an order fixed by the extents: for global norms. Blocks of 1024 are summed in f32 (f64 for f64),
+/// their sums in f64.
 double squared_norm(const Tensor& x);
 bool has_nan(const Tensor& x);
 
