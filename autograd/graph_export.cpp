@@ -5,10 +5,22 @@
 #include "autograd/variable_impl.h"
 
 namespace terrace {
+namespace {
+
+std::string escape(const std::string& text) {
+  std::string escaped;
+  for (char c : text) {
+    if (c == '"' || c == '\\') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+}  // namespace
 
 std::string to_dot(const Variable& output, const std::vector<std::pair<std::string, Variable>>& names) {
   std::map<const void*, std::string> leaf_names;
-  for (const auto& [name, variable] : names) leaf_names[variable.impl().get()] = name;
+  for (const auto& [name, variable] : names) leaf_names[variable.impl().get()] = escape(name);
 
   std::ostringstream nodes, edges;
   std::map<const void*, int> ids;

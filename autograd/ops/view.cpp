@@ -11,7 +11,8 @@ Tensor concat_values(const std::vector<Tensor>& parts, int64_t dim) {
   for (const Tensor& part : parts) {
     Shape expected = parts[0].shape();
     if (part.ndim() == expected.size()) expected[dim] = part.shape()[dim];
-    if (part.shape() != expected || part.dtype() != parts[0].dtype()) {
+    check_dtype(part, parts[0].dtype(), "concat", "every part");
+    if (part.shape() != expected) {
       throw ShapeError(cat("concat: all parts must agree except in dimension ", dim, ", got ", parts[0].describe(),
                            " and ", part.describe()));
     }
