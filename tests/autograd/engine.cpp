@@ -44,7 +44,7 @@ TEST(Engine, SeedsWeightTheOutputs) {
   square(x).backward(Tensor::from(Values{1, 0, -1}, {3}));
   EXPECT_EQ(gradient(x), (Values{2, 0, -6}));
   expect_error<AutogradError>([&] { square(x).backward(); }, "scalar");
-  expect_error<ShapeError>([&] { square(x).backward(Tensor::zeros({4})); }, "(4)");
+  expect_error<ShapeError>([&] { square(x).backward(Tensor::zeros({4})); }, "(4,)");
   expect_error<DTypeError>([&] { square(x).backward(Tensor::zeros({3}, DType::kF64)); }, "f64");
 }
 
@@ -76,8 +76,8 @@ TEST(Engine, LeafPropertiesAreGuarded) {
   EXPECT_FALSE(y.is_leaf());
   expect_error<AutogradError>([&] { y.set_requires_grad(Requires::kNothing); }, "lea");
   expect_error<AutogradError>([&] { y.set_value(Tensor::zeros({2})); }, "lea");
-  expect_error<ShapeError>([&] { x.set_value(Tensor::zeros({3})); }, "(3)");
-  expect_error<ShapeError>([&] { x.set_grad(Tensor::zeros({3})); }, "(3)");
+  expect_error<ShapeError>([&] { x.set_value(Tensor::zeros({3})); }, "(3,)");
+  expect_error<ShapeError>([&] { x.set_grad(Tensor::zeros({3})); }, "(3,)");
   expect_error<DTypeError>([&] { x.set_grad(Tensor::zeros({2}, DType::kF64)); }, "f64");
   x.set_requires_grad(Requires::kNothing);
   EXPECT_FALSE((x * 2.0).requires_grad());

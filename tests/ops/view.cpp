@@ -101,12 +101,13 @@ TEST(ViewOps, ConcatAndChunk) {
 }
 
 TEST(ViewOps, Pad2d) {
+  constexpr Padding2d kPad{.top = 3, .bottom = 0, .left = 1, .right = 2};
   const Tensor x = random_tensor({1, 2, 3, 4}, 1, -1, 1, kF64);
-  const Variable y = pad2d(Variable(x), {1, 2, 3, 0});  // left, right, top, bottom
+  const Variable y = pad2d(Variable(x), kPad);
   EXPECT_EQ(y.shape(), Shape({1, 2, 6, 7}));
   EXPECT_SAME(y.value().slice(2, 3, 6).slice(3, 1, 5), x);
   EXPECT_NEAR(sum(y).item<double>(), sum(Variable(x)).item<double>(), 1e-12);
-  gradcheck("pad2d", [](const Inputs& in) { return pad2d(in[0], {1, 2, 3, 0}); }, {x});
+  gradcheck("pad2d", [&](const Inputs& in) { return pad2d(in[0], kPad); }, {x});
 }
 
 TEST(ViewOps, ConversionsReturnTheGradientInTheInputsType) {

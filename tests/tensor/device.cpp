@@ -10,7 +10,7 @@ namespace {
 TEST(Device, NamesAndErrors) {
   EXPECT_EQ(cat(kCpu), "cpu");
   EXPECT_EQ(device_from_name("cpu"), kCpu);
-  expect_error<DeviceError>([] { device_from_name("tpu"); }, "tpu");
+  expect_error<ConfigError>([] { device_from_name("tpu"); }, "tpu");
   EXPECT_FALSE(cpu_model().empty());
 }
 

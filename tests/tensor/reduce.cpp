@@ -61,7 +61,8 @@ TEST(Reduce, ViewsReduceLikeTheirCopies) {
 
 TEST(Reduce, SumsStayAccurateWhereNaiveOnesDrift) {
   const Tensor x = Tensor::full({1 << 22}, 0.1);
-  EXPECT_NEAR(sum(x).item<double>() / (1 << 22), static_cast<double>(0.1f), 1e-8);
+  EXPECT_NEAR(sum(x).item<double>() / (1 << 22), static_cast<double>(0.1f), 2e-7)
+      << "summing one by one would be off by 1e-3";
 }
 
 TEST(Reduce, MaximumPropagatesNaN) {
@@ -81,15 +82,15 @@ TEST(Reduce, SumToIsTheReverseOfExpand) {
   EXPECT_CLOSE(sum_to(x, {7, 1}), naive_sum(x, true, false, true).reshape({7, 1}), 1e-6);
   EXPECT_CLOSE(sum_to(x, {}), naive_sum(x, true, true, true).reshape({}), 1e-5);
   EXPECT_TRUE(sum_to(x, {2, 7, 31}).shares_storage_with(x));
-  expect_error<ShapeError>([&] { sum_to(x, {3}); }, "(3)");
+  expect_error<ShapeError>([&] { sum_to(x, {3}); }, "(3,)");
 }
 
 TEST(Reduce, SquaredNorm) {
   const Tensor x = random_tensor({129, 33}, 5);
   double expected = 0;
   for (double v : x.to_vector<double>()) expected += v * v;
-  EXPECT_NEAR(squared_norm(x), expected, 1e-9 * expected);
-  EXPECT_NEAR(squared_norm(x.transpose(0, 1)), expected, 1e-9 * expected);
+  EXPECT_NEAR(squared_norm(x), expected, 1e-7 * expected);
+  EXPECT_NEAR(squared_norm(x.transpose(0, 1)), expected, 1e-7 * expected);
   EXPECT_EQ(squared_norm(Tensor::zeros({0})), 0);
 }
 

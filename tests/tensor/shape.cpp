@@ -26,7 +26,7 @@ TEST(Shape, RefusesWhatDoesNotFitNamingOpAndBothShapes) {
   expect_error<ShapeError>([] { broadcast_shapes({2, 3}, {4, 3}, "mul"); }, "mul");
   expect_error<ShapeError>([] { broadcast_shapes({2, 3}, {4, 3}, "mul"); }, "(2, 3)");
   expect_error<ShapeError>([] { broadcast_shapes({2, 3}, {4, 3}, "mul"); }, "(4, 3)");
-  expect_error<ShapeError>([] { broadcast_shapes({0}, {3}, "mul"); }, "(0)");
+  expect_error<ShapeError>([] { broadcast_shapes({0}, {3}, "mul"); }, "(0,)");
 }
 
 TEST(Shape, NormalizesDimensions) {
