@@ -42,6 +42,7 @@ svg{display:block;max-width:100%;height:auto;font-family:inherit}
 img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:4px}
 .strips{display:grid;grid-template-columns:max-content 1fr;gap:4px 14px;align-items:center;font-size:13px}
 .strips span{text-align:right;color:var(--dim);line-height:1.25}.strips small{display:block;font-size:11.5px}
+.row{display:flex;flex-wrap:wrap;gap:6px 22px;align-items:flex-end}.row figure{margin:8px 0}
 details{border:1px solid var(--line);border-radius:8px;padding:9px 16px;margin:12px 0;background:var(--card)}
 summary{cursor:pointer;font-size:14.5px;color:var(--dim)}
 pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;overflow-x:auto;margin:10px 0}
