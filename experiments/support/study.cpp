@@ -6,80 +6,18 @@
 
 #include "data/atomic_file.h"
 #include "data/loader.h"
-#include "data/procedural.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/run_record.h"
+#include "experiments/support/study_stage.h"
 #include "tensor/allocator.h"
 #include "var/checkpoint.h"
 
 namespace terrace {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr uint64_t kInitStream = uint64_t{7} << 40;  // initial weights; the trainers' streams lie elsewhere
-constexpr int64_t kTrialSteps = 8;                   // measured before steps are chosen
-constexpr double kTokenizerShare = 0.3;              // of --minutes
-constexpr double kReserve = 0.06;                    // of --minutes, for the report and what was not foreseen
-constexpr int64_t kLeastSteps = 20;
-constexpr int64_t kShownReconstructions = 24, kShownPerClass = 8, kEncodeBatch = 64;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-template <class F>
-double seconds_of(const F& f) {
-  const Clock::time_point start = Clock::now();
-  f();
-  return seconds_since(start);
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) return kNotMeasured;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-bool is_procedural(const ImageDataset& dataset) { return dataset.class_names() == procedural_class_names(); }
-
-double sum_of_squares(const Tensor& a, const Tensor& b) {
-  const float *x = a.data<float>(), *y = b.data<float>();
-  double total = 0;
-  for (int64_t i = 0; i < a.numel(); ++i) {
-    const double d = static_cast<double>(x[i]) - y[i];
-    total += d * d;
-  }
-  return total;
-}
-
-/// Per scale: share of the codebook in use, and the perplexity exp(entropy) of the codes.
-void describe_codes(const TokenSet& tokens, StudyTokenizer& result) {
-  const Pyramid pyramid(tokens.patch_nums);
-  const auto* index = tokens.indices.data<int64_t>();
-  const int64_t N = tokens.size(), L = pyramid.length();
-  std::vector<char> any(static_cast<size_t>(tokens.vocab_size), 0);
-  result.usage.clear();
-  result.perplexity.clear();
-  for (int64_t s = 0; s < pyramid.scales(); ++s) {
-    std::vector<int64_t> hits(static_cast<size_t>(tokens.vocab_size), 0);
-    for (int64_t n = 0; n < N; ++n) {
-      for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) ++hits[static_cast<size_t>(index[n * L + t])];
-    }
-    double entropy = 0, used = 0;
-    const auto total = static_cast<double>(N * pyramid.tokens(s));
-    for (size_t v = 0; v < hits.size(); ++v) {
-      if (hits[v] == 0) continue;
-      const double p = static_cast<double>(hits[v]) / total;
-      entropy -= p * std::log(p);
-      ++used;
-      any[v] = 1;
-    }
-    result.usage.push_back(used / static_cast<double>(tokens.vocab_size));
-    result.perplexity.push_back(std::exp(entropy));
-  }
-  result.codes_used = static_cast<double>(std::count(any.begin(), any.end(), 1)) / static_cast<double>(any.size());
-}
+constexpr double kReserve = 0.06;  // of --minutes, for the report and what was not foreseen
+constexpr int64_t kShownPerClass = 8;
 
 }  // namespace
 
@@ -101,7 +39,7 @@ double own_class_share(const Tensor& images, const Tensor& labels, std::vector<d
 }
 
 Study::Study(const StudyConfig& config, Json configuration)
-    : config_(config), configuration_(std::move(configuration)), start_(Clock::now()) {
+    : config_(config), configuration_(std::move(configuration)), start_(StudyClock::now()) {
   config_.validate();
   open_folder();
 }
@@ -161,144 +99,6 @@ void Study::prepare_data() {
   }
 }
 
-void Study::prepare_tokenizer() {
-  const std::string result = path("tokenizer_result.h5");
-  if (!config_.tokenizer.empty()) {
-    tokenizer_ = load_vqvae(config_.tokenizer);
-  } else if (std::filesystem::exists(result)) {
-    tokenizer_ = load_vqvae(path("tokenizer.h5"));
-  } else {
-    train_tokenizer();
-  }
-  tokenizer_->eval();
-  const int64_t size = tokenizer_->config().image_size();
-  if (train_->height() != size || train_->width() != size) {
-    throw ConfigError(cat(train_->path(), ": images are ", train_->height(), "x", train_->width(),
-                          ", the tokenizer takes ", size, "x", size, " (the last of patch-nums times 2^(levels - 1))"));
-  }
-}
-
-void Study::train_tokenizer() {
-  if (config_.minutes > 0 && !plan_.contains("tokenizer_steps")) {
-    Generator g(config_.common.seed, kInitStream);
-    Vqvae model(config_.tokenizer_config(), g);
-    VqvaeTrainer trial(model, *train_, &*held_out_, config_.tokenizer_training(kTrialSteps));
-    std::vector<double> seconds;
-    for (int64_t i = 0; i < kTrialSteps; ++i) {
-      check_interrupt();
-      const double step = seconds_of([&] { trial.step(); });
-      if (i >= 2) seconds.push_back(step);
-    }
-    const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left());
-    plan("tokenizer_steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
-  }
-  const int64_t steps = planned("tokenizer_steps", config_.tokenizer_steps);
-  plan("tokenizer_steps", steps);
-
-  Generator g(config_.common.seed, kInitStream);
-  Vqvae model(config_.tokenizer_config(), g);
-  VqvaeTrainerConfig training = config_.tokenizer_training(steps);
-  training.checkpoint = path("tokenizer.h5");
-  VqvaeTrainer trainer(model, *train_, &*held_out_, training);
-  if (std::filesystem::exists(training.checkpoint)) trainer.load(training.checkpoint);
-
-  Progress progress("tokenizer", steps);
-  std::vector<double> seconds;
-  VqvaeTrainerCallbacks callbacks;
-  callbacks.step = [&](const VqvaeStep& step) {
-    seconds.push_back(step.seconds);
-    progress.update(step.step, {{"loss", step.loss}, {"psnr", step.psnr}});
-    if (step.step % training.log_every != 0) return;
-    tokenizer_result_.log_step.push_back(static_cast<double>(step.step));
-    tokenizer_result_.log_loss.push_back(step.loss);
-    tokenizer_result_.log_psnr.push_back(step.psnr);
-  };
-  callbacks.stop = interrupted;
-  // The trainer's checkpoints hold no log; it is kept beside them, so that a stopped study shows the whole curve.
-  const std::string log = path("tokenizer_log.json");
-  if (trainer.steps_done() > 0 && std::filesystem::exists(log)) {
-    const Json stored = read_json_file(log);
-    tokenizer_result_.log_step = stored.at("step").get<std::vector<double>>();
-    tokenizer_result_.log_loss = stored.at("loss").get<std::vector<double>>();
-    tokenizer_result_.log_psnr = stored.at("psnr").get<std::vector<double>>();
-  }
-  const bool finished = trainer.run(callbacks);
-  write_file(log, Json{{"step", tokenizer_result_.log_step},
-                       {"loss", tokenizer_result_.log_loss},
-                       {"psnr", tokenizer_result_.log_psnr}}
-                      .dump());
-  if (!finished) check_interrupt();
-  progress.finish();
-  tokenizer_result_.steps = steps;
-  tokenizer_result_.seconds_per_step = median(seconds);
-  tokenizer_ = load_vqvae(training.checkpoint);
-}
-
-TokenSet Study::tokens_of(const ImageDataset& dataset, int64_t limit, const char* name) {
-  const std::string file = path(cat("tokens_", name, ".h5"));
-  const int64_t count = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
-  if (std::filesystem::exists(file)) {
-    TokenSet tokens = read_tokens(file);
-    if (tokens.dataset_hash == dataset.content_hash() && tokens.tokenizer_hash == content_hash(*tokenizer_) &&
-        tokens.size() == count) {
-      return tokens;
-    }
-  }
-  Progress progress(cat("encode ", name), count, "images");
-  TokenSet tokens;
-  const double seconds = seconds_of([&] {
-    tokens = encode_dataset(*tokenizer_, dataset, kEncodeBatch, count, [&](int64_t done) {
-      check_interrupt();
-      progress.update(done);
-    });
-  });
-  progress.finish();
-  tokenizer_result_.encoded_per_second = static_cast<double>(count) / seconds;
-  write_tokens(file, tokens);
-  return tokens;
-}
-
-void Study::prepare_tokens() {
-  train_tokens_ = tokens_of(*train_, config_.train_images, "train");
-  held_out_tokens_ = tokens_of(*held_out_, config_.held_out_images, "held_out");
-  const std::string file = path("tokenizer_result.h5");
-  if (std::filesystem::exists(file)) {
-    tokenizer_result_ = read_tokenizer_result(file);
-    return;
-  }
-  describe_tokenizer();
-  write_tokenizer_result(file, tokenizer_result_);
-}
-
-void Study::describe_tokenizer() {
-  StudyTokenizer& result = tokenizer_result_;
-  result.parameters = tokenizer_->parameter_count();
-  describe_codes(train_tokens_, result);
-  const int64_t count = held_out_tokens_.size();
-  const Tensor images = held_out_->images(0, count);
-  Tensor again = Tensor::empty(images.shape(), DType::kU8);
-  double squares = 0;
-  Progress progress("reconstruct", count, "images");
-  for (int64_t begin = 0; begin < count; begin += kEncodeBatch) {
-    check_interrupt();
-    const int64_t end = std::min(begin + kEncodeBatch, count);
-    const Tensor batch = images_to_float(images.slice(0, begin, end).contiguous());
-    const Tensor made = tokenizer_->indices_to_images(held_out_tokens_.indices.slice(0, begin, end).contiguous());
-    squares += sum_of_squares(batch, made.contiguous());
-    again.slice(0, begin, end).copy_(images_to_bytes(made));
-    progress.update(end);
-  }
-  progress.finish();
-  result.psnr = psnr_from_mse(squares / static_cast<double>(images.numel()));
-  const int64_t shown = std::min(kShownReconstructions, count);
-  result.originals = images.slice(0, 0, shown).clone();
-  result.reconstructions = again.slice(0, 0, shown).clone();
-  if (!is_procedural(*held_out_)) return;
-  const Tensor labels = held_out_->labels().slice(0, 0, count);
-  result.real_share = own_class_share(images, labels);
-  result.reconstructed_share = own_class_share(again, labels);
-}
-
 VarTrainingData Study::training_data() const {
   VarTrainingData data;
   data.indices = train_tokens_.indices;
@@ -317,7 +117,7 @@ VarTrainingData Study::training_data() const {
 void Study::plan_transformers() {
   if (plan_.contains("steps")) return;
   if (!(config_.minutes > 0)) return plan("steps", config_.steps);
-  const Clock::time_point start = Clock::now();
+  const StudyClock::time_point start = StudyClock::now();
   const int64_t classes = train_->num_classes();
   Generator g(0, kInitStream);
   VarTransformer model(config_.transformer_config(config_.encodings.front(), tokenizer_->config(), classes), g);
@@ -415,9 +215,9 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) const {
   Tensor images = Tensor::empty({count, train_->height(), train_->width(), 3}, DType::kU8);
   Progress progress(cat("sample ", run.encoding), count, "images");
   const double seconds = seconds_of([&] {
-    for (int64_t begin = 0; begin < count; begin += kEncodeBatch) {
+    for (int64_t begin = 0; begin < count; begin += kStudyBatch) {
       check_interrupt();
-      const int64_t end = std::min(begin + kEncodeBatch, count);
+      const int64_t end = std::min(begin + kStudyBatch, count);
       std::vector<uint64_t> seeds;  // the same for every encoding: images can be compared one by one
       for (int64_t i = begin; i < end; ++i) seeds.push_back((run.seed << 32) + static_cast<uint64_t>(i));
       const Tensor batch =

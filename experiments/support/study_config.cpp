@@ -105,8 +105,8 @@ VqvaeConfig StudyConfig::tokenizer_config() const {
   return config;
 }
 
-VqvaeTrainerConfig StudyConfig::tokenizer_training(int64_t training_steps) const {
-  VqvaeTrainerConfig training;
+VqvaeTrainOptions StudyConfig::tokenizer_training(int64_t training_steps) const {
+  VqvaeTrainOptions training;
   training.steps = training_steps;
   training.batch = tokenizer_batch;
   training.lr = tokenizer_lr;

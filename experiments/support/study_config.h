@@ -48,7 +48,7 @@ struct StudyConfig {
   void validate() const;
 
   VqvaeConfig tokenizer_config() const;
-  VqvaeTrainerConfig tokenizer_training(int64_t training_steps) const;
+  VqvaeTrainOptions tokenizer_training(int64_t training_steps) const;
   /// The transformer of an encoding, on a tokenizer's codes.
   VarConfig transformer_config(const std::string& encoding, const VqvaeConfig& codes, int64_t classes) const;
   VarTrainOptions transformer_training(int64_t training_steps, uint64_t seed) const;
