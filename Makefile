@@ -59,6 +59,7 @@ BENCHES := $(BENCH_SOURCES:tests/bench/%.cpp=$(BUILD)/bin/bench_%)
 FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics experiments tests) -name '*.h' -o -name '*.cpp' \
               -o -name '*.cu' -o -name '*.cuh')
 
+.SECONDARY:  # objects of programs are kept
 .PHONY: help all deps test study bench lint format sanitize clean library tests benches cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
