@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "autograd/ops/selection.h"
 
@@ -55,6 +56,36 @@ void move_centres(const Tensor& rows, const Tensor& assigned, Tensor& centres) {
   for (size_t i = 0; i < wanted; ++i) copy_row(x + worst[i] * C, centre + empty[i] * C, C);
 }
 
+// k-means++ (Arthur and Vassilvitskii 2007): each further centre is a row drawn with probability proportional to its
+// squared distance from the centres so far; any row where none is away from them.
+Tensor spread_centres(const Tensor& rows, int64_t count, Generator& g) {
+  const int64_t N = rows.dim(0), C = rows.dim(1);
+  const float* x = rows.data<float>();
+  Tensor centres = Tensor::empty({count, C});
+  float* centre = centres.data<float>();
+  std::vector<float> nearest(static_cast<size_t>(N), std::numeric_limits<float>::max());
+  std::vector<double> cumulative(static_cast<size_t>(N));
+  int64_t chosen = g.next_below(N);
+  for (int64_t v = 0; v < count; ++v) {
+    copy_row(x + chosen * C, centre + v * C, C);
+    double total = 0;
+    for (int64_t n = 0; n < N; ++n) {
+      float distance = 0;
+      for (int64_t c = 0; c < C; ++c) {
+        const float difference = x[n * C + c] - centre[v * C + c];
+        distance += difference * difference;
+      }
+      nearest[static_cast<size_t>(n)] = std::min(nearest[static_cast<size_t>(n)], distance);
+      total += nearest[static_cast<size_t>(n)];
+      cumulative[static_cast<size_t>(n)] = total;
+    }
+    const double at = g.next_uniform() * total;
+    const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), at);
+    chosen = total > 0 ? std::min<int64_t>(found - cumulative.begin(), N - 1) : g.next_below(N);
+  }
+  return centres;
+}
+
 }  // namespace
 
 Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& g) {
@@ -63,13 +94,7 @@ Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& 
     throw ShapeError(cat("kmeans: rows must be (N, C) with N > 0, got ", rows.describe()));
   }
   const Tensor x = rows.contiguous();
-  const int64_t N = x.dim(0), C = x.dim(1);
-  const std::vector<int64_t> order = random_permutation(N, g);
-  g.offset += static_cast<uint64_t>(N);
-  Tensor centres = Tensor::empty({count, C});
-  for (int64_t v = 0; v < count; ++v) {
-    copy_row(x.data<float>() + order[static_cast<size_t>(v % N)] * C, centres.data<float>() + v * C, C);
-  }
+  Tensor centres = spread_centres(x, count, g);
   for (int64_t i = 0; i < iterations; ++i) move_centres(x, nearest_code(x, centres), centres);
   return centres;
 }

@@ -45,7 +45,8 @@ TEST_P(QuantizerGolden, TokensAndMaps) {
   for (int64_t s = 0; s < quantizer.pyramid().scales(); ++s) {
     const std::string k = std::to_string(s);
     EXPECT_SAME(per_scale[static_cast<size_t>(s)].contiguous(), read("outputs/idx_" + k));
-    if (has("outputs/f_hat_" + k)) EXPECT_CLOSE(f_hats[static_cast<size_t>(s)], read("outputs/f_hat_" + k), 1e-5);
+    if (!has("outputs/f_hat_" + k)) continue;
+    EXPECT_CLOSE(f_hats[static_cast<size_t>(s)], read("outputs/f_hat_" + k), 1e-5);
   }
   EXPECT_SAME(join_scales(per_scale), indices);
   EXPECT_CLOSE(quantizer.indices_to_var_input(indices), read("outputs/var_input"), 1e-5);
@@ -142,7 +143,7 @@ TEST(Pyramid, PlacesTokens) {
   EXPECT_EQ(pyramid.row(10), 1);
   EXPECT_EQ(pyramid.column(10), 2);
   expect_error<IndexError>([&] { (void)pyramid.scale_of(14); }, "[0, 14)");
-  expect_error<ConfigError>([] { Pyramid({}); }, "at least one");
+  expect_error<ConfigError>([] { Pyramid(std::vector<int64_t>{}); }, "at least one");
   expect_error<ConfigError>([] { Pyramid({0, 2}); }, "positive");
 }
 
