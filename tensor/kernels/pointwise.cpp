@@ -1,5 +1,7 @@
 #include "tensor/kernels/pointwise.h"
 
+#include <type_traits>
+
 namespace terrace {
 namespace {
 
@@ -61,8 +63,9 @@ void backward(const Op& op, const T* x, const T* y, const T* dy, T* dx, int64_t 
   });
 }
 
-/// The strides a broadcast meets are 1 and 0; giving the compiler those as constants lets it vectorise.
-template <class Body>
+/// The strides a broadcast meets are 1 and 0; giving the compiler those as constants lets it vectorise. Only f32 gets
+/// all of them: every combination is another copy of every loop.
+template <class T, class Body>
 void with_steps(int64_t a, int64_t b, Body&& body) {
   struct One {
     constexpr operator int64_t() const { return 1; }
@@ -71,8 +74,10 @@ void with_steps(int64_t a, int64_t b, Body&& body) {
     constexpr operator int64_t() const { return 0; }
   };
   if (a == 1 && b == 1) return body(One{}, One{});
-  if (a == 1 && b == 0) return body(One{}, Zero{});
-  if (a == 0 && b == 1) return body(Zero{}, One{});
+  if constexpr (std::is_same_v<T, float>) {
+    if (a == 1 && b == 0) return body(One{}, Zero{});
+    if (a == 0 && b == 1) return body(Zero{}, One{});
+  }
   body(a, b);
 }
 
@@ -80,7 +85,7 @@ template <class Op, class T>
 void forward_binary(const Op& op, T* y, const T* a, const T* b, const LoopPlan<3>& plan) {
   using A = Accumulator<T>;
   const int last = plan.ndim - 1;
-  with_steps(plan.strides[1][last], plan.strides[2][last], [&](auto step_a, auto step_b) {
+  with_steps<T>(plan.strides[1][last], plan.strides[2][last], [&](auto step_a, auto step_b) {
     for_rows(plan, [&](const int64_t(&at)[3], int64_t length) {
       T* ys = y + at[0];
       const T* as = a + at[1];
@@ -101,7 +106,7 @@ void backward_binary(const Op& op, T* d, const T* a, const T* b, const T* dy, co
   using A = Accumulator<T>;
   const int last = plan.ndim - 1;
   const int64_t step_dy = plan.strides[3][last];
-  with_steps(plan.strides[1][last], plan.strides[2][last], [&](auto step_a, auto step_b) {
+  with_steps<T>(plan.strides[1][last], plan.strides[2][last], [&](auto step_a, auto step_b) {
     for_rows(plan, [&](const int64_t(&at)[4], int64_t length) {
       const Op f = op;
 #pragma omp simd
@@ -119,7 +124,7 @@ void add_with_factor(T* x, const T* y, double factor, const LoopPlan<2>& plan) {
   using A = Accumulator<T>;
   const A c = static_cast<A>(factor);
   const int last = plan.ndim - 1;
-  with_steps(plan.strides[0][last], plan.strides[1][last], [&](auto step_x, auto step_y) {
+  with_steps<T>(plan.strides[0][last], plan.strides[1][last], [&](auto step_x, auto step_y) {
     for_rows(plan, [&](const int64_t(&at)[2], int64_t length) {
       T* xs = x + at[0];
       const T* ys = y + at[1];

@@ -1,0 +1,152 @@
+// Matrix products beside OpenBLAS and oneDNN called bare, and the share of the processor's multiply-add peak.
+//
+//   build/bin/bench_matmul
+//
+// Every shape is validated against f64 first. Then the three are timed in turn, many short rounds, and the median of
+// each is printed: what disturbs the machine disturbs all three alike.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <vector>
+
+#include "tensor/gemm.h"
+#include "tensor/matmul.h"
+#include "tensor/random.h"
+
+namespace terrace {
+namespace {
+
+struct Case {
+  const char* name;
+  int64_t M, K, N;
+  Transpose transpose_b;
+};
+
+constexpr Case kCases[] = {
+    {"the issue's shape", 680, 1024, 3072, Transpose::kNo},   {"qkv, depth 8", 620, 512, 1536, Transpose::kYes},
+    {"fc1, depth 8", 620, 512, 2048, Transpose::kYes},        {"fc2, depth 8", 620, 2048, 512, Transpose::kYes},
+    {"head, depth 8", 620, 512, 4096, Transpose::kYes},       {"adaLN, batch 4", 4, 512, 3072, Transpose::kYes},
+    {"adaLN, depth 16", 2, 1024, 6144, Transpose::kYes},      {"sampling, 32 rows", 32, 1024, 3072, Transpose::kYes},
+    {"sampling, 128 rows", 128, 1024, 3072, Transpose::kYes}, {"study's MLP", 4960, 128, 512, Transpose::kYes},
+};
+
+double seconds_of(const std::function<void()>& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+using Vector8 = float __attribute__((vector_size(32)));
+using Vector16 = float __attribute__((vector_size(64)));
+
+/// Twelve independent chains of multiply-adds, enough to fill two pipes of latency four to five. The chains must stay
+/// in registers: they are unrolled, and the sum at the end keeps them alive.
+template <class Vector>
+[[gnu::always_inline]] inline float chains(int64_t rounds) {
+  Vector s0{}, s1{}, s2{}, s3{}, s4{}, s5{}, s6{}, s7{}, s8{}, s9{}, s10{}, s11{};
+  const Vector a = Vector{} + 1.000001f, b = Vector{} + 0.999999f;
+  for (int64_t i = 0; i < rounds; ++i) {
+    s0 = s0 * a + b, s1 = s1 * a + b, s2 = s2 * a + b, s3 = s3 * a + b, s4 = s4 * a + b, s5 = s5 * a + b;
+    s6 = s6 * a + b, s7 = s7 * a + b, s8 = s8 * a + b, s9 = s9 * a + b, s10 = s10 * a + b, s11 = s11 * a + b;
+  }
+  return (s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)[0];
+}
+[[gnu::target("avx2,fma")]] float chains_avx2(int64_t rounds) { return chains<Vector8>(rounds); }
+[[gnu::target("avx512f,fma")]] float chains_avx512(int64_t rounds) { return chains<Vector16>(rounds); }
+
+/// Multiply-adds a second by all threads at once, as GF/s.
+double peak_gflops() {
+  constexpr int64_t kRounds = 4'000'000;
+  const bool wide = cpu_backend() == Backend::kAvx512;
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    volatile float sink = 0;
+    const double seconds = seconds_of([&] {
+#pragma omp parallel
+      sink = wide ? chains_avx512(kRounds) : chains_avx2(kRounds);
+    });
+    best = std::max(best, 2.0 * 12 * (wide ? 16 : 8) * kRounds * threads() / seconds / 1e9);
+  }
+  return best;
+}
+
+/// Largest error of c = a op(b) over sampled elements, relative to the largest sampled value.
+double error_of(const Case& c, const Tensor& a, const Tensor& b, const Tensor& y) {
+  double worst = 0, largest = 0;
+  for (int64_t i = 0; i < 200; ++i) {
+    const int64_t row = i * 7919 % c.M, col = i * 104729 % c.N;
+    double expected = 0;
+    for (int64_t k = 0; k < c.K; ++k) {
+      const float weight =
+          c.transpose_b == Transpose::kYes ? b.data<float>()[col * c.K + k] : b.data<float>()[k * c.N + col];
+      expected += static_cast<double>(a.data<float>()[row * c.K + k]) * static_cast<double>(weight);
+    }
+    worst = std::max(worst, std::fabs(expected - static_cast<double>(y.data<float>()[row * c.N + col])));
+    largest = std::max(largest, std::fabs(expected));
+  }
+  return worst / largest;
+}
+
+bool run_case(const Case& c, double peak) {
+  Generator g(1);
+  const Tensor a = randn({c.M, c.K}, g);
+  const Tensor b = c.transpose_b == Transpose::kYes ? randn({c.N, c.K}, g) : randn({c.K, c.N}, g);
+  const Tensor b_view = c.transpose_b == Transpose::kYes ? b.transpose(0, 1) : b;
+  Tensor ours = Tensor::empty({c.M, c.N}), theirs = Tensor::empty({c.M, c.N});
+  const GemmShape shape{
+      Transpose::kNo, c.transpose_b, c.M, c.N, c.K, c.K, c.transpose_b == Transpose::kYes ? c.K : c.N, c.N};
+  const std::function<void()> runs[3] = {
+      [&] { matmul_into(a, b_view, ours); },
+      [&] { openblas_gemm(shape, a.data<float>(), b.data<float>(), theirs.data<float>(), Write::kOverwrite); },
+      [&] { onednn_gemm(shape, a.data<float>(), b.data<float>(), theirs.data<float>(), Write::kOverwrite); }};
+  for (const auto& run : runs) run();
+  const double error = error_of(c, a, b, ours);
+  // eps * sqrt(K), with room for the order of summation
+  const double allowed = 4 * 6e-8 * std::sqrt(static_cast<double>(c.K));
+  if (!(error <= allowed)) {
+    std::printf("%-20s WRONG: error %.2g, allowed %.2g\n", c.name, error, allowed);
+    return false;
+  }
+  const double flops = 2.0 * static_cast<double>(c.M * c.K * c.N);
+  const int inner = static_cast<int>(std::max(1.0, 2e8 / flops));  // short products are timed in groups
+  std::vector<double> times[3];
+  for (int round = 0; round < 41; ++round) {
+    for (int k = 0; k < 3; ++k) {
+      times[k].push_back(seconds_of([&] {
+                           for (int i = 0; i < inner; ++i) runs[k]();
+                         }) /
+                         inner);
+    }
+  }
+  const double t[3] = {median(times[0]), median(times[1]), median(times[2])};
+  const auto rate = [&](double seconds) { return flops / seconds / 1e9; };
+  std::printf(
+      "%-20s %5ldx%5ldx%5ld  %8.3f ms  %6.1f GF/s  %4.0f %% of peak | OpenBLAS %6.1f  oneDNN %6.1f | %.3f of the "
+      "faster\n",
+      c.name, static_cast<long>(c.M), static_cast<long>(c.K), static_cast<long>(c.N), t[0] * 1e3, rate(t[0]),
+      100 * rate(t[0]) / peak, rate(t[1]), rate(t[2]), std::min(t[1], t[2]) / t[0]);
+  return true;
+}
+
+int run() {
+  set_threads(0);
+  const double peak = peak_gflops();
+  std::printf("matmul, f32, MxKxN; %s, %s, %d threads; multiply-add peak measured: %.0f GF/s\n", cpu_model().c_str(),
+              name_of(cpu_backend()), threads(), peak);
+  std::printf("OpenBLAS: %s; oneDNN: %s\n", openblas_version(), onednn_version());
+  bool right = true;
+  for (const Case& c : kCases) right = run_case(c, peak) && right;
+  return right ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace terrace
+
+int main() { return terrace::run(); }
