@@ -105,7 +105,7 @@ VqvaeConfig vqvae_config_from_text(const std::string& text) {
 
 VqvaeConfig vqvae_preset32() {
   VqvaeConfig config;
-  config.ch = 32;
+  config.ch = 16;
   config.ch_mult = {1, 2, 2};
   config.num_res_blocks = 1;
   config.z_channels = 16;

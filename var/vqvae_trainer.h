@@ -21,8 +21,8 @@ namespace terrace {
 
 struct VqvaeTrainOptions {
   int64_t steps = 1500;
-  int64_t batch = 32;
-  double lr = 1e-3;        // peak
+  int64_t batch = 16;
+  double lr = 4e-3;        // peak
   double final_lr = 0.05;  // x lr, at the last step (cosine)
   int64_t warmup = 50;     // steps, linear from 0
   double beta1 = 0.9, beta2 = 0.95;
