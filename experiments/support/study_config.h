@@ -23,8 +23,8 @@ struct StudyConfig {
 
   // Tokenizer
   std::string tokenizer;  // "": one is trained
-  int64_t tokenizer_steps = 1200, tokenizer_batch = 32;
-  double tokenizer_lr = 2e-3;
+  int64_t tokenizer_steps = 1200, tokenizer_batch = 16;
+  double tokenizer_lr = 4e-3;
   int64_t ch = 32, z_channels = 16, vocab = 512;
   std::vector<int64_t> ch_mult = {1, 2, 2}, patch_nums = {1, 2, 3, 4, 5, 6, 8};
 
