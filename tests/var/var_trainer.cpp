@@ -150,6 +150,41 @@ TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
   EXPECT_NEAR(plain.scale_gradient[1], sliced.scale_gradient[1], 1e-3 * plain.scale_gradient[1]);
 }
 
+TEST(VarTrainer, EveryEncodingTrainsAndReloads) {
+  const TemporaryFolder folder;
+  for (const std::string& kind : positional_kind_names()) {
+    for (const bool level : {true, false}) {
+      SCOPED_TRACE(cat(kind, level ? " with" : " without", " level embedding"));
+      VarConfig config = toy_config();
+      config.positions.kind = positional_kind_from_name(kind);
+      config.positions.level_embedding = level;
+      Generator g(5);
+      VarTransformer model(config, g);
+      VarTrainer trainer(model, toy_data(11), toy_options(2));
+      trainer.run();
+      EXPECT_EQ(trainer.log().front().position_gradient.size(), 14u);
+      EXPECT_GT(trainer.log().front().scale_gradient[0], 0);
+      trainer.save(folder / "a.h5");
+      const LoadedTransformer loaded = load_transformer(folder / "a.h5");
+      const State stored = loaded.model->state();
+      for (const auto& [name, value] : model.state()) EXPECT_SAME(value, stored.at(name));
+    }
+  }
+}
+
+TEST(VarTrainer, DecaysMatricesOnly) {
+  VarConfig config = toy_config();
+  config.shared_aln = true;
+  Generator g(5);
+  const VarTransformer model(config, g);
+  for (const ParameterGroup& group : decay_groups(model.named_parameters(), VarTransformer::no_decay_names())) {
+    for (const auto& [name, parameter] : group.params) {
+      const bool decays = name.ends_with("weight") && name != "lvl_embed.weight";
+      EXPECT_EQ(group.weight_decay_scale != 0, decays) << name;
+    }
+  }
+}
+
 TEST(VarTrainer, CheckpointsHoldWhatSamplingNeeds) {
   const TemporaryFolder folder;
   train_to(folder / "a.h5", toy_options(2));
