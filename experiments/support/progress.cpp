@@ -90,7 +90,7 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
     const double share = std::clamp(static_cast<double>(done) / static_cast<double>(total_), 0.0, 1.0);
     const int filled = static_cast<int>(share * kBarWidth);
     bar = "  [" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "]";
-    std::snprintf(piece, sizeof piece, "  %3d%%  %lld/%lld %s", static_cast<int>(share * 100),
+    std::snprintf(piece, sizeof piece, "  %d%%  %lld/%lld %s", static_cast<int>(share * 100),
                   static_cast<long long>(done), static_cast<long long>(total_), unit_.c_str());
   } else {
     std::snprintf(piece, sizeof piece, "  %lld %s", static_cast<long long>(done), unit_.c_str());
@@ -102,7 +102,8 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
     if (total_ > 0) rest += "  ETA " + format_duration(static_cast<double>(total_ - done) / rate);
   }
   for (const auto& [name, value] : fields) rest += "  " + name + " " + format_number(value);
-  if (width > 0 && static_cast<int>(text.size() + bar.size() + rest.size()) > width) bar.clear();
+  // A bar is for the eye that watches it grow: not for logs, and not where it would push figures out.
+  if (width == 0 || static_cast<int>(text.size() + bar.size() + rest.size()) > width) bar.clear();
   text += bar + rest;
   if (width > 0 && static_cast<int>(text.size()) > width) text.resize(width);
   return text;

@@ -51,6 +51,15 @@ std::string seeds_text(const StudyResults& results) {
   return count == 1 ? "one seed" : std::to_string(count) + " seeds";
 }
 
+/// RMS of what the encoding adds at the start: of the sum where it has parts.
+std::string position_rms(const StudyRun& run) {
+  std::string text = "none";
+  for (const TableSummary& t : run.start) {
+    if (t.name.rfind("positions", 0) == 0) text = format_number(t.rms);
+  }
+  return text;
+}
+
 /// The best mean; lower is better for losses and costs.
 std::string best_encoding(const StudyResults& results, double (*figure)(const StudyRun&), double sign) {
   std::string best;
@@ -126,8 +135,7 @@ void report_summary(const StudyResults& results, Html& page) {
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
     row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
-    const StudyRun& first = *results.runs_of(names[i]).front();
-    row.emplace_back(first.start.empty() ? "none" : format_number(first.start.back().rms));
+    row.emplace_back(position_rms(*results.runs_of(names[i]).front()));
     table.rows.push_back(row);
   }
   table.caption = cat("Mean", results.runs.size() > names.size() ? " ± sample standard deviation" : "", " over ",
@@ -287,34 +295,36 @@ void report_tokenizer(const StudyResults& results, Html& page) {
 
 void report_samples(const StudyResults& results, Html& page) {
   page.section("Samples", "samples");
-  page.text("One row per class, generated with guidance. Columns share their random draws between encodings.");
+  page.text(
+      "One row per class, generated with guidance, from the runs of the first seed. Places share their random draws "
+      "between encodings, so that they can be compared one by one.");
   constexpr int64_t kMostClasses = 16;
   const auto classes = static_cast<int64_t>(results.class_names.size());
   const int64_t stride = (classes + kMostClasses - 1) / kMostClasses;
-  const std::vector<std::string> names = results.encodings();
-  std::vector<std::pair<std::string, std::string>> shown;
-  for (size_t i = 0; i < names.size(); ++i) {
-    const StudyRun& run = *results.runs_of(names[i]).front();
-    if (!run.samples.defined()) continue;
-    const int64_t each = run.samples.dim(0) / classes, W = run.samples.dim(2);
-    const int64_t upscale = std::max<int64_t>(1, 64 / W);
-    std::string rows = "<div class=\"strips\">";
-    for (int64_t c = 0; c < classes; c += stride) {
-      const Tensor strip = run.samples.slice(0, c * each, (c + 1) * each);
-      const std::string& name = results.class_names[static_cast<size_t>(c)];
-      std::string label = escape_html(name);
-      if (static_cast<size_t>(c) < run.class_share.size()) {
-        label += "<small>" + format_fixed(100 * run.class_share[static_cast<size_t>(c)], 0) + " % right</small>";
-      }
-      rows += "<span>" + label + "</span>" +
-              image_markup(image_grid(strip, {.columns = each, .padding = 3, .upscale = upscale}), name, each * 40);
-    }
-    std::string caption = cat(names[i], ", seed ", run.seed);
-    if (std::isfinite(run.own_share))
-      caption += cat(": ", percent(run.own_share), " of all its samples show their class");
-    shown.emplace_back(rows + "</div>", caption);
+  std::vector<const StudyRun*> shown;
+  for (const std::string& encoding : results.encodings()) {
+    const StudyRun* run = results.runs_of(encoding).front();
+    if (run->samples.defined()) shown.push_back(run);
   }
-  page.figures(shown);
+  std::string grid = "<div class=\"strips\" style=\"grid-template-columns:max-content repeat(" +
+                     std::to_string(shown.size()) + ",minmax(0,1fr))\"><span></span>";
+  for (size_t i = 0; i < shown.size(); ++i) {
+    std::string share;
+    if (std::isfinite(shown[i]->own_share))
+      share = "<small>" + percent(shown[i]->own_share) + " show their class</small>";
+    grid += "<b><i class=\"dot\" style=\"background:" + palette_color(static_cast<int>(i)) + "\"></i>" +
+            escape_html(shown[i]->encoding) + share + "</b>";
+  }
+  for (int64_t c = 0; c < classes; c += stride) {
+    const std::string& name = results.class_names[static_cast<size_t>(c)];
+    grid += "<span>" + escape_html(name) + "</span>";
+    for (const StudyRun* run : shown) {
+      const int64_t each = run->samples.dim(0) / classes, upscale = std::max<int64_t>(1, 64 / run->samples.dim(2));
+      const Tensor strip = run->samples.slice(0, c * each, (c + 1) * each);
+      grid += image_markup(image_grid(strip, {.columns = each, .padding = 3, .upscale = upscale}), name, each * 44);
+    }
+  }
+  page.markup(grid + "</div>\n");
 }
 
 void report_cost(const StudyResults& results, Html& page) {

@@ -55,62 +55,77 @@ void report_gradients(const StudyResults& results, Html& page) {
   if (low <= high) page.figures(maps);
 }
 
-std::string rms_list(const std::vector<TableSummary>& tables) {
-  std::string text;
-  for (const TableSummary& t : tables) text += cat(text.empty() ? "" : ", ", t.name, " ", format_number(t.rms));
-  return text.empty() ? "none" : text;
-}
-
 void report_sizes(const StudyResults& results, Html& page) {
   page.subsection("Size of the tables");
   const double learned = learned_table_rms(results.embed_dim);
-  page.text(
-      cat("A sinusoid starts with an RMS of 0.71, a learned table of this width with ", format_number(learned), ", ",
-          format_number(std::sqrt(0.5) / learned),
-          " times less: part of any difference is the size and not the shape. NAME@matched among --encodings, or the "
-          "--pe-scale given here, compares them at the same size."));
+  page.text(cat("A sinusoid starts with an RMS of 0.71, a learned table of this width with ", format_number(learned),
+                ", ", format_fixed(std::sqrt(0.5) / learned, 1),
+                " times less: part of any difference is the size and not the shape. NAME@matched among --encodings, or "
+                "the --pe-scale given here, compares them at the same size."));
   Table table;
-  table.columns = {"Encoding", "RMS at the start", "RMS after training", "--pe-scale to match a learned start"};
+  table.columns = {"Encoding",         "What is added",      "Kind",
+                   "RMS at the start", "RMS after training", "--pe-scale to match"};
   const std::vector<std::string> names = results.encodings();
   for (size_t i = 0; i < names.size(); ++i) {
     const StudyRun& run = *results.runs_of(names[i]).front();
-    std::string match = "–";
-    for (const TableSummary& t : run.start) {
-      if (!t.learned && t.rms > 0 && run.start.size() == 1) match = format_number(learned / t.rms);
+    for (size_t t = 0; t < run.start.size(); ++t) {
+      const TableSummary& part = run.start[t];
+      Cell name(t == 0 ? names[i] : "");
+      if (t == 0) name.color = static_cast<int>(i);
+      const bool fixed = !part.learned && part.rms > 0;
+      table.rows.push_back({name, part.name, part.learned ? "learned" : "fixed", format_number(part.rms),
+                            t < run.end.size() ? format_number(run.end[t].rms) : "–",
+                            fixed ? format_number(learned / part.rms) : "–"});
     }
-    Cell name(names[i]);
-    name.color = static_cast<int>(i);
-    table.rows.push_back({name, rms_list(run.start), rms_list(run.end), match});
   }
+  table.caption = "Of the first seed. The last column is the factor that gives a fixed part the size of a learned one.";
   page.table(table);
+}
+
+/// The cosines between different positions: the range of colours that shows their structure.
+std::pair<double, double> off_diagonal_range(const Tensor& cosine) {
+  const std::vector<double> values = cosine.to_vector<double>();
+  const auto L = static_cast<size_t>(cosine.dim(0));
+  double low = 1, high = -1;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i / L == i % L) continue;
+    low = std::min(low, values[i]);
+    high = std::max(high, values[i]);
+  }
+  return low < high ? std::pair(low, high) : std::pair(-1.0, 1.0);
 }
 
 void report_pictures(const StudyResults& results, Html& page) {
   page.subsection("The tables themselves");
   page.text(
       "Every position of the pyramid, coarse scales first (rows), against its channels (columns): blue is negative, "
-      "red "
-      "positive. Below each, the cosine of every position with every other after training.");
-  std::vector<std::pair<std::string, std::string>> pictures;
+      "red positive.");
+  std::vector<std::pair<std::string, std::string>> pictures, similarities;
   for (const std::string& encoding : results.encodings()) {
     const StudyRun& run = *results.runs_of(encoding).front();
     if (!run.table.defined()) continue;
     const int64_t upscale = std::max<int64_t>(1, 440 / std::max(run.table.dim(0), run.table.dim(1)));
-    const auto picture = [&](const Tensor& table, const char* when) {
-      return image_markup(matrix_image(table, ColorMap::kDiverging, 0, 0, upscale), cat(encoding, " ", when), 440);
+    const auto picture = [&](const Tensor& table, const std::string& when) {
+      pictures.emplace_back(
+          image_markup(matrix_image(table, ColorMap::kDiverging, 0, 0, upscale), encoding + when, 440),
+          encoding + when);
     };
-    pictures.emplace_back(picture(run.initial_table, "before training"), encoding + ", before training");
-    pictures.emplace_back(picture(run.table, "after training"), encoding + ", after training");
+    if (run.initial_table.to_vector<float>() == run.table.to_vector<float>()) {
+      picture(run.table, ", fixed");
+    } else {
+      picture(run.initial_table, ", before training");
+      picture(run.table, ", after training");
+    }
+    const Tensor cosine = cosine_similarity(run.table);
+    const auto [low, high] = off_diagonal_range(cosine);
+    similarities.emplace_back(
+        image_markup(matrix_image(cosine, ColorMap::kSequential, low, high, 2), encoding + " similarities", 360),
+        cat(encoding, ": from ", format_fixed(low, 2), " (dark) to ", format_fixed(high, 2), " (bright)"));
   }
   page.figures(pictures);
-  std::vector<std::pair<std::string, std::string>> similarities;
-  for (const std::string& encoding : results.encodings()) {
-    const StudyRun& run = *results.runs_of(encoding).front();
-    if (!run.table.defined()) continue;
-    similarities.emplace_back(image_markup(matrix_image(cosine_similarity(run.table), ColorMap::kDiverging, -1, 1, 2),
-                                           encoding + " similarities", 360),
-                              encoding + ": cosine of positions, from -1 (blue) to 1 (red)");
-  }
+  page.text(
+      "Cosine of every position with every other, after training. The colours span what occurs between different "
+      "positions.");
   page.figures(similarities);
 }
 

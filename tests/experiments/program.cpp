@@ -65,8 +65,9 @@ TEST(Program, CtrlCEndsWith130AtTheNextCheck) {
 
 TEST(Progress, LineHasShareRateEtaAndFields) {
   Progress progress("train", 1000, "steps", stderr, LineStyle::kPlain);
-  EXPECT_EQ(progress.line(250, 25, {{"loss", 4.25}}, 0),
-            "train  [#####...............]   25%  250/1000 steps  10.0 steps/s  ETA 1:15  loss 4.25");
+  EXPECT_EQ(progress.line(250, 25, {{"loss", 4.25}}, 100),
+            "train  [#####...............]  25%  250/1000 steps  10.0 steps/s  ETA 1:15  loss 4.25");
+  EXPECT_EQ(progress.line(250, 25, {}, 0), "train  25%  250/1000 steps  10.0 steps/s  ETA 1:15");
   const std::string narrow = progress.line(250, 25, {{"loss", 4.25}}, 60);
   EXPECT_EQ(narrow.find('['), std::string::npos);
   EXPECT_LE(narrow.size(), 60U);

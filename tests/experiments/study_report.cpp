@@ -122,7 +122,7 @@ TEST(StudyResults, RoundTripThroughFiles) {
   EXPECT_EQ(run.log.size(), 10U);
   EXPECT_EQ(run.log[3].scale_gradient, results.runs[0].log[3].scale_gradient);
   EXPECT_EQ(run.held_out.loss, results.runs[0].held_out.loss);
-  EXPECT_EQ(run.start[0].name, "learned");
+  EXPECT_EQ(run.start[0].name, "positions: learned");
   EXPECT_SAME(run.samples, results.runs[0].samples);
   EXPECT_SAME(run.table, results.runs[0].table);
   write_tokenizer_result(folder / "t.h5", results.tokenizer);

@@ -69,8 +69,8 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
       run.seconds_per_step = 0.1;
       run.sampled_per_second = 50;
       run.peak_bytes = 1 << 20;
-      run.start = {{"learned", 0.1, true}};
-      run.end = {{"learned", 0.2, true}};
+      run.start = {{"positions: learned", 0.1, true}};
+      run.end = {{"positions: learned", 0.2, true}};
       run.own_share = 0.5 + 0.1 * static_cast<double>(e) + 0.01 * g.next_uniform();
       run.class_share = std::vector<double>(static_cast<size_t>(classes), 0.5);
       run.samples = randint(256, {2 * classes, 8, 8, 3}, g).to(DType::kU8);

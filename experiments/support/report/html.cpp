@@ -40,7 +40,8 @@ figcaption{color:var(--dim);font-size:13.5px;line-height:1.5;margin-top:6px;max-
 .figures figure{margin:8px 0 12px;min-width:0}
 svg{display:block;max-width:100%;height:auto;font-family:inherit}
 img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:4px}
-.strips{display:grid;grid-template-columns:max-content 1fr;gap:4px 14px;align-items:center;font-size:13px}
+.strips{display:grid;gap:5px 16px;align-items:center;font-size:13px;margin:18px 0 26px}
+.strips b{font-weight:600;font-size:14px}.strips b small{font-weight:400;color:var(--dim);margin-top:1px}
 .strips span{text-align:right;color:var(--dim);line-height:1.25}.strips small{display:block;font-size:11.5px}
 .row{display:flex;flex-wrap:wrap;gap:6px 22px;align-items:flex-end}.row figure{margin:8px 0}
 details{border:1px solid var(--line);border-radius:8px;padding:9px 16px;margin:12px 0;background:var(--card)}

@@ -1,0 +1,176 @@
+// Every program at toy size, as a user runs it: from pixels to a report, and what happens when something is wrong.
+#include <filesystem>
+#include <fstream>
+
+#include "data/atomic_file.h"
+#include "experiments/support/run_record.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTinyTokenizer = " --ch 8 --ch-mult 1,1,1,2 --patch-nums 1,2,4 --z-channels 4 --vocab 16 ";
+constexpr const char* kTinyTransformer = " --depth 1 --embed-dim 16 --heads 2 ";
+
+CommandResult run(const std::string& program, const std::string& arguments) {
+  return run_command("OMP_NUM_THREADS=1 " + program_path(program).string() + " " + arguments);
+}
+
+void expect_success(const CommandResult& result) { EXPECT_EQ(result.status, 0) << result.output; }
+
+/// Status 2 and one line that holds `text`.
+void expect_refusal(const CommandResult& result, const std::string& text) {
+  EXPECT_EQ(result.status, 2) << result.output;
+  EXPECT_NE(result.output.find(text), std::string::npos) << result.output;
+  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+}
+
+/// Files beside which something was being written: none may stay.
+int64_t files_in(const std::string& folder) {
+  int64_t count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) count += entry.is_regular_file() ? 1 : 0;
+  return count;
+}
+
+/// A dataset, a tokenizer and a transformer that all tests of this file use; made once, by the programs.
+class Programs : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    expect_success(run("prepare_data", "procedural --count 48 --test-count 16 --out " + file("data.h5")));
+    expect_success(
+        run("train_vqvae", "--data " + file("data.h5") + kTinyTokenizer +
+                               "--norm-groups 8 --steps 3 --batch 4 --init-iterations 1 --evaluate-images 8 --out " +
+                               file("vqvae")));
+    expect_success(run("train_var", var_arguments("var")));
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    folder_ = nullptr;
+  }
+  static std::string file(const std::string& name) { return *folder_ / name; }
+  static std::string var_arguments(const std::string& out) {
+    return "--data " + file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
+           "--pe mixed --steps 4 --batch 4 --log-every 1 --evaluate-images 8 --out " + file(out);
+  }
+  static std::string study_arguments(const std::string& out) {
+    return kTinyTokenizer + std::string(kTinyTransformer) +
+           "--train-images 32 --held-out-images 16 --tokenizer-steps 3 --tokenizer-batch 4 --steps 4 --batch 4 "
+           "--samples 1 "
+           "--encodings learned,none --out " +
+           file(out);
+  }
+  static TemporaryFolder* folder_;
+};
+TemporaryFolder* Programs::folder_ = nullptr;
+
+TEST_F(Programs, HelpAndVersionOfEachEndWell) {
+  for (const char* program : {"prepare_data", "train_vqvae", "train_var", "sample", "pe_study", "inspect_pe"}) {
+    const CommandResult help = run(program, "--help");
+    expect_success(help);
+    EXPECT_NE(help.output.find("--config FILE.json"), std::string::npos) << program;
+    EXPECT_NE(run(program, "--version").output.find("(Terrace)"), std::string::npos) << program;
+  }
+}
+
+TEST_F(Programs, EveryRunLeavesItsRecord) {
+  for (const char* folder : {"vqvae", "var"}) {
+    const Json record = read_json_file(file(folder) + "/run.json");
+    EXPECT_TRUE(record["configuration"].contains("steps")) << folder;
+    EXPECT_TRUE(record["results"].contains("loss")) << folder;
+  }
+}
+
+TEST_F(Programs, TrainingIsTheSameToTheLastBit) {
+  expect_success(run("train_var", var_arguments("var_again")));
+  EXPECT_EQ(read_file(file("var/checkpoint.h5")), read_file(file("var_again/checkpoint.h5")));
+}
+
+TEST_F(Programs, ARunCanBeRepeatedFromItsRecord) {
+  expect_success(run("train_var", "--config " + file("var/run.json") + " --out " + file("var_repeated")));
+  EXPECT_EQ(read_file(file("var/checkpoint.h5")), read_file(file("var_repeated/checkpoint.h5")));
+}
+
+TEST_F(Programs, SampleWritesImages) {
+  expect_success(run("sample", "--checkpoint " + file("var/checkpoint.h5") + " --tokenizer " +
+                                   file("vqvae/checkpoint.h5") + " --classes 0,1 --out " + file("samples")));
+  EXPECT_GT(files_in(file("samples")), 0);
+}
+
+TEST_F(Programs, InspectTakesACheckpointOrARun) {
+  expect_success(run("inspect_pe", file("var") + " --out " + file("inspect")));
+  const std::string html = read_file(file("inspect/inspect.html"));
+  for (const char* text : {"Position tables: mixed", "Similarities", "Gradients", "Drift"}) {
+    EXPECT_NE(html.find(text), std::string::npos) << text;
+  }
+  EXPECT_EQ(html.find("http"), std::string::npos);
+  const Json figures = read_json_file(file("inspect/inspect.json"));
+  EXPECT_EQ(figures["scales"].size(), 3U);
+  EXPECT_EQ(figures["scales"][2]["relative_drift"].size(), 16U);
+  EXPECT_EQ(figures["scales"][2]["cosine_similarity"].size(), 256U);
+  expect_refusal(run("inspect_pe", file("data.h5") + " --out " + file("x")), "data.h5");
+  expect_refusal(run("inspect_pe", file("samples_nowhere") + " --out " + file("x")), "samples_nowhere");
+}
+
+TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
+  const std::string arguments = study_arguments("study") + " --seeds 0,1";
+  expect_success(run("pe_study", arguments));
+  for (const char* name : {"report.html", "results.json", "curves.csv", "run.json", "study.json"}) {
+    EXPECT_TRUE(fs::exists(file("study") + "/" + name)) << name;
+  }
+  const Json results = read_json_file(file("study/results.json"));
+  EXPECT_EQ(results["runs"].size(), 4U);
+  EXPECT_EQ(results["encodings"]["none"]["held_out_loss"]["runs"], 2);
+  EXPECT_TRUE(results["tokenizer"]["own_class_share_real"].is_number());
+
+  // The same again does nothing but the report; another seed adds to it; other options are refused.
+  const CommandResult again = run("pe_study", arguments);
+  expect_success(again);
+  EXPECT_NE(again.output.find("learned-seed0: finished already"), std::string::npos) << again.output;
+  expect_success(run("pe_study", study_arguments("study") + " --seeds 0,1,2"));
+  EXPECT_EQ(read_json_file(file("study/results.json"))["runs"].size(), 6U);
+  expect_refusal(run("pe_study", arguments + " --lr 0.5"), "holds a study with another lr");
+
+  expect_success(run("pe_study", study_arguments("study_again") + " --seeds 0"));
+  EXPECT_EQ(read_file(file("study/runs/none-seed0/checkpoint.h5")),
+            read_file(file("study_again/runs/none-seed0/checkpoint.h5")));
+}
+
+TEST_F(Programs, StudyTakesATokenizerAndADataset) {
+  expect_success(run("pe_study", file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
+                                     "--steps 2 --batch 4 --samples 1 --encodings sinusoid-2d@matched --out " +
+                                     file("study_given")));
+}
+
+TEST_F(Programs, WrongArgumentsAreNamed) {
+  expect_refusal(run("train_var", "--stepz 3"), "train_var: error: unknown option --stepz; did you mean --steps?");
+  expect_refusal(run("pe_study", "--encodings learned,lerned --out " + file("x")), "lerned");
+  expect_refusal(run("prepare_data", "images --size 32"), "FOLDER is missing");
+  expect_refusal(run("prepare_data", "procedurel"), "did you mean procedural?");
+  write_file(file("bad.json"), R"({"stepz": 3})");
+  expect_refusal(run("train_vqvae", "--config " + file("bad.json")), "unknown key stepz; did you mean steps?");
+}
+
+TEST_F(Programs, WrongFilesAreNamed) {
+  write_file(file("text.h5"), "not HDF5");
+  const std::string whole = read_file(file("data.h5"));
+  write_file(file("cut.h5"), whole.substr(0, whole.size() / 2));
+  for (const char* name : {"missing.h5", "text.h5", "cut.h5", "vqvae/checkpoint.h5"}) {
+    expect_refusal(run("train_vqvae", "--data " + file(name) + " --out " + file("x")), name);
+  }
+}
+
+TEST_F(Programs, CtrlCEndsWith130AndLeavesNothingUnfinished) {
+  const std::string out = file("interrupted");
+  fs::create_directories(out);
+  const CommandResult result =
+      run_command("OMP_NUM_THREADS=1 timeout --preserve-status -s INT 1.5 " + program_path("prepare_data").string() +
+                  " procedural --count 10000000 --test-count 0 --out " + out + "/data.h5");
+  EXPECT_EQ(result.status, 130) << result.output;
+  EXPECT_EQ(files_in(out), 0);
+}
+
+}  // namespace
+}  // namespace terrace
