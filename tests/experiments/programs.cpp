@@ -11,11 +11,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTinyTokenizer = " --ch 8 --ch-mult 1,1,1,2 --patch-nums 1,2,4 --z-channels 4 --vocab 16 ";
-constexpr const char* kTinyTransformer = " --depth 1 --embed-dim 16 --heads 2 ";
+constexpr const char* kTinyTokenizer =
+    " --threads 1 --ch 8 --ch-mult 1,1,1,2 --patch-nums 1,2,4 --z-channels 4 --vocab 16 ";
+constexpr const char* kTinyTransformer = " --threads 1 --depth 1 --embed-dim 16 --heads 2 ";
 
 CommandResult run(const std::string& program, const std::string& arguments) {
-  return run_command("OMP_NUM_THREADS=1 " + program_path(program).string() + " " + arguments);
+  return run_command(program_path(program).string() + " " + arguments);
 }
 
 void expect_success(const CommandResult& result) { EXPECT_EQ(result.status, 0) << result.output; }
@@ -166,7 +167,7 @@ TEST_F(Programs, CtrlCEndsWith130AndLeavesNothingUnfinished) {
   const std::string out = file("interrupted");
   fs::create_directories(out);
   const CommandResult result =
-      run_command("OMP_NUM_THREADS=1 timeout --preserve-status -s INT 1.5 " + program_path("prepare_data").string() +
+      run_command("timeout --preserve-status -s INT 1.5 " + program_path("prepare_data").string() +
                   " procedural --count 10000000 --test-count 0 --out " + out + "/data.h5");
   EXPECT_EQ(result.status, 130) << result.output;
   EXPECT_EQ(files_in(out), 0);
