@@ -159,7 +159,7 @@ void train(int argc, char** argv) {
   callbacks.record = [&](const VqvaeStepRecord& r) { psnr = r.psnr; };
   callbacks.progress = [&](int64_t done, int64_t, double loss) {
     progress.update(done, {{"loss", loss}, {"psnr", psnr}});
-    if (interrupted()) {
+    if (interrupted() && done < s.training.steps) {
       throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
     }
   };

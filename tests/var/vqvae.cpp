@@ -1,7 +1,9 @@
 #include "var/vqvae.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "autograd/functions.h"
 #include "tests/support.h"
@@ -70,6 +72,69 @@ TEST_F(VqvaeTiny, TrainingForwardAndGradients) {
     } else {
       EXPECT_CLOSE(parameter.grad(), expected, 1e-4);
     }
+  }
+}
+
+// The fixture's parameters are a formula of their names: 64-bit FNV-1a of the key, then SplitMix64 per element.
+Tensor fill(const std::string& key, const Shape& shape, double center, double amplitude, uint64_t salt) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : key) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  Tensor t = Tensor::empty(shape);
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    uint64_t z = (hash ^ salt) + (static_cast<uint64_t>(i) + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    z ^= z >> 31;
+    const double u = std::ldexp(static_cast<double>(z >> 40), -24);
+    t.data<float>()[i] = static_cast<float>(center + (2 * u - 1) * amplitude);
+  }
+  return t;
+}
+
+// The official layout: five levels of growing width, two blocks each.
+TEST(VqvaeProcedural, ForwardAndGradients) {
+  const GoldenFile golden("procedural_vqvae.h5");
+  const nlohmann::json config = nlohmann::json::parse(golden.attribute("", "config"));
+  const nlohmann::json params = nlohmann::json::parse(golden.attribute("", "params"));
+  const uint64_t salt = config.at("salt");
+  Vqvae vqvae(config_of(golden));
+  State state = vqvae.state();
+  const NamedParameters named = vqvae.named_parameters();
+  ASSERT_EQ(named.size(), params.size());
+  for (size_t i = 0; i < params.size(); ++i) {
+    const std::string key = params[i][0];
+    EXPECT_EQ(named[i].first, key);
+    state[key] = fill(key, Shape(params[i][1].get<std::vector<int64_t>>()), params[i][2], params[i][3], salt);
+  }
+  vqvae.load_state(state);
+  const nlohmann::json& input = config.at("input");
+  const Variable images(fill(input.at("key"), Shape(input.at("shape").get<std::vector<int64_t>>()), input.at("center"),
+                             input.at("amp"), salt));
+  const Vqvae::Output out = vqvae.forward(images);
+  const Variable loss = add(mean(square(sub(out.reconstruction, images))), out.quantized.vq_loss);
+  EXPECT_CLOSE(vqvae.encode_raw(images), golden.read("outputs/encoder_out"), 2e-5);
+  EXPECT_NEAR_TENSOR(out.reconstruction, golden.read("outputs/recon"), 5e-5);
+  EXPECT_CLOSE(out.quantized.vq_loss, golden.read("outputs/vq_loss"), 2e-5);
+  EXPECT_CLOSE(loss, golden.read("outputs/loss"), 2e-5);
+  const std::vector<Tensor> per_scale = split_scales(out.quantized.indices, vqvae.pyramid());
+  for (size_t s = 0; s < per_scale.size(); ++s) {
+    EXPECT_SAME(per_scale[s].contiguous(), golden.read("outputs/idx_" + std::to_string(s)));
+  }
+  EXPECT_CLOSE(vqvae.quantizer().indices_to_f_hat(out.quantized.indices), golden.read("outputs/f_hat"), 2e-5);
+  loss.backward();
+  const Tensor stats = golden.read("outputs/grad_stats");
+  for (size_t i = 0; i < named.size(); ++i) {
+    const auto& [name, parameter] = named[i];
+    SCOPED_TRACE(name);
+    const Tensor against = fill(name + "#w", parameter.shape(), 0, 1, salt);
+    const std::vector<double> g = parameter.grad().to_vector<double>(), w = against.to_vector<double>();
+    const double norm = std::sqrt(std::inner_product(g.begin(), g.end(), g.begin(), 0.0));
+    const double expected = stats.data<double>()[2 * i];
+    EXPECT_NEAR(norm, expected, 1e-4 * expected + 1e-6);
+    EXPECT_NEAR(std::inner_product(g.begin(), g.end(), w.begin(), 0.0), stats.data<double>()[2 * i + 1],
+                1e-4 * expected + 1e-6);
+    if (!golden.has("grads/" + name)) continue;
+    EXPECT_CLOSE(parameter.grad(), golden.read("grads/" + name), 1e-4);
   }
 }
 
