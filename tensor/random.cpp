@@ -6,14 +6,14 @@
 namespace terrace {
 namespace {
 
-/// Draw `index` of the generator's stream: word index % 4 of block index / 4, so that consecutive draws share a block.
-uint32_t draw(const Generator& g, uint64_t index) {
-  const uint64_t block = index / 4;
-  const auto words = philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                                 static_cast<uint32_t>(g.stream), static_cast<uint32_t>(g.stream >> 32)},
-                                {static_cast<uint32_t>(g.seed), static_cast<uint32_t>(g.seed >> 32)});
-  return words[index % 4];
+/// Block `block` of the generator's stream: draws 4 * block to 4 * block + 3.
+std::array<uint32_t, 4> draw_block(const Generator& g, uint64_t block) {
+  return philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(g.stream),
+                     static_cast<uint32_t>(g.stream >> 32)},
+                    {static_cast<uint32_t>(g.seed), static_cast<uint32_t>(g.seed >> 32)});
 }
+
+uint32_t draw(const Generator& g, uint64_t index) { return draw_block(g, index / 4)[index % 4]; }
 
 double to_unit(uint32_t word) { return static_cast<double>(word >> 8) * 0x1p-24; }
 
@@ -25,9 +25,15 @@ void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
     using T = typename decltype(tag)::type;
     T* out = target.data<T>();
     const int64_t n = target.numel();
+    const uint64_t begin = g.offset, end = g.offset + static_cast<uint64_t>(n);
+    const int64_t first_block = static_cast<int64_t>(begin / 4), last_block = static_cast<int64_t>((end + 3) / 4);
 #pragma omp parallel for schedule(static) if (n > 4096)
-    for (int64_t i = 0; i < n; ++i) {
-      out[i] = static_cast<T>(value(draw(g, g.offset + static_cast<uint64_t>(i))));
+    for (int64_t block = first_block; block < last_block; ++block) {
+      const auto words = draw_block(g, static_cast<uint64_t>(block));
+      for (uint64_t k = 0; k < 4; ++k) {
+        const uint64_t index = static_cast<uint64_t>(block) * 4 + k;
+        if (index >= begin && index < end) out[index - begin] = static_cast<T>(value(words[k]));
+      }
     }
   });
   g.offset += static_cast<uint64_t>(t.numel());
