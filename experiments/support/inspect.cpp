@@ -1,10 +1,12 @@
 #include "experiments/support/inspect.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
 
 #include "data/hdf5_file.h"
+#include "experiments/support/report/image_grid.h"
 #include "experiments/support/study_report.h"
 #include "var/checkpoint.h"
 #include "var/pyramid.h"
@@ -99,18 +101,15 @@ std::vector<double> relative_drift(const Tensor& initial, const Tensor& now) {
   return drift;
 }
 
-Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch) {
-  const int64_t n = patch * patch, side = n + patch - 1;
-  const std::vector<double> cosine = cosine_similarity(table.slice(0, begin, begin + n)).to_vector<double>();
-  Tensor mosaic = Tensor::full({side, side}, std::numeric_limits<double>::quiet_NaN());
-  auto* out = mosaic.data<float>();
-  for (int64_t a = 0; a < n; ++a) {
-    for (int64_t b = 0; b < n; ++b) {
-      const int64_t row = a / patch * (patch + 1) + b / patch, column = a % patch * (patch + 1) + b % patch;
-      out[row * side + column] = static_cast<float>(cosine[static_cast<size_t>(a * n + b)]);
-    }
+Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch, double low, int64_t side) {
+  const int64_t n = patch * patch;
+  const Tensor cosine = cosine_similarity(table.slice(0, begin, begin + n));
+  Tensor blocks = Tensor::empty({n, patch, patch, 3}, DType::kU8);
+  for (int64_t i = 0; i < n; ++i) {
+    const Tensor map = cosine.select(0, i).contiguous().view({patch, patch});
+    blocks.select(0, i).copy_(matrix_image(map, ColorMap::kSequential, low, 1));
   }
-  return mosaic;
+  return image_grid(blocks, {.columns = patch, .padding = 3, .upscale = std::max<int64_t>(1, side / n)});
 }
 
 Json inspection_json(const Inspection& inspection) {

@@ -33,9 +33,9 @@ Inspection inspect_checkpoint(const std::string& path);
 /// Euclidean length of the rows of now - initial over that of initial (0 / 0 is 0), (L).
 std::vector<double> relative_drift(const Tensor& initial, const Tensor& now);
 
-/// Similarities of one scale as a mosaic: the block at (i, j) shows the cosine of position (i, j) with every position
-/// of the scale, laid out as the scale is. NaN lines separate the blocks. (p p + p - 1, p p + p - 1).
-Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch);
+/// Cosines of one scale as a picture of blocks: the block at (i, j) shows the cosine of position (i, j) with every
+/// position of the scale, laid out as the scale is; `low` is dark, 1 bright. u8 (h, w, 3), about `side` pixels wide.
+Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch, double low, int64_t side);
 
 /// Figures of every scale and position: similarities, gradients, drift.
 Json inspection_json(const Inspection& inspection);

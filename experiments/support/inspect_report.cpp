@@ -67,25 +67,24 @@ void report_tables_of(const Inspection& inspection, Html& page) {
 
 void report_similarities(const Inspection& inspection, const Pyramid& pyramid, Html& page) {
   page.section("Similarities", "similarities");
+  const Tensor cosine = cosine_similarity(inspection.table);
+  const std::vector<double> values = cosine.to_vector<double>();
+  const double low = *std::min_element(values.begin(), values.end());
   page.text(
-      "Cosine of every position with every other. In each mosaic the block at row i, column j is the map of how "
-      "similar "
-      "position (i, j) is to all positions of its scale, from -1 (blue) over 0 (white) to 1 (red): a grid that knows "
-      "its geometry shows a bright spot that moves with the block.");
+      cat("Cosine of every position with every other, from ", format_fixed(low, 2),
+          " (dark) to 1 (bright). In each picture the block at row i, column j is the map of how similar position "
+          "(i, j) is to all positions of its scale: a table that knows the grid shows a bright spot that moves with "
+          "the block."));
   Figures mosaics;
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     const int64_t p = pyramid.patch(s);
     if (p == 1) continue;
-    const Tensor mosaic = similarity_mosaic(inspection.table, pyramid.begin(s), p);
-    mosaics.emplace_back(
-        image_markup(matrix_image(mosaic, ColorMap::kDiverging, -1, 1, std::max<int64_t>(1, 300 / mosaic.dim(0))),
-                     cat("similarities of scale ", p), 300),
-        cat("scale ", p, "×", p));
+    const Tensor mosaic = similarity_mosaic(inspection.table, pyramid.begin(s), p, low, 320);
+    mosaics.emplace_back(image_markup(mosaic, cat("similarities of scale ", p), 320), cat("scale ", p, "×", p));
   }
   strip(page, mosaics);
   page.subsection("Across the scales");
-  page.figure(image_markup(matrix_image(cosine_similarity(inspection.table), ColorMap::kDiverging, -1, 1, 3),
-                           "all similarities", 480),
+  page.figure(image_markup(matrix_image(cosine, ColorMap::kSequential, low, 1, 3), "all similarities", 480),
               "All positions of the pyramid against all, coarse scales first.");
 }
 
