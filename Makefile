@@ -67,7 +67,7 @@ help:  ## this list
 	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 14
 	@echo "  programs    $(PROGRAMS)"
 	@echo "              (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
-	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 (study)  TEST_ARGS=... (test)  PEER=1 (bench)"
+	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  TEST_ARGS=... (test)  PEER=1 (bench)"
 
 all: deps cuda-status  ## build every program
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
@@ -76,10 +76,11 @@ test: deps cuda-status  ## build and run the tests; the last line counts them
 	@$(MAKE) --no-print-directory tests $(PROGRAMS)
 	@$(TESTS) --gtest_brief=1 $(TEST_ARGS)
 
-STUDY_OUT ?= $(BUILD)/study
+STUDY_OUT ?= $(BUILD)/study$(if $(DATA),-$(basename $(notdir $(DATA))))
+MINUTES ?= 5
 study: deps cuda-status  ## train and compare positional encodings; DATA=FILE.h5 takes real images instead of generated ones
 	@$(MAKE) --no-print-directory pe_study
-	@$(BUILD)/bin/pe_study --out $(STUDY_OUT) $(if $(DATA),--data $(DATA)) $(STUDY_ARGS)
+	@$(BUILD)/bin/pe_study --minutes $(MINUTES) --out $(STUDY_OUT) $(if $(DATA),--data $(DATA)) $(STUDY_ARGS)
 
 bench: deps  ## build and run the benchmarks; PEER=1 sets up PyTorch to compare with, TORCH_PYTHON=PATH takes one
 	@$(MAKE) --no-print-directory benches
