@@ -19,7 +19,7 @@ struct StudyConfig {
 
   // Data
   std::string data;  // "": the procedural set is generated
-  int64_t train_images = 8192, held_out_images = 1024;
+  int64_t train_images = 4096, held_out_images = 512;
 
   // Tokenizer
   std::string tokenizer;  // "": one is trained
