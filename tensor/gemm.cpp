@@ -3,10 +3,14 @@
 namespace terrace {
 namespace {
 
-/// Few rows are bound by the reading of B, and small products by OpenBLAS's packing: oneDNN's generated code wins
-/// there. The bounds are from `build/bin/bench_matmul` on AVX2 with 2 threads.
+/// What measured faster on AVX2 with 2 threads (docs/benchmarks.md; build/bin/bench_matmul prints both):
+/// oneDNN's generated code where there is little to pack: few rows, a short sum, or a B that fits the caches;
+/// OpenBLAS for large products, and for A transposed, the form of every weight gradient.
 bool prefers_onednn(const GemmShape& s) {
-  return s.M <= 32 || s.N <= 32 || s.K <= 32 || s.M * s.N * s.K < (int64_t{1} << 26);
+  constexpr int64_t kFewRows = 128, kShortSum = 32, kCachedElements = int64_t{1} << 21;
+  if (s.K <= kShortSum) return true;
+  if (s.transpose_a == Transpose::kYes) return s.M * s.N * s.K < (int64_t{1} << 24);
+  return s.M <= kFewRows || s.K * s.N <= kCachedElements;
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "tensor/matmul.h"
 
-#include <omp.h>
-
 #include "tensor/pointwise.h"
 
 namespace terrace {
@@ -42,6 +40,38 @@ void check_product(const Tensor& a, const Tensor& b, const char* op) {
   }
   if (a.ndim() < 2 || b.ndim() < 2 || a.dim(-1) != b.dim(-2)) {
     throw ShapeError(cat(op, ": needs (..., M, K) times (..., K, N), got ", a.shape(), " times ", b.shape()));
+  }
+}
+
+template <class T>
+void run_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
+  const int64_t batch = c.dim(0), M = c.dim(1), N = c.dim(2), K = a.dim(2);
+  const Operand2d first_a = as_operand(a.select(0, 0)), first_b = as_operand(b.select(0, 0));
+  const GemmShape shape{first_a.transpose, first_b.transpose, M, N, K, first_a.stride, first_b.stride, N};
+  const T *pa = a.data<T>(), *pb = b.data<T>();
+  T* pc = c.data<T>();
+  const int64_t step_a = a.strides()[0], step_b = b.strides()[0];
+  // A region of one thread must not surround the library's own: OpenMP would make and end a thread for every call.
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < batch; ++i) {
+    gemm(shape, pa + i * step_a, pb + i * step_b, pc + i * M * N, Write::kOverwrite);
+  }
+}
+
+/// Many small products: one thread each. `a` and `b` have matrices that the libraries take as they are.
+bool suits_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
+  constexpr int64_t kSmall = int64_t{1} << 22;
+  return c.dim(0) > 1 && c.dim(0) >= threads() && c.dim(1) * c.dim(2) * a.dim(2) < kSmall && c.numel() > 0 &&
+         a.dim(2) > 0 && as_operand(a.select(0, 0)).keep.shares_storage_with(a) &&
+         as_operand(b.select(0, 0)).keep.shares_storage_with(b);
+}
+
+void multiply_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
+  if (c.dtype() == DType::kF32 && suits_batches(a, b, c)) return run_batches<float>(a, b, c);
+  if (c.dtype() == DType::kF64 && suits_batches(a, b, c)) return run_batches<double>(a, b, c);
+  for (int64_t i = 0; i < c.dim(0); ++i) {
+    Tensor product = c.select(0, i);
+    matmul_into(a.select(0, i), b.select(0, i), product);
   }
 }
 
@@ -91,33 +121,30 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     matmul_into(a.view({batch * M, K}), b.reshape({K, N}), rows);
     return c;
   }
-  const Tensor as = a.expand(full(M, K)).reshape({batch, M, K}), bs = b.expand(full(K, N)).reshape({batch, K, N});
-  const Tensor cs = c.view({batch, M, N});
-#pragma omp parallel for schedule(static) if (batch >= omp_get_max_threads() && M * N * K < (int64_t{1} << 22))
-  for (int64_t i = 0; i < batch; ++i) {
-    Tensor product = cs.select(0, i);
-    matmul_into(as.select(0, i), bs.select(0, i), product);
-  }
+  multiply_batches(a.expand(full(M, K)).reshape({batch, M, K}), b.expand(full(K, N)).reshape({batch, K, N}),
+                   c.view({batch, M, N}));
   return c;
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_ndim(weight, 2, "linear", "weight");
-  if (x.ndim() < 1 || x.dim(-1) != weight.dim(1)) {
-    throw ShapeError(cat("linear: x must end in K = ", weight.dim(1), " for weight (N, K) = ", weight.shape(), ", got ",
-                         x.describe()));
+  check_dtype(weight, x.dtype(), "linear", "weight");
+  const int64_t K = weight.dim(1), N = weight.dim(0);
+  if (x.ndim() < 1 || x.dim(-1) != K) {
+    throw ShapeError(
+        cat("linear: x must end in K = ", K, " for weight (N, K) = ", weight.shape(), ", got ", x.describe()));
   }
-  const int64_t K = weight.dim(1), N = weight.dim(0), M = x.numel() / (K > 0 ? K : 1);
-  Shape shape = x.shape();
-  shape[shape.size() - 1] = N;
-  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   if (bias.defined()) {
     check_shape(bias, {N}, "linear", "bias");
-    y.copy_(bias);
+    check_dtype(bias, x.dtype(), "linear", "bias");
   }
-  Tensor rows = y.view({shape.numel() / (N > 0 ? N : 1), N});
-  if (N > 0 && x.numel() == 0 && !bias.defined()) return y.zero_();
-  if (y.numel() == 0) return y;
+  Shape shape = x.shape();
+  shape[shape.size() - 1] = 1;
+  const int64_t M = shape.numel();
+  shape[shape.size() - 1] = N;
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  if (bias.defined()) y.copy_(bias);
+  Tensor rows = y.view({M, N});
   matmul_into(x.reshape({M, K}), weight.transpose(0, 1), rows, bias.defined() ? Write::kAccumulate : Write::kOverwrite);
   return y;
 }
