@@ -4,6 +4,8 @@
 #include <iostream>
 
 int main(int argc, char** argv) {
+  // A death test runs in a new process, not in a fork of this one, whose other threads would be missing there.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   testing::InitGoogleTest(&argc, argv);
   const int result = RUN_ALL_TESTS();
   const testing::UnitTest& tests = *testing::UnitTest::GetInstance();
