@@ -75,6 +75,9 @@ Inspection inspect_checkpoint(const std::string& path) {
     const auto levels = loaded.initial.find("lvl_embed.weight");
     result.initial_levels = levels != loaded.initial.end() ? levels->second : result.levels;
   }
+  result.start = rows_of(model.pos_start, C);
+  const auto start = loaded.initial.find("pos_start");
+  result.initial_start = start != loaded.initial.end() ? start->second.reshape({-1, C}).clone() : result.start;
   const Hdf5File file = Hdf5File::open(result.source);
   if (file.has("log/step")) {
     result.logged_steps = file.read("log/step").to_vector<int64_t>();
@@ -127,6 +130,10 @@ Json inspection_json(const Inspection& inspection) {
   if (inspection.position_gradient.defined() && inspection.position_gradient.numel() > 0) {
     gradient = column_means(inspection.position_gradient);
   }
+  if (inspection.levels.defined()) {
+    j["level_embedding_drift"] = relative_drift(inspection.initial_levels, inspection.levels);
+  }
+  if (inspection.start.defined()) j["start_drift"] = relative_drift(inspection.initial_start, inspection.start)[0];
   j["scales"] = Json::array();
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     const int64_t p = pyramid.patch(s);

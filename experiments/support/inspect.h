@@ -20,6 +20,8 @@ struct Inspection {
   Tensor initial, table;
   /// The level embedding, (S, C), likewise; undefined without.
   Tensor initial_levels, levels;
+  /// The start token's position, (1, C), likewise.
+  Tensor initial_start, start;
   std::vector<int64_t> logged_steps;  // R
   Tensor position_gradient;           // (R, L) norm over channels of what arrives at each position
   Tensor scale_gradient;              // (R, S)

@@ -122,15 +122,37 @@ void report_gradients_of(const Inspection& inspection, const Pyramid& pyramid, H
   strip(page, scale_maps(pyramid, mean, "gradient"));
 }
 
+/// The parts that no scale map shows: one value per scale, and the start token's.
+void report_other_drift(const Inspection& inspection, const Pyramid& pyramid, Html& page) {
+  Table table{.columns = {"Table"}, .rows = {}, .caption = "Distance from the initial value over its length."};
+  if (inspection.levels.defined()) {
+    std::vector<Cell> row = {"Level embedding"};
+    const std::vector<double> drift = relative_drift(inspection.initial_levels, inspection.levels);
+    for (int64_t s = 0; s < pyramid.scales(); ++s) {
+      table.columns.push_back(cat(pyramid.patch(s), "×", pyramid.patch(s)));
+      row.emplace_back(format_number(drift[static_cast<size_t>(s)]));
+    }
+    table.rows.push_back(row);
+    page.table(table);
+  }
+  if (inspection.start.defined()) {
+    page.text("Position of the start token: drift " +
+              format_number(relative_drift(inspection.initial_start, inspection.start)[0]) + ".");
+  }
+}
+
 void report_drift(const Inspection& inspection, const Pyramid& pyramid, Html& page) {
   page.section("Drift", "drift");
-  const std::vector<double> drift = relative_drift(inspection.initial, inspection.table);
-  if (*std::max_element(drift.begin(), drift.end()) == 0) {
-    page.text("The table is fixed: no position has moved.");
-    return;
+  if (inspection.table.defined()) {
+    const std::vector<double> drift = relative_drift(inspection.initial, inspection.table);
+    if (*std::max_element(drift.begin(), drift.end()) == 0) {
+      page.text("The table is fixed: no position has moved.");
+    } else {
+      page.text("How far each position has gone from its initial value, over the length of that value.");
+      strip(page, scale_maps(pyramid, drift, "drift"));
+    }
   }
-  page.text("How far each position has gone from its initial value, over the length of that value.");
-  strip(page, scale_maps(pyramid, drift, "drift"));
+  report_other_drift(inspection, pyramid, page);
 }
 
 }  // namespace
@@ -150,8 +172,8 @@ std::string inspection_report(const Inspection& inspection) {
     report_tables_of(inspection, page);
     report_similarities(inspection, pyramid, page);
     report_gradients_of(inspection, pyramid, page);
-    report_drift(inspection, pyramid, page);
   }
+  report_drift(inspection, pyramid, page);
   return page.page(cat("Position tables: ", name_of(inspection.config.positions.kind)),
                    cat(pyramid.length(), " positions in ", pyramid.scales(), " scales, ", inspection.config.embed_dim,
                        " channels, after ", inspection.step, " steps."),

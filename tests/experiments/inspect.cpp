@@ -34,10 +34,17 @@ TEST(Inspect, ReportOfATableWithoutALog) {
   inspection.table = random_tensor({5, 8}, 1);
   inspection.initial = random_tensor({5, 8}, 2);
   inspection.summary = {{"positions: learned", 0.5, true}};
+  inspection.initial_levels = Tensor::full({2, 8}, 1);
+  inspection.levels = Tensor::full({2, 8}, 3);
+  inspection.initial_start = Tensor::full({1, 8}, 1);
+  inspection.start = Tensor::full({1, 8}, 1.5);
   const std::string html = inspection_report(inspection);
+  EXPECT_NE(html.find("start token: drift 0.5"), std::string::npos);
   EXPECT_NE(html.find("Drift"), std::string::npos);
   EXPECT_EQ(html.find("Gradients"), std::string::npos);
   const Json j = inspection_json(inspection);
+  EXPECT_EQ(j["level_embedding_drift"], Json({2.0, 2.0}));
+  EXPECT_EQ(j["start_drift"], 0.5);
   EXPECT_EQ(j["scales"][1]["relative_drift"].size(), 4U);
   EXPECT_TRUE(j["scales"][0]["neighbour_similarity"].is_null());
   inspection.table = inspection.initial = Tensor();
