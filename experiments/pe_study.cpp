@@ -44,7 +44,9 @@ void pe_study(int argc, char** argv) {
   write_file(folder + "/results.json", figures.dump(2) + "\n");
   write_file(folder + "/curves.csv", study_csv(results));
   write_file(folder + "/report.html", study_report(results));
-  record.results() = figures["encodings"];
+  record.results() = {{"tokenizer-steps", results.configuration["tokenizer-steps"]},  // as --minutes chose them
+                      {"steps", results.configuration["steps"]},
+                      {"encodings", figures["encodings"]}};
   record.write(folder);
   print_summary(results, folder);
 }

@@ -52,7 +52,15 @@ double Study::seconds_left() const { return config_.minutes * 60 * (1 - kReserve
 
 void Study::open_folder() {
   make_folder(path("runs"));
-  if (!std::filesystem::exists(path("study.json"))) return;
+  if (!std::filesystem::exists(path("study.json"))) {
+    for (const char* stage : {"data.h5", "tokenizer.h5", "tokenizer_result.h5"}) {
+      if (std::filesystem::exists(path(stage))) {
+        throw ConfigError(cat(config_.common.out, " holds ", stage,
+                              " but no study.json that says what it was made with; give another --out, or remove it"));
+      }
+    }
+    return save_state();  // before any stage: what is found later is known to belong to these options
+  }
   const Json stored = read_json_file(path("study.json"));
   if (!stored.contains("configuration")) throw ConfigError(cat(path("study.json"), ": not a study's file"));
   require_same_study(stored["configuration"], configuration_, config_.common.out);
@@ -65,6 +73,10 @@ int64_t Study::planned(const char* what, int64_t given) const {
 
 void Study::plan(const char* what, int64_t steps) {
   plan_[what] = steps;
+  save_state();
+}
+
+void Study::save_state() const {
   write_file(path("study.json"), Json{{"configuration", configuration_}, {"plan", plan_}}.dump(2) + "\n");
 }
 
@@ -97,6 +109,24 @@ void Study::prepare_data() {
                           ": a study needs a split test or val beside train; prepare_data images --test-every 10 "
                           "makes one"));
   }
+}
+
+StageOrigin Study::origin(double seconds) const {
+  return {.seconds = seconds,
+          .version = version(),
+          .dataset_hash = train_tokens_.dataset_hash,
+          .tokenizer_hash = train_tokens_.tokenizer_hash,
+          .machine = describe_machine()};
+}
+
+void Study::require_same_origin(const StageOrigin& stored, const std::string& file) const {
+  const auto compare = [&](const std::string& there, const std::string& here, const char* what) {
+    if (there == here) return;
+    throw ConfigError(cat(file, " was made with ", what, " (there ", there, ", here ", here,
+                          "); give another --out, or remove the folder"));
+  };
+  compare(stored.dataset_hash, train_tokens_.dataset_hash, "other images");
+  compare(stored.tokenizer_hash, train_tokens_.tokenizer_hash, "another tokenizer");
 }
 
 VarTrainingData Study::training_data() const {
@@ -139,7 +169,9 @@ void Study::plan_transformers() {
   });
   const auto runs = static_cast<double>(config_.encodings.size() * config_.seeds.size());
   const double sampling = samples * static_cast<double>(classes * config_.samples) / static_cast<double>(trial_samples);
-  const double overhead = sampling + 14 * evaluation + 1;
+  const double last_evaluation = evaluation * std::max(1.0, static_cast<double>(held_out_tokens_.size()) /
+                                                                static_cast<double>(options.evaluate_images));
+  const double overhead = sampling + 13 * evaluation + last_evaluation + 1;
   const double budget = seconds_left() / runs - overhead;
   plan("steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
   say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
@@ -150,9 +182,13 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   const std::string name = cat(encoding, "-seed", seed), folder = path("runs/" + name);
   if (std::filesystem::exists(folder + "/result.h5")) {
     say(cat(name, ": finished already"));
-    return read_run(folder + "/result.h5");
+    StudyRun stored = read_run(folder + "/result.h5");
+    require_same_origin(stored.origin, folder + "/result.h5");
+    return stored;
   }
   make_folder(folder);
+  const StudyClock::time_point start = StudyClock::now();
+  const int64_t live_before = memory_stats().live;  // images, tokens and the tokenizer are no part of training
   Generator g(seed, kInitStream);
   VarTransformer model(config_.transformer_config(encoding, tokenizer_->config(), train_->num_classes()), g);
   StudyRun run;
@@ -172,9 +208,18 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   VarTrainOptions options = config_.transformer_training(run.steps, seed);
   options.checkpoint_path = folder + "/checkpoint.h5";
   Progress progress(name, run.steps);
-  std::map<int64_t, std::pair<double, int64_t>> costs;  // seconds and bytes by step: checkpoints hold no clock
+  const std::string costs_path = folder + "/costs.json";
+  StageCosts costs = read_costs(costs_path);
+  const double earlier = costs.seconds;
+  const auto save_costs = [&] {
+    costs.seconds = earlier + seconds_since(start);
+    write_costs(costs_path, costs);
+  };
   VarTrainCallbacks callbacks;
-  callbacks.record = [&](const VarStepRecord& r) { costs[r.step] = {r.seconds_per_step, r.peak_bytes}; };
+  callbacks.record = [&](const VarStepRecord& r) {
+    costs.records[r.step] = {r.seconds_per_step, r.peak_bytes - live_before};
+    save_costs();
+  };
   callbacks.progress = [&](int64_t done, int64_t, double loss) {
     check_interrupt();
     progress.update(done, {{"loss", loss}});
@@ -182,14 +227,19 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   reset_peak_memory();
   VarTrainer trainer(model, training_data(), options, callbacks);
   if (std::filesystem::exists(options.checkpoint_path)) trainer.resume(options.checkpoint_path);
-  trainer.run();
+  try {
+    trainer.run();
+  } catch (const Interrupted&) {
+    save_costs();
+    throw;
+  }
   progress.finish();
 
   run.log = trainer.log();
   std::vector<double> seconds;
   for (VarStepRecord& r : run.log) {
-    const auto cost = costs.find(r.step);
-    if (cost == costs.end()) continue;
+    const auto cost = costs.records.find(r.step);
+    if (cost == costs.records.end()) continue;
     r.seconds_per_step = cost->second.first;
     r.peak_bytes = cost->second.second;
     if (r.seconds_per_step > 0) seconds.push_back(r.seconds_per_step);
@@ -200,12 +250,20 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   run.train_loss = 0;
   for (size_t i = run.log.size() - last; i < run.log.size(); ++i)
     run.train_loss += run.log[i].loss / static_cast<double>(last);
-  run.held_out = trainer.evaluate();
+  run.held_out = evaluate_all(model);
   run.end = model.table_summary();
   run.table = table_now();
   draw_samples(model, run);
+  run.origin = origin(earlier + seconds_since(start));
   write_run(folder + "/result.h5", run);
   return run;
+}
+
+/// The final figure is over every held-out image, where those during training are over a part.
+HeldOut Study::evaluate_all(VarTransformer& model) const {
+  VarTrainOptions options = config_.transformer_training(1, 0);
+  options.evaluate_images = held_out_tokens_.size();
+  return VarTrainer(model, training_data(), options).evaluate();
 }
 
 void Study::draw_samples(VarTransformer& model, StudyRun& run) const {
@@ -228,6 +286,7 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) const {
     }
   });
   progress.finish();
+  run.drawn = count;
   run.sampled_per_second = static_cast<double>(count) / seconds;
   const Tensor all = Tensor::from(labels, {count});
   if (is_procedural(*train_)) run.own_share = own_class_share(images, all, &run.class_share);
@@ -272,12 +331,14 @@ StudyResults Study::run() {
   results.patch_nums = tokenizer_->config().patch_nums;
   results.train_images = train_tokens_.size();
   results.held_out_images = held_out_tokens_.size();
+  results.curve_images = std::min(config_.transformer_training(1, 0).evaluate_images, held_out_tokens_.size());
   results.embed_dim = config_.embed_dim;
   results.tokenizer = tokenizer_result_;
   for (const std::string& encoding : config_.encodings) {
     for (const uint64_t seed : config_.seeds) results.runs.push_back(std::move(done.at({encoding, seed})));
   }
-  results.wall_seconds = seconds_since(start_);
+  results.wall_seconds = results.tokenizer.origin.seconds;
+  for (const StudyRun& run : results.runs) results.wall_seconds += run.origin.seconds;
   return results;
 }
 

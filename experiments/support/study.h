@@ -40,6 +40,11 @@ class Study {
   StudyRun run_transformer(const std::string& encoding, uint64_t seed);
   void draw_samples(VarTransformer& model, StudyRun& run) const;
   VarTrainingData training_data() const;
+  HeldOut evaluate_all(VarTransformer& model) const;
+  StageOrigin origin(double seconds) const;
+  /// Throws ConfigError where a finished stage was made from other images or another tokenizer.
+  void require_same_origin(const StageOrigin& stored, const std::string& file) const;
+  void save_state() const;
 
   int64_t planned(const char* what, int64_t given) const;  // from study.json, where it has been decided
   void plan(const char* what, int64_t steps);
@@ -52,6 +57,7 @@ class Study {
   std::chrono::steady_clock::time_point start_;
   std::optional<ImageDataset> train_, held_out_;
   std::unique_ptr<Vqvae> tokenizer_;
+  double earlier_tokenizer_seconds_ = 0;  // in sessions before this one
   TokenSet train_tokens_, held_out_tokens_;
   StudyTokenizer tokenizer_result_;
 };

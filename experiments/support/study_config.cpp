@@ -35,7 +35,11 @@ void StudyConfig::declare(Options& options) {
   options.add("tokenizer-steps", tokenizer_steps, "training steps of the tokenizer").at_least(1);
   options.add("steps", steps, "training steps of each transformer").at_least(1);
   options.group("Data");
-  options.add("train-images", train_images, "images used for training, from the first; 0: all").at_least(0);
+  options
+      .add("train-images", train_images,
+           "images that the transformers train on, from the first; a tokenizer trained here sees the whole split; 0: "
+           "all")
+      .at_least(0);
   options.add("held-out-images", held_out_images, "images of the test split; 0: all").at_least(0);
   options.group("Tokenizer");
   options.add("tokenizer", tokenizer, "checkpoint of train_vqvae to use").default_text("one is trained");
@@ -75,6 +79,36 @@ void StudyConfig::validate() const {
     transformer_config(encoding, tokenizer_config(), 1).validate();
   }
   if (tokenizer.empty()) tokenizer_config().validate();
+  refuse_unread_options();
+}
+
+void StudyConfig::refuse_unread_options() const {
+  const StudyConfig defaults;
+  const auto refuse = [](const char* option, const char* reason) {
+    throw ConfigError(cat("--", option, " has no effect: ", reason, "; leave it out"));
+  };
+  if (!tokenizer.empty()) {
+    const char* reason = "--tokenizer gives a trained tokenizer";
+    if (tokenizer_steps != defaults.tokenizer_steps) refuse("tokenizer-steps", reason);
+    if (tokenizer_batch != defaults.tokenizer_batch) refuse("tokenizer-batch", reason);
+    if (tokenizer_lr != defaults.tokenizer_lr) refuse("tokenizer-lr", reason);
+    if (ch != defaults.ch) refuse("ch", reason);
+    if (ch_mult != defaults.ch_mult) refuse("ch-mult", reason);
+    if (z_channels != defaults.z_channels) refuse("z-channels", reason);
+    if (vocab != defaults.vocab) refuse("vocab", reason);
+    if (patch_nums != defaults.patch_nums) refuse("patch-nums", reason);
+  }
+  bool scaled = false, mixed = false;
+  for (const std::string& encoding : encodings) {
+    const PositionalConfig positions = positional_from_text(encoding, embed_dim);
+    const bool mixes = positions.kind == PositionalKind::kMixed;
+    const bool fixed =
+        mixes || positions.kind == PositionalKind::kSinusoid1d || positions.kind == PositionalKind::kSinusoid2d;
+    mixed = mixed || mixes;
+    scaled = scaled || (fixed && !(positions.rms > 0));
+  }
+  if (pe_scale != defaults.pe_scale && !scaled) refuse("pe-scale", "no encoding has a fixed table of free size");
+  if (mix != defaults.mix && !mixed) refuse("pe-mix", "no encoding is mixed");
 }
 
 double learned_table_rms(int64_t embed_dim) { return std::sqrt(1.0 / (3.0 * static_cast<double>(embed_dim))); }

@@ -25,8 +25,9 @@ struct StudyConfig {
   std::string tokenizer;  // "": one is trained
   int64_t tokenizer_steps = 1200, tokenizer_batch = 16;
   double tokenizer_lr = 4e-3;
-  int64_t ch = 32, z_channels = 16, vocab = 512;
-  std::vector<int64_t> ch_mult = {1, 2, 2}, patch_nums = {1, 2, 3, 4, 5, 6, 8};
+  // The measured preset; tokenizer_config() takes the rest of it as it is.
+  int64_t ch = vqvae_preset32().ch, z_channels = vqvae_preset32().z_channels, vocab = vqvae_preset32().vocab_size;
+  std::vector<int64_t> ch_mult = vqvae_preset32().ch_mult, patch_nums = vqvae_preset32().patch_nums;
 
   // Transformers
   std::vector<std::string> encodings = {"learned", "sinusoid-2d", "mixed"};
@@ -44,9 +45,12 @@ struct StudyConfig {
   double top_p = 0;
 
   void declare(Options& options);
-  /// Throws ConfigError for encodings that are not, or that are given twice, and for no seeds.
+  /// Throws ConfigError for encodings that are not, or that are given twice, for no seeds, and for options that
+  /// differ from their defaults where nothing reads them (those of a tokenizer that is loaded; scales of tables that no
+  /// encoding has).
   void validate() const;
 
+  void refuse_unread_options() const;
   VqvaeConfig tokenizer_config() const;
   VqvaeTrainOptions tokenizer_training(int64_t training_steps) const;
   /// The transformer of an encoding, on a tokenizer's codes.

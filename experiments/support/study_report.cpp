@@ -71,6 +71,43 @@ std::string best_encoding(const StudyResults& results, double (*figure)(const St
   return best;
 }
 
+/// The best mean where a paired test tells it from every other encoding at 5 %, corrected for their number; else "".
+std::string established_best(const StudyResults& results, double (*figure)(const StudyRun&), double sign) {
+  const std::vector<std::string> names = results.encodings();
+  const std::string best = best_encoding(results, figure, sign);
+  if (names.size() < 2 || best.empty()) return "";
+  for (const std::string& other : names) {
+    if (other == best) continue;
+    const PairedComparison c = paired(results, best, other, figure);
+    if (c.difference.count < 3 || !(c.p < 0.05 / static_cast<double>(names.size() - 1))) return "";
+  }
+  return best;
+}
+
+/// "52.1 % to 60.3 %" of the samples of all seeds of an encoding; the draws alone, not the spread between seeds.
+std::string share_interval(const StudyResults& results, const std::string& encoding, double* samples) {
+  double hits = 0;
+  *samples = 0;
+  for (const StudyRun* run : results.runs_of(encoding)) {
+    if (!std::isfinite(run->own_share)) continue;
+    hits += run->own_share * static_cast<double>(run->drawn);
+    *samples += static_cast<double>(run->drawn);
+  }
+  const Interval interval = wilson_interval(hits, *samples);
+  return percent(interval.low) + " to " + percent(interval.high);
+}
+
+/// How samples were drawn: "guidance 1.5, all codes".
+std::string sampling_text(const StudyResults& results) {
+  const Json& c = results.configuration;
+  const auto top_k = c.value("top-k", int64_t{0});
+  const double top_p = c.value("top-p", 0.0);
+  std::string text = "guidance " + format_number(c.value("cfg", 0.0));
+  if (top_k > 0) text += cat(", top-k ", top_k);
+  if (top_p > 0) text += ", top-p " + format_number(top_p);
+  return text + (top_k > 0 || top_p > 0 ? "" : ", all codes allowed");
+}
+
 }  // namespace
 
 std::vector<Contrast> contrasts(const StudyResults& results) {
@@ -118,7 +155,8 @@ std::string significance_sentence(const StudyResults& results) {
 void report_summary(const StudyResults& results, Html& page) {
   page.section("Summary", "summary");
   const std::vector<std::string> names = results.encodings();
-  const std::string best_loss = best_encoding(results, loss_of, 1), best_share = best_encoding(results, share_of, -1);
+  const std::string best_loss = established_best(results, loss_of, 1),
+                    best_share = established_best(results, share_of, -1);
   Table table;
   table.columns = {"Encoding", "Held-out loss (nats/token)", "Token accuracy", "Training loss"};
   if (has_rule(results)) table.columns.insert(table.columns.begin() + 2, "Samples showing their class (%)");
@@ -127,8 +165,11 @@ void report_summary(const StudyResults& results, Html& page) {
     const auto spread = [&](auto figure) { return spread_of(figures(results, names[i], figure)); };
     Cell name(names[i]), loss(format_spread(spread(loss_of), 4)), share(format_spread(spread(share_of), 1));
     name.color = static_cast<int>(i);
-    loss.best = names[i] == best_loss && names.size() > 1;
-    share.best = names[i] == best_share && names.size() > 1;
+    loss.best = names[i] == best_loss;
+    share.best = names[i] == best_share;
+    double samples = 0;
+    share.note = share_interval(results, names[i], &samples);
+    share.note += cat(" of ", static_cast<int64_t>(samples));
     std::vector<Cell> row = {name, loss};
     if (has_rule(results)) row.push_back(share);
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
@@ -140,12 +181,17 @@ void report_summary(const StudyResults& results, Html& page) {
   }
   table.caption = cat("Mean", results.runs.size() > names.size() ? " ± sample standard deviation" : "", " over ",
                       seeds_text(results), "; every run has ", results.runs.front().steps, " steps of ",
-                      results.runs.front().batch, " images. A model that knows nothing has a loss of ln V.");
+                      results.runs.front().batch, " images. Held-out loss over all ", results.held_out_images,
+                      " held-out images; a model that knows nothing has ln V. Bold: the best, where a paired test over "
+                      "the seeds tells it from every other encoding (5 %, corrected).");
   page.table(table);
   if (has_rule(results)) {
     page.note(
         cat("The share of samples is judged by the rule that defines the generated classes (shape, colour and place). "
-            "Its ceiling: it recognises ",
+            "Samples: ",
+            sampling_text(results),
+            "; below each share its 95 % interval from the number of samples alone (Wilson), without the spread "
+            "between trainings. The ceiling: the rule recognises ",
             percent(results.tokenizer.real_share), " of the real test images and ",
             percent(results.tokenizer.reconstructed_share), " of the tokenizer's reconstructions of them. Chance is ",
             percent(1.0 / static_cast<double>(results.class_names.size())), " at most."));
@@ -242,10 +288,12 @@ void report_curves(const StudyResults& results, Html& page) {
       .title = "Held-out token accuracy by scale", .x_label = "side of the scale (tokens)", .y_label = "share right"};
   scale_accuracy.series = by_scale(results, [](const StudyRun& r) { return r.held_out.scale_accuracy; });
   scale_accuracy.y_from_zero = true;
-  page.figures({{train.svg(), "Loss of the batches seen, mean over the seeds; the band is one standard deviation."},
-                {held.svg(), "The same for images never trained on, without dropout."},
-                {scale_loss.svg(), "At the end. Coarse scales carry the class, fine ones the detail."},
-                {scale_accuracy.svg(), "Share of tokens whose most likely code is the right one."}});
+  page.figures(
+      {{train.svg(), "Loss of the batches seen, mean over the seeds; the band is one standard deviation."},
+       {held.svg(), cat("The same without dropout for images never trained on: ", results.curve_images, " of the ",
+                        results.held_out_images, " held out; the figure in the summary is over all.")},
+       {scale_loss.svg(), "At the end. Coarse scales carry the class, fine ones the detail."},
+       {scale_accuracy.svg(), "Share of tokens whose most likely code is the right one."}});
 }
 
 void report_tokenizer(const StudyResults& results, Html& page) {
@@ -345,7 +393,8 @@ void report_cost(const StudyResults& results, Html& page) {
          format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean)});
   }
   table.caption =
-      "Medians over the records of a run, then mean over seeds. Sampling includes guidance and the decoder.";
+      "Medians over the records of a run, then mean over seeds. Sampling includes guidance and the decoder. Memory is "
+      "that of training, beyond the tokenizer and the tokens that are there before.";
   page.table(table);
 }
 
@@ -353,7 +402,17 @@ void report_setup(const StudyResults& results, Html& page) {
   page.section("Setup", "setup");
   page.text(cat("Data: ", results.source, ". ", results.train_images, " training images, ", results.held_out_images,
                 " held out, ", results.class_names.size(), " classes. ", results.train_images, " × ",
-                results.tokenizer.usage.size(), " scales were encoded once; every transformer read the same tokens."));
+                results.tokenizer.usage.size(),
+                " scales were encoded once; every transformer read the same tokens. The tokenizer ",
+                results.tokenizer.steps > 0 ? "was trained on the whole training split." : "was given."));
+  if (results.versions().size() > 1 || results.machines().size() > 1) {
+    std::string list;
+    for (const std::string& v : results.versions()) list += (list.empty() ? "" : ", ") + v;
+    page.note(cat("The study was run in parts by different programs or machines: versions ", list, "; ",
+                  results.machines().size(),
+                  " machine descriptions (results.json has them for each run). Times of "
+                  "different machines do not compare."));
+  }
   page.details("Full configuration", preformatted(results.configuration.dump(2)));
   page.details("Machine and libraries", preformatted(results.machine.dump(2) + "\n" + results.libraries.dump(2)));
 }
@@ -365,15 +424,21 @@ std::string study_report(const StudyResults& results) {
   const Spread loss = spread_of(figures(results, best, loss_of));
   std::vector<std::pair<std::string, std::string>> key = {
       {format_fixed(results.tokenizer.psnr, 1) + " dB", "PSNR of the tokenizer on held-out images"},
-      {format_fixed(loss.mean, 3), "lowest mean held-out loss, nats per token (" + best + ")"}};
+      {format_fixed(loss.mean, 3), "lowest mean held-out loss, nats per token (" + best +
+                                       (results.encodings().size() > 1 && established_best(results, loss_of, 1).empty()
+                                            ? ", not told from the others)"
+                                            : ")")}};
   if (has_rule(results)) {
     const std::string name = best_encoding(results, share_of, -1);
-    key.emplace_back(
-        format_fixed(spread_of(figures(results, name, share_of)).mean, 1) + " %",
-        "of samples show their class (" + name + "; ceiling " + percent(results.tokenizer.reconstructed_share) + ")");
+    double samples = 0;
+    const std::string range = share_interval(results, name, &samples);
+    key.emplace_back(format_fixed(spread_of(figures(results, name, share_of)).mean, 1) + " %",
+                     "of " + std::to_string(static_cast<int64_t>(samples)) + " samples show their class (" + name +
+                         ", " + range + "; " + sampling_text(results) + "; ceiling " +
+                         percent(results.tokenizer.reconstructed_share) + ")");
   }
   key.emplace_back(format_duration(results.wall_seconds),
-                   cat("minutes:seconds for everything, ", results.runs.size(),
+                   cat("minutes:seconds for tokenizer, training and sampling, ", results.runs.size(),
                        results.runs.size() == 1 ? " transformer" : " transformers"));
   page.headline(key);
   report_summary(results, page);

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
+#include "data/atomic_file.h"
 #include "data/hdf5_file.h"
 #include "experiments/support/report/statistics.h"
+#include "experiments/support/run_record.h"
 #include "tensor/error.h"
 
 namespace terrace {
@@ -70,10 +73,40 @@ std::vector<TableSummary> tables_from(const Json& list) {
   return tables;
 }
 
+Json origin_json(const StageOrigin& origin) {
+  return {{"seconds", origin.seconds},
+          {"version", origin.version},
+          {"dataset_hash", origin.dataset_hash},
+          {"tokenizer_hash", origin.tokenizer_hash},
+          {"machine", origin.machine}};
+}
+
+StageOrigin origin_from(const Json& j) {
+  return {.seconds = j.at("seconds"),
+          .version = j.at("version"),
+          .dataset_hash = j.at("dataset_hash"),
+          .tokenizer_hash = j.at("tokenizer_hash"),
+          .machine = j.at("machine")};
+}
+
+/// `pick` of the origin of every stage, each value once.
+template <class F>
+auto distinct(const StudyResults& results, const F& pick) {
+  std::vector<decltype(pick(results.tokenizer.origin))> found;
+  const auto note = [&](const StageOrigin& origin) {
+    const auto value = pick(origin);
+    if (std::find(found.begin(), found.end(), value) == found.end()) found.push_back(value);
+  };
+  note(results.tokenizer.origin);
+  for (const StudyRun& run : results.runs) note(run.origin);
+  return found;
+}
+
 /// A run's figures without its log.
 Json figures_json(const StudyRun& run) {
   return {{"encoding", run.encoding},
           {"seed", run.seed},
+          {"origin", origin_json(run.origin)},
           {"steps", run.steps},
           {"batch", run.batch},
           {"parameters", run.parameters},
@@ -83,6 +116,7 @@ Json figures_json(const StudyRun& run) {
           {"held_out_scale_accuracy", run.held_out.scale_accuracy},
           {"train_loss", number(run.train_loss)},
           {"own_class_share", number(run.own_share)},
+          {"samples", run.drawn},
           {"own_class_share_per_class", run.class_share},
           {"seconds_per_step", number(run.seconds_per_step)},
           {"images_per_second", number(run.images_per_second())},
@@ -121,7 +155,8 @@ void from_stored(const Hdf5File& file, const F& read) {
 }
 
 Json tokenizer_json(const StudyTokenizer& t) {
-  return {{"steps", t.steps},
+  return {{"origin", origin_json(t.origin)},
+          {"steps", t.steps},
           {"parameters", t.parameters},
           {"held_out_psnr", number(t.psnr)},
           {"seconds_per_step", number(t.seconds_per_step)},
@@ -170,10 +205,39 @@ std::vector<const StudyRun*> StudyResults::runs_of(const std::string& encoding) 
   return found;
 }
 
+std::vector<std::string> StudyResults::versions() const {
+  return distinct(*this, [](const StageOrigin& origin) { return origin.version; });
+}
+
+std::vector<Json> StudyResults::machines() const {
+  return distinct(*this, [](const StageOrigin& origin) { return origin.machine; });
+}
+
 std::vector<std::string> StudyResults::scale_names() const {
   std::vector<std::string> names;
   for (const int64_t p : patch_nums) names.push_back(std::to_string(p));
   return names;
+}
+
+void write_costs(const std::string& path, const StageCosts& costs) {
+  Json records = Json::array();
+  for (const auto& [step, cost] : costs.records) records.push_back({step, number(cost.first), cost.second});
+  write_file(path, Json{{"seconds", costs.seconds}, {"step_seconds_bytes", records}}.dump() + "\n");
+}
+
+StageCosts read_costs(const std::string& path) {
+  StageCosts costs;
+  if (!std::filesystem::exists(path)) return costs;
+  const Json stored = read_json_file(path);
+  try {
+    costs.seconds = stored.at("seconds");
+    for (const Json& r : stored.at("step_seconds_bytes")) {
+      costs.records[r.at(0).get<int64_t>()] = {number(r.at(1)), r.at(2).get<int64_t>()};
+    }
+  } catch (const Json::exception& e) {
+    throw IoError(cat(path, ": not the times of a run: ", e.what()));
+  }
+  return costs;
 }
 
 void write_run(const std::string& path, const StudyRun& run) {
@@ -195,6 +259,8 @@ StudyRun read_run(const std::string& path) {
   from_stored(file, [&](const Json& j) {
     run.encoding = j.at("encoding");
     run.seed = j.at("seed");
+    run.origin = origin_from(j.at("origin"));
+    run.drawn = j.at("samples");
     run.steps = j.at("steps");
     run.batch = j.at("batch");
     run.parameters = j.at("parameters");
@@ -231,6 +297,7 @@ StudyTokenizer read_tokenizer_result(const std::string& path) {
   const Hdf5File file = Hdf5File::open(path);
   StudyTokenizer t;
   from_stored(file, [&](const Json& j) {
+    t.origin = origin_from(j.at("origin"));
     t.steps = j.at("steps");
     t.parameters = j.at("parameters");
     t.psnr = number(j.at("held_out_psnr"));
@@ -258,7 +325,9 @@ Json study_json(const StudyResults& results) {
   j["patch_nums"] = results.patch_nums;
   j["train_images"] = results.train_images;
   j["held_out_images"] = results.held_out_images;
+  j["held_out_images_of_curves"] = results.curve_images;
   j["wall_seconds"] = results.wall_seconds;
+  j["versions_of_stages"] = results.versions();
   j["tokenizer"] = tokenizer_json(results.tokenizer);
   j["encodings"] = Json::object();
   for (const std::string& encoding : results.encodings()) {

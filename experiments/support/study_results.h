@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "experiments/support/json.h"
@@ -15,16 +17,25 @@ namespace terrace {
 
 inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 
+/// When, where and on what a stage ran: a study that goes on later may do so with another program or machine.
+struct StageOrigin {
+  double seconds = 0;  // spent on it, all sessions together
+  std::string version, dataset_hash, tokenizer_hash;
+  Json machine;
+};
+
 /// One transformer: an encoding and a seed.
 struct StudyRun {
   std::string encoding;
   uint64_t seed = 0;
+  StageOrigin origin;
   int64_t steps = 0, batch = 0, parameters = 0;
   std::vector<VarStepRecord> log;
   HeldOut held_out;                  // at the end
   double train_loss = kNotMeasured;  // mean of the last tenth of the records
   double seconds_per_step = kNotMeasured, sampled_per_second = kNotMeasured;
-  int64_t peak_bytes = 0;  // of tensors in training
+  int64_t peak_bytes = 0;  // of tensors in training, beyond what was live before (tokenizer, tokens)
+  int64_t drawn = 0;       // samples that own_share is measured on
   std::vector<TableSummary> start, end;
   double own_share = kNotMeasured;  // of samples in which the data's rule finds their class
   std::vector<double> class_share;  // the same per class
@@ -35,6 +46,7 @@ struct StudyRun {
 };
 
 struct StudyTokenizer {
+  StageOrigin origin;
   int64_t steps = 0, parameters = 0;
   double psnr = kNotMeasured;  // held out
   double seconds_per_step = kNotMeasured, encoded_per_second = kNotMeasured;
@@ -51,14 +63,27 @@ struct StudyResults {
   std::vector<std::string> class_names;
   std::vector<int64_t> patch_nums;
   int64_t train_images = 0, held_out_images = 0, embed_dim = 0;
-  double wall_seconds = 0;
+  int64_t curve_images = 0;  // held-out images that the losses during training are measured on; at the end: all
+  double wall_seconds = 0;   // of all stages, in all sessions
   StudyTokenizer tokenizer;
   std::vector<StudyRun> runs;  // encodings in the order given, seeds within
 
   std::vector<std::string> encodings() const;
   std::vector<const StudyRun*> runs_of(const std::string& encoding) const;
+  /// Different versions of the program that stages were run with, in the order of the stages; likewise machines.
+  std::vector<std::string> versions() const;
+  std::vector<Json> machines() const;
   std::vector<std::string> scale_names() const;  // "1", "2", ... the sides
 };
+
+/// Seconds and bytes of a run's records by step, kept beside its checkpoint, which holds no clock.
+struct StageCosts {
+  double seconds = 0;  // of the stage so far
+  std::map<int64_t, std::pair<double, int64_t>> records;
+};
+void write_costs(const std::string& path, const StageCosts& costs);
+/// Nothing where the file does not exist. Throws IoError where it is foreign.
+StageCosts read_costs(const std::string& path);
 
 /// One HDF5 file per stage, complete or absent.
 void write_run(const std::string& path, const StudyRun& run);

@@ -96,11 +96,18 @@ void Study::train_tokenizer() {
   training.checkpoint_path = path("tokenizer.h5");
   Progress progress("tokenizer", steps);
   double psnr = 0;
-  std::vector<double> seconds;  // checkpoints hold no clock
+  const std::string costs_path = path("tokenizer_costs.json");
+  StageCosts costs = read_costs(costs_path);
+  earlier_tokenizer_seconds_ = costs.seconds;
+  const auto save_costs = [&] {
+    costs.seconds = earlier_tokenizer_seconds_ + seconds_since(start_);
+    write_costs(costs_path, costs);
+  };
   VqvaeTrainCallbacks callbacks;
   callbacks.record = [&](const VqvaeStepRecord& r) {
     psnr = r.psnr;
-    seconds.push_back(r.seconds_per_step);
+    costs.records[r.step] = {r.seconds_per_step, 0};
+    save_costs();
   };
   callbacks.progress = [&](int64_t done, int64_t, double loss) {
     check_interrupt();
@@ -108,8 +115,15 @@ void Study::train_tokenizer() {
   };
   VqvaeTrainer trainer(model, *train_, &*held_out_, training, callbacks);
   if (std::filesystem::exists(training.checkpoint_path)) trainer.resume(training.checkpoint_path);
-  trainer.run();
+  try {
+    trainer.run();
+  } catch (const Interrupted&) {
+    save_costs();
+    throw;
+  }
   progress.finish();
+  std::vector<double> seconds;
+  for (const auto& [step, cost] : costs.records) seconds.push_back(cost.first);
   for (const VqvaeStepRecord& r : trainer.log()) {
     tokenizer_result_.log_step.push_back(static_cast<double>(r.step));
     tokenizer_result_.log_loss.push_back(r.loss);
@@ -142,9 +156,11 @@ void Study::prepare_tokens() {
   const std::string file = path("tokenizer_result.h5");
   if (std::filesystem::exists(file)) {
     tokenizer_result_ = read_tokenizer_result(file);
+    require_same_origin(tokenizer_result_.origin, file);
     return;
   }
   describe_tokenizer();
+  tokenizer_result_.origin = origin(earlier_tokenizer_seconds_ + seconds_since(start_));
   write_tokenizer_result(file, tokenizer_result_);
 }
 

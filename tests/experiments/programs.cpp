@@ -126,6 +126,9 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
   EXPECT_EQ(results["encodings"]["none"]["held_out_loss"]["runs"], 2);
   EXPECT_TRUE(results["tokenizer"]["own_class_share_real"].is_number());
 
+  EXPECT_EQ(read_json_file(file("study/run.json"))["results"]["steps"], 4);
+  EXPECT_GT(results["wall_seconds"].get<double>(), 0);
+
   // The same again does nothing but the report; another seed adds to it; other options are refused.
   const CommandResult again = run("pe_study", arguments);
   expect_success(again);
@@ -133,6 +136,10 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
   expect_success(run("pe_study", study_arguments("study") + " --seeds 0,1,2"));
   EXPECT_EQ(read_json_file(file("study/results.json"))["runs"].size(), 6U);
   expect_refusal(run("pe_study", arguments + " --lr 0.5"), "holds a study with another lr");
+
+  fs::create_directories(file("study_stale"));
+  fs::copy_file(file("study/data.h5"), file("study_stale/data.h5"));
+  expect_refusal(run("pe_study", study_arguments("study_stale")), "no study.json");
 
   expect_success(run("pe_study", study_arguments("study_again") + " --seeds 0"));
   EXPECT_EQ(read_file(file("study/runs/none-seed0/checkpoint.h5")),

@@ -20,6 +20,22 @@ TEST(Statistics, MeanAndSampleDeviation) {
   EXPECT_EQ(format_spread(spread_of({}), 3), "–");
 }
 
+TEST(Statistics, WhatWasNotMeasuredDoesNotCount) {
+  const Spread spread = spread_of({1, std::nan(""), 3});
+  EXPECT_EQ(spread.count, 2);
+  EXPECT_DOUBLE_EQ(spread.mean, 2);
+  EXPECT_EQ(format_spread(spread_of({std::nan("")}), 3), "–");
+}
+
+TEST(Statistics, WilsonIntervalAgreesWithTables) {
+  const Interval half = wilson_interval(5, 10), none = wilson_interval(0, 10);
+  EXPECT_NEAR(half.low, 0.2366, 1e-4);
+  EXPECT_NEAR(half.high, 0.7634, 1e-4);
+  EXPECT_DOUBLE_EQ(none.low, 0);
+  EXPECT_NEAR(none.high, 0.2775, 1e-4);
+  EXPECT_TRUE(std::isnan(wilson_interval(0, 0).low));
+}
+
 TEST(Statistics, StudentAgreesWithTables) {
   EXPECT_NEAR(student_two_sided_p(4.302653, 2), 0.05, 1e-6);    // t tables, 95 %, df 2
   EXPECT_NEAR(student_two_sided_p(12.706205, 1), 0.05, 1e-6);   // df 1

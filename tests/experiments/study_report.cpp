@@ -38,6 +38,28 @@ TEST(StudyConfig, RefusesEmptyAndDoubleLists) {
   refuse([](StudyConfig& c) { c.common.out.clear(); }, "--out is missing");
 }
 
+TEST(StudyConfig, TheTokenizerIsThePreset) {
+  EXPECT_EQ(to_text(StudyConfig().tokenizer_config()), to_text(vqvae_preset32()));
+}
+
+TEST(StudyConfig, RefusesWhatNothingReads) {
+  const auto refuse = [](auto change, const std::string& text) {
+    StudyConfig config;
+    config.common.out = "out";
+    change(config);
+    expect_error<ConfigError>([&] { config.validate(); }, text);
+  };
+  refuse([](StudyConfig& c) { c.tokenizer = "t.h5", c.vocab = 7; }, "--vocab has no effect: --tokenizer gives");
+  refuse([](StudyConfig& c) { c.encodings = {"learned", "sinusoid-2d@matched"}, c.pe_scale = 2; }, "--pe-scale has no");
+  refuse([](StudyConfig& c) { c.encodings = {"learned", "sinusoid-2d"}, c.mix = 0.5; }, "--pe-mix has no effect");
+  StudyConfig config;
+  config.common.out = "out";
+  config.encodings = {"mixed", "none"};
+  config.pe_scale = 2;
+  config.mix = 0.5;
+  config.validate();
+}
+
 TEST(StudyConfig, AnotherStudysFolderIsRefused) {
   const Json stored = {{"steps", 5}, {"seeds", {0}}, {"out", "a"}};
   require_same_study(stored, {{"steps", 5}, {"seeds", {0, 1}}, {"out", "b"}}, "a");
@@ -71,6 +93,34 @@ TEST(StudyReport, ThreeSeedsTellLargeDifferencesFromChance) {
   for (size_t i = 0; i < 3; ++i)
     results.runs[3 + i].held_out.loss = results.runs[i].held_out.loss + (i % 2 == 0 ? 0.01 : -0.01);
   expect_holds(significance_sentence(results), {"No difference in held-out loss to learned is established"});
+}
+
+TEST(StudyReport, BoldIsWhatTheTestSupports) {
+  const std::string mark = "<td class=\"best\">";
+  EXPECT_EQ(study_report(synthetic_study({"learned", "mixed"}, 1)).find(mark), std::string::npos);
+  EXPECT_NE(study_report(synthetic_study({"learned", "mixed"}, 3)).find(mark), std::string::npos);
+}
+
+TEST(StudyReport, SharesHaveTheirIntervalAndProtocol) {
+  StudyResults results = synthetic_study({"learned"}, 3);
+  results.configuration = {{"cfg", 1.5}, {"top-k", 7}, {"top-p", 0.0}};
+  expect_holds(study_report(results), {"of 192 samples", "guidance 1.5, top-k 7", "8 of the 16 held out"});
+}
+
+TEST(StudyReport, NamesTheVersionsOfItsParts) {
+  StudyResults results = synthetic_study({"learned", "none"}, 1);
+  EXPECT_EQ(study_report(results).find("in parts"), std::string::npos);
+  results.runs[1].origin.version = "w";
+  expect_holds(study_report(results), {"run in parts", "versions v, w"});
+}
+
+TEST(StudyResults, CostsOutliveAnInterrupt) {
+  TemporaryFolder folder;
+  EXPECT_TRUE(read_costs(folder / "costs.json").records.empty());
+  write_costs(folder / "costs.json", {.seconds = 2.5, .records = {{10, {0.25, 1000}}, {20, {0.5, 3000}}}});
+  const StageCosts costs = read_costs(folder / "costs.json");
+  EXPECT_DOUBLE_EQ(costs.seconds, 2.5);
+  EXPECT_EQ(costs.records.at(20), std::pair(0.5, int64_t{3000}));
 }
 
 TEST(StudyReport, WithoutARuleTheShareIsLeftOut) {

@@ -21,12 +21,14 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
   results.patch_nums = {1, 2, 4};
   results.train_images = 64;
   results.held_out_images = 16;
+  results.curve_images = 8;
   results.embed_dim = kChannels;
   results.wall_seconds = 61;
   for (int64_t c = 0; c < classes; ++c) results.class_names.push_back("class <" + std::to_string(c) + ">");
   StudyTokenizer& t = results.tokenizer;
   t.steps = 10;
   t.parameters = 123456;
+  t.origin = {.seconds = 3, .version = "v", .dataset_hash = "d", .tokenizer_hash = "t", .machine = results.machine};
   t.psnr = 24.5;
   t.log_step = {1, 5, 10};
   t.log_loss = {1, 0.5, 0.25};
@@ -43,6 +45,9 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
       StudyRun run;
       run.encoding = encodings[e];
       run.seed = static_cast<uint64_t>(seed);
+      run.drawn = 64;
+      run.origin = {
+          .seconds = 5, .version = "v", .dataset_hash = "d", .tokenizer_hash = "t", .machine = results.machine};
       run.steps = 100;
       run.batch = 8;
       run.parameters = 1000;

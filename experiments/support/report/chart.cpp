@@ -7,6 +7,7 @@
 
 #include "experiments/support/report/html.h"
 #include "experiments/support/report/image_grid.h"
+#include "experiments/support/report/statistics.h"
 
 namespace terrace {
 namespace {
@@ -271,6 +272,9 @@ std::string DotChart::svg() const {
   for (const Group& group : groups) {
     longest = std::max(longest, group.name.size());
     for (const double v : group.values) x.include(v);
+    const Spread spread = spread_of(group.values);  // the bar around the mean reaches beyond the values
+    x.include(spread.mean - spread.sd);
+    x.include(spread.mean + spread.sd);
   }
   if (has_reference) x.include(reference);
   x.settle(0.08);

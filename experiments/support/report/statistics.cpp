@@ -1,5 +1,6 @@
 #include "experiments/support/report/statistics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -41,8 +42,12 @@ double incomplete_beta(double a, double b, double x) {
 
 double Spread::standard_error() const { return count > 0 ? sd / std::sqrt(static_cast<double>(count)) : 0; }
 
-Spread spread_of(const std::vector<double>& values) {
+Spread spread_of(const std::vector<double>& all) {
   Spread spread;
+  std::vector<double> values;
+  for (const double v : all) {
+    if (std::isfinite(v)) values.push_back(v);
+  }
   spread.count = static_cast<int64_t>(values.size());
   if (values.empty()) {
     spread.mean = std::numeric_limits<double>::quiet_NaN();
@@ -84,19 +89,28 @@ double student_critical(double p, double df) {
   return (low + high) / 2;
 }
 
+Interval wilson_interval(double hits, double count) {
+  if (!(count > 0)) return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+  constexpr double kNormal = 1.959963984540054;  // 97.5 % quantile
+  const double share = hits / count, z = kNormal * kNormal / count;
+  const double middle = (share + z / 2) / (1 + z);
+  const double reach = kNormal * std::sqrt(share * (1 - share) / count + z / (4 * count)) / (1 + z);
+  return {std::max(0.0, middle - reach), std::min(1.0, middle + reach)};
+}
+
 PairedComparison compare_pairs(const std::vector<double>& a, const std::vector<double>& b) {
   std::vector<double> differences;
   for (size_t i = 0; i < a.size() && i < b.size(); ++i) differences.push_back(b[i] - a[i]);
   PairedComparison result;
   result.difference = spread_of(differences);
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  if (differences.size() < 2) {
+  if (result.difference.count < 2) {
     result.low = -kInfinity;
     result.high = kInfinity;
     result.p = std::numeric_limits<double>::quiet_NaN();
     return result;
   }
-  const double df = static_cast<double>(differences.size() - 1), error = result.difference.standard_error();
+  const double df = static_cast<double>(result.difference.count - 1), error = result.difference.standard_error();
   const double reach = student_critical(0.05, df) * error;
   result.low = result.difference.mean - reach;
   result.high = result.difference.mean + reach;

@@ -7,7 +7,8 @@
 
 namespace terrace {
 
-/// Mean and sample standard deviation (n - 1 in the denominator; 0 for one value). NaN for none.
+/// Mean and sample standard deviation (n - 1 in the denominator; 0 for one value) of the finite values; NaN for none.
+/// What was not measured is NaN and does not count.
 struct Spread {
   double mean = 0, sd = 0;
   int64_t count = 0;
@@ -26,6 +27,12 @@ struct PairedComparison {
   double low = 0, high = 0, p = 1;
 };
 PairedComparison compare_pairs(const std::vector<double>& a, const std::vector<double>& b);
+
+/// 95 % interval of a share by Wilson's score method (Wilson 1927), from `hits` of `count` draws; NaN without draws.
+struct Interval {
+  double low = 0, high = 0;
+};
+Interval wilson_interval(double hits, double count);
 
 /// P(|T| > t) for Student's t with `df` degrees of freedom.
 double student_two_sided_p(double t, double df);
