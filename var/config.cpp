@@ -106,8 +106,8 @@ void VarConfig::validate() const {
 VarConfig var_preset32() {
   VarConfig c;
   c.depth = 4;
-  c.embed_dim = 160;
-  c.num_heads = 5;
+  c.embed_dim = 128;
+  c.num_heads = 4;
   c.adaln_gamma_init = 0.1;  // the official 1e-3 keeps the branches shut for longer than the whole run
   return c;
 }

@@ -109,7 +109,7 @@ VqvaeConfig vqvae_preset32() {
   config.ch_mult = {1, 2, 2};
   config.num_res_blocks = 1;
   config.z_channels = 16;
-  config.vocab_size = 512;
+  config.vocab_size = 256;
   config.patch_nums = {1, 2, 3, 4, 5, 6, 8};
   config.norm_groups = 8;
   return config;

@@ -32,17 +32,17 @@ struct StudyConfig {
   // Transformers
   std::vector<std::string> encodings = {"learned", "sinusoid-2d", "mixed"};
   std::vector<uint64_t> seeds = {0};
-  int64_t depth = 4, embed_dim = 160, heads = 5;
-  int64_t steps = 600, batch = 32;
-  double lr = 2e-3, weight_decay = 0.05;
+  int64_t depth = 4, embed_dim = 128, heads = 4;
+  int64_t steps = 600, batch = 16;
+  double lr = 3e-3, weight_decay = 0.05;
   double pe_scale = 1, mix = 0.7;
   bool level_embedding = true;
 
   // Samples
   int64_t samples = 16;  // per class
-  double cfg = 1.5;
+  double cfg = 2.5;
   int64_t top_k = 0;
-  double top_p = 0;
+  double top_p = 0.8;
 
   void declare(Options& options);
   /// Throws ConfigError for encodings that are not, or that are given twice, for no seeds, and for options that
