@@ -122,6 +122,11 @@ class Engine {
     }
   }
 
+  /// What callers get they may scale and clip in place: it must belong to one variable alone.
+  static Tensor own(Tensor gradient) {
+    return gradient.sole_owner() && gradient.is_contiguous() ? gradient : gradient.clone();
+  }
+
   static Tensor run_hooks(const std::vector<GradientHook>& hooks, Tensor gradient) {
     for (const GradientHook& hook : hooks) {
       Tensor changed = hook(gradient);
@@ -137,21 +142,19 @@ class Engine {
     const Node::Output& output = node.outputs[static_cast<size_t>(index)];
     gradient = run_hooks(output.hooks, std::move(gradient));
     if (output.retain) {
-      if (const auto variable = output.variable.lock()) add_gradient(variable->grad, gradient);
+      if (const auto variable = output.variable.lock()) add_gradient(variable->grad, own(gradient));
     }
     const auto wanted = wanted_outputs_.find({&node, index});
-    if (wanted != wanted_outputs_.end()) collected_[wanted->second] = gradient;
+    if (wanted != wanted_outputs_.end()) collected_[wanted->second] = own(gradient);
   }
 
   void finish_leaf(const std::shared_ptr<Variable::Impl>& leaf, Tensor gradient) {
     gradient = run_hooks(leaf->hooks, std::move(gradient));
     if (collected_.empty()) {
       if (!leaf->requires_grad) return;
-      // What callers scale and clip in place must belong to this leaf alone.
-      if (!gradient.sole_owner() || !gradient.is_contiguous()) gradient = gradient.clone();
-      add_gradient(leaf->grad, std::move(gradient));
+      add_gradient(leaf->grad, own(std::move(gradient)));
     } else if (const auto it = collected_.find(leaf.get()); it != collected_.end()) {
-      it->second = gradient;
+      it->second = own(std::move(gradient));
     }
   }
 

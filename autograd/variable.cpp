@@ -30,7 +30,7 @@ void Variable::set_value(Tensor value) {
     throw AutogradError(cat("set_value: only a leaf's value can be replaced, this is a result of ", impl.node->name));
   check_shape(value, impl.value.shape(), "set_value", "value");
   check_dtype(value, impl.value.dtype(), "set_value", "value");
-  impl.value = std::move(value);
+  impl.value = value.contiguous();  // what optimizers step in place
 }
 
 bool Variable::requires_grad() const { return impl_ && impl_->requires_grad; }
@@ -39,10 +39,11 @@ bool Variable::is_leaf() const { return !impl_ || !impl_->node; }
 void Variable::set_requires_grad(Requires requires_gradient) {
   Impl& impl = checked(impl_);
   if (!is_leaf()) throw AutogradError(cat("set_requires_grad: only for leaves, this is a result of ", impl.node->name));
-  impl.requires_grad = requires_gradient == Requires::kGrad;
-  if (impl.requires_grad && !is_floating(impl.value.dtype())) {
+  const bool wanted = requires_gradient == Requires::kGrad;
+  if (wanted && !is_floating(impl.value.dtype())) {
     throw DTypeError(cat("only floating tensors can require gradients, got ", impl.value.describe()));
   }
+  impl.requires_grad = wanted;
 }
 
 const Tensor& Variable::grad() const { return checked(impl_).grad; }

@@ -34,9 +34,13 @@ AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions options) : groups_
         throw DTypeError(cat("AdamW: ", name, " must be f32 or f64, got ", value.describe()));
       }
       if (!value.is_contiguous()) throw ShapeError(cat("AdamW: ", name, " must be contiguous, got ", value.describe()));
-      const auto same = [&name = name](const Moments& m) { return m.name == name; };
-      if (std::any_of(moments_.begin(), moments_.end(), same)) {
-        throw ConfigError(cat("AdamW: ", name, " is listed twice; every parameter belongs to one group"));
+      for (const Moments& m : moments_) {
+        if (m.name == name) {
+          throw ConfigError(cat("AdamW: ", name, " is listed twice; every parameter belongs to one group"));
+        }
+        if (m.param.impl() == parameter.impl()) {
+          throw ConfigError(cat("AdamW: ", name, " and ", m.name, " are one parameter; list tied weights once"));
+        }
       }
       moments_.push_back({name, parameter, Tensor::zeros(value.shape(), value.dtype(), value.device()),
                           Tensor::zeros(value.shape(), value.dtype(), value.device()), 0, group.lr_scale,
@@ -69,6 +73,11 @@ void AdamW::step_of(double lr, double weight_decay, double grad_scale) {
 }
 
 void AdamW::step(double lr, double weight_decay, double grad_scale) {
+  for (const Moments& m : moments_) {
+    const Tensor& value = m.param.value();
+    if (!value.is_contiguous())
+      throw ShapeError(cat("AdamW: ", m.name, " is no longer contiguous: ", value.describe()));
+  }
   ++steps_;
   step_of<float>(lr, weight_decay, grad_scale);
   step_of<double>(lr, weight_decay, grad_scale);
@@ -111,7 +120,10 @@ double global_grad_norm(const NamedParameters& params) {
   return global_grad_norm(variables);
 }
 
-double clip_coefficient(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + 1e-6)); }
+double clip_coefficient(double norm, double max_norm) {
+  const double coefficient = max_norm / (norm + 1e-6);
+  return coefficient > 1 ? 1 : coefficient;
+}
 
 double clip_grad_norm_(const std::vector<Variable>& params, double max_norm) {
   const double norm = global_grad_norm(params);

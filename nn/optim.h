@@ -45,7 +45,8 @@ class AdamW {
   const AdamWOptions& options() const { return options_; }
   int64_t steps() const { return steps_; }  // calls of step()
 
-  /// "steps" (scalar i64), and for every parameter "exp_avg.NAME", "exp_avg_sq.NAME" and "step.NAME". Handles.
+  /// "steps" (scalar i64), and for every parameter "exp_avg.NAME", "exp_avg_sq.NAME" and "step.NAME". The moments are
+  /// handles, which later steps change: clone() what must last.
   State state_dict() const;
   /// Copies in. Throws ConfigError with all missing, extra and mis-shaped names at once.
   void load_state_dict(const State& state);
@@ -71,7 +72,7 @@ class AdamW {
 double global_grad_norm(const std::vector<Variable>& params);
 double global_grad_norm(const NamedParameters& params);
 
-/// min(1, max_norm / (norm + 1e-6)).
+/// min(1, max_norm / (norm + 1e-6)); NaN for a norm of NaN.
 double clip_coefficient(double norm, double max_norm);
 
 /// Scales the gradients in place where their norm exceeds max_norm. Returns the norm before.

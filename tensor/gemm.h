@@ -26,6 +26,10 @@ void onednn_gemm(const GemmShape& shape, const float* a, const float* b, float* 
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 void gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
 
+/// Throws ShapeError where an extent does not fit OpenBLAS's integers. The products check it themselves; a caller
+/// inside a parallel region, out of which nothing may be thrown, checks before it.
+void check_openblas_extents(const GemmShape& shape);
+
 const char* openblas_version();
 const char* onednn_version();
 

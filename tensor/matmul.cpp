@@ -51,6 +51,7 @@ void run_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
   const T *pa = a.data<T>(), *pb = b.data<T>();
   T* pc = c.data<T>();
   const int64_t step_a = a.strides()[0], step_b = b.strides()[0];
+  check_openblas_extents(shape);
   // A region of one thread must not surround the library's own: OpenMP would make and end a thread for every call.
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < batch; ++i) {

@@ -165,7 +165,8 @@ Tensor Tensor::permute(const std::vector<int64_t>& order) const {
 }
 
 Tensor Tensor::expand(const Shape& shape) const {
-  if (broadcast_shapes(shape_, shape, "expand") != shape) {
+  const bool negative = std::any_of(shape.begin(), shape.end(), [](int64_t extent) { return extent < 0; });
+  if (negative || broadcast_shapes(shape_, shape, "expand") != shape) {
     throw ShapeError(cat("expand: ", describe(), " does not stretch to ", shape));
   }
   return with_layout(offset_, shape, broadcast_strides(shape_, strides_, shape));
@@ -187,20 +188,27 @@ Tensor Tensor::squeeze(int64_t dim) const {
 
 namespace {
 
-/// Replaces one -1 by the extent that fits. Throws ShapeError where none does.
+/// Replaces one -1 by the extent that fits. Throws ShapeError where none does, or where a 0 beside it leaves it open.
 Shape resolve_shape(const Shape& wanted, int64_t numel, const Tensor& t, const char* op) {
   Shape shape = wanted;
   int64_t known = 1, open = -1;
+  bool valid = true;
   for (int64_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == -1 && open < 0) {
       open = i;
     } else {
-      known *= shape[i];
+      valid = valid && shape[i] >= 0 && !__builtin_mul_overflow(known, shape[i], &known);
     }
   }
-  if (open >= 0 && known > 0) shape[open] = numel / known;
-  if (shape.numel() != numel || known < 0) {
-    throw ShapeError(cat(op, ": ", t.describe(), " has ", numel, " elements and does not fit ", wanted));
+  if (valid && open >= 0) {
+    valid = known > 0 && numel % known == 0;
+    if (valid) shape[open] = numel / known;
+  } else {
+    valid = valid && known == numel;
+  }
+  if (!valid) {
+    throw ShapeError(cat(op, ": ", t.describe(), " has ", numel, " elements and does not fit ", wanted,
+                         "; extents are 0 or more, and one may be -1 where the others are positive"));
   }
   return shape;
 }

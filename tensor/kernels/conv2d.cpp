@@ -1,9 +1,9 @@
 #include "tensor/kernels/conv2d.h"
 
-#include <cblas.h>
 #include <omp.h>
 
 #include "tensor/allocator.h"
+#include "tensor/gemm.h"
 #include "tensor/onednn_conv.h"
 
 namespace terrace {
@@ -22,21 +22,10 @@ struct Buffer {
   T* data;
 };
 
-// --- Row-major products, packed -------------------------------------------------------------------------------------
+// --- Products of packed matrices ------------------------------------------------------------------------------------
 
-/// c (m,n) = op(a) op(b) + beta c.
-void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
-          float beta, float* c) {
-  cblas_sgemm(CblasRowMajor, ta, tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0F, a,
-              static_cast<int>(ta == CblasNoTrans ? k : m), b, static_cast<int>(tb == CblasNoTrans ? n : k), beta, c,
-              static_cast<int>(n));
-}
-
-void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int64_t m, int64_t n, int64_t k, const double* a, const double* b,
-          double beta, double* c) {
-  cblas_dgemm(CblasRowMajor, ta, tb, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1.0, a,
-              static_cast<int>(ta == CblasNoTrans ? k : m), b, static_cast<int>(tb == CblasNoTrans ? n : k), beta, c,
-              static_cast<int>(n));
+GemmShape packed(Transpose ta, Transpose tb, int64_t m, int64_t n, int64_t k) {
+  return {ta, tb, m, n, k, ta == Transpose::kNo ? k : m, tb == Transpose::kNo ? n : k, n};
 }
 
 template <class T>
@@ -72,26 +61,38 @@ int image_workers(const Conv2dGeometry& g) {
   return g.batch >= all ? all : 1;
 }
 
+/// body(i) for i of [0, count). One worker runs outside any parallel region: inside one of a single thread the
+/// libraries' own regions would make and end threads at every call.
+template <class Body>
+void for_each(int64_t count, int workers, const Body& body) {
+  if (workers == 1) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(workers)
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
 void product_forward(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y) {
   const int64_t positions = g.height * g.width;
-  const int workers = image_workers(g);
-#pragma omp parallel for schedule(static) num_threads(workers) if (workers > 1)
-  for (int64_t b = 0; b < g.batch; ++b) {
+  const GemmShape shape = packed(Transpose::kNo, Transpose::kNo, g.out_channels, positions, g.in_channels);
+  check_openblas_extents(shape);
+  for_each(g.batch, image_workers(g), [&](int64_t b) {
     float* out = y + b * g.out_channels * positions;
     if (bias != nullptr) fill_with_bias(bias, g.out_channels, positions, out);
-    gemm(CblasNoTrans, CblasNoTrans, g.out_channels, positions, g.in_channels, weight,
-         x + b * g.in_channels * positions, bias == nullptr ? 0.0F : 1.0F, out);
-  }
+    openblas_gemm(shape, weight, x + b * g.in_channels * positions, out,
+                  bias == nullptr ? Write::kOverwrite : Write::kAccumulate);
+  });
 }
 
 void product_backward_data(const Conv2dGeometry& g, const float* weight, const float* dy, float* dx) {
   const int64_t positions = g.height * g.width;
-  const int workers = image_workers(g);
-#pragma omp parallel for schedule(static) num_threads(workers) if (workers > 1)
-  for (int64_t b = 0; b < g.batch; ++b) {
-    gemm(CblasTrans, CblasNoTrans, g.in_channels, positions, g.out_channels, weight,
-         dy + b * g.out_channels * positions, 0.0F, dx + b * g.in_channels * positions);
-  }
+  const GemmShape shape = packed(Transpose::kYes, Transpose::kNo, g.in_channels, positions, g.out_channels);
+  check_openblas_extents(shape);
+  for_each(g.batch, image_workers(g), [&](int64_t b) {
+    openblas_gemm(shape, weight, dy + b * g.out_channels * positions, dx + b * g.in_channels * positions,
+                  Write::kOverwrite);
+  });
 }
 
 /// Each worker sums its own run of images; the partial sums are added in the order of the workers.
@@ -99,18 +100,18 @@ void product_backward_weights(const Conv2dGeometry& g, const float* x, const flo
   const int64_t positions = g.height * g.width, weights = g.out_channels * g.in_channels;
   const int workers = image_workers(g);
   const Buffer<float> partial(workers * (weights + g.out_channels));
-#pragma omp parallel for schedule(static) num_threads(workers) if (workers > 1)
-  for (int64_t worker = 0; worker < workers; ++worker) {
+  const GemmShape shape = packed(Transpose::kNo, Transpose::kYes, g.out_channels, g.in_channels, positions);
+  check_openblas_extents(shape);
+  for_each(workers, workers, [&](int64_t worker) {
     float* sum = partial.data + worker * (weights + g.out_channels);
     const int64_t begin = g.batch * worker / workers, end = g.batch * (worker + 1) / workers;
     for (int64_t b = begin; b < end; ++b) {
       const float* gradient = dy + b * g.out_channels * positions;
-      gemm(CblasNoTrans, CblasTrans, g.out_channels, g.in_channels, positions, gradient,
-           x + b * g.in_channels * positions, b == begin ? 0.0F : 1.0F, sum);
-      sum_positions(gradient, g.out_channels, positions, b == begin ? Write::kOverwrite : Write::kAccumulate,
-                    sum + weights);
+      const Write write = b == begin ? Write::kOverwrite : Write::kAccumulate;
+      openblas_gemm(shape, gradient, x + b * g.in_channels * positions, sum, write);
+      sum_positions(gradient, g.out_channels, positions, write, sum + weights);
     }
-  }
+  });
   for (int64_t worker = 0; worker < workers; ++worker) {
     const float* sum = partial.data + worker * (weights + g.out_channels);
     for (int64_t i = 0; i < weights; ++i) dweight[i] = worker == 0 ? sum[i] : dweight[i] + sum[i];
@@ -186,7 +187,8 @@ void forward_f64(const Conv2dGeometry& g, const double* x, const double* weight,
     double* out = y + b * g.out_channels * positions;
     unfold(g, x + b * g.in_channels * g.height * g.width, columns.data);
     fill_with_bias(bias, g.out_channels, positions, out);
-    gemm(CblasNoTrans, CblasNoTrans, g.out_channels, positions, rows, weight, columns.data, 1.0, out);
+    gemm(packed(Transpose::kNo, Transpose::kNo, g.out_channels, positions, rows), weight, columns.data, out,
+         Write::kAccumulate);
   }
 }
 
@@ -200,12 +202,13 @@ void backward_f64(const Conv2dGeometry& g, const double* x, const double* weight
     const Write write = b == 0 ? Write::kOverwrite : Write::kAccumulate;
     if (dweight != nullptr) {
       unfold(g, x + b * image, columns.data);
-      gemm(CblasNoTrans, CblasTrans, g.out_channels, rows, positions, gradient, columns.data, b == 0 ? 0.0 : 1.0,
-           dweight);
+      gemm(packed(Transpose::kNo, Transpose::kYes, g.out_channels, rows, positions), gradient, columns.data, dweight,
+           write);
     }
     if (dbias != nullptr) sum_positions(gradient, g.out_channels, positions, write, dbias);
     if (dx != nullptr) {
-      gemm(CblasTrans, CblasNoTrans, rows, positions, g.out_channels, weight, gradient, 0.0, columns.data);
+      gemm(packed(Transpose::kYes, Transpose::kNo, rows, positions, g.out_channels), weight, gradient, columns.data,
+           Write::kOverwrite);
       fold(g, columns.data, dx + b * image);
     }
   }

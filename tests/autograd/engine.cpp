@@ -126,6 +126,24 @@ TEST(Engine, GradGivesGradientsWithoutAccumulating) {
   EXPECT_FALSE(z.grad().defined());
 }
 
+TEST(Engine, WhatIsHandedOutIsSharedWithNothing) {
+  const Variable a = random_leaf({3}, 1), b = random_leaf({3}, 2);
+  const Variable y = a + b;
+  y.retain_grad();
+  const Tensor seed = Tensor::full({3}, 1);
+  const std::vector<Tensor> gradients = grad({y}, {a, b, y}, {seed}, RetainGraph::kYes);
+  const std::vector<Tensor> all = {gradients[0], gradients[1], gradients[2], y.grad(), seed};
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) EXPECT_FALSE(all[i].shares_storage_with(all[j])) << i << ", " << j;
+  }
+}
+
+TEST(Engine, ARefusedFlagChangesNothing) {
+  Variable index(Tensor::zeros({2}, DType::kI64));
+  expect_error<DTypeError>([&] { index.set_requires_grad(Requires::kGrad); }, "floating");
+  EXPECT_FALSE(index.requires_grad());
+}
+
 TEST(Engine, GradOfSeveralOutputsWithSeeds) {
   const Variable x = leaf({1, 2});
   const std::vector<Tensor> g =

@@ -90,6 +90,25 @@ TEST(AdamW, LeavesParametersWithoutGradientAlone) {
   EXPECT_FALSE(a.grad().defined());
 }
 
+TEST(AdamW, RefusesTiedWeightsUnderTwoNames) {
+  const Variable w = random_leaf({4}, 5);
+  expect_error<ConfigError>(
+      [&] {
+        AdamW({ParameterGroup{{{"head", w}, {"embedding", w}}}});
+      },
+      "embedding and head are one parameter");
+}
+
+TEST(AdamW, StepsAValueSetFromAView) {
+  Variable w = random_leaf({3, 2}, 6);
+  AdamW optimizer({ParameterGroup{{{"w", w}}}});
+  const Tensor source = random_tensor({2, 3}, 7);
+  w.set_value(source.transpose(0, 1));
+  EXPECT_TRUE(w.value().is_contiguous());
+  w.value() = source.transpose(0, 1);
+  expect_error<ShapeError>([&] { optimizer.step(0.1, 0); }, "w is no longer contiguous");
+}
+
 TEST(AdamW, ResumedEqualsUninterrupted) {
   const auto train = [](int stop) {  // ten steps; at `stop` everything moves to a new optimizer
     Variable w(random_tensor({37}, 5), Requires::kGrad);
@@ -160,6 +179,7 @@ TEST(Clipping, Golden) {
 
 TEST(Clipping, Coefficient) {
   EXPECT_EQ(clip_coefficient(1, 2), 1);
+  EXPECT_TRUE(std::isnan(clip_coefficient(NAN, 2)));
   EXPECT_DOUBLE_EQ(clip_coefficient(8, 2), 2 / (8 + 1e-6));
   EXPECT_EQ(global_grad_norm(std::vector<Variable>{random_leaf({3}, 1)}), 0) << "no gradient counts as zero";
 }

@@ -273,6 +273,12 @@ TEST(ArgExtreme, EveryDimension) {
   expect_error<ShapeError>([] { argmin(Tensor::scalar(1)); }, "argmin");
 }
 
+TEST(Bincount, RefusesWhatIsNoIndex) {
+  for (const int64_t value : {std::numeric_limits<int64_t>::max(), int64_t{1} << 40}) {
+    expect_error<IndexError>([&] { bincount(Tensor::from(std::vector<int64_t>{value}, {1})); }, "must be below");
+  }
+}
+
 TEST(Bincount, CountsAndGrows) {
   EXPECT_SAME(bincount(i64({3, 0, 3, 1}, {2, 2})), i64({1, 1, 0, 2}, {4}));
   EXPECT_SAME(bincount(i64({3, 0}, {2}), 6), i64({1, 0, 0, 1, 0, 0}, {6}));

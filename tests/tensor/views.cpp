@@ -129,6 +129,18 @@ TEST(Views, RefuseWhatCannotBe) {
   expect_error<ShapeError>([&] { x.squeeze(0); }, "squeeze");
 }
 
+TEST(Views, ExtentsThatCannotBeMeantAreRefused) {
+  const Tensor six = Tensor::zeros({6}), none = Tensor::zeros({2, 0});
+  for (const Shape& shape :
+       {Shape{-1, -1, -1}, Shape{-2, -3}, Shape{-1, -6}, Shape{int64_t{1} << 62, 8}, Shape{-1, 4}}) {
+    expect_error<ShapeError>([&] { six.reshape(shape); }, "does not fit");
+    expect_error<ShapeError>([&] { six.view(shape); }, "does not fit");
+  }
+  expect_error<ShapeError>([&] { none.reshape({-1, 0}); }, "does not fit");
+  EXPECT_EQ(none.reshape({-1, 4}).shape(), Shape({0, 4}));
+  expect_error<ShapeError>([&] { Tensor::zeros({1, 3}).expand({-1, 3}); }, "expand");
+}
+
 TEST(Views, AccessIsChecked) {
   const Tensor x = Tensor::full({2, 3}, 7);
   EXPECT_EQ(x.select(0, 0).select(0, 0).item<double>(), 7);
