@@ -4,6 +4,7 @@
 #include <set>
 
 #include "tensor/error.h"
+#include "tensor/random.h"
 
 namespace terrace {
 namespace {
@@ -107,6 +108,18 @@ Tensor ImageDataset::images(int64_t begin, int64_t end) const {
   return impl_->file.read_rows(impl_->split + "/images", begin, end);
 }
 
+Tensor ImageDataset::images(const std::vector<int64_t>& rows) const {
+  const int64_t count = static_cast<int64_t>(rows.size());
+  Tensor taken = Tensor::empty({count, height(), width(), 3}, DType::kU8);
+  for (int64_t begin = 0, end = 0; begin < count; begin = end) {  // neighbours are read at once
+    for (end = begin + 1; end < count && rows[static_cast<size_t>(end)] == rows[static_cast<size_t>(end - 1)] + 1;)
+      ++end;
+    const int64_t row = rows[static_cast<size_t>(begin)];
+    taken.slice(0, begin, end).copy_(images(row, row + end - begin));
+  }
+  return taken;
+}
+
 Tensor ImageDataset::image(int64_t index) const { return images(index, index + 1).select(0, 0); }
 
 void ImageDataset::verify_content() const {
@@ -121,6 +134,22 @@ void ImageDataset::verify_content() const {
   if (found != content_hash())
     throw IoError(cat(path(), ": the content of split \"", split(), "\" is not what was written: hash ", found,
                       ", stored ", content_hash()));
+}
+
+std::optional<ImageDataset> open_held_out(const std::string& path) {
+  const std::vector<std::string> splits = ImageDataset::splits(path);
+  for (const char* name : {"test", "val"}) {
+    if (std::find(splits.begin(), splits.end(), name) != splits.end()) return ImageDataset::open(path, name);
+  }
+  return std::nullopt;
+}
+
+std::vector<int64_t> part_of(int64_t size, int64_t count) {
+  constexpr uint64_t kStream = 0x9a27;
+  std::vector<int64_t> rows = random_permutation(size, Generator(0, kStream));
+  if (count > 0 && count < size) rows.resize(static_cast<size_t>(count));
+  std::sort(rows.begin(), rows.end());
+  return rows;
 }
 
 // --- Writing ---

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,8 @@ class ImageDataset {
   const Tensor& labels() const;             // i64 (N), in memory
 
   Tensor images(int64_t begin, int64_t end) const;  // u8 (end-begin, H, W, 3)
-  Tensor image(int64_t index) const;                // u8 (H, W, 3)
+  Tensor images(const std::vector<int64_t>& rows) const;
+  Tensor image(int64_t index) const;  // u8 (H, W, 3)
 
   /// Recomputes the hash of the content; IoError where it is not the stored one.
   void verify_content() const;
@@ -45,6 +47,13 @@ class ImageDataset {
   explicit ImageDataset(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
 };
+
+/// The split that nothing is trained on: "test" where there is one, else "val", else none.
+std::optional<ImageDataset> open_held_out(const std::string& path);
+
+/// `count` of `size` rows, ascending, without repetition; all where count is 0 or not below size. A fixed draw, so that
+/// a part of a set has the set's mixture of classes however the set is ordered, and two runs take the same part.
+std::vector<int64_t> part_of(int64_t size, int64_t count);
 
 /// Streams a dataset into a file in bounded memory; splits may be written in any order, one after another.
 class ImageDatasetWriter {

@@ -8,6 +8,7 @@
 #include "data/image_file.h"
 #include "data/prefetcher.h"
 #include "tensor/error.h"
+#include "tensor/random.h"
 
 namespace terrace {
 namespace {
@@ -57,6 +58,14 @@ ImageFolderSplit scan_split(const fs::path& folder, const std::string& name, con
   if (split.files.empty())
     throw IoError(cat("cannot read ", folder.string(), ": no JPEG or PNG file in its class folders"));
   return split;
+}
+
+/// The list is sorted by class. Whoever takes the first N pictures of a dataset means N of all classes.
+std::vector<ImageFolderFile> shuffled(const std::vector<ImageFolderFile>& files) {
+  std::vector<ImageFolderFile> mixed;
+  for (const int64_t i : random_permutation(static_cast<int64_t>(files.size()), Generator(0)))
+    mixed.push_back(files[static_cast<size_t>(i)]);
+  return mixed;
 }
 
 /// What became of one file: a picture, or the reason why there is none.
@@ -123,12 +132,13 @@ ImageFolderResult convert_image_folder(const std::string& folder, const std::str
   ImageFolderResult result;
   for (const ImageFolderSplit& split : found.splits) {
     writer.begin_split(split.name);
-    const auto make = [&](int64_t i) { return convert(split.files[static_cast<size_t>(i)], options); };
-    const int64_t count = static_cast<int64_t>(split.files.size());
+    const std::vector<ImageFolderFile> files = shuffled(split.files);
+    const auto make = [&](int64_t i) { return convert(files[static_cast<size_t>(i)], options); };
+    const int64_t count = static_cast<int64_t>(files.size());
     Prefetcher<Converted> pictures(make, 0, options.workers, 4 * std::max(options.workers, 1), count);
     for (int64_t i = 0; i < count; ++i) {
       const Converted picture = pictures.next();
-      const ImageFolderFile& file = split.files[static_cast<size_t>(i)];
+      const ImageFolderFile& file = files[static_cast<size_t>(i)];
       if (picture.image.defined()) {
         writer.append(picture.image, file.label);
         ++result.written;

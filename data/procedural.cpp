@@ -145,7 +145,7 @@ const std::vector<std::string>& procedural_class_names() {
         const char* shape = kind.shape == FigureShape::kDisc     ? "disc"
                             : kind.shape == FigureShape::kSquare ? "square"
                                                                  : "triangle";
-        all.push_back(cat(color, " ", shape, ", ", place));
+        all.push_back(cat(color, " ", shape, " ", place));
       }
     return all;
   }();

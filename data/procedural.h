@@ -20,7 +20,7 @@ namespace terrace {
 inline constexpr int64_t kProceduralSize = 32;
 inline constexpr int64_t kProceduralClasses = 16;
 
-/// "red disc, top left", ... one for each class.
+/// "red disc top left", ... one for each class.
 const std::vector<std::string>& procedural_class_names();
 
 enum class FigureShape : uint8_t { kDisc, kSquare, kTriangle };

@@ -1,7 +1,6 @@
 // Trains a multi-scale VQVAE tokenizer on an image dataset.
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -89,8 +88,9 @@ std::string curves_csv(const std::vector<VqvaeStepRecord>& log) {
 // Rows of pictures, each followed by the row of their reconstructions.
 void write_reconstructions(const std::string& path, const Vqvae& model, const ImageDataset& images) {
   constexpr int64_t kColumns = 8, kRows = 4;
-  const int64_t count = std::min(kColumns * kRows, images.size());
-  const Tensor originals = images.images(0, count);
+  const std::vector<int64_t> rows = part_of(images.size(), kColumns * kRows);
+  const auto count = static_cast<int64_t>(rows.size());
+  const Tensor originals = images.images(rows);
   const Tensor again = images_to_bytes(model.reconstruct(images_to_float(originals)));
   Shape shape = originals.shape();
   shape[0] = 2 * count;
@@ -105,9 +105,9 @@ void write_reconstructions(const std::string& path, const Vqvae& model, const Im
   write_png(path, image_grid(all, grid));
 }
 
-void print_result(const VqvaeEvaluation& e) {
-  std::printf("held-out PSNR %.2f dB over %lld images, %.0f %% of the codes used\n", e.psnr,
-              static_cast<long long>(e.images), 100 * e.codes_used);
+void print_result(const VqvaeEvaluation& e, const std::string& split) {
+  std::printf("PSNR %.2f dB over %lld images of split %s, %.0f %% of the codes used\n", e.psnr,
+              static_cast<long long>(e.images), split.c_str(), 100 * e.codes_used);
   std::printf("codes in use per scale (perplexity):");
   for (const double value : e.perplexity) std::printf(" %.0f", value);
   std::printf("\n");
@@ -147,9 +147,8 @@ void train(int argc, char** argv) {
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
 
   const ImageDataset images = ImageDataset::open(s.data, "train");
-  const std::vector<std::string> splits = ImageDataset::splits(s.data);
-  const bool has_test = std::find(splits.begin(), splits.end(), "test") != splits.end();
-  const ImageDataset held_out = has_test ? ImageDataset::open(s.data, "test") : images;
+  const ImageDataset held_out = open_held_out(s.data).value_or(images);
+  const bool has_held_out = held_out.split() != images.split();
   RunRecord record("train_vqvae", options.to_json(), s.common.seed);
 
   Vqvae model(s.model);
@@ -172,9 +171,10 @@ void train(int argc, char** argv) {
   write_file(s.common.out + "/curves.csv", curves_csv(trainer.log()));
   write_reconstructions(s.common.out + "/recon.png", *stored, held_out);
   keep_results(record, trainer, model);
+  record.results()["evaluated_split"] = held_out.split();
   record.write(s.common.out);
-  if (!trainer.evaluations().empty()) print_result(trainer.evaluations().back());
-  if (!has_test) std::printf("the dataset has no split \"test\": evaluated on training images\n");
+  if (!trainer.evaluations().empty()) print_result(trainer.evaluations().back(), held_out.split());
+  if (!has_held_out) std::printf("the dataset has no split test or val: evaluated on training images\n");
   std::printf("%s\n", s.training.checkpoint_path.c_str());
 }
 

@@ -1,5 +1,7 @@
 #include "nn/ema.h"
 
+#include <algorithm>
+
 #include "tensor/error.h"
 #include "tensor/pointwise.h"
 
@@ -11,9 +13,10 @@ Ema::Ema(NamedParameters params, double decay) : params_(std::move(params)), dec
 }
 
 void Ema::update() {
+  const double t = static_cast<double>(updates_++), decay = std::min(decay_, (1 + t) / (10 + t));
   for (size_t i = 0; i < params_.size(); ++i) {
-    scale_(shadow_[i], decay_);
-    add_(shadow_[i], params_[i].second.value(), 1 - decay_);
+    scale_(shadow_[i], decay);
+    add_(shadow_[i], params_[i].second.value(), 1 - decay);
   }
 }
 
@@ -23,7 +26,10 @@ State Ema::state() const {
   return all;
 }
 
-void Ema::load_state(const State& state_in) { copy_state("Ema::load_state", state(), state_in); }
+void Ema::load_state(const State& state_in, int64_t updates) {
+  copy_state("Ema::load_state", state(), state_in);
+  updates_ = updates;
+}
 
 void Ema::swap() {
   for (size_t i = 0; i < params_.size(); ++i) {

@@ -5,17 +5,21 @@
 
 namespace terrace {
 
-/// shadow = decay * shadow + (1 - decay) * parameter, after every step. Starts as a copy of the parameters.
+/// shadow = d * shadow + (1 - d) * parameter, after every step; d = min(decay, (1 + t) / (10 + t)) after t updates. The
+/// warm-up (as in TensorFlow's ExponentialMovingAverage) forgets the random start, which `decay` alone would keep for
+/// 1 / (1 - decay) steps. Starts as a copy of the parameters.
 class Ema {
  public:
   Ema(NamedParameters params, double decay);  // decay in [0, 1)
   void update();
   double decay() const { return decay_; }
+  int64_t updates() const { return updates_; }
 
   /// The averages by parameter name; handles.
   State state() const;
-  /// Copies in. Throws ConfigError with all missing, extra and mis-shaped names at once.
-  void load_state(const State& state);
+  /// Copies in the averages after `updates` updates. Throws ConfigError with all missing, extra and mis-shaped names at
+  /// once.
+  void load_state(const State& state, int64_t updates);
 
   /// Exchanges the values of parameters and averages; twice is nothing.
   void swap();
@@ -24,6 +28,7 @@ class Ema {
   NamedParameters params_;
   std::vector<Tensor> shadow_;
   double decay_;
+  int64_t updates_ = 0;
 };
 
 /// While it lives, the model has the averaged values.

@@ -28,10 +28,13 @@ TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t
     throw ConfigError(cat(dataset.path(), ": images of ", dataset.height(), "x", dataset.width(),
                           "; the tokenizer is for ", size, "x", size));
   }
-  const int64_t N = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
+  const std::vector<int64_t> rows = part_of(dataset.size(), limit);
+  const auto N = static_cast<int64_t>(rows.size());
   TokenSet tokens;
   tokens.indices = Tensor::empty({N, vqvae.pyramid().length()}, DType::kI64);
-  tokens.labels = dataset.labels().slice(0, 0, N).clone();
+  tokens.labels = Tensor::empty({N}, DType::kI64);
+  const int64_t* label = dataset.labels().data<int64_t>();
+  std::transform(rows.begin(), rows.end(), tokens.labels.data<int64_t>(), [&](int64_t row) { return label[row]; });
   tokens.class_names = dataset.class_names();
   tokens.patch_nums = vqvae.config().patch_nums;
   tokens.vocab_size = vqvae.config().vocab_size;
@@ -39,7 +42,7 @@ TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t
   tokens.tokenizer_hash = content_hash(vqvae);
   for (int64_t begin = 0; begin < N; begin += batch) {
     const int64_t end = std::min(begin + batch, N);
-    const Tensor images = images_to_float(dataset.images(begin, end));
+    const Tensor images = images_to_float(dataset.images({rows.begin() + begin, rows.begin() + end}));
     tokens.indices.slice(0, begin, end).copy_(vqvae.images_to_indices(images));
     if (progress) progress(end, N);
   }

@@ -29,7 +29,7 @@ std::string content_hash(const Module& module);
 /// Called with (images done, images in all); may throw.
 using EncodeProgress = std::function<void(int64_t done, int64_t total)>;
 
-/// Encodes the first `limit` images (0: all), `batch` at a time.
+/// Encodes `limit` images (0: all; else those of part_of), `batch` at a time.
 TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t limit = 0, int64_t batch = 64,
                         const EncodeProgress& progress = {});
 

@@ -179,7 +179,7 @@ void VqvaeTrainer::resume(const std::string& path) {
   }
   s.model.load_state(read_state(file, "model"));
   s.optimizer.load_state_dict(read_state(file, "optimizer"));
-  if (s.ema) s.ema->load_state(read_state(file, "average"));
+  if (s.ema) s.ema->load_state(read_state(file, "average"), file.read_attr_int("/", "step"));
   s.clock.last_use().copy_(file.read("codes/last_use", DType::kI64));
   s.step = file.read_attr_int("/", "step");
   s.loader.reset();
@@ -187,6 +187,7 @@ void VqvaeTrainer::resume(const std::string& path) {
   s.evaluations = read_evaluations(file);
   const std::vector<VqvaeStepRecord> pending = read_log(file, "pending");
   s.pending = pending.empty() ? VqvaeStepRecord{} : pending[0];
+  s.timed_steps = 0;
   s.pending_steps = file.read_attr_int("/", "pending_steps");
 }
 

@@ -21,6 +21,8 @@ struct VqvaeTrainer::State {
   int64_t revive_codes(const Quantizer::Output& quantized);
   void accumulate(const VqvaeStepRecord& one);
   void close_record();
+  /// The averages of the codes, which the codes' jumps (start, revival) must reach at once; undefined without an EMA.
+  Tensor averaged_codes();
 
   Vqvae& model;
   ImageDataset train;
@@ -35,6 +37,7 @@ struct VqvaeTrainer::State {
   int64_t step = 0;
   VqvaeStepRecord pending;  // sums since the last record
   int64_t pending_steps = 0;
+  int64_t timed_steps = 0;  // of the pending ones, those made by this process: times are not in checkpoints
   std::vector<VqvaeStepRecord> log;
   std::vector<VqvaeEvaluation> evaluations;
 };

@@ -18,15 +18,18 @@
 namespace terrace {
 namespace {
 
-// Streams of the seed, one per purpose; the offset tells the step.
-enum Stream : uint64_t { kCodeStart = 0x5651'0001, kRevival, kDropout };
-constexpr uint64_t kDrawsPerStep = uint64_t{1} << 24;
+// Streams of the seed: a range of them per purpose, one of the range per step.
+enum Streams : uint64_t {
+  kCodeStart = uint64_t{3} << 40,
+  kRevival = uint64_t{4} << 40,
+  kDropout = uint64_t{5} << 40,
+};
 
-Generator generator_of(uint64_t seed, Stream stream, int64_t step) {
-  Generator g(seed, stream);
-  g.offset = static_cast<uint64_t>(step) * kDrawsPerStep;
-  return g;
+Generator generator_of(uint64_t seed, Streams streams, int64_t step) {
+  return Generator(seed, streams + static_cast<uint64_t>(step));
 }
+
+constexpr const char* kCodesName = "quantize.embedding.weight";
 
 // Dropout draws from the default generator; while this lives it is the step's own.
 class StepGenerator {
@@ -123,6 +126,7 @@ void VqvaeTrainer::State::start_codes() {
   Loader batches(train, loader_options(options, 0, train.size() / options.batch));
   std::vector<std::vector<Tensor>> rows(static_cast<size_t>(S));
   NoGrad no_grad;
+  model.eval();  // without dropout: the residuals that the codes will have to represent
   for (int64_t images = 0; images < 256; images += options.batch) {
     const Tensor f = model.encode(Variable(batches.next().images)).value();
     const std::vector<Tensor> residuals = model.quantizer().ideal_residuals(f);
@@ -142,10 +146,14 @@ void VqvaeTrainer::State::start_codes() {
   }
   std::vector<Variable> variables;
   for (const Tensor& part : chosen) variables.emplace_back(part);
-  model.quantizer().codebook().value().copy_(kmeans(concat(variables, 0).value(), V, options.init_iterations, g));
+  Tensor& codes = model.quantizer().codebook().value();
+  codes.copy_(kmeans(concat(variables, 0).value(), V, options.init_iterations, g));
+  if (ema) averaged_codes().copy_(codes);
 }
 
-// Moves codes that nobody uses, and clears their moments, which belong to the old place.
+Tensor VqvaeTrainer::State::averaged_codes() { return ema ? ema->state().at(kCodesName) : Tensor(); }
+
+// Moves codes that nobody uses, their averages with them, and clears their moments, which belong to the old place.
 int64_t VqvaeTrainer::State::revive_codes(const Quantizer::Output& quantized) {
   if (options.revive_after <= 0) return 0;
   const std::vector<int64_t> idle = clock.idle(step, options.revive_after);
@@ -153,10 +161,12 @@ int64_t VqvaeTrainer::State::revive_codes(const Quantizer::Output& quantized) {
   Generator g = generator_of(options.seed, kRevival, step);
   reseed_codes(model.quantizer().codebook().value(), idle, quantized.residuals, quantized.indices, model.pyramid(), g);
   terrace::State moments = optimizer.state_dict();
+  const Tensor averages = averaged_codes();
   for (const int64_t code : idle) {
     clock.restart(code, step);
+    if (averages.defined()) averages.select(0, code).copy_(model.quantizer().codebook().value().select(0, code));
     for (const char* moment : {"exp_avg.", "exp_avg_sq."}) {
-      moments.at(moment + std::string("quantize.embedding.weight")).select(0, code).zero_();
+      moments.at(moment + std::string(kCodesName)).select(0, code).zero_();
     }
   }
   return static_cast<int64_t>(idle.size());
@@ -231,14 +241,14 @@ void VqvaeTrainer::State::accumulate(const VqvaeStepRecord& one) {
   r.step = one.step;
   r.lr = one.lr;
   ++pending_steps;
+  ++timed_steps;
 }
 
 void VqvaeTrainer::State::close_record() {
   const double share = 1 / static_cast<double>(pending_steps);
   VqvaeStepRecord r = pending;
-  for (double* value : {&r.loss, &r.mse, &r.l1, &r.edge, &r.vq_loss, &r.gradient_norm, &r.seconds_per_step}) {
-    *value *= share;
-  }
+  for (double* value : {&r.loss, &r.mse, &r.l1, &r.edge, &r.vq_loss, &r.gradient_norm}) *value *= share;
+  r.seconds_per_step /= static_cast<double>(timed_steps);
   r.psnr = psnr_from_mse(r.mse);
   // The official trainer counts a code as used from 8 % of an even share of the hits.
   const CodeUse use = code_use(model.quantizer().hits(), 0.08);
@@ -246,7 +256,7 @@ void VqvaeTrainer::State::close_record() {
   r.perplexity = use.perplexity;
   r.codes_used = use.any;
   pending = {};
-  pending_steps = 0;
+  pending_steps = timed_steps = 0;
   log.push_back(r);
   if (callbacks.record) callbacks.record(r);
 }
@@ -260,13 +270,14 @@ VqvaeEvaluation VqvaeTrainer::evaluate() {
   if (s.ema) averaged.emplace(*s.ema);
   VqvaeEvaluation result;
   result.step = s.step;
-  result.images = std::min(s.options.evaluate_images, s.held_out->size());
+  const std::vector<int64_t> rows = part_of(s.held_out->size(), s.options.evaluate_images);
+  result.images = static_cast<int64_t>(rows.size());
   Tensor hits = Tensor::zeros(s.model.quantizer().hits().shape());
   double squares = 0;
   constexpr int64_t kBatch = 64;
   for (int64_t begin = 0; begin < result.images; begin += kBatch) {
     const int64_t end = std::min(begin + kBatch, result.images);
-    const Tensor images = images_to_float(s.held_out->images(begin, end));
+    const Tensor images = images_to_float(s.held_out->images({rows.begin() + begin, rows.begin() + end}));
     const Tensor indices = s.model.images_to_indices(images);
     squares += squared_norm(sub(s.model.indices_to_images(indices), images));
     add_(hits, count_hits(indices, s.model.pyramid(), s.model.config().vocab_size));

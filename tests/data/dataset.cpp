@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tensor/random.h"
@@ -25,6 +26,33 @@ Tensor classes(int64_t count, int64_t classes) {
 
 const std::vector<std::string> kNames = {"a", "b", "c"};
 
+TEST(ImageDataset, HeldOutSplitIsTestElseVal) {
+  const TemporaryFolder folder;
+  ImageDatasetWriter writer(folder / "d.h5", 2, 2, kNames, "a test");
+  for (const char* split : {"train", "val"}) {
+    writer.begin_split(split);
+    writer.append(pictures(1, 2, 2), classes(1, 1));
+  }
+  writer.commit();
+  EXPECT_EQ(open_held_out(folder / "d.h5")->split(), "val");
+  create_dataset(folder / "e.h5", "train", pictures(1, 2, 2), classes(1, 1), kNames, "a test");
+  EXPECT_FALSE(open_held_out(folder / "e.h5").has_value());
+}
+
+TEST(ImageDataset, APartHasTheMixtureOfTheWhole) {
+  EXPECT_EQ(part_of(4, 0), (std::vector<int64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(part_of(3, 9), (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_TRUE(part_of(0, 5).empty());
+  const std::vector<int64_t> part = part_of(1600, 400);
+  EXPECT_EQ(part, part_of(1600, 400));
+  EXPECT_TRUE(std::is_sorted(part.begin(), part.end()));
+  EXPECT_EQ(std::adjacent_find(part.begin(), part.end()), part.end());
+  for (int64_t c = 0; c < 16; ++c) {  // 25 of each expected, of a set sorted by class and of one that cycles
+    EXPECT_NEAR(std::count_if(part.begin(), part.end(), [&](int64_t row) { return row / 100 == c; }), 25, 16);
+    EXPECT_NEAR(std::count_if(part.begin(), part.end(), [&](int64_t row) { return row % 16 == c; }), 25, 16);
+  }
+}
+
 TEST(ImageDataset, ComesBackWhole) {
   const TemporaryFolder folder;
   const Tensor train = pictures(100, 5, 7), test = pictures(3, 5, 7, 2);
@@ -49,6 +77,10 @@ TEST(ImageDataset, ComesBackWhole) {
   EXPECT_EQ(data.split(), "train");
   EXPECT_SAME(data.images(0, 100), train);
   EXPECT_SAME(data.images(40, 60), train.slice(0, 40, 60).contiguous());
+  const Tensor rows = data.images({2, 3, 97});
+  EXPECT_SAME(rows.slice(0, 0, 2).contiguous(), train.slice(0, 2, 4).contiguous());
+  EXPECT_SAME(rows.select(0, 2).contiguous(), train.select(0, 97).contiguous());
+  EXPECT_EQ(data.images(std::vector<int64_t>{}).shape(), (Shape{0, 5, 7, 3}));
   EXPECT_SAME(data.image(99), train.select(0, 99).contiguous());
   EXPECT_SAME(data.labels(), classes(100, 3));
   data.verify_content();
@@ -56,6 +88,7 @@ TEST(ImageDataset, ComesBackWhole) {
   EXPECT_SAME(held_out.images(0, 3), test);
   held_out.verify_content();
   EXPECT_NE(held_out.content_hash(), data.content_hash());
+  EXPECT_EQ(open_held_out(folder / "d.h5")->split(), "test");
   EXPECT_EQ(Hdf5File::open(folder / "d.h5").read_attr_string("/", "note"), "hello");
 }
 

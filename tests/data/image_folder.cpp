@@ -1,5 +1,6 @@
 #include "data/image_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "data/atomic_file.h"
@@ -22,7 +23,19 @@ void add(const std::string& path, int64_t height, int64_t width) {
     write_jpeg(path, smooth_picture(height, width));
 }
 
-TEST(ImageFolder, ConvertsInOrderWhateverTheWorkers) {
+std::vector<int64_t> sorted_labels(const ImageDataset& data) {
+  std::vector<int64_t> labels = data.labels().to_vector<int64_t>();
+  std::sort(labels.begin(), labels.end());
+  return labels;
+}
+
+/// The picture of the only file of a class.
+Tensor image_of_class(const ImageDataset& data, int64_t label) {
+  const std::vector<int64_t> labels = data.labels().to_vector<int64_t>();
+  return data.image(std::find(labels.begin(), labels.end(), label) - labels.begin());
+}
+
+TEST(ImageFolder, ConvertsInOneOrderWhateverTheWorkers) {
   const TemporaryFolder folder;
   add(folder / "in/n02/b.JPEG", 60, 40);
   add(folder / "in/n01/z.png", 33, 57);
@@ -37,13 +50,26 @@ TEST(ImageFolder, ConvertsInOrderWhateverTheWorkers) {
     EXPECT_EQ(result.written, 4);
     const ImageDataset data = ImageDataset::open(folder / "d.h5");
     EXPECT_EQ(data.class_names(), (std::vector<std::string>{"n01", "n02", "n03"}));
-    EXPECT_EQ(data.labels().to_vector<int64_t>(), (std::vector<int64_t>{0, 0, 1, 2}));
-    EXPECT_SAME(data.image(1), resize_and_crop(smooth_picture(33, 57), 16, ResizeFilter::kLanczos));
-    EXPECT_SAME(data.image(3), read_image(folder / "in/n03/c.Jpg"));
+    EXPECT_EQ(sorted_labels(data), (std::vector<int64_t>{0, 0, 1, 2}));
+    EXPECT_SAME(image_of_class(data, 1),
+                resize_and_crop(read_image(folder / "in/n02/b.JPEG"), 16, ResizeFilter::kLanczos));
+    EXPECT_SAME(image_of_class(data, 2), read_image(folder / "in/n03/c.Jpg"));
     if (!hash.empty()) {
       EXPECT_EQ(data.content_hash(), hash);
     }
     hash = data.content_hash();
+  }
+}
+
+TEST(ImageFolder, AnyStretchHoldsAllClasses) {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 60; ++i) add(folder / cat("in/", i % 3, "/", i, ".png"), 8, 8);
+  convert_image_folder(folder / "in", folder / "d.h5", {.size = 8}, kQuiet);
+  const std::vector<int64_t> labels = ImageDataset::open(folder / "d.h5").labels().to_vector<int64_t>();
+  for (const size_t begin : {0u, 20u, 40u}) {
+    for (int64_t c = 0; c < 3; ++c) {
+      EXPECT_GE(std::count(labels.begin() + begin, labels.begin() + begin + 20, c), 2) << begin << " class " << c;
+    }
   }
 }
 
@@ -54,7 +80,7 @@ TEST(ImageFolder, SplitsOfTheFolderAndHeldOutOnes) {
   convert_image_folder(folder / "in", folder / "d.h5", {.size = 8, .test_every = 3}, kQuiet);
   EXPECT_EQ(ImageDataset::splits(folder / "d.h5"), (std::vector<std::string>{"test", "train", "val"}));
   EXPECT_EQ(ImageDataset::open(folder / "d.h5", "train").size(), 4);
-  EXPECT_EQ(ImageDataset::open(folder / "d.h5", "test").labels().to_vector<int64_t>(), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(sorted_labels(ImageDataset::open(folder / "d.h5", "test")), (std::vector<int64_t>{0, 1}));
   EXPECT_EQ(ImageDataset::open(folder / "d.h5", "val").labels().to_vector<int64_t>(), (std::vector<int64_t>{1}));
   add(folder / "in/val/cow/x.png", 8, 8);
   expect_error<IoError>([&] { scan_image_folder(folder / "in", {}); }, "its class \"cow\" is not one of the others'");
@@ -74,7 +100,7 @@ TEST(ImageFolder, BadFilesStopOrAreCounted) {
   EXPECT_EQ(result.written, 2);
   ASSERT_EQ(result.bad.size(), 1u);
   EXPECT_EQ(result.bad[0].path, folder / "in/a/2.jpg");
-  EXPECT_EQ(ImageDataset::open(folder / "d.h5").labels().to_vector<int64_t>(), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(sorted_labels(ImageDataset::open(folder / "d.h5")), (std::vector<int64_t>{0, 1}));
 }
 
 TEST(ImageFolder, StoppingLeavesNothing) {

@@ -119,7 +119,9 @@ TEST(Procedural, IsAFunctionOfSeedIndexAndLabel) {
   const auto& names = procedural_class_names();
   EXPECT_EQ(names.size(), static_cast<size_t>(kProceduralClasses));
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
-  EXPECT_EQ(names[0], "red disc, top left");
+  EXPECT_EQ(names[0], "red disc top left");
+  for (const std::string& name : names)
+    EXPECT_EQ(name.find(','), std::string::npos) << "lists of classes are split there";
   EXPECT_EQ(names[15], "blue triangle, bottom right");
 }
 

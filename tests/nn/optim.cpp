@@ -189,16 +189,18 @@ TEST(Ema, FollowsAndSwaps) {
   Ema ema({{"w", w}}, 0.9);
   w.value().fill_(2);
   ema.update();
-  EXPECT_NEAR_TENSOR(ema.state().at("w"), Tensor::full({3}, 1.1), 1e-6);
+  EXPECT_NEAR_TENSOR(ema.state().at("w"), Tensor::full({3}, 1.9), 1e-6) << "a tenth of the start is left";
   {
     const EmaScope scope(ema);
-    EXPECT_NEAR_TENSOR(w, Tensor::full({3}, 1.1), 1e-6);
+    EXPECT_NEAR_TENSOR(w, Tensor::full({3}, 1.9), 1e-6);
   }
   EXPECT_SAME(w, Tensor::full({3}, 2));
-  ema.load_state({{"w", Tensor::full({3}, 4)}});
+  ema.load_state({{"w", Tensor::full({3}, 4)}}, 1000);
   EXPECT_SAME(ema.state().at("w"), Tensor::full({3}, 4));
+  ema.update();
+  EXPECT_NEAR_TENSOR(ema.state().at("w"), Tensor::full({3}, 3.8), 1e-6) << "the decay asked for, after the warm-up";
   expect_error<ConfigError>([&] { Ema({{"w", w}}, 1); }, "the decay must be in [0, 1)");
-  expect_error<ConfigError>([&] { ema.load_state({}); }, "1 missing (w)");
+  expect_error<ConfigError>([&] { ema.load_state({}, 0); }, "1 missing (w)");
 }
 
 }  // namespace

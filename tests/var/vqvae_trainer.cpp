@@ -1,8 +1,12 @@
 #include "var/vqvae_trainer.h"
 
+#include <chrono>
+
 #include "data/loader.h"
+#include "tensor/pointwise.h"
 #include "tests/support.h"
 #include "var/checkpoint.h"
+#include "var/positional_encoding.h"
 #include "var/tokens.h"
 
 namespace terrace {
@@ -122,6 +126,52 @@ TEST(VqvaeTrainer, ResumedEqualsUninterrupted) {
   EXPECT_EQ(straight.log().size(), resumed.log().size());
 }
 
+// The weights that are stored beside the others are those that count: they must not lag at the random start.
+TEST(VqvaeTrainer, TheAverageForgetsTheStartAndFollowsCodes) {
+  const TemporaryFolder folder;
+  const ImageDataset data = small_set(folder / "set.h5");
+  std::unique_ptr<Vqvae> holder;
+  VqvaeTrainOptions options = quick();
+  options.ema_decay = 0.999;
+  options.revive_after = 2;
+  VqvaeTrainer trainer(*fresh(holder), data, &data, options);
+  trainer.run();
+  trainer.save(folder / "checkpoint.h5");
+  int64_t revived = 0;
+  for (const VqvaeStepRecord& r : trainer.log()) revived += r.revived;
+  EXPECT_GT(revived, 0);
+  const std::unique_ptr<Vqvae> averaged = load_vqvae(folder / "checkpoint.h5");
+  std::unique_ptr<Vqvae> start;
+  for (const char* name : {"encoder.conv_in.weight", "quantize.embedding.weight"}) {
+    const Tensor first = fresh(start)->state().at(name), last = holder->state().at(name);
+    EXPECT_LT(root_mean_square(sub(averaged->state().at(name), last)), 0.5 * root_mean_square(sub(first, last)))
+        << name;
+  }
+}
+
+TEST(VqvaeTrainer, TimesOnlyTheStepsItMade) {
+  const TemporaryFolder folder;
+  const ImageDataset data = small_set(folder / "set.h5");
+  std::unique_ptr<Vqvae> first, second;
+  VqvaeTrainOptions options = quick();
+  options.steps = options.log_every = 4;
+  VqvaeTrainCallbacks stop;
+  stop.progress = [](int64_t done, int64_t, double) {
+    if (done == 3) throw Interrupted("stop here");
+  };
+  options.checkpoint_path = folder / "part.h5";
+  VqvaeTrainer interrupted(*fresh(first), data, nullptr, options, stop);
+  EXPECT_THROW(interrupted.run(), Interrupted);
+  options.checkpoint_path.clear();
+  VqvaeTrainer resumed(*fresh(second), data, nullptr, options);
+  resumed.resume(folder / "part.h5");
+  const auto began = std::chrono::steady_clock::now();
+  resumed.run();
+  const double one = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  ASSERT_EQ(resumed.log().size(), 1u);
+  EXPECT_GT(resumed.log()[0].seconds_per_step, 0.5 * one) << "one of the record's four steps was made here";
+}
+
 TEST(VqvaeTrainer, LoadsWhatItStored) {
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
@@ -176,6 +226,13 @@ TEST(Tokens, CacheIsReadWhereItFitsAndMadeWhereNot) {
   EXPECT_EQ(read.class_names, data.class_names());
   EXPECT_EQ(read.patch_nums, tiny().patch_nums);
   EXPECT_SAME(model.images_to_indices(images_to_float(data.images(0, 3))), made.indices.slice(0, 0, 3).contiguous());
+  const TokenSet part = encode_dataset(model, data, 7, 3);
+  const std::vector<int64_t> rows = part_of(40, 7);
+  for (int64_t i = 0; i < 7; ++i) {
+    const int64_t row = rows[static_cast<size_t>(i)];
+    EXPECT_SAME(part.indices.select(0, i).contiguous(), made.indices.select(0, row).contiguous());
+    EXPECT_EQ(part.labels.data<int64_t>()[i], row % 2);
+  }
   model.quantizer().codebook().value().fill_(0.5);
   cached_tokens(folder / "tokens.h5", model, data, 0, count);
   EXPECT_EQ(encoded, 2);
