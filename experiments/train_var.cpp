@@ -1,11 +1,12 @@
 // Trains a VAR transformer on the tokens of an image dataset.
-#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "data/atomic_file.h"
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
@@ -81,25 +82,53 @@ void declare(Options& options, Settings& s) {
       .at_least(0);
   options.add("evaluate-every", s.training.evaluate_every, "steps between held-out losses, 0 for the end only")
       .at_least(0);
-  options.add("evaluate-images", s.training.evaluate_images, "held-out images to evaluate on").at_least(1);
+  options
+      .add("evaluate-images", s.training.evaluate_images,
+           "held-out images to evaluate on before the end, 0 for all; at the end all are")
+      .at_least(0);
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl and run.json");
 }
 
-VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer) {
+/// Options of the encoding that would change nothing are refused, so that nobody compares runs that are the same.
+void check_positions(const PositionalConfig& positions, const PositionalConfig& defaults) {
+  const PositionalKind kind = positions.kind;
+  const bool mixed = kind == PositionalKind::kMixed;
+  const bool fixed = mixed || kind == PositionalKind::kSinusoid1d || kind == PositionalKind::kSinusoid2d;
+  const auto refuse = [&](const char* option, const std::string& why) {
+    throw ConfigError(cat("--", option, " has no effect: ", why));
+  };
+  const std::string no_table = cat("--pe ", name_of(kind), " has no fixed table");
+  if (!mixed && positions.learned_weight != defaults.learned_weight) refuse("pe-mix", "it is for --pe mixed");
+  if (!fixed && positions.scale != defaults.scale) refuse("pe-scale", no_table);
+  if (!fixed && positions.rms != defaults.rms) refuse("pe-rms", no_table);
+  if (positions.rms > 0 && positions.scale != defaults.scale) refuse("pe-scale", "--pe-rms sets the size of the table");
+}
+
+TokenSet tokens_of(const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images) {
+  Progress progress("tokens of " + images.split(), images.size(), "images");
+  TokenSet tokens =
+      cached_tokens(cat(folder, "/tokens-", images.split(), ".h5"), tokenizer, images, 0, [&](int64_t done, int64_t) {
+        check_interrupt();
+        progress.update(done);
+      });
+  progress.finish();
+  return tokens;
+}
+
+VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::optional<ImageDataset>& held_out) {
   const std::string folder = s.tokens.empty() ? s.common.out : s.tokens;
   make_folder(folder);
-  const std::vector<std::string> splits = ImageDataset::splits(s.data);
-  const TokenSet train = cached_tokens(folder + "/tokens-train.h5", tokenizer, ImageDataset::open(s.data, "train"));
+  const TokenSet train = tokens_of(folder, tokenizer, ImageDataset::open(s.data, "train"));
   VarTrainingData data;
   data.indices = train.indices;
   data.labels = train.labels;
   data.class_names = train.class_names;
   data.tokenizer_hash = train.tokenizer_hash;
-  if (std::find(splits.begin(), splits.end(), "test") != splits.end()) {
-    const TokenSet test = cached_tokens(folder + "/tokens-test.h5", tokenizer, ImageDataset::open(s.data, "test"));
-    data.held_out_indices = test.indices;
-    data.held_out_labels = test.labels;
+  if (held_out) {
+    const TokenSet tokens = tokens_of(folder, tokenizer, *held_out);
+    data.held_out_indices = tokens.indices;
+    data.held_out_labels = tokens.labels;
   }
   data.embed = [&tokenizer](const Tensor& indices) { return tokenizer.quantizer().indices_to_var_input(indices); };
   return data;
@@ -113,46 +142,56 @@ void print_tables(const VarTransformer& model) {
   }
 }
 
-void keep_results(RunRecord& record, const VarTrainer& trainer, const VarTransformer& model, Json tables) {
+void keep_results(RunRecord& record, const VarStepRecord& last, const VarTransformer& model, Json tables) {
   Json& results = record.results();
-  results["steps"] = trainer.steps_done();
+  results["steps"] = last.step;
   results["parameters"] = model.parameter_count();
   results["table_rms_at_start"] = std::move(tables);
   results["peak_resident_bytes"] = peak_resident_bytes();
-  if (trainer.log().empty()) return;
-  const VarStepRecord& last = trainer.log().back();
   results["loss"] = last.loss;
   results["accuracy"] = last.accuracy;
-  results["seconds_per_step"] = last.seconds_per_step;
-  results["peak_tensor_bytes"] = last.peak_bytes;
+  if (last.seconds_per_step > 0) results["seconds_per_step"] = last.seconds_per_step;
+  if (last.peak_bytes > 0) results["peak_tensor_bytes"] = last.peak_bytes;
   if (last.held_out_loss < 0) return;
+  results["held_out_images"] = last.held_out_images;
   results["held_out_loss"] = last.held_out_loss;
   results["held_out_accuracy"] = last.held_out_accuracy;
   results["held_out_scale_loss"] = last.held_out_scale_loss;
 }
 
-/// curves.csv and curves.jsonl: a row per record, flushed, so that a run can be watched.
+/// curves.csv and curves.jsonl, a row per record. Each is replaced whole, every few seconds and by publish(), so that a
+/// run can be watched and no reader finds half a row.
 class CurveFiles {
  public:
   CurveFiles(const std::string& folder, int64_t scales)
-      : folder_(folder), scales_(scales), csv_(folder + "/curves.csv"), jsonl_(folder + "/curves.jsonl") {
-    csv_ << curves_csv_header(scales) << std::endl;
-    check();
-  }
+      : folder_(folder), scales_(scales), csv_(curves_csv_header(scales) + "\n") {}
   void add(const VarStepRecord& r) {
-    csv_ << curves_csv_row(r, scales_) << std::endl;
-    jsonl_ << curves_json(r) << std::endl;
-    check();
+    csv_ += curves_csv_row(r, scales_) + "\n";
+    jsonl_ += curves_json(r) + "\n";
+  }
+  void publish_sometimes() {
+    if (Clock::now() - published_ > std::chrono::seconds(3)) publish();
+  }
+  void publish() {
+    write_file(folder_ + "/curves.csv", csv_);
+    write_file(folder_ + "/curves.jsonl", jsonl_);
+    published_ = Clock::now();
   }
 
  private:
-  void check() const {
-    if (!csv_ || !jsonl_) throw IoError(cat("cannot write curves.csv and curves.jsonl in ", folder_));
-  }
+  using Clock = std::chrono::steady_clock;
   std::string folder_;
   int64_t scales_;
-  std::ofstream csv_, jsonl_;
+  std::string csv_, jsonl_;
+  Clock::time_point published_;
 };
+
+/// The log of a resumed run; times come from the curves that the run left.
+std::vector<VarStepRecord> earlier_log(const VarTrainer& trainer, const std::string& folder) {
+  std::vector<VarStepRecord> log = trainer.log();
+  if (std::filesystem::exists(folder + "/curves.jsonl")) restore_times(log, read_file(folder + "/curves.jsonl"));
+  return log;
+}
 
 void train(int argc, char** argv) {
   Settings s;
@@ -165,12 +204,14 @@ void train(int argc, char** argv) {
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --pe sinusoid-2d --pe-rms 0.03");
   options.parse(argc, argv);
   s.common.apply();
+  s.model.positions.kind = positional_kind_from_name(s.pe);
+  check_positions(s.model.positions, var_preset32().positions);
   make_folder(s.common.out);
   RunRecord record("train_var", options.to_json(), s.common.seed);
 
   const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
-  const VarTrainingData data = load_tokens(s, *tokenizer);
-  s.model.positions.kind = positional_kind_from_name(s.pe);
+  const std::optional<ImageDataset> held_out = open_held_out(s.data);
+  const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
   s.model.patch_nums = tokenizer->config().patch_nums;
   s.model.vocab_size = tokenizer->config().vocab_size;
   s.model.Cvae = tokenizer->config().z_channels;
@@ -185,38 +226,49 @@ void train(int argc, char** argv) {
   Json tables = Json::object();
   for (const TableSummary& row : model.table_summary()) tables[row.name] = row.rms;
 
-  std::unique_ptr<CurveFiles> curves;
+  CurveFiles curves(s.common.out, model.pyramid().scales());
   Progress progress("transformer", s.training.steps);
-  double held_out = -1;
+  VarStepRecord last;
+  double held_out_loss = -1;
   VarTrainCallbacks callbacks;
   callbacks.record = [&](const VarStepRecord& r) {
-    curves->add(r);
-    if (r.held_out_loss >= 0) held_out = r.held_out_loss;
+    curves.add(r);
+    curves.publish_sometimes();
+    last = r;
+    if (r.held_out_loss >= 0) held_out_loss = r.held_out_loss;
   };
   callbacks.progress = [&](int64_t done, int64_t, double loss) {
     Progress::Fields fields = {{"loss", loss}};
-    if (held_out >= 0) fields.emplace_back("held-out", held_out);
+    if (held_out_loss >= 0) fields.emplace_back("held-out", held_out_loss);
     progress.update(done, fields);
-    if (interrupted()) {
+    if (interrupted() && done < s.training.steps) {
+      curves.publish();
       throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
     }
   };
   VarTrainer trainer(model, data, s.training, callbacks);
   if (s.resume) trainer.resume(s.training.checkpoint_path);
-  curves = std::make_unique<CurveFiles>(s.common.out, model.pyramid().scales());
-  for (const VarStepRecord& r : trainer.log()) curves->add(r);
+  for (const VarStepRecord& r : earlier_log(trainer, s.common.out)) {
+    curves.add(r);
+    last = r;
+  }
   trainer.run();
   progress.finish();
 
-  keep_results(record, trainer, model, std::move(tables));
+  curves.publish();
+  keep_results(record, last, model, std::move(tables));
+  record.results()["held_out_split"] = held_out ? Json(held_out->split()) : Json();
   record.write(s.common.out);
-  const VarStepRecord& last = trainer.log().back();
   std::printf("loss %.4f, token accuracy %.1f %%", last.loss, 100 * last.accuracy);
   if (last.held_out_loss >= 0) {
-    std::printf("; held out %.4f, %.1f %%", last.held_out_loss, 100 * last.held_out_accuracy);
+    std::printf("; held out %.4f, %.1f %% over %lld images", last.held_out_loss, 100 * last.held_out_accuracy,
+                static_cast<long long>(last.held_out_images));
   }
-  std::printf("; %.1f ms a step, peak %s of tensors\n%s\n", 1e3 * last.seconds_per_step,
-              format_bytes(static_cast<double>(last.peak_bytes)).c_str(), s.training.checkpoint_path.c_str());
+  if (last.seconds_per_step > 0) {
+    std::printf("; %.1f ms a step, peak %s of tensors", 1e3 * last.seconds_per_step,
+                format_bytes(static_cast<double>(last.peak_bytes)).c_str());
+  }
+  std::printf("\n%s\n", s.training.checkpoint_path.c_str());
 }
 
 }  // namespace

@@ -9,9 +9,10 @@
 
 namespace terrace {
 
-/// Lloyd's algorithm: `count` centres (count, C) of rows (N, C), both f32. Starts from `count` different rows drawn
-/// from `g` (rows repeat where N < count); a centre without rows takes the row that is farthest from its own centre.
-/// Deterministic. Throws ShapeError where rows are not two-dimensional or there are none.
+/// Lloyd's algorithm: `count` centres (count, C) of rows (N, C), both f32. Starts as k-means++ does: the first centre
+/// is a row drawn from `g`, each further one a row drawn with a probability that grows with the squared distance to the
+/// nearest centre so far (rows repeat where fewer than `count` differ); a centre without rows takes the row that is
+/// farthest from its own centre. Deterministic. Throws ShapeError where rows are not two-dimensional or there are none.
 Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& g);
 
 /// How often each scale used each code: (S, V) f32 counts of indices (B, L).

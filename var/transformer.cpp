@@ -22,6 +22,16 @@ std::vector<Variable> vectors(const Variable& x, int64_t n, int64_t C) {
   return parts;
 }
 
+// What only some encodings have is drawn from streams of its own: the parameters that models of one seed have in common
+// are then equal, whatever the encoding.
+constexpr uint64_t kPositionStreams = uint64_t{6} << 40, kLevelStreams = uint64_t{7} << 40;
+
+Generator own_stream(const Generator& g, uint64_t streams) {
+  Generator own(g.seed, g.stream + streams);
+  own.offset = g.offset;
+  return own;
+}
+
 }  // namespace
 
 // --- Attention ------------------------------------------------------------------------------------------------------
@@ -152,8 +162,9 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Ge
       config_(config),
       pyramid_(config.patch_nums) {
   const int64_t C = config.embed_dim, L = pyramid_.length();
+  Generator for_table = own_stream(generator, kPositionStreams);
   trunc_normal_(pos_start, std::sqrt(1.0 / static_cast<double>(3 * C)), generator);
-  positions_ = make_positional_encoding(config.positions, pyramid_, C, generator);
+  positions_ = make_positional_encoding(config.positions, pyramid_, C, for_table);
   register_parameter("pos_start", pos_start);
   if (positions_->learned().defined()) register_parameter("pos_1LC", positions_->learned());
   if (positions_->fixed().defined()) register_buffer("pos_fixed_1LC", positions_->fixed());
@@ -188,6 +199,7 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Ge
 void VarTransformer::initialise(Generator& g) {
   const double std = std::sqrt(1.0 / static_cast<double>(3 * config_.embed_dim));
   const int64_t C = config_.embed_dim;
+  Generator for_levels = own_stream(g, kLevelStreams);
   const auto start = [&](Linear& layer, double factor) {
     trunc_normal_(layer.weight, std, g);
     if (factor != 1) scale_(layer.weight.value(), factor);
@@ -201,7 +213,7 @@ void VarTransformer::initialise(Generator& g) {
   };
   start(word_embed, 1);
   trunc_normal_(class_emb.weight, std, g);
-  if (lvl_embed) trunc_normal_(lvl_embed->weight, std, g);
+  if (lvl_embed) trunc_normal_(lvl_embed->weight, std, for_levels);
   if (shared_ada_lin) start(shared_ada_lin->linear, 1);
   const double residual = 1 / std::sqrt(2.0 * static_cast<double>(config_.depth));
   for (auto& block : blocks) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/functions.h"
+#include "data/dataset.h"
 #include "data/hdf5_file.h"
 #include "tensor/allocator.h"
 #include "tensor/pointwise.h"
@@ -217,13 +218,14 @@ std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
   return rows;
 }
 
-/// Mean loss of a slice times `weight`, its share of the batch.
-Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, double weight, Detail detail, Sums& sums) {
+/// Mean loss of a slice.
+Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, double smoothing, Detail detail,
+                                Sums& sums) {
   const Variable logits = model_.forward(labels, Variable(data_.embed(indices)), options_.recompute);
-  const Variable token_loss = cross_entropy(logits, indices, options_.label_smoothing);
+  const Variable token_loss = cross_entropy(logits, indices, smoothing);
   const Tensor predicted = detail == Detail::kAll ? argmax(logits.value(), -1) : Tensor();
   sums.add(model_.pyramid(), token_loss.value(), predicted, indices);
-  return scale(mean(token_loss), weight);
+  return mean(token_loss);
 }
 
 VarStepRecord VarTrainer::step(Detail detail) {
@@ -247,7 +249,9 @@ VarStepRecord VarTrainer::step(Detail detail) {
                   end = (i + 1) * options_.batch / options_.accumulate;
     const std::span<const int64_t> part(rows.data() + begin, static_cast<size_t>(end - begin));
     const double weight = static_cast<double>(end - begin) / static_cast<double>(options_.batch);
-    slice_loss(take_rows(data_.indices, part), take_rows(data_.labels, part), weight, detail, sums).backward();
+    const Variable loss = slice_loss(take_rows(data_.indices, part), take_rows(data_.labels, part),
+                                     options_.label_smoothing, detail, sums);
+    scale(loss, weight).backward();
   }
   model_.observe_position_gradient({});
 
@@ -299,19 +303,23 @@ void VarTrainer::observe_tables(VarStepRecord& record) const {
   }
 }
 
-HeldOut VarTrainer::evaluate() {
+HeldOut VarTrainer::evaluate(HeldOutPart part) {
   if (!data_.held_out_indices.defined())
     throw ConfigError("VAR training: evaluate() needs held-out tokens, none were given");
   const NoGrad no_grad;
   const ModeScope mode(model_, false);
   Sums sums(model_.pyramid().scales());
-  const int64_t count = std::min(options_.evaluate_images, data_.held_out_labels.numel());
+  const std::vector<int64_t> images =
+      part_of(data_.held_out_labels.numel(), part == HeldOutPart::kAll ? 0 : options_.evaluate_images);
+  const auto count = static_cast<int64_t>(images.size());
   for (int64_t begin = 0; begin < count; begin += options_.batch) {
     const int64_t end = std::min(count, begin + options_.batch);
-    slice_loss(data_.held_out_indices.slice(0, begin, end).contiguous(), data_.held_out_labels.slice(0, begin, end), 1,
-               Detail::kAll, sums);
+    const std::span<const int64_t> rows(images.data() + begin, static_cast<size_t>(end - begin));
+    slice_loss(take_rows(data_.held_out_indices, rows), take_rows(data_.held_out_labels, rows), 0, Detail::kAll, sums);
   }
-  return sums.means();
+  HeldOut means = sums.means();
+  means.images = count;
+  return means;
 }
 
 void VarTrainer::run() {
@@ -328,7 +336,8 @@ void VarTrainer::run() {
       record.seconds_per_step =
           std::chrono::duration<double>(Clock::now() - since).count() / static_cast<double>(steps_since);
       if (evaluation && data_.held_out_indices.defined()) {
-        const HeldOut held_out = evaluate();
+        const HeldOut held_out = evaluate(last ? HeldOutPart::kAll : HeldOutPart::kSome);
+        record.held_out_images = held_out.images;
         record.held_out_loss = held_out.loss;
         record.held_out_accuracy = held_out.accuracy;
         record.held_out_scale_loss = held_out.scale_loss;
@@ -392,6 +401,9 @@ void write_log(Hdf5File& file, const std::vector<VarStepRecord>& log) {
   std::vector<int64_t> steps;
   for (const VarStepRecord& record : log) steps.push_back(record.step);
   file.write("log/step", Tensor::from(steps, {R}));
+  std::vector<int64_t> images;
+  for (const VarStepRecord& record : log) images.push_back(record.held_out_images);
+  file.write("log/held_out_images", Tensor::from(images, {R}));
   for (const LogColumn& column : kLogColumns) {
     std::vector<double> values;
     for (const VarStepRecord& record : log) values.push_back(record.*column.member);
@@ -413,7 +425,11 @@ void write_log(Hdf5File& file, const std::vector<VarStepRecord>& log) {
 std::vector<VarStepRecord> read_log(const Hdf5File& file) {
   const std::vector<int64_t> steps = file.read("log/step").to_vector<int64_t>();
   std::vector<VarStepRecord> log(steps.size());
-  for (size_t r = 0; r < log.size(); ++r) log[r].step = steps[r];
+  const std::vector<int64_t> images = file.read("log/held_out_images").to_vector<int64_t>();
+  for (size_t r = 0; r < log.size(); ++r) {
+    log[r].step = steps[r];
+    log[r].held_out_images = images.at(r);
+  }
   for (const LogColumn& column : kLogColumns) {
     const std::vector<double> values = file.read(cat("log/", column.name)).to_vector<double>();
     for (size_t r = 0; r < log.size(); ++r) log[r].*column.member = values.at(r);

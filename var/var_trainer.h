@@ -40,7 +40,7 @@ struct VarTrainOptions {
   uint64_t seed = 0;              // order of the data, dropout, dropped labels and paths
   int64_t log_every = 10;         // steps between records
   int64_t evaluate_every = 0;     // steps between held-out losses (0: at the end only)
-  int64_t evaluate_images = 256;  // of the held-out set
+  int64_t evaluate_images = 256;  // of the held-out set, before the end: for the curve (0: all; at the end always all)
   int64_t checkpoint_every = 0;   // 0: at the end only
   std::string checkpoint_path;    // empty: none are written
 };
@@ -56,9 +56,10 @@ struct VarStepRecord {
   std::vector<double> scale_gradient;             // (S) the same per scale
   double start_gradient = 0, level_gradient = 0;  // pos_start's, lvl_embed's
   double held_out_loss = -1, held_out_accuracy = -1;  // negative: not measured at this step
+  int64_t held_out_images = 0;                        // that these are means over
   std::vector<double> held_out_scale_loss;
-  double seconds_per_step = 0;  // since the last record; not in checkpoints
-  int64_t peak_bytes = 0;       // of tensors; not in checkpoints
+  double seconds_per_step = 0;  // since the last record; not in checkpoints: 0 where the record was read from one
+  int64_t peak_bytes = 0;       // of tensors; likewise
 };
 
 struct VarTrainCallbacks {
@@ -67,7 +68,9 @@ struct VarTrainCallbacks {
   std::function<void(int64_t done, VarTransformer&)> evaluate = {};  // at every evaluate_every and at the end
 };
 
+/// Means over held-out tokens, without label smoothing.
 struct HeldOut {
+  int64_t images = 0;
   double loss = 0, accuracy = 0;
   std::vector<double> scale_loss, scale_accuracy;
 };
@@ -89,7 +92,9 @@ class VarTrainer {
   /// One step. Accuracies and the tables' gradients are measured where `detail` asks.
   enum class Detail : uint8_t { kLoss, kAll };
   VarStepRecord step(Detail detail = Detail::kAll);
-  HeldOut evaluate();  // held-out loss, in eval mode; needs held-out tokens
+  /// Held-out loss, in eval mode, over all held-out images or `evaluate_images` of them; needs held-out tokens.
+  enum class HeldOutPart : uint8_t { kSome, kAll };
+  HeldOut evaluate(HeldOutPart part = HeldOutPart::kAll);
   void save(const std::string& path) const;
   /// Continues bit-identically to never having stopped. Throws IoError; ConfigError where the file's model, options or
   /// tokens are not these.
@@ -101,7 +106,7 @@ class VarTrainer {
  private:
   struct Sums;
   std::vector<int64_t> batch_rows(int64_t step);
-  Variable slice_loss(const Tensor& indices, const Tensor& labels, double weight, Detail detail, Sums& sums);
+  Variable slice_loss(const Tensor& indices, const Tensor& labels, double smoothing, Detail detail, Sums& sums);
   void observe_tables(VarStepRecord& record) const;
   void check_data() const;
   void save_checkpoint() const;

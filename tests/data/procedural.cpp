@@ -122,7 +122,7 @@ TEST(Procedural, IsAFunctionOfSeedIndexAndLabel) {
   EXPECT_EQ(names[0], "red disc top left");
   for (const std::string& name : names)
     EXPECT_EQ(name.find(','), std::string::npos) << "lists of classes are split there";
-  EXPECT_EQ(names[15], "blue triangle, bottom right");
+  EXPECT_EQ(names[15], "blue triangle bottom right");
 }
 
 TEST(Procedural, DatasetIsReproducibleAndItsSplitsDiffer) {

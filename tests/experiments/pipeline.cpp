@@ -62,8 +62,10 @@ TEST_F(Pipeline, TrainingLeavesItsFiles) {
     EXPECT_TRUE(exists(name)) << name;
   }
   const Json record = read_json_file(file("var/run.json"));
-  EXPECT_FALSE(record.dump().empty());
-  EXPECT_NE(record.dump().find("\"seed\""), std::string::npos);
+  EXPECT_EQ(record["program"], "train_var");
+  EXPECT_EQ(record["seed"], 0);
+  EXPECT_EQ(record["configuration"]["steps"], 4);
+  EXPECT_EQ(record["results"]["steps"], 4);
 }
 
 TEST_F(Pipeline, EveryEncodingTrains) {
@@ -139,6 +141,10 @@ TEST_F(Pipeline, InterruptEndsWith130) {
   const CommandResult result = run_command("timeout --preserve-status --signal=INT 3 " + program_path("").string() +
                                            train_var("stopped", 1000000) + " < /dev/null");
   EXPECT_EQ(result.status, 130) << result.output;
+  EXPECT_NE(result.output.find("add --resume to the same command"), std::string::npos) << result.output;
+  EXPECT_TRUE(exists("stopped/checkpoint.h5"));
+  const std::string curves = read_file(file("stopped/curves.csv"));
+  EXPECT_TRUE(curves.starts_with("step,") && curves.ends_with("\n"));
 }
 
 }  // namespace

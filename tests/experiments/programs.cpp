@@ -3,6 +3,8 @@
 #include <fstream>
 
 #include "data/atomic_file.h"
+#include "data/dataset.h"
+#include "data/procedural.h"
 #include "experiments/support/run_record.h"
 #include "tests/support.h"
 
@@ -96,7 +98,8 @@ TEST_F(Programs, ARunCanBeRepeatedFromItsRecord) {
 
 TEST_F(Programs, SampleWritesImages) {
   expect_success(run("sample", "--checkpoint " + file("var/checkpoint.h5") + " --tokenizer " +
-                                   file("vqvae/checkpoint.h5") + " --classes 0,1 --out " + file("samples")));
+                                   file("vqvae/checkpoint.h5") + " --classes '0,red disc top right' --out " +
+                                   file("samples")));
   EXPECT_GT(files_in(file("samples")), 0);
 }
 
@@ -150,6 +153,61 @@ TEST_F(Programs, StudyTakesATokenizerAndADataset) {
   expect_success(run("pe_study", file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
                                      "--steps 2 --batch 4 --samples 1 --encodings sinusoid-2d@matched --out " +
                                      file("study_given")));
+}
+
+TEST_F(Programs, AResumedRunKeepsItsTimesAndItsCourse) {
+  const Json before = read_json_file(file("var/run.json"));
+  EXPECT_EQ(before["results"]["held_out_images"], 16) << "the last loss is over the whole split, whatever the curve's";
+  EXPECT_EQ(before["results"]["held_out_split"], "test");
+  const std::string checkpoint = read_file(file("var/checkpoint.h5")), curves = read_file(file("var/curves.csv"));
+  expect_success(run("train_var", var_arguments("var") + " --resume"));
+  EXPECT_EQ(read_file(file("var/checkpoint.h5")), checkpoint);
+  EXPECT_EQ(read_file(file("var/curves.csv")), curves) << "nothing was left to do, nothing was lost";
+  const Json after = read_json_file(file("var/run.json"));
+  EXPECT_EQ(after["results"]["seconds_per_step"], before["results"]["seconds_per_step"]);
+
+  // Stopped on the way, then resumed: the same as in one go.
+  const std::string arguments = var_arguments("var_long") + " --steps 400 --checkpoint-every 1";
+  const CommandResult stopped = run_command("timeout --preserve-status -s INT 1.5 " +
+                                            program_path("train_var").string() + " " + arguments + " --steps 100000");
+  EXPECT_EQ(stopped.status, 130) << stopped.output;
+  EXPECT_NE(stopped.output.find("add --resume to the same command"), std::string::npos) << stopped.output;
+  EXPECT_TRUE(fs::exists(file("var_long/checkpoint.h5")));
+  EXPECT_TRUE(fs::exists(file("var_long/curves.csv")));
+  expect_refusal(run("train_var", arguments + " --resume"), "another set of training options");
+}
+
+TEST_F(Programs, OptionsThatWouldDoNothingAreRefused) {
+  const auto with = [](const std::string& more) { return run("train_var", var_arguments("x") + " " + more); };
+  expect_refusal(with("--pe learned --pe-rms 0.1"), "--pe-rms has no effect: --pe learned has no fixed table");
+  expect_refusal(with("--pe none --pe-scale 2"), "--pe-scale has no effect");
+  expect_refusal(with("--pe sinusoid-1d --pe-mix 0.5"), "--pe-mix has no effect: it is for --pe mixed");
+  expect_refusal(with("--pe mixed --pe-scale 2 --pe-rms 0.1"), "--pe-scale has no effect: --pe-rms sets");
+}
+
+TEST_F(Programs, WithoutRoomNothingIsLeft) {
+  write_file(file("occupied"), "a file");
+  expect_refusal(run("train_var", var_arguments("occupied")), "occupied");
+  const std::string out = file("full");
+  const CommandResult result =
+      run_command("bash -c \"ulimit -f 64; trap '' XFSZ; exec " + program_path("prepare_data").string() +
+                  " procedural --count 4000 --out " + out + "/data.h5\"");
+  EXPECT_EQ(result.status, 2) << result.output;
+  EXPECT_NE(result.output.find("cannot write"), std::string::npos) << result.output;
+  EXPECT_FALSE(fs::exists(out + "/data.h5"));
+}
+
+TEST_F(Programs, ASplitValIsHeldOut) {
+  ImageDatasetWriter writer(file("val.h5"), 32, 32, {"a"}, "a test");
+  for (const char* split : {"train", "val"}) {
+    writer.begin_split(split);
+    for (int64_t i = 0; i < 8; ++i) writer.append(generate_procedural(1, i, i), 0);
+  }
+  writer.commit();
+  expect_success(run("train_vqvae", "--data " + file("val.h5") + kTinyTokenizer +
+                                        "--norm-groups 8 --steps 1 --batch 4 --init-iterations 0 --out " +
+                                        file("vqvae_val")));
+  EXPECT_EQ(read_json_file(file("vqvae_val/run.json"))["results"]["evaluated_split"], "val");
 }
 
 TEST_F(Programs, WrongArgumentsAreNamed) {

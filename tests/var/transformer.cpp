@@ -164,6 +164,30 @@ TEST(VarTransformer, SameSeedSameStart) {
   EXPECT_EQ(a.offset, b.offset);
 }
 
+TEST(VarTransformer, WhatEncodingsHaveInCommonStartsTheSame) {
+  const auto start_of = [](const std::string& kind, bool level_embedding) {
+    VarConfig config = small_config();
+    config.positions.kind = positional_kind_from_name(kind);
+    config.positions.level_embedding = level_embedding;
+    Generator g(3, 11);
+    return VarTransformer(config, g).state();
+  };
+  const State learned = start_of("learned", true), mixed = start_of("mixed", true);
+  EXPECT_SAME(learned.at("pos_1LC"), mixed.at("pos_1LC"));
+  for (const std::string& kind : positional_kind_names()) {
+    for (const bool level_embedding : {true, false}) {
+      SCOPED_TRACE(cat(kind, level_embedding ? " with" : " without", " level embedding"));
+      size_t common = 0;
+      for (const auto& [name, value] : start_of(kind, level_embedding)) {
+        if (name == "pos_1LC" || name == "pos_fixed_1LC") continue;
+        EXPECT_SAME(value, learned.at(name));
+        ++common;
+      }
+      EXPECT_EQ(common, learned.size() - (level_embedding ? 1 : 2));
+    }
+  }
+}
+
 TEST(VarTransformer, DropsLabelsAndPathsInTrainingOnly) {
   VarConfig c = small_config();
   c.cond_drop_rate = 0.5;

@@ -5,6 +5,7 @@
 #include "data/loader.h"
 #include "tensor/pointwise.h"
 #include "tests/support.h"
+#include "tests/var/one_thread.h"
 #include "var/checkpoint.h"
 #include "var/positional_encoding.h"
 #include "var/tokens.h"
@@ -75,6 +76,7 @@ void expect_same_state(const Module& a, const Module& b) {
 }
 
 TEST(VqvaeTrainer, LearnsAFewImages) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> holder;
@@ -95,6 +97,7 @@ TEST(VqvaeTrainer, LearnsAFewImages) {
 }
 
 TEST(VqvaeTrainer, ResumedEqualsUninterrupted) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   VqvaeTrainOptions options = quick();
@@ -128,6 +131,7 @@ TEST(VqvaeTrainer, ResumedEqualsUninterrupted) {
 
 // The weights that are stored beside the others are those that count: they must not lag at the random start.
 TEST(VqvaeTrainer, TheAverageForgetsTheStartAndFollowsCodes) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> holder;
@@ -150,6 +154,7 @@ TEST(VqvaeTrainer, TheAverageForgetsTheStartAndFollowsCodes) {
 }
 
 TEST(VqvaeTrainer, TimesOnlyTheStepsItMade) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> first, second;
@@ -173,6 +178,7 @@ TEST(VqvaeTrainer, TimesOnlyTheStepsItMade) {
 }
 
 TEST(VqvaeTrainer, LoadsWhatItStored) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> holder;
@@ -189,6 +195,7 @@ TEST(VqvaeTrainer, LoadsWhatItStored) {
 }
 
 TEST(VqvaeTrainer, RefusesWhatDoesNotFit) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> holder;
@@ -210,6 +217,7 @@ TEST(VqvaeTrainer, RefusesWhatDoesNotFit) {
 }
 
 TEST(Tokens, CacheIsReadWhereItFitsAndMadeWhereNot) {
+  const OneThread one_thread;
   const TemporaryFolder folder;
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> holder;
