@@ -80,14 +80,16 @@ void restore_times(std::vector<VarStepRecord>& log, const std::string& lines) {
   std::map<int64_t, nlohmann::json> by_step;
   for (std::string line; std::getline(in, line);) {
     nlohmann::json j = nlohmann::json::parse(line, nullptr, false);
-    if (j.is_object() && j.contains("step") && j["step"].is_number_integer()) by_step[j["step"]] = std::move(j);
+    if (j.is_object() && j.contains("step") && j["step"].is_number_integer())
+      by_step.emplace(j["step"].get<int64_t>(), j);
   }
   for (VarStepRecord& r : log) {
     const auto found = by_step.find(r.step);
     if (found == by_step.end() || r.seconds_per_step > 0) continue;
-    const nlohmann::json &seconds = found->second["seconds_per_step"], &bytes = found->second["peak_bytes"];
-    if (seconds.is_number()) r.seconds_per_step = seconds;
-    if (bytes.is_number_integer()) r.peak_bytes = bytes;
+    const nlohmann::json seconds = found->second.value("seconds_per_step", nlohmann::json()),
+                         bytes = found->second.value("peak_bytes", nlohmann::json());
+    if (seconds.is_number()) r.seconds_per_step = seconds.get<double>();
+    if (bytes.is_number_integer()) r.peak_bytes = bytes.get<int64_t>();
   }
 }
 

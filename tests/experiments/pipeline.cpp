@@ -138,8 +138,9 @@ TEST_F(Pipeline, BadInputIsOneLineAndLeavesNothing) {
 
 TEST_F(Pipeline, InterruptEndsWith130) {
   // A shell without job control starts background children with SIGINT ignored; timeout(1) delivers it.
-  const CommandResult result = run_command("timeout --preserve-status --signal=INT 3 " + program_path("").string() +
-                                           train_var("stopped", 1000000) + " < /dev/null");
+  const CommandResult result =
+      run_command("timeout --preserve-status --signal=INT 3 " + program_path("").string() +
+                  train_var("stopped", 1000000, "--threads 1 --tokens " + file("var")) + " < /dev/null");
   EXPECT_EQ(result.status, 130) << result.output;
   EXPECT_NE(result.output.find("add --resume to the same command"), std::string::npos) << result.output;
   EXPECT_TRUE(exists("stopped/checkpoint.h5"));
