@@ -159,7 +159,7 @@ void Study::plan_transformers() {
     const double step = seconds_of([&] { trial.step(VarTrainer::Detail::kLoss); });
     if (i >= 2) seconds.push_back(step);
   }
-  const double evaluation = seconds_of([&] { trial.evaluate(); });
+  const double evaluation = seconds_of([&] { trial.evaluate(VarTrainer::HeldOutPart::kSome); });
   const int64_t trial_samples = std::min<int64_t>(32, classes * config_.samples);
   std::vector<uint64_t> sample_seeds(static_cast<size_t>(trial_samples));
   const double samples = seconds_of([&] {
