@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <new>
 #include <string>
 
@@ -15,13 +16,25 @@ namespace terrace {
 namespace {
 
 volatile std::sig_atomic_t g_signal = 0;
+timespec g_first{};  // when the first signal came
 
-extern "C" void note_signal(int number) { g_signal = number; }
+/// The first signal asks for an orderly end. One that comes a second later or more is a user who no longer waits and
+/// has its usual effect; one that comes at once is the same request (a terminal and `timeout` may both send it).
+extern "C" void note_signal(int number) {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (g_signal == 0) {
+    g_first = now;
+    g_signal = number;
+  } else if (now.tv_sec - g_first.tv_sec > 1) {
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+}
 
 void install_handlers() {
   struct sigaction action = {};
   action.sa_handler = note_signal;
-  action.sa_flags = SA_RESETHAND;  // the second signal has its usual effect
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);

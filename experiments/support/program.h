@@ -18,7 +18,7 @@ struct EarlyExit {
 /// 130 after Interrupted. Installs the handler of SIGINT and SIGTERM that check_interrupt() looks at.
 int run_program(int argc, char** argv, const std::function<void(int argc, char** argv)>& body);
 
-/// True after the first Ctrl-C or SIGTERM. A second one ends the process at once.
+/// True after the first Ctrl-C or SIGTERM. Another one a second later or more ends the process at once.
 bool interrupted();
 
 /// Throws Interrupted after Ctrl-C or SIGTERM. Call it between steps: unfinished files are then removed on the way out.
