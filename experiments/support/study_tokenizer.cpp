@@ -169,7 +169,8 @@ void Study::describe_tokenizer() {
   result.parameters = tokenizer_->parameter_count();
   describe_codes(train_tokens_, result);
   const int64_t count = held_out_tokens_.size();
-  const Tensor images = held_out_->images(0, count);
+  // The images that the tokens were made from, in their order.
+  const Tensor images = held_out_->images(part_of(held_out_->size(), config_.held_out_images));
   Tensor again = Tensor::empty(images.shape(), DType::kU8);
   double squares = 0;
   Progress progress("reconstruct", count, "images");
@@ -188,9 +189,8 @@ void Study::describe_tokenizer() {
   result.originals = images.slice(0, 0, shown).clone();
   result.reconstructions = again.slice(0, 0, shown).clone();
   if (!is_procedural(*held_out_)) return;
-  const Tensor labels = held_out_->labels().slice(0, 0, count);
-  result.real_share = own_class_share(images, labels);
-  result.reconstructed_share = own_class_share(again, labels);
+  result.real_share = own_class_share(images, held_out_tokens_.labels);
+  result.reconstructed_share = own_class_share(again, held_out_tokens_.labels);
 }
 
 }  // namespace terrace

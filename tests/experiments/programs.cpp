@@ -4,9 +4,13 @@
 
 #include "data/atomic_file.h"
 #include "data/dataset.h"
+#include "data/loader.h"
 #include "data/procedural.h"
 #include "experiments/support/run_record.h"
+#include "tensor/pointwise.h"
+#include "tensor/reduce.h"
 #include "tests/support.h"
+#include "var/vqvae_trainer.h"
 
 namespace terrace {
 namespace {
@@ -143,6 +147,18 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
   fs::create_directories(file("study_stale"));
   fs::copy_file(file("study/data.h5"), file("study_stale/data.h5"));
   expect_refusal(run("pe_study", study_arguments("study_stale")), "no study.json");
+
+  // A part of the held-out images: reconstructions are compared with the images they were made from.
+  expect_success(run("pe_study", file("study/data.h5") + " --tokenizer " + file("study/tokenizer.h5") +
+                                     kTinyTransformer +
+                                     "--steps 1 --batch 4 --samples 1 --encodings none --held-out-images 5 --out " +
+                                     file("study_part")));
+  const ImageDataset held_out = ImageDataset::open(file("study/data.h5"), "test");
+  const Tensor images = images_to_float(held_out.images(part_of(held_out.size(), 5)));
+  const auto vqvae = load_vqvae(file("study/tokenizer.h5"));
+  const Tensor error = sub(images, vqvae->indices_to_images(vqvae->images_to_indices(images)));
+  EXPECT_NEAR(read_json_file(file("study_part/results.json"))["tokenizer"]["held_out_psnr"].get<double>(),
+              psnr_from_mse(squared_norm(error) / static_cast<double>(error.numel())), 1e-4);
 
   expect_success(run("pe_study", study_arguments("study_again") + " --seeds 0"));
   EXPECT_EQ(read_file(file("study/runs/none-seed0/checkpoint.h5")),
