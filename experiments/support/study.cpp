@@ -98,12 +98,7 @@ void Study::prepare_data() {
     }
   }
   train_ = ImageDataset::open(file, "train");
-  const std::vector<std::string> splits = ImageDataset::splits(file);
-  for (const char* name : {"test", "val"}) {
-    if (!held_out_ && std::find(splits.begin(), splits.end(), name) != splits.end()) {
-      held_out_ = ImageDataset::open(file, name);
-    }
-  }
+  held_out_ = open_held_out(file);
   if (!held_out_) {
     throw ConfigError(cat(file,
                           ": a study needs a split test or val beside train; prepare_data images --test-every 10 "
