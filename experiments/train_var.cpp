@@ -13,6 +13,7 @@
 #include "experiments/support/run_record.h"
 #include "var/checkpoint.h"
 #include "var/curves.h"
+#include "var/presets.h"
 #include "var/tokens.h"
 #include "var/var_trainer.h"
 #include "var/vqvae_trainer.h"
@@ -23,15 +24,22 @@ namespace {
 struct Settings {
   CommonOptions common;
   std::string data, tokenizer, tokens;
-  std::string pe = "learned";
+  std::string preset = "var-32px", pe = "learned";
   bool resume = false, recompute = false;
-  VarConfig model = var_preset32();
+  VarConfig model = var_preset(preset);
   VarTrainOptions training;
 };
 
 void declare_model(Options& options, Settings& s) {
   VarConfig& m = s.model;
   options.group("Model");
+  options.add("model", s.preset, "a model by name; what is given beside it stands, the tokenizer decides the pyramid")
+      .choices(var_preset_names())
+      .preset([&m](const std::string& name) {
+        const PositionalConfig positions = m.positions;  // has options of its own
+        m = var_preset(name);
+        m.positions = positions;
+      });
   options.add("depth", m.depth, "blocks").at_least(1);
   options.add("embed-dim", m.embed_dim, "channels").at_least(1);
   options.add("heads", m.num_heads, "attention heads").at_least(1);
@@ -205,7 +213,7 @@ void train(int argc, char** argv) {
   options.parse(argc, argv);
   s.common.apply();
   s.model.positions.kind = positional_kind_from_name(s.pe);
-  check_positions(s.model.positions, var_preset32().positions);
+  check_positions(s.model.positions, PositionalConfig());
   make_folder(s.common.out);
   RunRecord record("train_var", options.to_json(), s.common.seed);
 

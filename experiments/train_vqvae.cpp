@@ -12,6 +12,7 @@
 #include "experiments/support/progress.h"
 #include "experiments/support/report/image_grid.h"
 #include "experiments/support/run_record.h"
+#include "var/presets.h"
 #include "var/vqvae_trainer.h"
 
 namespace terrace {
@@ -19,9 +20,9 @@ namespace {
 
 struct Settings {
   CommonOptions common;
-  std::string data;
+  std::string data, preset = "vqvae-32px";
   bool resume = false;
-  VqvaeConfig model = vqvae_preset32();
+  VqvaeConfig model = vqvae_preset(preset);
   VqvaeTrainOptions training;
 };
 
@@ -45,6 +46,9 @@ void declare(Options& options, Settings& s) {
       .at_least(0);
   options.add("revive-after", t.revive_after, "steps after which an unused code is moved, 0 for never").at_least(0);
   options.group("Tokenizer");
+  options.add("model", s.preset, "a tokenizer by name; what is given beside it stands")
+      .choices(vqvae_preset_names())
+      .preset([&s](const std::string& name) { s.model = vqvae_preset(name); });
   options.add("ch", s.model.ch, "channels of the finest level").at_least(1);
   options.add("ch-mult", s.model.ch_mult, "multiple of it per level; each further level halves the map");
   options.add("num-res-blocks", s.model.num_res_blocks, "residual blocks per level").at_least(1);

@@ -185,16 +185,25 @@ Option& Option::default_text(std::string text) {
   return *this;
 }
 
+Option& Option::preset(std::function<void(const std::string&)> apply) {
+  preset_ = std::move(apply);
+  return *this;
+}
+
 void Option::assign_text(const std::string& text, const std::string& where) {
   std::visit([&](auto* p) { *p = from_text<std::decay_t<decltype(*p)>>(text, where); }, target_);
-  check(where);
-  given_ = true;
+  accept(where);
 }
 
 void Option::assign_json(const Json& value, const std::string& where) {
   std::visit([&](auto* p) { *p = from_json<std::decay_t<decltype(*p)>>(value, where); }, target_);
+  accept(where);
+}
+
+void Option::accept(const std::string& where) {
   check(where);
   given_ = true;
+  if (preset_) preset_(*std::get<std::string*>(target_));
 }
 
 void Option::check(const std::string& where) const {

@@ -209,6 +209,8 @@ void Options::parse(int argc, const char* const* argv) {
     }
     load_json(object, spoken.config);
   }
+  std::stable_partition(spoken.values.begin(), spoken.values.end(),
+                        [](const auto& value) { return value.first->is_preset(); });
   for (const auto& [option, text] : spoken.values) option->assign_text(text, "--" + option->name_);
   check_required();
 }
@@ -239,14 +241,17 @@ void Options::load_json(const Json& object, const std::string& where) {
                             chosen_command() == nullptr ? "a command" : "the command given"));
     }
   }
+  std::vector<std::pair<Option*, std::string>> keys;
   for (const auto& [key, value] : object.items()) {
     if (key == "command" && !commands_.empty()) continue;
     std::string name = key;
     std::replace(name.begin(), name.end(), '_', '-');
     Option* option = find(name);
     if (option == nullptr) throw ConfigError(cat(where, ": ", unknown("key", name, names(), "")));
-    option->assign_json(value, cat(where, ": key '", key, "'"));
+    keys.emplace_back(option, key);
   }
+  std::stable_partition(keys.begin(), keys.end(), [](const auto& entry) { return entry.first->is_preset(); });
+  for (const auto& [option, key] : keys) option->assign_json(object.at(key), cat(where, ": key '", key, "'"));
 }
 
 Json Options::to_json() const {

@@ -9,7 +9,8 @@
 //   options.parse(argc, argv);            // --help, --config FILE.json, --steps 500
 //
 // From the one declaration come the help page (with the variable's value at declaration as default), the keys of the
-// configuration file and the record of what was in effect. Precedence: default, then --config, then the command line.
+// configuration file and the record of what was in effect. Precedence: default, then --config, then the command line;
+// of each of the two, options that are presets come first.
 #pragma once
 
 #include <cstdint>
@@ -42,16 +43,21 @@ class Option {
   Option& required();                               // has no default: must be given
   Option& positional();                             // given by place, without --name; still a key of --config
   Option& default_text(std::string text);           // shown in --help in place of the default value
+  /// The text names a whole set of values: `apply` writes them into the targets of other options, and what is given of
+  /// these beside it stands.
+  Option& preset(std::function<void(const std::string& name)> apply);
 
  private:
   friend class Options;
   void assign_text(const std::string& text, const std::string& where);
   void assign_json(const Json& value, const std::string& where);
+  void accept(const std::string& where);
   void check(const std::string& where) const;
   Json json() const;
   std::string default_string() const;
   std::string type_name() const;
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
+  bool is_preset() const { return preset_ != nullptr; }
 
   std::string name_;
   OptionTarget target_;
@@ -62,6 +68,7 @@ class Option {
   double high_ = std::numeric_limits<double>::infinity();
   bool open_low_ = false;
   std::vector<std::string> choices_;
+  std::function<void(const std::string&)> preset_;
   bool required_ = false;
   bool positional_ = false;
   bool given_ = false;

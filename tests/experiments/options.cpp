@@ -158,6 +158,34 @@ TEST_F(OptionsFile, WhatWasInEffectCanBeGivenBack) {
   EXPECT_EQ(json, again);
 }
 
+// A preset gives values of other options; those given beside it stand, wherever they are written.
+TEST_F(OptionsFile, PresetsComeBeforeWhatIsGivenBesideThem) {
+  struct Model {
+    std::string name = "small";
+    int64_t depth = 1, width = 10;
+  };
+  const auto parsed = [](std::vector<const char*> arguments) {
+    Model m;
+    Options options("prog", "Does it.");
+    options.add("depth", m.depth, "blocks");
+    options.add("width", m.width, "channels");
+    options.add("model", m.name, "by name").choices({"small", "large"}).preset([&m](const std::string& name) {
+      m.depth = name == "large" ? 16 : 1;
+      m.width = name == "large" ? 1024 : 10;
+    });
+    arguments.insert(arguments.begin(), "prog");
+    options.parse(static_cast<int>(arguments.size()), arguments.data());
+    return std::pair{m.depth, m.width};
+  };
+  const std::string path = file(R"({"depth": 3, "model": "large"})");
+  using Values = std::pair<int64_t, int64_t>;
+  EXPECT_EQ(parsed({"--model", "large"}), Values(16, 1024));
+  EXPECT_EQ(parsed({"--depth", "4", "--model", "large"}), Values(4, 1024));
+  EXPECT_EQ(parsed({"--config", path.c_str()}), Values(3, 1024));
+  EXPECT_EQ(parsed({"--config", path.c_str(), "--model", "small"}), Values(1, 10)) << "the command line is nearer";
+  expect_error<ConfigError>([&] { parsed({"--model", "huge"}); }, "--model must be one of small,large, got 'huge'");
+}
+
 struct Commands {
   explicit Commands(Options& options) {
     options.add("seed", seed, "seed");
