@@ -10,6 +10,7 @@
 
 #include "data/hdf5_handle.h"
 #include "tensor/error.h"
+#include "tensor/nearest_names.h"
 
 namespace terrace {
 
@@ -17,35 +18,6 @@ using hdf5::Handle;
 using hdf5::Lock;
 
 namespace {
-
-/// Number of edits between two names, for suggestions.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
-std::string nearest_names(std::vector<std::string> names, const std::string& wanted) {
-  if (names.empty()) return "it holds no datasets";
-  constexpr size_t kShown = 3;
-  std::sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-    const size_t da = edit_distance(a, wanted), db = edit_distance(b, wanted);
-    return da != db ? da < db : a < b;
-  });
-  std::string text = "nearest names: ";
-  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kShown) text += cat(" (of ", names.size(), ")");
-  return text;
-}
 
 std::string without_slashes(const std::string& name) {
   const size_t begin = name.find_first_not_of('/');
@@ -256,7 +228,7 @@ Handle Hdf5File::Impl::open_dataset(const std::string& name) const {
   if (type != H5I_DATASET) {
     std::vector<std::string> names;
     H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, &collect_dataset, &names, H5O_INFO_BASIC);
-    throw IoError(cat(path, ": no dataset \"", name, "\"; ", nearest_names(names, without_slashes(name))));
+    throw IoError(cat(path, ": no dataset \"", name, "\"; ", nearest_names(names, without_slashes(name), "datasets")));
   }
   Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT));
   if (!dataset.valid()) hdf5::fail(path, cat("cannot open dataset \"", name, "\""));

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "tensor/error.h"
+#include "tensor/nearest_names.h"
 
 namespace terrace {
 namespace {
@@ -19,8 +20,21 @@ void append_names(std::string& text, const char* what, const std::vector<std::st
   text += ")";
 }
 
-bool matches(const std::string& name, const std::string& pattern) {
-  return name == pattern || name.ends_with("." + pattern);
+bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return name == pattern || name.ends_with("." + pattern); });
+}
+
+/// " [there is NAME]" with the nearest of `names`, where one is near enough to be meant.
+std::string suggestion(const std::string& wanted, const std::vector<std::string>& names) {
+  constexpr size_t kCompared = 1000;  // a file of something else altogether is not worth a search
+  const std::string* best = nullptr;
+  size_t least = wanted.size() / 3 + 1;
+  for (size_t i = 0; i < std::min(names.size(), kCompared); ++i) {
+    const size_t distance = edit_distance(wanted, names[i]);
+    if (distance < least) least = distance, best = &names[i];
+  }
+  return best == nullptr ? "" : cat(" [there is ", *best, "]");
 }
 
 std::string join(const std::string& prefix, const std::string& name) {
@@ -29,30 +43,35 @@ std::string join(const std::string& prefix, const std::string& name) {
 
 }  // namespace
 
-void copy_state(const char* op, const State& target, const State& source, const std::vector<std::string>& ignored) {
+void check_state(const char* op, const State& target, const std::map<std::string, TensorSpec>& source,
+                 const LoadRules& rules) {
   std::vector<std::string> missing, extra, misshaped, mistyped;
+  for (const auto& [name, spec] : source) {
+    if (!target.contains(name) && !matches_any(name, rules.may_be_extra)) extra.push_back(name);
+  }
   for (const auto& [name, tensor] : target) {
     const auto found = source.find(name);
     if (found == source.end()) {
-      missing.push_back(name);
-    } else if (found->second.shape() != tensor.shape()) {
-      misshaped.push_back(cat(name, " is ", found->second.shape(), ", not ", tensor.shape()));
-    } else if (is_floating(found->second.dtype()) != is_floating(tensor.dtype())) {
-      mistyped.push_back(cat(name, " is ", found->second.dtype(), ", not ", tensor.dtype()));
+      if (!matches_any(name, rules.may_be_missing)) missing.push_back(name + suggestion(name, extra));
+    } else if (found->second.shape != tensor.shape()) {
+      misshaped.push_back(cat(name, " is ", found->second.shape, ", not ", tensor.shape()));
+    } else if (is_floating(found->second.dtype) != is_floating(tensor.dtype())) {
+      mistyped.push_back(cat(name, " is ", found->second.dtype, ", not ", tensor.dtype()));
     }
   }
-  for (const auto& [name, tensor] : source) {
-    const auto covers = [&name = name](const std::string& pattern) { return matches(name, pattern); };
-    if (!target.contains(name) && std::none_of(ignored.begin(), ignored.end(), covers)) extra.push_back(name);
-  }
-  if (!missing.empty() || !extra.empty() || !misshaped.empty() || !mistyped.empty()) {
-    std::string text = cat(op, ": the names do not fit what is being loaded into:");
-    append_names(text, "missing", missing);
-    append_names(text, "extra", extra);
-    append_names(text, "of another shape", misshaped);
-    append_names(text, "of another type", mistyped);
-    throw ConfigError(text + "; was it saved with another configuration?");
-  }
+  if (missing.empty() && extra.empty() && misshaped.empty() && mistyped.empty()) return;
+  std::string text = cat(op, ": the names do not fit what is being loaded into:");
+  append_names(text, "missing", missing);
+  append_names(text, "extra", extra);
+  append_names(text, "of another shape", misshaped);
+  append_names(text, "of another type", mistyped);
+  throw ConfigError(text + "; was it saved with another configuration?");
+}
+
+void copy_state(const char* op, const State& target, const State& source, const std::vector<std::string>& ignored) {
+  std::map<std::string, TensorSpec> specs;
+  for (const auto& [name, tensor] : source) specs[name] = {tensor.shape(), tensor.dtype()};
+  check_state(op, target, specs, {.may_be_extra = ignored, .may_be_missing = {}});
   for (const auto& [name, tensor] : target) {
     Tensor handle = tensor;
     handle.copy_(source.at(name));

@@ -26,10 +26,25 @@ using NamedParameters = std::vector<std::pair<std::string, Variable>>;
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 using State = std::map<std::string, Tensor>;
 
-/// Copies the values of `source` into the tensors of `target`, converting between floating types. A name of `ignored`
-/// is allowed to be extra; an entry matches a whole name or its last components ("zero_k_bias" covers every block's).
-/// Throws ConfigError, opening with `op`, with all missing, extra, mis-shaped and mis-typed names at once; then nothing
-/// has been changed.
+struct TensorSpec {
+  Shape shape;
+  DType dtype = DType::kF32;
+};
+
+/// Names that need not agree. An entry matches a whole name or its last components ("zero_k_bias" covers every
+/// block's).
+struct LoadRules {
+  std::vector<std::string> may_be_extra, may_be_missing;
+};
+
+/// Throws ConfigError, opening with `op`, with all missing, extra, mis-shaped and mis-typed names at once, unless the
+/// tensors described by `source` can be loaded into those of `target`, converting between floating types. For a missing
+/// name the nearest extra one is suggested.
+void check_state(const char* op, const State& target, const std::map<std::string, TensorSpec>& source,
+                 const LoadRules& rules);
+
+/// Copies the values of `source` into the tensors of `target`. Names of `ignored` may be extra. Throws as check_state;
+/// then nothing has been changed.
 void copy_state(const char* op, const State& target, const State& source, const std::vector<std::string>& ignored = {});
 
 class Module {

@@ -30,13 +30,21 @@ void check_kind(const Hdf5File& file, const std::string& kind) {
   }
 }
 
-LoadedTransformer load_transformer(const std::string& path) {
-  const Hdf5File file = Hdf5File::open(path);
-  check_kind(file, "var");
+LoadedTransformer load_transformer(const std::string& path, const WeightOptions& options) {
   LoadedTransformer loaded;
   Generator scratch(0);
+  const TensorFile tensors = open_tensor_file(path);
+  if (tensors.format() != "HDF5") {
+    const TensorFile weights = find_weights(tensors, WeightKind::kVar, options.prefix);
+    loaded.model = std::make_unique<VarTransformer>(var_config_from_weights(weights, options), scratch);
+    load_var_weights(*loaded.model, weights);
+    loaded.model->eval();
+    return loaded;
+  }
+  const Hdf5File file = Hdf5File::open(path);
+  check_kind(file, "var");
   loaded.model = std::make_unique<VarTransformer>(var_config_from_text(file.read_attr_string("/", "config")), scratch);
-  loaded.model->load_state(read_state(file, "model"));
+  load_var_weights(*loaded.model, tensors.subtree("model"));
   loaded.model->eval();
   if (file.has("class_names")) loaded.class_names = file.read_strings("class_names");
   if (file.has_attr("/", "tokenizer_hash")) loaded.tokenizer_hash = file.read_attr_string("/", "tokenizer_hash");

@@ -14,6 +14,7 @@
 #include "data/hdf5_file.h"
 #include "nn/module.h"
 #include "var/transformer.h"
+#include "var/weights.h"
 
 namespace terrace {
 
@@ -28,7 +29,7 @@ void write_kind(Hdf5File& file, const std::string& kind);
 /// Throws IoError that names the file, what it is and what it should be.
 void check_kind(const Hdf5File& file, const std::string& kind);
 
-/// A transformer as VarTrainer stored it.
+/// A transformer as VarTrainer stored it, or from weights in any format (var/weights.h): then without names and tables.
 struct LoadedTransformer {
   std::unique_ptr<VarTransformer> model;  // in eval mode
   std::vector<std::string> class_names;   // may be empty
@@ -37,6 +38,6 @@ struct LoadedTransformer {
   int64_t step = 0;
 };
 /// Throws IoError, ConfigError.
-LoadedTransformer load_transformer(const std::string& path);
+LoadedTransformer load_transformer(const std::string& path, const WeightOptions& options = {});
 
 }  // namespace terrace

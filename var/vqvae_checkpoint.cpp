@@ -191,16 +191,26 @@ void VqvaeTrainer::resume(const std::string& path) {
   s.pending_steps = file.read_attr_int("/", "pending_steps");
 }
 
-std::unique_ptr<Vqvae> load_vqvae(const std::string& path) {
+std::unique_ptr<Vqvae> load_vqvae(const std::string& path, const WeightOptions& options) {
+  Generator scratch(0);
+  const TensorFile tensors = open_tensor_file(path);
+  if (tensors.format() != "HDF5") {
+    const TensorFile weights = find_weights(tensors, WeightKind::kVqvae, options.prefix);
+    auto model = std::make_unique<Vqvae>(vqvae_config_from_weights(weights, options), scratch);
+    load_vqvae_weights(*model, weights);
+    model->eval();
+    return model;
+  }
   const Hdf5File file = Hdf5File::open(path);
   check_kind(file, "vqvae");
-  Generator scratch(0);
   auto model = std::make_unique<Vqvae>(vqvae_config_from_text(file.read_attr_string("/", "config")), scratch);
-  terrace::State state = read_state(file, "model");
+  load_vqvae_weights(*model, tensors.subtree("model"));
   if (file.has("average")) {
-    for (const auto& [name, value] : read_state(file, "average")) state[name] = value;
+    const terrace::State average = read_state(file, "average");
+    terrace::State target = model->state();
+    std::erase_if(target, [&](const auto& entry) { return !average.contains(entry.first); });  // buffers have none
+    copy_state(path.c_str(), target, average);
   }
-  model->load_state(state);
   model->eval();
   return model;
 }

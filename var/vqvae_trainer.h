@@ -16,6 +16,7 @@
 
 #include "data/dataset.h"
 #include "var/vqvae.h"
+#include "var/weights.h"
 
 namespace terrace {
 
@@ -92,7 +93,8 @@ class VqvaeTrainer {
   std::unique_ptr<State> state_;
 };
 
-/// The model of a checkpoint, in eval mode: its averaged weights where the run kept them.
-std::unique_ptr<Vqvae> load_vqvae(const std::string& path);
+/// The model of a checkpoint, in eval mode: its averaged weights where the run kept them. Or of weights in any format
+/// (var/weights.h).
+std::unique_ptr<Vqvae> load_vqvae(const std::string& path, const WeightOptions& options = {});
 
 }  // namespace terrace

@@ -1,0 +1,86 @@
+// Files of named tensors, whatever wrote them:
+//
+//   TensorFile file = open_tensor_file("var_d16.pth");       // or .safetensors, .npz, .npy, .h5
+//   for (const TensorEntry& entry : file.entries()) std::cout << entry.name << entry.shape << entry.dtype;
+//   Tensor w = file.read("blocks.0.attn.mat_qkv.weight");
+//   TensorFile vae = open_tensor_file("checkpoint.pth").subtree("trainer/vae_local");
+//
+// The format is recognised by content. Opening reads what describes the tensors; their values are copied out of a map
+// of the file when they are asked for, so that reading a file from one end to the other needs no memory of its size.
+// Nested containers give names with slashes: trainer/var_wo_ddp/pos_start, list/0.
+//
+// All errors are IoError and name the file. A TensorFile is a handle; one file is for one thread at a time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace terrace {
+
+/// What a file says about one tensor. The dtype is that of the values that read() gives: as stored, but i8, i16 and u16
+/// widen to i32, u32 and u64 to i64.
+struct TensorEntry {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  int64_t bytes() const { return shape.numel() * size_of(dtype); }
+};
+
+/// One file format's part: what is in the file, and the values.
+class TensorReader {
+ public:
+  virtual ~TensorReader() = default;
+  virtual const std::vector<TensorEntry>& entries() const = 0;  // in file order
+  /// Values of entry `index` into `out`, contiguous, of the entry's dtype; rows [begin, end) of it where `out` has
+  /// fewer than all: along the first dimension.
+  virtual void read(size_t index, int64_t begin, int64_t end, Tensor& out) const = 0;
+  virtual const std::map<std::string, std::string>& metadata() const = 0;
+};
+
+class TensorFile {
+ public:
+  TensorFile(std::string path, std::string format, std::shared_ptr<const TensorReader> reader);
+
+  const std::string& path() const { return path_; }
+  const std::string& format() const { return format_; }  // "PyTorch zip", "PyTorch legacy", "safetensors", ...
+  const std::vector<TensorEntry>& entries() const { return entries_; }
+  bool has(const std::string& name) const { return index_.contains(name); }
+  const TensorEntry& entry(const std::string& name) const;  // throws IoError that gives the nearest names
+  /// Text beside the tensors: safetensors' __metadata__, an HDF5 file's attributes.
+  const std::map<std::string, std::string>& metadata() const { return reader_->metadata(); }
+
+  Tensor read(const std::string& name) const;  // contiguous
+  Tensor read(const std::string& name, DType dtype) const;
+  /// Rows [begin, end) along the first dimension.
+  Tensor read_rows(const std::string& name, int64_t begin, int64_t end) const;
+  /// Into a tensor of the same shape, converting to its dtype; without a copy between where the dtypes agree.
+  void read_into(const std::string& name, Tensor& target) const;
+
+  /// The entries below `prefix` (trainer/var_wo_ddp, or with dots), without it. Throws IoError that lists what is there
+  /// where nothing is below it.
+  TensorFile subtree(const std::string& prefix) const;
+  /// The entries whose names begin so, without it; possibly none.
+  TensorFile without_prefix(const std::string& prefix) const;
+  /// Names of the containers that hold tensors, "" among them where tensors lie at the top; in file order.
+  std::vector<std::string> containers() const;
+
+ private:
+  size_t find(const std::string& name) const;
+
+  std::string path_, format_;
+  std::shared_ptr<const TensorReader> reader_;
+  std::vector<TensorEntry> entries_;
+  std::vector<size_t> reader_index_;     // of each entry
+  std::map<std::string, size_t> index_;  // name to place in entries_
+};
+
+TensorFile open_tensor_file(const std::string& path);
+/// The same from bytes that outlive the result, under a name for error texts.
+TensorFile open_tensor_bytes(const std::string& name, std::span<const std::byte> bytes);
+
+}  // namespace terrace
