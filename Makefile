@@ -139,13 +139,18 @@ $(BUILD)/bin/%: $(OBJ)/experiments/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(PROGRAM_LINK)
 
+# A sanitizer brings initialisers of its own.
+CHECK_INITIALISERS = $(if $(SANITIZE),,@tools/check_initialisers $@)
+
 $(OBJ)/avx2/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo "c++ avx2 $<"; $(COMPILE) $(CXXFLAGS) $(KERNEL_FLAGS) $(AVX2_FLAGS) -c $< -o $@
+	$(CHECK_INITIALISERS)
 
 $(OBJ)/avx512/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo "c++ avx512 $<"; $(COMPILE) $(CXXFLAGS) $(KERNEL_FLAGS) $(AVX512_FLAGS) -c $< -o $@
+	$(CHECK_INITIALISERS)
 
 $(BENCH_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "tensor/error.h"
+#include "tensor/kernel.h"
 
 namespace terrace {
 namespace {
@@ -29,15 +30,15 @@ Backend detect_cpu_backend() {
                       __builtin_cpu_supports("avx512vl");
   if (asked == "avx512" && !avx512)
     throw DeviceError("TERRACE_CPU asks for avx512, which this processor does not have");
+  fill_kernel_table(Backend::kAvx2);
+  if (avx512) fill_kernel_table(Backend::kAvx512);
   return avx512 && asked != "avx2" ? Backend::kAvx512 : Backend::kAvx2;
 }
 
 void load_cuda_backend() {
   // The library fills CUDA's column of the kernel table when it is loaded, and stays loaded.
-  static void* const library = dlopen("libterrace_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-  if (library == nullptr) {
-    throw DeviceError(
-        "device cuda: the CUDA backend is not available (libterrace_cuda.so was not found); use --device cpu");
+  if (dlopen("libterrace_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+    throw DeviceError(cat("device cuda: the CUDA backend is not available (", dlerror(), "); use --device cpu"));
   }
 }
 

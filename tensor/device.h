@@ -27,13 +27,16 @@ enum class Backend : uint8_t { kAvx2, kAvx512, kCuda };
 inline constexpr int kBackends = 3;
 
 /// The best CPU column this machine can run. TERRACE_CPU=avx2 in the environment asks for the lesser one.
-/// Throws DeviceError on a processor without AVX2 and FMA.
+/// Throws DeviceError on a processor without AVX2 and FMA. The first call fills the kernel table.
 Backend cpu_backend();
 const char* name_of(Backend backend);
 std::string cpu_model();  // as the operating system names it
 
 /// Threads used by the kernels (OpenMP and BLAS). 0 asks for all cores this process may use.
+/// OpenMP's part of the setting belongs to the calling thread: another std::thread starts with OpenMP's default
+/// (OMP_NUM_THREADS, else all cores) and calls this itself if it computes. OpenBLAS's part is the process's. Nothing
+/// here synchronises: call it before threads that compute are started, or at their beginning.
 void set_threads(int count);
-int threads();
+int threads();  // of the calling thread
 
 }  // namespace terrace

@@ -3,9 +3,12 @@
 //   template <class T>
 //   inline constinit Kernel<void(const T* x, T* y, int64_t rows, int64_t cols)> softmax_forward{"softmax"};
 //
-// The objects of a backend fill their entry when they are loaded (TERRACE_REGISTER in the .cpp or .cu); no central
-// list exists. A call names the device: softmax_forward<float>(x.device(), x.data<float>(), ...). An entry nobody
-// filled is a DeviceError that names the op.
+// TERRACE_REGISTER in the .cpp of a CPU backend says which function belongs into an entry; no central list exists. It
+// leaves the address of a function that fills the entry in a section of the object, named after the backend;
+// cpu_backend() calls those of the instruction sets that this processor has. Loading the library runs no code of these
+// objects, so AVX-512 instructions in them (which the compiler may use anywhere) are met by processors with AVX-512
+// only. A call names the device: softmax_forward<float>(x.device(), x.data<float>(), ...). An entry nobody filled is a
+// DeviceError that names the op.
 #pragma once
 
 #include "tensor/device.h"
@@ -27,11 +30,7 @@ class Kernel<Result(Args...)> {
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 
-  bool set(Backend backend, Function f) {
-    entries_[static_cast<int>(backend)] = f;
-    return true;
-  }
-  bool has(Backend backend) const { return entries_[static_cast<int>(backend)] != nullptr; }
+  void set(Backend backend, Function f) { entries_[static_cast<int>(backend)] = f; }
 
   Result operator()(Device device, Args... args) const {
     const Backend backend = device.is_cpu() ? cpu_backend() : Backend::kCuda;
@@ -45,13 +44,26 @@ class Kernel<Result(Args...)> {
   Function entries_[kBackends] = {};
 };
 
+using Registrar = void (*)();
+
+/// Calls every registrar of a CPU backend, by cpu_backend() alone.
+void fill_kernel_table(Backend backend);
+
 #define TERRACE_CONCAT_(a, b) a##b
 #define TERRACE_CONCAT(a, b) TERRACE_CONCAT_(a, b)
+#define TERRACE_TEXT_(a) #a
+#define TERRACE_TEXT(a) TERRACE_TEXT_(a)
+#define TERRACE_REGISTRAR_(backend) __attribute__((section("terrace_" TERRACE_TEXT(backend)), used))
+#define TERRACE_REGISTER_(id, ...)                             \
+  static void TERRACE_CONCAT(register_, id)() { __VA_ARGS__; } \
+  TERRACE_REGISTRAR_(TERRACE_BACKEND)                          \
+  static constinit ::terrace::Registrar TERRACE_CONCAT(registrar_, id) = &TERRACE_CONCAT(register_, id)
 
 /// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(softmax_forward<float>, forward<float>);
 /// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/.
-#define TERRACE_REGISTER(slot, ...)                                             \
-  [[maybe_unused]] static const bool TERRACE_CONCAT(registered_, __COUNTER__) = \
-      ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__)
+#define TERRACE_REGISTER(slot, ...) \
+  TERRACE_REGISTER_(__COUNTER__, ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__))
+/// Fills many: TERRACE_REGISTER_BY(register_type<float>()); evaluates the expression, which calls set().
+#define TERRACE_REGISTER_BY(...) TERRACE_REGISTER_(__COUNTER__, __VA_ARGS__)
 
 }  // namespace terrace

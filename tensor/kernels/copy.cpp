@@ -55,18 +55,17 @@ void convert_elements(const From* from, To* to, int64_t count) {
 }
 
 template <class From, class... To>
-bool register_from() {
-  return (convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>) & ...);
+void register_from() {
+  (convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>), ...);
 }
 
 template <class... T>
-bool register_all() {
-  return (register_from<T, float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>() & ...);
+void register_all() {
+  (register_from<T, float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>(), ...);
 }
 
 TERRACE_REGISTER(strided_copy, copy_strided);
-[[maybe_unused]] const bool converts_registered =
-    register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>();
+TERRACE_REGISTER_BY(register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>());
 
 }  // namespace
 }  // namespace terrace

@@ -137,7 +137,7 @@ void add_with_factor(T* x, const T* y, double factor, const LoopPlan<2>& plan) {
 }
 
 template <class T>
-bool register_type() {
+void register_type() {
   constexpr Backend kBackend = Backend::TERRACE_BACKEND;
   for_each_op<UnaryOps>([](auto op) {
     using Op = decltype(op);
@@ -150,10 +150,12 @@ bool register_type() {
     binary_backward_a<Op, T>.set(kBackend, &backward_binary<Side::kA, Op, T>);
     binary_backward_b<Op, T>.set(kBackend, &backward_binary<Side::kB, Op, T>);
   });
-  return add_scaled<T>.set(kBackend, &add_with_factor<T>);
+  add_scaled<T>.set(kBackend, &add_with_factor<T>);
 }
 
-[[maybe_unused]] const bool registered = register_type<float>() && register_type<double>() && register_type<BFloat16>();
+TERRACE_REGISTER_BY(register_type<float>());
+TERRACE_REGISTER_BY(register_type<double>());
+TERRACE_REGISTER_BY(register_type<BFloat16>());
 
 }  // namespace
 }  // namespace terrace

@@ -136,15 +136,17 @@ bool find_nan(const T* x, int64_t count) {
 }
 
 template <class T>
-bool register_type() {
+void register_type() {
   constexpr Backend kBackend = Backend::TERRACE_BACKEND;
   reduce_sum<T>.set(kBackend, &sum_middle<T>);
   reduce_max<T>.set(kBackend, &max_middle<T>);
   reduce_squares<T>.set(kBackend, &squares<T>);
-  return any_nan<T>.set(kBackend, &find_nan<T>);
+  any_nan<T>.set(kBackend, &find_nan<T>);
 }
 
-[[maybe_unused]] const bool registered = register_type<float>() && register_type<double>() && register_type<BFloat16>();
+TERRACE_REGISTER_BY(register_type<float>());
+TERRACE_REGISTER_BY(register_type<double>());
+TERRACE_REGISTER_BY(register_type<BFloat16>());
 
 }  // namespace
 }  // namespace terrace
