@@ -1,7 +1,11 @@
 #include "tensor/random.h"
 
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <type_traits>
+
+#include "tensor/overlap.h"
 
 namespace terrace {
 namespace {
@@ -20,6 +24,7 @@ double to_unit(uint32_t word) { return static_cast<double>(word >> 8) * 0x1p-24;
 /// Writes value(i-th draw as a 32-bit word) to every element and consumes numel draws.
 template <class F>
 void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
+  check_writable(t, op);
   Tensor target = t.is_contiguous() ? t : Tensor::empty(t.shape(), t.dtype(), t.device());
   visit_floating(t.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -42,6 +47,28 @@ void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
   } else {
     t.copy_(target);
   }
+}
+
+/// The next smaller T.
+template <class T>
+T below(T t) {
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    constexpr uint16_t kLeastNegative = 0x8001, kSign = 0x8000;
+    BFloat16 next = t;
+    next.bits = static_cast<float>(t) == 0 ? kLeastNegative : t.bits & kSign ? t.bits + 1 : t.bits - 1;
+    return next;
+  } else {
+    return std::nextafter(t, -std::numeric_limits<T>::infinity());
+  }
+}
+
+/// The largest value of `dtype` that is less than `bound`.
+double largest_below(DType dtype, double bound) {
+  return visit_floating(dtype, "uniform_", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T nearest = static_cast<T>(bound);
+    return static_cast<double>(static_cast<double>(nearest) < bound ? nearest : below(nearest));
+  });
 }
 
 double normal_cdf(double x) { return 0.5 * std::erfc(-x * M_SQRT1_2); }
@@ -104,8 +131,11 @@ double Generator::next_uniform() { return to_unit(next_u32()); }
 
 int64_t Generator::next_below(int64_t bound) {
   if (bound <= 0) throw IndexError(cat("next_below: the bound must be positive, got ", bound));
-  // The product's upper half: bias below bound / 2^32.
-  return static_cast<int64_t>((static_cast<uint64_t>(next_u32()) * static_cast<uint64_t>(bound)) >> 32);
+  // The upper half of draw times bound: bias below bound / 2^32, or with a second draw bound / 2^64.
+  const uint64_t first = next_u32();
+  if (bound <= int64_t{1} << 32) return static_cast<int64_t>(first * static_cast<uint64_t>(bound) >> 32);
+  const uint64_t word = first << 32 | next_u32();
+  return static_cast<int64_t>(static_cast<unsigned __int128>(word) * static_cast<uint64_t>(bound) >> 64);
 }
 
 Generator& default_generator() {
@@ -114,7 +144,9 @@ Generator& default_generator() {
 }
 
 void uniform_(Tensor& t, double low, double high, Generator& g) {
-  fill_from_draws(t, g, "uniform_", [=](uint32_t word) { return low + (high - low) * to_unit(word); });
+  // Rounding to t's type could reach `high`: values beyond the last one below it become that one.
+  const double last = low < high ? largest_below(t.dtype(), high) : low;
+  fill_from_draws(t, g, "uniform_", [=](uint32_t word) { return std::fmin(low + (high - low) * to_unit(word), last); });
 }
 
 void normal_(Tensor& t, double mean, double std, Generator& g) {
@@ -142,6 +174,7 @@ Tensor rand(const Shape& shape, Generator& g, DType dtype) {
 }
 
 Tensor randint(int64_t bound, const Shape& shape, Generator& g) {
+  if (bound <= 0) throw IndexError(cat("randint: the bound must be positive, got ", bound));
   Tensor t = Tensor::empty(shape, DType::kI64);
   int64_t* out = t.data<int64_t>();
   for (int64_t i = 0; i < t.numel(); ++i) out[i] = g.next_below(bound);

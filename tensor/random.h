@@ -22,14 +22,17 @@ struct Generator {
   explicit Generator(uint64_t seed_ = 0, uint64_t stream_ = 0) : seed(seed_), stream(stream_) {}
   uint32_t next_u32();                // one draw
   double next_uniform();              // [0, 1), 24 bits, one draw
-  int64_t next_below(int64_t bound);  // uniform in [0, bound), one draw
+  int64_t next_below(int64_t bound);  // uniform in [0, bound), one draw, two where bound > 2^32
 };
 
-/// The generator that dropout and the initialisers use where none is given. Programs seed it from --seed.
+/// The generator that dropout and the initialisers use where none is given. Programs seed it from --seed. There is one
+/// in the process and it is not synchronised: a single thread at a time may draw from it or seed it, and only then is
+/// what it gives reproducible. Other threads draw from Generators of their own, with another seed or stream.
 Generator& default_generator();
 
-void uniform_(Tensor& t, double low, double high, Generator& g);  // [low, high)
-void normal_(Tensor& t, double mean, double std, Generator& g);   // by the inverse distribution function
+/// In [low, high): never `high` itself, also where a value beside it rounds to it in t's type. `low` where low >= high.
+void uniform_(Tensor& t, double low, double high, Generator& g);
+void normal_(Tensor& t, double mean, double std, Generator& g);  // by the inverse distribution function
 /// Normal, values outside [low, high] cut by inverse transform sampling as in torch.nn.init.trunc_normal_.
 void trunc_normal_(Tensor& t, double mean, double std, double low, double high, Generator& g);
 

@@ -6,6 +6,7 @@
 #include "tensor/allocator.h"
 #include "tensor/kernels/copy.h"
 #include "tensor/loop_plan.h"
+#include "tensor/overlap.h"
 
 namespace terrace {
 
@@ -23,7 +24,10 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Sh
       strides_(std::move(strides)),
       dtype_(dtype) {}
 
+void Tensor::throw_undefined(const char* op) { throw Error(cat(op, ": the tensor is undefined")); }
+
 Tensor Tensor::with_layout(int64_t offset, Shape shape, Shape strides) const {
+  if (!defined()) throw_undefined("view");
   return Tensor(storage_, offset, std::move(shape), std::move(strides), dtype_);
 }
 
@@ -86,10 +90,7 @@ std::string Tensor::describe() const {
   return defined() ? cat(shape_, " ", dtype_, " ", device()) : "undefined tensor";
 }
 
-void* Tensor::raw_data() const {
-  if (!defined()) throw Error("data: the tensor is undefined");
-  return storage_->data() + offset_ * size_of(dtype_);
-}
+void* Tensor::raw_data() const { return storage("data").data() + offset_ * size_of(dtype_); }
 
 template <class T>
 T* Tensor::data() const {
@@ -259,6 +260,7 @@ Tensor Tensor::reshape(const Shape& wanted) const {
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 
 Tensor Tensor::clone() const {
+  if (!defined()) throw_undefined("clone");
   Tensor copy = empty(shape_, dtype_, device());
   copy.copy_(*this);
   copy.storage_->version = 0;
@@ -266,6 +268,7 @@ Tensor Tensor::clone() const {
 }
 
 Tensor Tensor::to(DType dtype) const {
+  if (!defined()) throw_undefined("to");
   if (dtype == dtype_) return *this;
   const Tensor source = contiguous();
   Tensor out = empty(shape_, dtype, device());
@@ -287,6 +290,8 @@ Tensor Tensor::to(Device device) const {
 // --- In place ---
 
 Tensor& Tensor::fill_(double value) {
+  if (!defined()) throw_undefined("fill_");
+  check_writable(*this, "fill_");
   visit_any(dtype_, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T element = static_cast<T>(value);
@@ -301,11 +306,13 @@ Tensor& Tensor::fill_(double value) {
 }
 
 Tensor& Tensor::copy_(const Tensor& source) {
+  if (!defined() || !source.defined()) throw_undefined("copy_");
   if (broadcast_shapes(source.shape(), shape_, "copy_") != shape_) {
     throw ShapeError(cat("copy_: ", source.describe(), " does not broadcast to ", describe()));
   }
-  const Tensor same = source.to(dtype_);
-  const auto plan = plan_loops<2>(shape_, {strides_, broadcast_strides(same.shape(), same.strides(), shape_)});
+  check_writable(*this, "copy_");
+  const Tensor same = source_for_write(*this, source.to(dtype_).expand(shape_));
+  const auto plan = plan_loops<2>(shape_, {strides_, same.strides()});
   const int64_t bytes = size_of(dtype_);
   if (numel() > 0) strided_copy(device(), raw_data(), same.raw_data(), plan, bytes);
   bump_version();

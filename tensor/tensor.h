@@ -41,7 +41,7 @@ class Storage {
 
 class Tensor {
  public:
-  Tensor() = default;  // undefined: defined() is false
+  Tensor() = default;  // undefined: defined() is false; what needs memory throws an Error that says so
 
   // --- Making tensors ---
   static Tensor empty(const Shape& shape, DType dtype = DType::kF32, Device device = kCpu);
@@ -64,11 +64,11 @@ class Tensor {
   int64_t ndim() const { return shape_.size(); }
   int64_t numel() const { return shape_.numel(); }
   DType dtype() const { return dtype_; }
-  Device device() const { return storage_->device(); }
+  Device device() const { return storage("device").device(); }
   bool is_contiguous() const;
-  uint64_t version() const { return storage_->version; }
-  void bump_version() { ++storage_->version; }
-  bool shares_storage_with(const Tensor& other) const { return storage_ == other.storage_; }
+  uint64_t version() const { return storage("version").version; }
+  void bump_version() { ++storage("bump_version").version; }
+  bool shares_storage_with(const Tensor& other) const { return defined() && storage_ == other.storage_; }
   bool sole_owner() const { return storage_.use_count() == 1; }
   std::string describe() const;  // "(2, 16, 768) f32 cpu"
 
@@ -99,14 +99,19 @@ class Tensor {
   Tensor to(DType dtype) const;  // itself where already of that type
   Tensor to(Device device) const;
 
-  // --- In place ---
+  // --- In place; ShapeError for an expanded view, whose elements share places ---
   Tensor& fill_(double value);
-  Tensor& copy_(const Tensor& source);  // broadcasts and converts
+  Tensor& copy_(const Tensor& source);  // broadcasts and converts; a source that shares memory is read as it was before
   Tensor& zero_() { return fill_(0); }
 
  private:
   Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Shape strides, DType dtype);
   Tensor with_layout(int64_t offset, Shape shape, Shape strides) const;
+  Storage& storage(const char* op) const {
+    if (storage_ == nullptr) throw_undefined(op);
+    return *storage_;
+  }
+  [[noreturn]] static void throw_undefined(const char* op);
 
   std::shared_ptr<Storage> storage_;
   int64_t offset_ = 0;  // in elements

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "tests/support.h"
@@ -111,6 +112,54 @@ TEST(Random, IntegersAreUniform) {
   double chi_squared = 0;
   for (int64_t count : counts) chi_squared += std::pow(static_cast<double>(count) - 5000, 2) / 5000;
   EXPECT_LT(chi_squared, 27.9) << "99.9 % of chi-squared with 9 degrees of freedom";
+}
+
+TEST(Random, BoundsBeyond32Bits) {
+  const auto words = [](uint64_t offset) {  // the draws at offset and offset + 1 as one 64-bit word
+    Generator g(3);
+    g.offset = offset;
+    const uint64_t high = g.next_u32();
+    return high << 32 | g.next_u32();
+  };
+  Generator g(3);
+  const int64_t largest = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(g.next_below(int64_t{1} << 33), static_cast<int64_t>(words(0) >> 31));
+  EXPECT_EQ(g.next_below(int64_t{1} << 62), static_cast<int64_t>(words(2) >> 2));
+  const long double product = static_cast<long double>(words(4)) * static_cast<long double>(largest);
+  EXPECT_NEAR(static_cast<double>(g.next_below(largest)), static_cast<double>(product * 0x1p-64L), 0x1p11);
+  EXPECT_EQ(g.offset, 6u) << "two draws each";
+  EXPECT_EQ(g.next_below(int64_t{1} << 32), static_cast<int64_t>(words(6) >> 32)) << "one draw still does";
+  EXPECT_EQ(g.offset, 7u);
+
+  const int64_t bound = 3LL << 40;
+  int64_t upper_half = 0;
+  for (int64_t value : randint(bound, {2000}, g).to_vector<int64_t>()) {
+    ASSERT_TRUE(value >= 0 && value < bound);
+    upper_half += value >= bound / 2;
+  }
+  EXPECT_NEAR(static_cast<double>(upper_half), 1000, 110) << "five standard deviations";
+  expect_error<IndexError>([&] { randint(0, {2}, g); }, "randint: the bound must be positive, got 0");
+}
+
+TEST(Random, UniformNeverReachesItsUpperEnd) {
+  const auto largest = [](double low, double high, DType dtype) {
+    Generator g(5);
+    Tensor x = Tensor::empty({1 << 17}, dtype);
+    uniform_(x, low, high, g);
+    const std::vector<double> values = x.to_vector<double>();
+    return *std::max_element(values.begin(), values.end());
+  };
+  // The largest bf16 below each end; without care one draw in 512 would round up to the end itself.
+  EXPECT_EQ(largest(0, 1, DType::kBF16), 1 - 0x1p-8);
+  EXPECT_EQ(largest(-1, 3, DType::kBF16), 3 - 0x1p-6);
+  EXPECT_EQ(largest(-2, -1, DType::kBF16), -1 - 0x1p-7);
+  EXPECT_LT(largest(-1, 0, DType::kBF16), 0);
+  // In f32 the spacing at 2^24 is 2 on the way up: half of [2^24, 2^24 + 2) rounds to its end.
+  EXPECT_EQ(largest(0x1p24, 0x1p24 + 2, DType::kF32), 0x1p24);
+  EXPECT_LT(largest(0.1, 0.3, DType::kF32), 0.3) << "an end that f32 does not hold";
+  const double next = std::nextafter(1.0, 2.0);
+  EXPECT_EQ(largest(1, next, DType::kF64), 1);
+  EXPECT_EQ(largest(2, 2, DType::kF32), 2) << "an empty range gives its lower end";
 }
 
 TEST(Random, PermutationsArePermutations) {

@@ -1,6 +1,7 @@
 // Views: the same storage under other extents and strides.
 #include <algorithm>
 
+#include "tensor/random.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -111,6 +112,66 @@ TEST(Views, CopyBroadcastsAndConverts) {
   Tensor column = Tensor::zeros({4, 2}).select(1, 0);
   column.copy_(Tensor::arange(4, DType::kF32));
   EXPECT_EQ(values(column), (Values{0, 1, 2, 3}));
+}
+
+TEST(Views, CopiesOfItselfReadWhatWasThere) {
+  Tensor x = Tensor::arange(6);
+  x.slice(0, 1, 6).copy_(x.slice(0, 0, 5));
+  EXPECT_EQ(values(x), (Values{0, 0, 1, 2, 3, 4}));
+  x.slice(0, 0, 4).copy_(x.slice(0, 2, 6));
+  EXPECT_EQ(values(x), (Values{1, 2, 3, 4, 3, 4}));
+  Tensor m = Tensor::arange(9).view({3, 3});
+  m.copy_(m.transpose(0, 1));
+  EXPECT_EQ(values(m), (Values{0, 3, 6, 1, 4, 7, 2, 5, 8}));
+  m.copy_(m.select(0, 1));
+  EXPECT_EQ(values(m), (Values{1, 4, 7, 1, 4, 7, 1, 4, 7}));
+  constexpr int64_t kLong = 1 << 17;  // more than one thread's share
+  const Tensor start = Tensor::arange(kLong);
+  Tensor shifted = start.clone();
+  shifted.slice(0, 1, kLong).copy_(shifted.slice(0, 0, kLong - 1));
+  EXPECT_SAME(shifted.slice(0, 1, kLong), start.slice(0, 0, kLong - 1));
+}
+
+TEST(Views, WritingToAnExpandedViewIsRefused) {
+  Tensor wide = Tensor::zeros({3}).expand({2, 3});
+  const uint64_t version = wide.version();
+  expect_error<ShapeError>(
+      [&] {
+        wide.copy_(Tensor::zeros({2, 3}));
+      },
+      "copy_: cannot write to (2, 3) f32 cpu, an expanded view: all elements along dimension 0 are "
+      "one place in memory; clone() it first");
+  expect_error<ShapeError>([&] { wide.fill_(1); }, "fill_: cannot write to (2, 3)");
+  Generator g(1);
+  expect_error<ShapeError>([&] { uniform_(wide, 0, 1, g); }, "uniform_: cannot write to (2, 3)");
+  EXPECT_EQ(g.offset, 0u);
+  EXPECT_EQ(wide.version(), version);
+  Tensor empty = Tensor::zeros({1, 0}).expand({4, 0});
+  empty.fill_(1);  // no element is shared
+}
+
+TEST(Views, UndefinedTensorsAreRefusedByName) {
+  const Tensor none;
+  Tensor target;
+  expect_error<Error>([&] { none.device(); }, "device: the tensor is undefined");
+  expect_error<Error>([&] { none.version(); }, "version: the tensor is undefined");
+  expect_error<Error>([&] { target.bump_version(); }, "bump_version: the tensor is undefined");
+  expect_error<Error>([&] { none.raw_data(); }, "data: the tensor is undefined");
+  expect_error<Error>([&] { none.data<float>(); }, "data: the tensor is undefined");
+  expect_error<Error>([&] { none.item<float>(); }, "to: the tensor is undefined");
+  expect_error<Error>([&] { none.to_vector<double>(); }, "to: the tensor is undefined");
+  expect_error<Error>([&] { none.to(kCpu); }, "device: the tensor is undefined");
+  expect_error<Error>([&] { none.clone(); }, "clone: the tensor is undefined");
+  expect_error<Error>([&] { none.view({1}); }, "view: the tensor is undefined");
+  expect_error<Error>([&] { none.reshape({-1}); }, "view: the tensor is undefined");
+  expect_error<Error>([&] { none.expand({2}); }, "view: the tensor is undefined");
+  expect_error<Error>([&] { none.unsqueeze(0); }, "view: the tensor is undefined");
+  expect_error<Error>([&] { target.fill_(1); }, "fill_: the tensor is undefined");
+  expect_error<Error>([&] { target.copy_(Tensor::scalar(1)); }, "copy_: the tensor is undefined");
+  expect_error<Error>([&] { Tensor::scalar(1).copy_(none); }, "copy_: the tensor is undefined");
+  EXPECT_FALSE(none.sole_owner());
+  EXPECT_FALSE(none.shares_storage_with(none));
+  EXPECT_EQ(none.describe(), "undefined tensor");
 }
 
 TEST(Views, RefuseWhatCannotBe) {
