@@ -1,10 +1,12 @@
-// Every pointwise function, once. A struct has f(x), its derivative, a name and the range that tests sample from
-// (away from kinks and poles). The CPU loop, the autograd node, and the tests expand from the two lists at the end;
-// to add a function, write its struct, put it in its list, and give it a public name in autograd/ops/pointwise.h.
+// Every pointwise function, once. A struct has f(x), its derivative, what that reads, a name and the range that tests
+// sample from (away from kinks and poles). The CPU loop, the autograd node, and the tests expand from the two lists at
+// the end; to add a function, write its struct, put it in its list, give it a public name in autograd/ops/pointwise.h,
+// and its definition in terms of the C++ library in tests/tensor/pointwise_oracle.h.
 //
 // T is float or double. df gets x and y = f(x), so that a derivative can use whichever is cheaper.
 #pragma once
 
+#include <cstdint>
 #include <tuple>
 
 #include "tensor/math.h"
@@ -15,11 +17,18 @@ struct SampleRange {
   double low, high;
 };
 
+/// Which tensors a derivative reads: the graph keeps these until backward and lets go of the others.
+enum class Reads : uint8_t { kNothing = 0, kX = 1, kY = 2, kA = 1, kB = 2, kAB = 3 };
+constexpr bool reads(Reads derivative, Reads tensor) {
+  return (static_cast<unsigned>(derivative) & static_cast<unsigned>(tensor)) != 0;
+}
+
 // ----- Functions of one argument ------------------------------------------------------------------------------------
 
 struct Exp {
   static constexpr const char* kName = "exp";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReads = Reads::kY;
   template <class T>
   T f(T x) const {
     return math::exp(x);
@@ -33,6 +42,7 @@ struct Exp {
 struct Log {
   static constexpr const char* kName = "log";
   static constexpr SampleRange kRange{0.1, 5};
+  static constexpr Reads kReads = Reads::kX;
   template <class T>
   T f(T x) const {
     return math::log(x);
@@ -46,6 +56,7 @@ struct Log {
 struct Sqrt {
   static constexpr const char* kName = "sqrt";
   static constexpr SampleRange kRange{0.1, 5};
+  static constexpr Reads kReads = Reads::kY;
   template <class T>
   T f(T x) const {
     return math::sqrt(x);
@@ -59,6 +70,7 @@ struct Sqrt {
 struct Square {
   static constexpr const char* kName = "square";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReads = Reads::kX;
   template <class T>
   T f(T x) const {
     return x * x;
@@ -72,6 +84,7 @@ struct Square {
 struct Neg {
   static constexpr const char* kName = "neg";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReads = Reads::kNothing;
   template <class T>
   T f(T x) const {
     return -x;
@@ -86,6 +99,7 @@ struct Neg {
 struct Abs {
   static constexpr const char* kName = "abs";
   static constexpr SampleRange kRange{0.1, 3};
+  static constexpr Reads kReads = Reads::kX;
   template <class T>
   T f(T x) const {
     return x < T(0) ? -x : x;
@@ -99,6 +113,7 @@ struct Abs {
 struct Tanh {
   static constexpr const char* kName = "tanh";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReads = Reads::kY;
   template <class T>
   T f(T x) const {
     return math::tanh(x);
@@ -113,6 +128,7 @@ struct Tanh {
 struct Sigmoid {
   static constexpr const char* kName = "sigmoid";
   static constexpr SampleRange kRange{-4, 4};
+  static constexpr Reads kReads = Reads::kY;
   template <class T>
   T f(T x) const {
     return T(1) / (T(1) + math::exp(-x));
@@ -127,6 +143,7 @@ struct Sigmoid {
 struct Silu {
   static constexpr const char* kName = "silu";
   static constexpr SampleRange kRange{-4, 4};
+  static constexpr Reads kReads = Reads::kX;
   template <class T>
   T f(T x) const {
     return x / (T(1) + math::exp(-x));
@@ -143,6 +160,7 @@ struct Silu {
 struct GeluTanh {
   static constexpr const char* kName = "gelu_tanh";
   static constexpr SampleRange kRange{-4, 4};
+  static constexpr Reads kReads = Reads::kX;
   template <class T>
   T f(T x) const {
     return x / (T(1) + math::exp(-argument(x)));
@@ -165,6 +183,7 @@ struct GeluTanh {
 struct GeluErf {
   static constexpr const char* kName = "gelu_erf";
   static constexpr SampleRange kRange{-4, 4};
+  static constexpr Reads kReads = Reads::kX;
   template <class T>
   T f(T x) const {
     return T(0.5) * x * (T(1) + math::erf(x * T(0.70710678118654752440)));
@@ -176,23 +195,25 @@ struct GeluErf {
   }
 };
 
-/// max(x, 0), derivative 0 at 0; NaN propagates.
+/// max(x, 0), derivative 0 at 0; NaN propagates. y is positive where x is.
 struct Relu {
   static constexpr const char* kName = "relu";
   static constexpr SampleRange kRange{0.1, 3};
+  static constexpr Reads kReads = Reads::kY;
   template <class T>
   T f(T x) const {
     return x < T(0) ? T(0) : x;
   }
   template <class T>
-  T df(T x, T) const {
-    return x > T(0) ? T(1) : T(0);
+  T df(T, T y) const {
+    return y > T(0) ? T(1) : T(0);
   }
 };
 
 struct LeakyRelu {
   static constexpr const char* kName = "leaky_relu";
   static constexpr SampleRange kRange{-3, -0.1};
+  static constexpr Reads kReads = Reads::kX;
   double slope = 0.01;
   template <class T>
   T f(T x) const {
@@ -208,6 +229,7 @@ struct LeakyRelu {
 struct Clamp {
   static constexpr const char* kName = "clamp";
   static constexpr SampleRange kRange{-0.45, 0.45};
+  static constexpr Reads kReads = Reads::kX;
   double low = -0.5, high = 0.5;
   template <class T>
   T f(T x) const {
@@ -224,6 +246,7 @@ struct Clamp {
 struct Scale {
   static constexpr const char* kName = "scale";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReads = Reads::kNothing;
   double factor = 1.5;
   template <class T>
   T f(T x) const {
@@ -239,6 +262,7 @@ struct Scale {
 struct AddScalar {
   static constexpr const char* kName = "add_scalar";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReads = Reads::kNothing;
   double term = 0.5;
   template <class T>
   T f(T x) const {
@@ -250,12 +274,12 @@ struct AddScalar {
   }
 };
 
-// ----- Functions of two arguments: da and db are the partial derivatives
-// ------------------------------------------------
+// ----- Functions of two arguments; da and db are the partial derivatives, kReadsA and kReadsB what they read ---------
 
 struct Add {
   static constexpr const char* kName = "add";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReadsA = Reads::kNothing, kReadsB = Reads::kNothing;
   template <class T>
   T f(T a, T b) const {
     return a + b;
@@ -273,6 +297,7 @@ struct Add {
 struct Sub {
   static constexpr const char* kName = "sub";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReadsA = Reads::kNothing, kReadsB = Reads::kNothing;
   template <class T>
   T f(T a, T b) const {
     return a - b;
@@ -290,6 +315,7 @@ struct Sub {
 struct Mul {
   static constexpr const char* kName = "mul";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReadsA = Reads::kB, kReadsB = Reads::kA;
   template <class T>
   T f(T a, T b) const {
     return a * b;
@@ -307,6 +333,7 @@ struct Mul {
 struct Div {
   static constexpr const char* kName = "div";
   static constexpr SampleRange kRange{0.3, 3};
+  static constexpr Reads kReadsA = Reads::kB, kReadsB = Reads::kAB;
   template <class T>
   T f(T a, T b) const {
     return a / b;
@@ -325,6 +352,7 @@ struct Div {
 struct Maximum {
   static constexpr const char* kName = "maximum";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReadsA = Reads::kAB, kReadsB = Reads::kAB;
   template <class T>
   T f(T a, T b) const {
     return (a > b || a != a) ? a : b;
@@ -343,6 +371,7 @@ struct Maximum {
 struct Minimum {
   static constexpr const char* kName = "minimum";
   static constexpr SampleRange kRange{-3, 3};
+  static constexpr Reads kReadsA = Reads::kAB, kReadsB = Reads::kAB;
   template <class T>
   T f(T a, T b) const {
     return (a < b || a != a) ? a : b;

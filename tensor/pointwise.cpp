@@ -1,6 +1,7 @@
 #include "tensor/pointwise.h"
 
 #include "tensor/kernels/pointwise.h"
+#include "tensor/overlap.h"
 
 namespace terrace {
 
@@ -17,11 +18,14 @@ Tensor apply(const Op& op, const Tensor& x) {
 
 template <class Op>
 Tensor apply_backward(const Op& op, const Tensor& x, const Tensor& y, const Tensor& dy) {
-  const Tensor xs = x.contiguous(), ys = y.contiguous(), dys = dy.contiguous();
-  Tensor dx = Tensor::empty(x.shape(), x.dtype(), x.device());
-  visit_floating(x.dtype(), Op::kName, [&](auto tag) {
+  const Tensor dys = dy.contiguous();
+  // dy stands in for what the derivative does not read: the kernel gets memory of the right size.
+  const Tensor xs = reads(Op::kReads, Reads::kX) ? x.contiguous() : dys;
+  const Tensor ys = reads(Op::kReads, Reads::kY) ? y.contiguous() : dys;
+  Tensor dx = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
+  visit_floating(dy.dtype(), Op::kName, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    unary_backward<Op, T>(x.device(), op, xs.data<T>(), ys.data<T>(), dys.data<T>(), dx.data<T>(), dx.numel());
+    unary_backward<Op, T>(dy.device(), op, xs.data<T>(), ys.data<T>(), dys.data<T>(), dx.data<T>(), dx.numel());
   });
   return dx;
 }
@@ -57,12 +61,14 @@ Tensor apply_backward(const Op& op, Operand which, const Tensor& a, const Tensor
   const Shape& shape = dy.shape();
   Tensor d = Tensor::empty(shape, dy.dtype(), dy.device());
   if (d.numel() == 0) return d;
-  const auto plan = plan_loops<4>(shape, {d.strides(), broadcast_strides(a.shape(), a.strides(), shape),
-                                          broadcast_strides(b.shape(), b.strides(), shape), dy.strides()});
+  const Reads read = which == Operand::kA ? Op::kReadsA : Op::kReadsB;
+  const Tensor &as = reads(read, Reads::kA) ? a : dy, &bs = reads(read, Reads::kB) ? b : dy;
+  const auto plan = plan_loops<4>(shape, {d.strides(), broadcast_strides(as.shape(), as.strides(), shape),
+                                          broadcast_strides(bs.shape(), bs.strides(), shape), dy.strides()});
   visit_floating(dy.dtype(), Op::kName, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto& kernel = which == Operand::kA ? binary_backward_a<Op, T> : binary_backward_b<Op, T>;
-    kernel(dy.device(), op, d.data<T>(), a.data<T>(), b.data<T>(), dy.data<T>(), plan);
+    kernel(dy.device(), op, d.data<T>(), as.data<T>(), bs.data<T>(), dy.data<T>(), plan);
   });
   return d;
 }
@@ -79,17 +85,20 @@ Tensor& add_(Tensor& x, const Tensor& y, double factor) {
   if (broadcast_shapes(x.shape(), y.shape(), "add_") != x.shape()) {
     throw ShapeError(cat("add_: ", y.describe(), " does not broadcast to ", x.describe()));
   }
+  check_writable(x, "add_");
   if (x.numel() == 0) return x;
-  const auto plan = plan_loops<2>(x.shape(), {x.strides(), broadcast_strides(y.shape(), y.strides(), x.shape())});
+  const Tensor term = source_for_write(x, y.expand(x.shape()));
+  const auto plan = plan_loops<2>(x.shape(), {x.strides(), term.strides()});
   visit_floating(x.dtype(), "add_", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    add_scaled<T>(x.device(), x.data<T>(), y.data<T>(), factor, plan);
+    add_scaled<T>(x.device(), x.data<T>(), term.data<T>(), factor, plan);
   });
   x.bump_version();
   return x;
 }
 
 Tensor& scale_(Tensor& x, double factor) {
+  check_writable(x, "scale_");
   if (!x.is_contiguous()) return x.copy_(scale(x, factor));
   visit_floating(x.dtype(), "scale_", [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -10,20 +10,27 @@ namespace terrace {
 template <class Op>
 Variable apply(const Op& op, const Variable& x) {
   const Tensor y = apply(op, x.value());
-  return record(Op::kName, y, {x}, [op, saved_x = Saved(x), saved_y = Saved(y)](const Tensor& dy) -> Gradients {
+  const Saved saved_x = reads(Op::kReads, Reads::kX) ? Saved(x) : Saved();
+  const Saved saved_y = reads(Op::kReads, Reads::kY) ? Saved(y) : Saved();
+  return record(Op::kName, y, {x}, [op, saved_x, saved_y](const Tensor& dy) -> Gradients {
     return {apply_backward(op, saved_x.get(Op::kName), saved_y.get(Op::kName), dy)};
   });
 }
 
 template <class Op>
 Variable apply(const Op& op, const Variable& a, const Variable& b) {
+  const bool need_a = a.requires_grad(), need_b = b.requires_grad();
+  const auto save = [&](const Variable& operand, Reads which) {
+    const bool read = (need_a && reads(Op::kReadsA, which)) || (need_b && reads(Op::kReadsB, which));
+    return read ? Saved(operand) : Saved();
+  };
   return record(Op::kName, apply(op, a.value(), b.value()), {a, b},
-                [op, saved_a = Saved(a), saved_b = Saved(b), need_a = a.requires_grad(),
-                 need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
+                [op, need_a, need_b, saved_a = save(a, Reads::kA), saved_b = save(b, Reads::kB), shape_a = a.shape(),
+                 shape_b = b.shape()](const Tensor& dy) -> Gradients {
                   const Tensor &av = saved_a.get(Op::kName), &bv = saved_b.get(Op::kName);
                   Gradients d(2);
-                  if (need_a) d[0] = sum_to(apply_backward(op, Operand::kA, av, bv, dy), av.shape());
-                  if (need_b) d[1] = sum_to(apply_backward(op, Operand::kB, av, bv, dy), bv.shape());
+                  if (need_a) d[0] = sum_to(apply_backward(op, Operand::kA, av, bv, dy), shape_a);
+                  if (need_b) d[1] = sum_to(apply_backward(op, Operand::kB, av, bv, dy), shape_b);
                   return d;
                 });
 }
@@ -32,7 +39,7 @@ Variable exp(const Variable& x) { return apply(Exp{}, x); }
 Variable log(const Variable& x) { return apply(Log{}, x); }
 Variable sqrt(const Variable& x) { return apply(Sqrt{}, x); }
 Variable square(const Variable& x) { return apply(Square{}, x); }
-Variable neg(const Variable& x) { return scale(x, -1); }
+Variable neg(const Variable& x) { return apply(Neg{}, x); }
 Variable abs(const Variable& x) { return apply(Abs{}, x); }
 Variable tanh(const Variable& x) { return apply(Tanh{}, x); }
 Variable sigmoid(const Variable& x) { return apply(Sigmoid{}, x); }
@@ -48,11 +55,9 @@ Variable clamp(const Variable& x, double low, double high) {
 Variable clamp_max(const Variable& x, double high) { return clamp(x, -std::numeric_limits<double>::infinity(), high); }
 Variable clamp_min(const Variable& x, double low) { return clamp(x, low, std::numeric_limits<double>::infinity()); }
 
-// These derivatives need no operand; keeping none frees memory that a deep network would hold until its backward.
-Variable scale(const Variable& x, double factor) {
-  return record("scale", scale(x.value(), factor), {x},
-                [factor](const Tensor& dy) -> Gradients { return {scale(dy, factor)}; });
-}
+Variable scale(const Variable& x, double factor) { return apply(Scale{factor}, x); }
+
+// Where the derivative is 1 or -1 the gradient moves on as it is, or summed, without a pass over its elements.
 Variable add_scalar(const Variable& x, double term) {
   return record("add_scalar", add_scalar(x.value(), term), {x}, [](const Tensor& dy) -> Gradients { return {dy}; });
 }

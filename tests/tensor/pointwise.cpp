@@ -1,30 +1,38 @@
-// Pointwise functions of tensors: every formula of the two lists, against its own struct in double.
+// Pointwise functions of tensors: every formula of the two lists, against its definition in the C++ library's terms.
 #include "tensor/pointwise.h"
 
 #include <cmath>
 
+#include "tensor/overlap.h"
 #include "tests/support.h"
+#include "tests/tensor/pointwise_oracle.h"
 
 namespace terrace {
 namespace {
+
+constexpr DType kF32 = DType::kF32, kF64 = DType::kF64, kBF16 = DType::kBF16;
 
 TEST(Pointwise, EveryUnaryFunctionInEveryType) {
   for_each_op<UnaryOps>([](auto op) {
     using Op = decltype(op);
     for (const Shape& shape : {Shape{}, Shape{0}, Shape{1}, Shape{2, 7}, Shape{31, 33}, Shape{3, 129}}) {
-      const Tensor x = random_tensor(shape, 1, Op::kRange.low, Op::kRange.high);
-      const Tensor dy = random_tensor(shape, 2);
+      const Tensor x = random_tensor(shape, 1, Op::kRange.low, Op::kRange.high), dy = random_tensor(shape, 2);
       std::vector<double> y, dx;
       const std::vector<double> xs = x.to_vector<double>(), dys = dy.to_vector<double>();
       for (size_t i = 0; i < xs.size(); ++i) {
-        y.push_back(op.f(xs[i]));
-        dx.push_back(dys[i] * op.df(xs[i], y[i]));
+        y.push_back(static_cast<double>(definition(op, xs[i])));
+        dx.push_back(static_cast<double>(dys[i] * slope_of([&](Real v) { return definition(op, v); }, xs[i])));
       }
       const Tensor expected = Tensor::from(y, shape), expected_dx = Tensor::from(dx, shape);
+      const Tensor x64 = x.to(kF64), x16 = x.to(kBF16);
       EXPECT_CLOSE(apply(op, x), expected, 1e-6) << Op::kName << shape;
-      EXPECT_CLOSE(apply(op, x.to(DType::kF64)), expected, 1e-14) << Op::kName << shape;
-      EXPECT_CLOSE(apply(op, x.to(DType::kBF16)), expected, 3e-2) << Op::kName << shape;
+      EXPECT_CLOSE(apply(op, x64), expected, 1e-14) << Op::kName << shape;
+      EXPECT_CLOSE(apply(op, x16), expected, 3e-2) << Op::kName << shape;
       EXPECT_CLOSE(apply_backward(op, x, apply(op, x), dy), expected_dx, 2e-6) << Op::kName << shape;
+      EXPECT_CLOSE(apply_backward(op, x64, apply(op, x64), dy.to(kF64)), expected_dx, 1e-9) << Op::kName << shape;
+      const Tensor y16 = apply(op, x16), dy16 = dy.to(kBF16);
+      const Tensor unrounded = apply_backward(op, x16.to(kF32), y16.to(kF32), dy16.to(kF32));
+      EXPECT_CLOSE(apply_backward(op, x16, y16, dy16), unrounded, 0x1p-8) << Op::kName << shape;
     }
   });
 }
@@ -34,20 +42,58 @@ TEST(Pointwise, EveryBinaryFunctionBroadcasts) {
     using Op = decltype(op);
     const Tensor a = random_tensor({2, 1, 31}, 3, Op::kRange.low, Op::kRange.high);
     const Tensor b = random_tensor({7, 1}, 4, Op::kRange.low, Op::kRange.high);
-    const std::vector<double> as = a.to_vector<double>(), bs = b.to_vector<double>();
-    std::vector<double> y;
+    const Tensor dy = random_tensor({2, 7, 31}, 5);
+    const std::vector<double> as = a.to_vector<double>(), bs = b.to_vector<double>(), dys = dy.to_vector<double>();
+    std::vector<double> y, da, db;
     for (size_t i = 0; i < 2; ++i) {
       for (size_t j = 0; j < 7; ++j) {
-        for (size_t k = 0; k < 31; ++k) y.push_back(op.f(as[i * 31 + k], bs[j]));
+        for (size_t k = 0; k < 31; ++k) {
+          const Real av = as[i * 31 + k], bv = bs[j], weight = dys[y.size()];
+          y.push_back(static_cast<double>(definition(op, av, bv)));
+          da.push_back(static_cast<double>(weight * slope_of([&](Real v) { return definition(op, v, bv); }, av)));
+          db.push_back(static_cast<double>(weight * slope_of([&](Real v) { return definition(op, av, v); }, bv)));
+        }
       }
     }
-    const Tensor expected = Tensor::from(y, {2, 7, 31});
+    const Shape shape{2, 7, 31};
+    const Tensor expected = Tensor::from(y, shape);
     EXPECT_CLOSE(apply(op, a, b), expected, 1e-6) << Op::kName;
-    EXPECT_CLOSE(apply(op, a.to(DType::kF64), b.to(DType::kF64)), expected, 1e-14) << Op::kName;
+    EXPECT_CLOSE(apply(op, a.to(kF64), b.to(kF64)), expected, 1e-14) << Op::kName;
+    EXPECT_CLOSE(apply_backward(op, Operand::kA, a, b, dy), Tensor::from(da, shape), 2e-6) << Op::kName;
+    EXPECT_CLOSE(apply_backward(op, Operand::kB, a, b, dy), Tensor::from(db, shape), 2e-6) << Op::kName;
     EXPECT_EQ(apply(op, a, a).shape(), a.shape()) << Op::kName;
     EXPECT_EQ(apply(op, Tensor::zeros({0, 3}), Tensor::zeros({1, 1})).shape(), Shape({0, 3})) << Op::kName;
     expect_error<ShapeError>([&] { apply(op, a, Tensor::zeros({3})); }, Op::kName);
-    expect_error<DTypeError>([&] { apply(op, a, b.to(DType::kF64)); }, Op::kName);
+    expect_error<DTypeError>([&] { apply(op, a, b.to(kF64)); }, Op::kName);
+  });
+}
+
+/// True if f gives something else where its argument `v` is replaced.
+template <class F>
+bool depends_on(double v, F&& f) {
+  const double here = f(v);
+  return f(-v) != here || f(v + 10) != here || f(v - 10) != here;
+}
+
+TEST(Pointwise, DerivativesReadWhatTheirFormulaSays) {
+  for_each_op<UnaryOps>([](auto op) {
+    using Op = decltype(op);
+    const double x = 0.7 * Op::kRange.low + 0.3 * Op::kRange.high, y = op.f(x);
+    EXPECT_EQ(depends_on(x, [&](double v) { return op.df(v, y); }), reads(Op::kReads, Reads::kX)) << Op::kName;
+    EXPECT_EQ(depends_on(y, [&](double v) { return op.df(x, v); }), reads(Op::kReads, Reads::kY)) << Op::kName;
+    const Tensor tensor = random_tensor({3, 5}, 1, Op::kRange.low, Op::kRange.high), value = apply(op, tensor);
+    const Tensor dy = random_tensor({3, 5}, 2), none;
+    const Tensor &kept_x = reads(Op::kReads, Reads::kX) ? tensor : none,
+                 &kept_y = reads(Op::kReads, Reads::kY) ? value : none;
+    EXPECT_SAME(apply_backward(op, kept_x, kept_y, dy), apply_backward(op, tensor, value, dy)) << Op::kName;
+  });
+  for_each_op<BinaryOps>([](auto op) {
+    using Op = decltype(op);
+    const double a = 0.7 * Op::kRange.low + 0.3 * Op::kRange.high, b = 0.4 * Op::kRange.low + 0.6 * Op::kRange.high;
+    EXPECT_EQ(depends_on(a, [&](double v) { return op.da(v, b); }), reads(Op::kReadsA, Reads::kA)) << Op::kName;
+    EXPECT_EQ(depends_on(b, [&](double v) { return op.da(a, v); }), reads(Op::kReadsA, Reads::kB)) << Op::kName;
+    EXPECT_EQ(depends_on(a, [&](double v) { return op.db(v, b); }), reads(Op::kReadsB, Reads::kA)) << Op::kName;
+    EXPECT_EQ(depends_on(b, [&](double v) { return op.db(a, v); }), reads(Op::kReadsB, Reads::kB)) << Op::kName;
   });
 }
 
@@ -74,6 +120,41 @@ TEST(Pointwise, InPlaceWritesAndCounts) {
   scale_(column, 0);
   EXPECT_EQ(column.to_vector<float>(), std::vector<float>(7, 0));
   EXPECT_SAME(x.slice(1, 4, 31), rest);
+}
+
+TEST(Pointwise, InPlaceReadsOperandsAsTheyWere) {
+  const Tensor start = random_tensor({65, 65}, 10);
+  Tensor x = start.clone();
+  add_(x, x);
+  EXPECT_SAME(x, scale(start, 2));
+  x = start.clone();
+  add_(x, x.transpose(0, 1));
+  EXPECT_SAME(x, add(start, start.transpose(0, 1)));
+  x = start.clone();
+  add_(x, x.select(0, 1));
+  EXPECT_SAME(x, add(start, start.select(0, 1)));
+  x = start.clone();
+  Tensor tail = x.slice(0, 1, 65);
+  add_(tail, x.slice(0, 0, 64));
+  EXPECT_SAME(tail, add(start.slice(0, 1, 65), start.slice(0, 0, 64)));
+}
+
+TEST(Pointwise, InPlaceRefusesExpandedViews) {
+  Tensor wide = Tensor::zeros({3, 1}).expand({3, 4});
+  expect_error<ShapeError>([&] { add_(wide, Tensor::zeros({4})); },
+                           "add_: cannot write to (3, 4) f32 cpu, an expanded view: all elements along dimension 1 are "
+                           "one place in memory; clone() it first");
+  expect_error<ShapeError>([&] { scale_(wide, 2); }, "scale_: cannot write to (3, 4)");
+  Tensor same = Tensor::full({1, 4}, 1).expand({1, 4});
+  EXPECT_EQ(add_(same, same).to_vector<float>(), std::vector<float>(4, 2)) << "nothing is shared here";
+}
+
+TEST(Pointwise, SourcesAreCopiedOnlyWhereTheyMust) {
+  const Tensor x = Tensor::zeros({8, 8});
+  EXPECT_TRUE(source_for_write(x, x).shares_storage_with(x));
+  EXPECT_TRUE(source_for_write(x.slice(0, 0, 4), x.slice(0, 4, 8)).shares_storage_with(x));
+  EXPECT_FALSE(source_for_write(x.slice(0, 0, 4), x.slice(0, 3, 7)).shares_storage_with(x));
+  EXPECT_FALSE(source_for_write(x, x.transpose(0, 1)).shares_storage_with(x));
 }
 
 TEST(Pointwise, NaNAndInfinityPropagate) {
