@@ -6,41 +6,55 @@
 #include "tensor/random.h"
 
 namespace terrace {
+namespace {
+
+/// Puts the default generator at `position`, and back where it was when the scope ends, by an error too.
+class GeneratorAt {
+ public:
+  explicit GeneratorAt(const Generator& position) : before_(std::exchange(default_generator(), position)) {}
+  ~GeneratorAt() { default_generator() = before_; }
+  GeneratorAt(const GeneratorAt&) = delete;
+  GeneratorAt& operator=(const GeneratorAt&) = delete;
+
+ private:
+  Generator before_;
+};
+
+/// Throws AutogradError unless every input still has the value that the first computation saw.
+void check_unchanged(const std::vector<Variable>& inputs, const std::vector<Saved>& saved) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor& first = saved[i].get("checkpoint");
+    if (first.defined() && inputs[i].value().raw_data() != first.raw_data()) {
+      throw AutogradError(cat("checkpoint: input ", i, " (", first.describe(),
+                              ") was given another value before the gradient arrived"));
+    }
+  }
+}
+
+}  // namespace
 
 Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>& fn,
                     const std::vector<Variable>& inputs) {
   if (!grad_enabled()) return fn(inputs);
-  const Generator before = default_generator();
+  const Generator start = default_generator();
   Tensor y;
   {
     NoGrad no_grad;
     y = fn(inputs).value();
   }
   std::vector<Saved> saved;
-  std::vector<Requires> needs;
-  for (const Variable& input : inputs) {
-    saved.emplace_back(input);
-    needs.push_back(input.requires_grad() ? Requires::kGrad : Requires::kNothing);
-  }
+  for (const Variable& input : inputs) saved.emplace_back(input);
   // A captured parameter may need gradients where no input does; this constant ties the node into the graph.
   std::vector<Variable> recorded = inputs;
   recorded.emplace_back(Tensor::zeros({}), Requires::kGrad);
-  return record("checkpoint", std::move(y), recorded, [fn, saved, needs, before](const Tensor& dy) -> Gradients {
-    std::vector<Variable> again;
-    for (size_t i = 0; i < saved.size(); ++i) again.emplace_back(saved[i].get("checkpoint"), needs[i]);
-    const Generator after = std::exchange(default_generator(), before);
-    Variable y_again;
-    {
-      EnableGrad enable;
-      y_again = fn(again);
-    }
-    default_generator() = after;
-    if (y_again.requires_grad()) y_again.backward(dy);
-    Gradients gradients;
-    for (const Variable& input : again) gradients.push_back(input.grad());
-    gradients.emplace_back();
-    return gradients;
-  });
+  Variable result = record_outputs("checkpoint", {std::move(y)}, recorded, nullptr)[0];
+  result.node()->recompute = [fn, inputs, saved, start] {
+    check_unchanged(inputs, saved);
+    const GeneratorAt at(start);
+    const EnableGrad enable;
+    return fn(inputs);
+  };
+  return result;
 }
 
 }  // namespace terrace

@@ -1,7 +1,9 @@
 // The backward pass: nodes in the reverse order of their creation, each once, all its gradients summed before it runs.
-// Iterative: neither deep nor wide graphs use the stack.
+// Iterative: neither deep nor wide graphs use the stack. A checkpoint's node makes its part of the graph when it runs;
+// those nodes are the youngest, so they run next, in the place that they would have had without the checkpoint.
 #include <queue>
 #include <unordered_map>
+#include <utility>
 
 #include "autograd/variable_impl.h"
 #include "tensor/reduce.h"
@@ -73,6 +75,7 @@ class Engine {
     for (size_t i = 0; i < dys.size(); ++i) {
       if (dys[i].defined()) finish_output(node, static_cast<int>(i), dys[i]);
     }
+    if (node.recompute) return run_recomputed(node, std::move(dys[0]));
     if (!node.backward) {
       throw AutogradError(cat("backward through ", node.name,
                               " a second time: its saved tensors are gone; pass "
@@ -97,6 +100,22 @@ class Engine {
       check_fits(node, node.inputs[i], dxs[i]);
       deliver(node.inputs[i], std::move(dxs[i]));
     }
+  }
+
+  void run_recomputed(Node& node, Tensor dy) {
+    Variable result;
+    if (retain_ == RetainGraph::kYes) {
+      result = node.recompute();
+    } else {
+      const std::function<Variable()> once = std::exchange(node.recompute, nullptr);
+      result = once();
+    }
+    const Node::Output& first = node.outputs[0];
+    if (result.shape() != first.shape || result.dtype() != first.dtype) {
+      throw AutogradError(cat(node.name, ": its function gave ", result.value().describe(), " when computed again, ",
+                              first.shape, " ", first.dtype, " the first time"));
+    }
+    if (result.requires_grad()) seed(result, std::move(dy));
   }
 
   static void check_fits(const Node& node, const Node::Edge& edge, const Tensor& gradient) {

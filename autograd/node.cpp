@@ -41,6 +41,7 @@ Node::~Node() {
   std::vector<std::shared_ptr<Node>> doomed;
   const auto take = [&](Node& node) {
     node.backward = nullptr;
+    node.recompute = nullptr;
     for (Edge& edge : node.inputs) {
       if (edge.node) doomed.push_back(std::move(edge.node));
     }

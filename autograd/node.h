@@ -50,6 +50,9 @@ class Node {
   std::vector<Edge> inputs;
   std::vector<Output> outputs;
   MultiBackwardFunction backward;  // emptied once run, unless the graph is retained
+  /// Of a checkpoint, in place of `backward`: gives the result again with the graph that makes it, and the engine goes
+  /// on into that graph. Emptied like `backward`.
+  std::function<Variable()> recompute;
 };
 
 /// A tensor kept for backward. get() throws AutogradError if it was written to in place since.
