@@ -32,9 +32,19 @@ Tensor reduce_run(const Tensor& x, int64_t A, int64_t R, int64_t C, const Shape&
   return y;
 }
 
+/// How many runs of adjacent dimensions are reduced.
+int64_t count_runs(const std::vector<bool>& reduced) {
+  int64_t runs = 0;
+  for (size_t i = 0; i < reduced.size(); ++i) runs += reduced[i] && (i == 0 || !reduced[i - 1]);
+  return runs;
+}
+
 /// Reduces one run of adjacent dimensions after another, the last run first.
 Tensor reduce(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep, Reduction what, const char* op) {
   const std::vector<bool> reduced = reduced_dims(x, dims, op);
+  if (what == Reduction::kSum && x.dtype() == DType::kBF16 && count_runs(reduced) > 1) {
+    return reduce(x.to(DType::kF32), dims, keep, what, op).to(DType::kBF16);  // rounded once, at the end
+  }
   Tensor y = x.contiguous();
   Shape shape = x.shape();
   for (int64_t end = x.ndim(); end > 0;) {
@@ -67,6 +77,7 @@ Tensor sum(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep) {
 }
 
 Tensor mean(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep) {
+  if (x.dtype() == DType::kBF16) return mean(x.to(DType::kF32), dims, keep).to(DType::kBF16);  // rounded once
   Tensor y = reduce(x, dims, keep, Reduction::kSum, "mean");
   const double count = static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(y.numel(), 1));
   return scale_(y, 1.0 / count);

@@ -9,7 +9,8 @@ namespace terrace {
 
 enum class KeepDim : bool { kNo = false, kYes = true };
 
-/// Over `dims` (empty: all). Accumulates in f32 (f64 for f64), pairwise by blocks, in an order fixed by the shape.
+/// Over `dims` (empty: all). Accumulates in f32 (f64 for f64), pairwise by blocks, in an order fixed by the shape; bf16
+/// results are rounded once, at the end.
 Tensor sum(const Tensor& x, const std::vector<int64_t>& dims = {}, KeepDim keep = KeepDim::kNo);
 Tensor mean(const Tensor& x, const std::vector<int64_t>& dims = {}, KeepDim keep = KeepDim::kNo);
 Tensor max(const Tensor& x, const std::vector<int64_t>& dims = {}, KeepDim keep = KeepDim::kNo);  // NaN propagates

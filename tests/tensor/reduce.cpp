@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tensor/pointwise.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -47,8 +48,35 @@ TEST(Reduce, DropsDimensionsUnlessKept) {
   EXPECT_EQ(sum(x, {-1, 0}).shape(), Shape({3}));
   EXPECT_EQ(mean(x, {1}, KeepDim::kYes).shape(), Shape({2, 1, 5}));
   EXPECT_EQ(max(x).shape(), Shape());
-  EXPECT_CLOSE(mean(x, {1}), naive_sum(x, false, true, false).reshape({2, 5}), 1) << "shape";
-  EXPECT_NEAR(mean(x).item<double>(), sum(x).item<double>() / 30, 1e-7);
+}
+
+// Means of n values in [-1, 1): the sum in f32 is off by less than n ulp / 2 of its largest partial sum, which is below
+// n; the division adds half an ulp of the mean. Together (n + 1) 2^-24, in units of the values.
+TEST(Reduce, MeansAreSumsOverCounts) {
+  const Tensor x = random_tensor({2, 3, 5}, 2);
+  const std::vector<double> sums = naive_sum(x, false, true, false).to_vector<double>();
+  const std::vector<double> means = mean(x, {1}).to_vector<double>();
+  ASSERT_EQ(means.size(), sums.size());
+  for (size_t i = 0; i < sums.size(); ++i) EXPECT_NEAR(means[i], sums[i] / 3, 4 * 0x1p-24) << i;
+  EXPECT_NEAR(mean(x).item<double>(), naive_sum(x, true, true, true).item<double>() / 30, 31 * 0x1p-24);
+}
+
+// The f64 result rounded to bf16, once: f32 sums are finer by 2^16, so that no element lands on the other side of a
+// tie. A rounding in between, of the sums over the first of two separate dimensions, would move every fourth.
+TEST(Reduce, Bf16ResultsAreRoundedOnce) {
+  const Tensor x = random_tensor({3, 257, 65}, 8, 0, 1, DType::kBF16);
+  for (int mask : {1, 2, 4, 5, 7}) {
+    std::vector<int64_t> dims;
+    for (int d = 0; d < 3; ++d) {
+      if (mask >> d & 1) dims.push_back(d);
+    }
+    const Tensor exact = naive_sum(x, mask & 1, mask & 2, mask & 4);
+    const double count = static_cast<double>(x.numel() / exact.numel());
+    EXPECT_SAME(sum(x, dims, KeepDim::kYes), exact.to(DType::kBF16)) << "mask " << mask;
+    EXPECT_SAME(mean(x, dims, KeepDim::kYes), scale(exact, 1 / count).to(DType::kBF16)) << "mask " << mask;
+  }
+  const Tensor gradient = sum_to(x, {257, 1});
+  EXPECT_SAME(gradient, naive_sum(x, true, false, true).to(DType::kBF16).reshape({257, 1}));
 }
 
 TEST(Reduce, ViewsReduceLikeTheirCopies) {
