@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include "tensor/tensor.h"
 
@@ -25,89 +26,125 @@ std::vector<int64_t> shown_positions(int64_t extent, bool summarise) {
   return at;
 }
 
-void collect(const Tensor& t, bool summarise, std::vector<double>& out) {
+void collect(const Tensor& t, bool summarise, std::vector<Tensor>& elements) {
   if (t.ndim() == 0) {
-    out.push_back(t.item<double>());
+    elements.push_back(t);
     return;
   }
   for (int64_t i : shown_positions(t.dim(0), summarise)) {
-    if (i >= 0) collect(t.select(0, i), summarise, out);
+    if (i >= 0) collect(t.select(0, i), summarise, elements);
   }
 }
 
+enum class Notation { kFixed, kScientific };
+
+/// "%#.*f" or "%#.*e": always with a point.
+std::string decimal(double v, Notation notation, int digits) {
+  char buffer[400];  // f64 reaches 1e308
+  std::snprintf(buffer, sizeof buffer, notation == Notation::kScientific ? "%#.*e" : "%#.*f", digits, v);
+  return buffer;
+}
+
+/// Digits after the point, at most `most`, of the shortest text that reads back as the same element of `dtype`.
+int fraction_digits(double v, DType dtype, Notation notation, int most) {
+  const auto rounded = [dtype](double x) {
+    return dtype == DType::kF64    ? x
+           : dtype == DType::kF16  ? static_cast<float>(Float16(static_cast<float>(x)))
+           : dtype == DType::kBF16 ? static_cast<float>(BFloat16(static_cast<float>(x)))
+                                   : static_cast<float>(x);
+  };
+  for (int digits = 0; digits < most; ++digits) {
+    if (rounded(std::strtod(decimal(v, notation, digits).c_str(), nullptr)) == v) return digits;
+  }
+  const std::string text = decimal(v, notation, most);
+  const size_t end = std::min(text.find('e'), text.size()), point = text.find('.');
+  return static_cast<int>(text.find_last_not_of('0', end - 1) - point);
+}
+
+std::string not_a_number(double v) { return std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf"; }
+
+/// Integers in full, whatever their size; booleans.
+std::string exact_text(const Tensor& element) {
+  if (element.dtype() == DType::kBool) return element.item<bool>() ? "True" : "False";
+  return std::to_string(element.item<int64_t>());
+}
+
+/// A tensor without dimensions: as many digits as tell it from its neighbours, scientific below 1e-4 and from where the
+/// type no longer holds all digits.
+std::string scalar_text(const Tensor& t) {
+  if (!is_floating(t.dtype())) return exact_text(t);
+  const double v = t.item<double>(), magnitude = std::fabs(v);
+  if (!std::isfinite(v)) return not_a_number(v);
+  constexpr int kMost = 24;  // 17 digits of an f64, and the zeros before them in 0.0001
+  const double limit = t.dtype() == DType::kF64 ? 1e16 : t.dtype() == DType::kF16 ? 1e3 : 1e6;
+  if (v == 0 || (magnitude >= 1e-4 && magnitude < limit)) {
+    return decimal(v, Notation::kFixed, std::max(1, fraction_digits(v, t.dtype(), Notation::kFixed, kMost)));
+  }
+  std::string text = decimal(v, Notation::kScientific, fraction_digits(v, t.dtype(), Notation::kScientific, kMost));
+  if (const size_t bare = text.find(".e"); bare != std::string::npos) text.erase(bare, 1);
+  return text;
+}
+
 /// One format for all elements: integers bare; floats aligned at the point, each with the digits that it needs, at most
-/// 8; scientific where magnitudes span too much, as numpy decides.
+/// 8; scientific where magnitudes span too much, as numpy decides, all exponents as wide as the widest.
 class ElementFormat {
  public:
-  ElementFormat(DType dtype, const std::vector<double>& values) : dtype_(dtype) {
-    if (is_floating(dtype)) choose_float_form(values);
-    for (double v : values) width_ = std::max(width_, text(v).size());
+  ElementFormat(DType dtype, const std::vector<Tensor>& elements) : dtype_(dtype) {
+    if (is_floating(dtype)) choose_float_form(elements);
+    for (const Tensor& element : elements) width_ = std::max(width_, text(element).size());
   }
 
-  std::string padded(double v) const {
-    const std::string s = text(v);
+  std::string padded(const Tensor& element) const {
+    const std::string s = text(element);
     return std::string(width_ - std::min(width_, s.size()), ' ') + s;
   }
 
  private:
-  void choose_float_form(const std::vector<double>& values) {
+  static constexpr int kMostDigits = 8;
+
+  void choose_float_form(const std::vector<Tensor>& elements) {
+    std::vector<double> finite;
     double low = INFINITY, high = 0;
-    for (double v : values) {
-      if (!std::isfinite(v) || v == 0) continue;
-      low = std::min(low, std::fabs(v));
+    for (const Tensor& element : elements) {
+      const double v = element.item<double>();
+      if (!std::isfinite(v)) continue;
+      finite.push_back(v);
+      if (v != 0) low = std::min(low, std::fabs(v));
       high = std::max(high, std::fabs(v));
     }
-    scientific_ = high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000.0);
-    const bool wide = dtype_ == DType::kF64;
-    digits_ = 0;
-    for (double v : values) {
-      if (std::isfinite(v)) digits_ = std::max(digits_, fraction_digits(v, wide));
+    if (high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000.0)) notation_ = Notation::kScientific;
+    for (double v : finite) digits_ = std::max(digits_, fraction_digits(v, dtype_, notation_, kMostDigits));
+    if (notation_ == Notation::kFixed) return;
+    for (double v : finite) {
+      const std::string text = decimal(v, notation_, digits_);
+      exponent_digits_ = std::max(exponent_digits_, text.size() - exponent_at(text));
     }
   }
 
-  /// Digits after the point (at most 8) that the shortest text of this value needs.
-  int fraction_digits(double v, bool wide) const {
-    char text[64];
-    for (int digits = 0; digits < 8; ++digits) {
-      std::snprintf(text, sizeof text, scientific_ ? "%.*e" : "%.*f", digits, v);
-      const double back = std::strtod(text, nullptr);
-      if (wide ? back == v : static_cast<float>(back) == static_cast<float>(v)) return digits;
-    }
-    return 8;
-  }
+  static size_t exponent_at(const std::string& text) { return text.find('e') + 2; }  // behind e and its sign
 
-  std::string text(double v) const {
-    char buffer[64];
-    if (dtype_ == DType::kBool) return v != 0 ? "True" : "False";
-    if (!is_floating(dtype_)) {
-      std::snprintf(buffer, sizeof buffer, "%lld", static_cast<long long>(v));
-    } else if (std::isnan(v)) {
-      return "nan";
-    } else if (std::isinf(v)) {
-      return v > 0 ? "inf" : "-inf";
+  std::string text(const Tensor& element) const {
+    if (!is_floating(dtype_)) return exact_text(element);
+    const double v = element.item<double>();
+    if (!std::isfinite(v)) return not_a_number(v);
+    std::string text = decimal(v, notation_, digits_);
+    if (notation_ == Notation::kScientific) {
+      const size_t at = exponent_at(text);
+      text.insert(at, exponent_digits_ - (text.size() - at), '0');
     } else {
-      std::snprintf(buffer, sizeof buffer, scientific_ ? "%#.*e" : "%#.*f", digits_, v);
-      if (!scientific_) return blank_trailing_zeros(buffer);
+      for (size_t i = text.size(); i-- > 0 && text[i] == '0';) text[i] = ' ';
     }
-    return buffer;
-  }
-
-  static std::string blank_trailing_zeros(std::string text) {
-    for (size_t i = text.size(); i-- > 0 && text[i] == '0';) text[i] = ' ';
     return text;
   }
 
   DType dtype_;
-  bool scientific_ = false;
+  Notation notation_ = Notation::kFixed;
   int digits_ = 0;
+  size_t exponent_digits_ = 0;
   size_t width_ = 0;
 };
 
 void print_level(std::ostream& out, const Tensor& t, bool summarise, const ElementFormat& format, size_t indent) {
-  if (t.ndim() == 0) {
-    out << format.padded(t.item<double>());
-    return;
-  }
   out << '[';
   const size_t closing = indent + 1;  // brackets that may end the line
   size_t column = indent + 1;
@@ -121,7 +158,7 @@ void print_level(std::ostream& out, const Tensor& t, bool summarise, const Eleme
         print_level(out, t.select(0, i), summarise, format, indent + 1);
       }
     } else {
-      const std::string item = i < 0 ? "..." : format.padded(t.select(0, i).item<double>());
+      const std::string item = i < 0 ? "..." : format.padded(t.select(0, i));
       if (!first && column + 1 + item.size() + closing > kLineWidth) {
         out << '\n' << std::string(indent + 1, ' ');
         column = indent + 1;
@@ -141,10 +178,12 @@ void print_level(std::ostream& out, const Tensor& t, bool summarise, const Eleme
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t) {
   if (!t.defined()) return out << "undefined tensor";
+  if (t.numel() == 0) return out << "[]";
+  if (t.ndim() == 0) return out << scalar_text(t);
   const bool summarise = t.numel() > kThreshold;
-  std::vector<double> values;
-  collect(t, summarise, values);
-  print_level(out, t, summarise, ElementFormat(t.dtype(), values), 0);
+  std::vector<Tensor> elements;
+  collect(t, summarise, elements);
+  print_level(out, t, summarise, ElementFormat(t.dtype(), elements), 0);
   return out;
 }
 
