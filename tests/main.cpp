@@ -3,13 +3,16 @@
 
 #include <iostream>
 
+#include "tests/second_run.h"
+
 int main(int argc, char** argv) {
   // A death test runs in a new process, not in a fork of this one, whose other threads would be missing there.
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   testing::InitGoogleTest(&argc, argv);
   const int result = RUN_ALL_TESTS();
+  const terrace::TestCounts again = terrace::run_again_with_avx2();
   const testing::UnitTest& tests = *testing::UnitTest::GetInstance();
-  std::cout << tests.successful_test_count() << " passed, " << tests.failed_test_count() << " failed, "
-            << tests.skipped_test_count() << " skipped" << std::endl;
-  return result;
+  std::cout << tests.successful_test_count() + again.passed << " passed, " << tests.failed_test_count() + again.failed
+            << " failed, " << tests.skipped_test_count() + again.skipped << " skipped" << std::endl;
+  return result == 0 && again.failed > 0 ? 1 : result;
 }

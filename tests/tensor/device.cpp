@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 
+#include "tests/second_run.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -18,6 +19,21 @@ TEST(Device, TheBestInstructionSetIsChosenOnce) {
   const Backend backend = cpu_backend();
   EXPECT_TRUE(backend == Backend::kAvx2 || backend == Backend::kAvx512);
   EXPECT_EQ(cpu_backend(), backend);
+}
+
+TEST(Device, ASecondRunIsCountedByItsLastLine) {
+  const TestCounts counts = counts_of_last_line("[ FAILED ] Suite.Test\n12 passed, 1 failed, 2 skipped\n");
+  EXPECT_EQ(counts.passed, 12);
+  EXPECT_EQ(counts.failed, 1);
+  EXPECT_EQ(counts.skipped, 2);
+  EXPECT_EQ(counts_of_last_line("Illegal instruction\n").failed, 1) << "a process that died is a failure";
+  EXPECT_EQ(counts_of_last_line("").failed, 1);
+}
+
+TEST(Device, AMissingCudaBackendSaysWhy) {
+  if (std::filesystem::exists(program_path("../lib/libterrace_cuda.so"))) GTEST_SKIP() << "this build has the backend";
+  expect_error<DeviceError>([] { device_from_name("cuda"); },
+                            "the CUDA backend is not available (libterrace_cuda.so: cannot open shared object file");
 }
 
 TEST(Device, ThreadsCanBeSet) {
