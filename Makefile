@@ -61,7 +61,7 @@ FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics exp
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench lint format sanitize clean library tests benches cuda-status FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench parity lint format sanitize clean library tests benches cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
@@ -86,6 +86,10 @@ study: deps cuda-status  ## train and compare positional encodings; DATA=FILE.h5
 bench: deps  ## build and run the benchmarks; PEER=1 sets up PyTorch to compare with, TORCH_PYTHON=PATH takes one
 	@$(MAKE) --no-print-directory benches
 	@BENCHES="$(BENCHES)" PEER="$(PEER)" tools/bench
+
+parity: deps  ## run every golden fixture and print the table of docs/parity.md
+	@$(MAKE) --no-print-directory run_fixture >&2
+	@tools/parity $(BUILD)/bin/run_fixture
 
 lint: tools-lint  ## clang-format, include directions, left-overs
 	@clang-format --dry-run -Werror $(FORMATTED)

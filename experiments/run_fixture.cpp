@@ -2,6 +2,7 @@
 // those that the fixture brings.
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "experiments/support/fixtures/fixture.h"
 #include "experiments/support/options.h"
@@ -11,31 +12,42 @@ namespace {
 
 using namespace terrace;
 
-void print_differences(const std::vector<ResultDifference>& results) {
+/// 1 at the limit. Of results that must be equal only a difference counts.
+double share_of_limit(const ResultDifference& result) {
+  if (result.error == 0) return 0;
+  return result.error / std::max(result.tolerance.limit, std::numeric_limits<double>::min());
+}
+
+/// Whether all are within their tolerances.
+bool print_differences(const std::vector<ResultDifference>& results) {
   if (results.empty()) {
     std::printf("the fixture brings no results to compare with\n");
-    return;
+    return true;
   }
   size_t width = 0;
   for (const ResultDifference& result : results) width = std::max(width, result.dataset.size());
   const int column = static_cast<int>(width);
-  std::printf("%-*s  %12s  %12s  %12s\n", column, "dataset", "relative", "absolute", "magnitude");
-  const ResultDifference* worst = nullptr;
-  int problems = 0;
+  std::printf("%-*s  %12s  %12s  %12s  %-8s\n", column, "dataset", "magnitude", "difference", "allowed", "measure");
+  const ResultDifference* nearest = nullptr;  // to its limit, or farthest beyond it
+  int64_t outside = 0;
   for (const ResultDifference& result : results) {
+    const char* verdict = result.within() ? "" : "  OUTSIDE";
+    outside += result.within() ? 0 : 1;
     if (!result.problem.empty()) {
-      std::printf("%-*s  %s\n", column, result.dataset.c_str(), result.problem.c_str());
-      ++problems;
+      std::printf("%-*s  %s%s\n", column, result.dataset.c_str(), result.problem.c_str(), verdict);
       continue;
     }
-    const Difference& d = result.difference;
-    std::printf("%-*s  %12.3g  %12.3g  %12.3g\n", column, result.dataset.c_str(), d.relative(), d.worst, d.scale);
-    if (worst == nullptr || d.relative() > worst->difference.relative()) worst = &result;
+    std::printf("%-*s  %12.3g  %12.3g  %12.3g  %-8s%s\n", column, result.dataset.c_str(), result.difference.scale,
+                result.error, result.tolerance.limit, name_of(result.tolerance.measure), verdict);
+    if (nearest == nullptr || share_of_limit(result) > share_of_limit(*nearest)) nearest = &result;
   }
-  std::printf("%zu results, %d not comparable", results.size(), problems);
-  if (worst != nullptr)
-    std::printf("; largest relative difference %.3g in %s", worst->difference.relative(), worst->dataset.c_str());
+  std::printf("%zu results, %lld outside their tolerance", results.size(), static_cast<long long>(outside));
+  if (nearest != nullptr) {
+    std::printf("; nearest to its limit: %s, %.3g of %.3g allowed", nearest->dataset.c_str(), nearest->error,
+                nearest->tolerance.limit);
+  }
   std::printf("\n");
+  return outside == 0;
 }
 
 void body(int argc, char** argv) {
@@ -46,11 +58,13 @@ void body(int argc, char** argv) {
                                      "from the fixture's own."));
   options.add("fixture", fixture, "HDF5 file with the attribute `config`").positional().required();
   options.add_common(common, "HDF5 file for the results");
+  options.epilog(
+      "The exit code is 0 where every result is within its tolerance, 1 where one is not, 2 after an error.");
   options.parse(argc, argv);
   common.apply();
   if (common.out.empty()) throw ConfigError("--out OUT.h5 is missing");
   run_fixture(fixture, common.out);
-  print_differences(compare_with_fixture(fixture, common.out));
+  if (!print_differences(compare_with_fixture(fixture, common.out))) throw EarlyExit{1};
 }
 
 }  // namespace

@@ -92,8 +92,7 @@ void VarConfig::validate() const {
   positive("vocab_size", vocab_size);
   positive("Cvae", Cvae);
   positive("num_classes", num_classes);
-  Pyramid pyramid(patch_nums);  // its own errors
-  require(pyramid.patch(0) == 1, "patch_nums", "a list that begins with 1", cat(pyramid.patch(0)));
+  Pyramid{patch_nums};  // its own errors
   require_rate("cond_drop_rate", cond_drop_rate);
   require_rate("drop_path_rate", last_drop_path());
   require_rate("drop_rate", drop_rate);

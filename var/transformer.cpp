@@ -156,7 +156,7 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator)
 VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Generator scratch)
     : word_embed(config.Cvae, config.embed_dim, Bias::kYes, scratch),
       class_emb(config.num_classes + 1, config.embed_dim, scratch),
-      pos_start(Tensor::empty({1, 1, config.embed_dim}), Requires::kGrad),
+      pos_start(Tensor::empty({1, Pyramid(config.patch_nums).tokens(0), config.embed_dim}), Requires::kGrad),
       head_ada_lin(config.embed_dim, 2 * config.embed_dim, scratch),
       head(config.embed_dim, config.vocab_size, Bias::kYes, scratch),
       config_(config),
@@ -314,9 +314,9 @@ void VarTransformer::check_input(const Tensor& labels, const Variable& input) co
   if (!input.defined()) return;
   check_ndim(input.value(), 3, "VAR", "input");
   const auto& ends = pyramid_.ends();
-  const int64_t l = input.dim(1) + 1;
+  const int64_t first = pyramid_.tokens(0), l = input.dim(1) + first;
   if (input.dim(0) != labels.dim(0) || input.dim(2) != config_.Cvae || !std::count(ends.begin(), ends.end(), l)) {
-    throw ShapeError(cat("VAR: input must be (B, l-1, Cvae) with B=", labels.dim(0), ", Cvae=", config_.Cvae,
+    throw ShapeError(cat("VAR: input must be (B, l-", first, ", Cvae) with B=", labels.dim(0), ", Cvae=", config_.Cvae,
                          " and l the end of a scale, ", Shape(ends), "; got ", input.shape()));
   }
 }

@@ -88,10 +88,11 @@ class VarTransformer : public Module {
   /// Starts as the official model (initialise() in the .cpp), drawn from `generator`.
   VarTransformer(const VarConfig& config, Generator& generator);
 
-  /// Teacher forcing. labels (B) i64 in [0, num_classes] (num_classes = no class), input (B, l-1, Cvae): the
-  /// area-downsampled running reconstruction for every token but the first; l is the end of some scale (progressive
-  /// training sees fewer scales). Returns logits (B, l, V). In training mode labels are dropped by cond_drop_rate and
-  /// paths by drop_path_rate, drawn from default_generator(). Throws ShapeError, IndexError.
+  /// Teacher forcing. labels (B) i64 in [0, num_classes] (num_classes = no class), input (B, l-n_0, Cvae): the
+  /// area-downsampled running reconstruction for every token but the n_0 = patch_nums[0]^2 (mostly one) of the first
+  /// scale; l is the end of some scale (progressive training sees fewer scales). Returns logits (B, l, V). In training
+  /// mode labels are dropped by cond_drop_rate and paths by drop_path_rate, drawn from default_generator(). Throws
+  /// ShapeError, IndexError.
   Variable forward(const Tensor& labels, const Variable& input, Recompute recompute = Recompute::kNothing);
 
   // --- The parts of forward ---
@@ -118,7 +119,7 @@ class VarTransformer : public Module {
 
   Linear word_embed;                     // Cvae -> C
   Embedding class_emb;                   // num_classes + 1 rows
-  Variable pos_start;                    // (1, 1, C)
+  Variable pos_start;                    // (1, n_0, C)
   std::unique_ptr<Embedding> lvl_embed;  // S rows, with level embedding
   std::unique_ptr<SiluLinear> shared_ada_lin;
   std::vector<std::unique_ptr<VarBlock>> blocks;

@@ -9,7 +9,7 @@
 
 namespace terrace {
 
-/// Ends the program at once with this code and without a message (--help, --version).
+/// Ends the program at once with this code and without a message (--help, --version; a comparison that failed).
 struct EarlyExit {
   int code = 0;
 };

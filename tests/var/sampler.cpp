@@ -1,77 +1,12 @@
 #include "var/sampler.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "autograd/functions.h"
 #include "tests/support.h"
-#include "tests/var/golden_var.h"
-#include "var/vqvae.h"
 
 namespace terrace {
 namespace {
-
-using nlohmann::json;
-
-std::unique_ptr<Vqvae> golden_vqvae(const std::string& file, const std::vector<int64_t>& patch_nums) {
-  const GoldenFile golden(file);
-  const json j = json::parse(golden.attribute("", "config"));
-  VqvaeConfig c;
-  c.ch = j.at("ch");
-  c.ch_mult = j.at("ch_mult").get<std::vector<int64_t>>();
-  c.num_res_blocks = j.at("num_res_blocks");
-  c.z_channels = j.at("z_channels");
-  c.vocab_size = j.at("vocab_size");
-  c.share_quant_resi = j.at("share_quant_resi");
-  c.quant_resi = j.at("quant_resi");
-  c.patch_nums = patch_nums;
-  Generator g(1);
-  auto vqvae = std::make_unique<Vqvae>(c, g);
-  vqvae->load_state(golden_state(golden), {"ema_vocab_hit_SV"});
-  vqvae->eval();
-  return vqvae;
-}
-
-TEST(Sampler, GreedyRunsMatchScaleByScale) {
-  const GoldenFile golden("sample_greedy.h5");
-  const json config = json::parse(golden.attribute("", "config"));
-  for (const json& run : config.at("runs")) {
-    const std::string name = run.at("run"), out = "outputs/" + name;
-    SCOPED_TRACE(name);
-    auto model = golden_transformer(GoldenFile(run.at("var_file").get<std::string>()));
-    auto vqvae = golden_vqvae(run.at("vae_file"), config.at("patch_nums"));
-    const Tensor labels = golden.read("inputs/" + name + "/label_B");
-    const SampleOptions options{.cfg = run.at("cfg"), .top_k = 1};
-    int64_t scales = 0;
-    const Sampled sampled =
-        sample(*model, vqvae->quantizer(), labels, std::vector<uint64_t>(static_cast<size_t>(labels.dim(0)), 0),
-               options, [&](const ScaleView& view) {
-                 const std::string k = std::to_string(view.scale);
-                 EXPECT_NEAR_TENSOR(view.logits, golden.read(out + "/logits_" + k), 5e-5);
-                 EXPECT_SAME(view.indices, golden.read(out + "/idx_" + k));
-                 EXPECT_NEAR_TENSOR(view.f_hat, golden.read(out + "/f_hat_" + k), 5e-5);
-                 if (golden.has(out + "/next_" + k)) {
-                   EXPECT_NEAR_TENSOR(view.next_input, golden.read(out + "/next_" + k), 5e-5);
-                 }
-                 ++scales;
-               });
-    EXPECT_EQ(scales, 4);
-    const Tensor images = vqvae->f_hat_to_images(sampled.f_hat);
-    EXPECT_NEAR_TENSOR((add_scalar(scale(Variable(images), 0.5), 0.5)), golden.read(out + "/img"), 1e-4);
-  }
-}
-
-TEST(Sampler, FiltersMatch) {
-  const GoldenFile golden("sample_greedy.h5");
-  const json config = json::parse(golden.attribute("", "config"));
-  for (const json& filter : config.at("filters")) {
-    const std::string dataset = filter.at("dataset");
-    SCOPED_TRACE(dataset);
-    Tensor logits = golden.read("inputs/filter/" + filter.value("input", "logits")).clone();
-    filter_logits_(logits, filter.at("top_k"), filter.at("top_p"));
-    EXPECT_NEAR_TENSOR(softmax(Variable(logits)), golden.read("outputs/filter/" + dataset), 1e-6);
-  }
-}
 
 struct SmallModels {
   VarConfig config;
