@@ -19,7 +19,7 @@ struct VarTrainingData {
   Tensor held_out_labels;                              // (M)
   std::vector<std::string> class_names;                // kept in checkpoints; may be empty
   std::string tokenizer_hash;                          // likewise
-  std::function<Tensor(const Tensor& indices)> embed;  // (B, L) i64 -> (B, L-1, Cvae): Quantizer::idx_to_var_input
+  std::function<Tensor(const Tensor& indices)> embed;  // (B, L) i64 -> (B, L-n_0, Cvae): indices_to_var_input
 };
 
 struct VarTrainOptions {

@@ -4,23 +4,12 @@
 #include <string>
 
 #include "experiments/support/report/html.h"
-#include "experiments/support/report/statistics.h"
-#include "experiments/support/study_results.h"
+#include "experiments/support/study_comparison.h"
 
 namespace terrace {
 
 /// report.html
 std::string study_report(const StudyResults& results);
-
-/// One figure of the runs that two encodings can be compared by, paired over the seeds they share.
-struct Contrast {
-  std::string encoding, baseline;
-  PairedComparison held_out_loss, own_share;
-};
-/// Every encoding against the first.
-std::vector<Contrast> contrasts(const StudyResults& results);
-/// What may be said about the differences, in a sentence or two; says so where the seeds do not allow anything.
-std::string significance_sentence(const StudyResults& results);
 
 // --- The parts of the page ---
 void report_summary(const StudyResults& results, Html& page);
