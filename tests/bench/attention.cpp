@@ -3,7 +3,6 @@
 // FLOPs are those of the visible pairs: two products forward, four backward (the fused backward makes a fifth, because
 // it recomputes the probabilities that the composite keeps). The peak is a large matmul in the same run.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "autograd/functions.h"
+#include "experiments/support/timing.h"
 #include "tensor/matmul.h"
 #include "tensor/random.h"
 
@@ -18,18 +18,6 @@ namespace terrace {
 namespace {
 
 constexpr int kRepetitions = 15;
-
-double seconds_of(const std::function<void()>& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 struct Setting {
   const char* name;

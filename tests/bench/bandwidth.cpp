@@ -6,7 +6,6 @@
 // op must move: each operand once, each result once. A plain store also reads the line that it replaces, which no count
 // here includes; the ops write large results past the cache and can therefore be faster than the plain copy.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "autograd/functions.h"
+#include "experiments/support/timing.h"
 #include "tensor/random.h"
 
 namespace terrace {
@@ -23,17 +23,6 @@ namespace {
 constexpr int kRepetitions = 7;
 constexpr double kRequiredShare = 0.70;
 constexpr double kEps = 1e-6;
-
-double seconds_of(const std::function<void()>& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 void copy(const float* from, float* to, int64_t count) {
 #pragma omp parallel for schedule(static)

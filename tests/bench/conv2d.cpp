@@ -11,6 +11,7 @@
 #include "autograd/ops/conv2d.h"
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
+#include "experiments/support/timing.h"
 #include "tensor/random.h"
 
 namespace terrace {
@@ -34,17 +35,11 @@ constexpr Layer kLarge[] = {{1, 160, 160, 256, 3, 1}, {1, 160, 3, 256, 3, 1},  {
 
 /// Median of the calls that fit into about half a second, after one that is not timed.
 double median_ms(const std::function<void()>& f) {
-  using Clock = std::chrono::steady_clock;
   f();
-  std::vector<double> times;
-  const auto begin = Clock::now();
-  while (times.size() < 3 || (Clock::now() - begin < std::chrono::milliseconds(500) && times.size() < 101)) {
-    const auto start = Clock::now();
-    f();
-    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  std::vector<double> seconds;
+  const auto begin = std::chrono::steady_clock::now();
+  while (seconds.size() < 3 || (seconds_since(begin) < 0.5 && seconds.size() < 101)) seconds.push_back(seconds_of(f));
+  return 1e3 * median(seconds);
 }
 
 struct Times {

@@ -5,12 +5,12 @@
 // Every shape is validated against f64 first. Then the three are timed in turn, many short rounds, and the median of
 // each is printed: what disturbs the machine disturbs all three alike.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <functional>
 #include <vector>
 
+#include "experiments/support/timing.h"
 #include "tensor/gemm.h"
 #include "tensor/matmul.h"
 #include "tensor/random.h"
@@ -31,17 +31,6 @@ constexpr Case kCases[] = {
     {"adaLN, depth 16", 2, 1024, 6144, Transpose::kYes},      {"sampling, 32 rows", 32, 1024, 3072, Transpose::kYes},
     {"sampling, 128 rows", 128, 1024, 3072, Transpose::kYes}, {"study's MLP", 4960, 128, 512, Transpose::kYes},
 };
-
-double seconds_of(const std::function<void()>& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
 
 using Vector8 = float __attribute__((vector_size(32)));
 using Vector16 = float __attribute__((vector_size(64)));

@@ -3,9 +3,7 @@
 // The same work as torch_var.py train: teacher forcing over the 32 px pyramid (155 tokens), cross-entropy, backward,
 // clipping, AdamW. FLOPs are counted as there: two per multiplication of every product that is needed, visible
 // pairs only in attention, backward twice the forward.
-#include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -18,6 +16,7 @@
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
 #include "experiments/support/run_record.h"
+#include "experiments/support/timing.h"
 #include "tensor/allocator.h"
 #include "tensor/pointwise.h"
 #include "var/var_trainer.h"
@@ -95,14 +94,11 @@ Figures measure(const VarConfig& config, int64_t batch, int64_t steps) {
   std::vector<double> seconds;
   for (int64_t i = 0; i < steps; ++i) {
     check_interrupt();
-    const auto start = std::chrono::steady_clock::now();
-    trainer.step(VarTrainer::Detail::kLoss);
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(seconds_of([&] { trainer.step(VarTrainer::Detail::kLoss); }));
   }
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
-  return {.ms = median * 1e3,
-          .gflops = step_gflop(config, batch) / median,
+  const double step = median(seconds);
+  return {.ms = step * 1e3,
+          .gflops = step_gflop(config, batch) / step,
           .bytes = static_cast<double>(peak_resident_bytes())};
 }
 
