@@ -41,16 +41,24 @@ int64_t files_in(const std::string& folder) {
   return count;
 }
 
+/// A training that is interrupted once it is under way, its first checkpoint written, however long the machine took to
+/// get there.
+void run_interrupted(const std::string& program, const std::string& arguments, const std::string& folder) {
+  const CommandResult stopped = run_command("bash -c 'set -m; " + program_path(program).string() + " " + arguments +
+                                            " & for i in $(seq 6000); do [ -e " + folder +
+                                            "/checkpoint.h5 ] && break; sleep 0.01; done; kill -INT %1; wait %1'");
+  EXPECT_EQ(stopped.status, 130) << stopped.output;
+  EXPECT_NE(stopped.output.find("add --resume to the same command"), std::string::npos) << stopped.output;
+  EXPECT_TRUE(fs::exists(folder + "/checkpoint.h5"));
+}
+
 /// A dataset, a tokenizer and a transformer that all tests of this file use; made once, by the programs.
 class Programs : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder_ = new TemporaryFolder;
     expect_success(run("prepare_data", "procedural --count 48 --test-count 16 --out " + file("data.h5")));
-    expect_success(
-        run("train_vqvae", "--data " + file("data.h5") + kTinyTokenizer +
-                               "--norm-groups 8 --steps 3 --batch 4 --init-iterations 1 --evaluate-images 8 --out " +
-                               file("vqvae")));
+    expect_success(run("train_vqvae", vqvae_arguments("vqvae")));
     expect_success(run("train_var", var_arguments("var")));
   }
   static void TearDownTestSuite() {
@@ -58,6 +66,10 @@ class Programs : public testing::Test {
     folder_ = nullptr;
   }
   static std::string file(const std::string& name) { return *folder_ / name; }
+  static std::string vqvae_arguments(const std::string& out) {
+    return "--data " + file("data.h5") + kTinyTokenizer +
+           "--norm-groups 8 --steps 3 --batch 4 --init-iterations 1 --evaluate-images 8 --out " + file(out);
+  }
   static std::string var_arguments(const std::string& out) {
     return "--data " + file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
            "--pe mixed --steps 4 --batch 4 --log-every 1 --evaluate-images 8 --out " + file(out);
@@ -183,18 +195,33 @@ TEST_F(Programs, AResumedRunKeepsItsTimesAndItsCourse) {
   EXPECT_EQ(after["results"]["seconds_per_step"], before["results"]["seconds_per_step"]);
 
   const std::string arguments = var_arguments("var_long");
-  // Interrupted once training is under way, however long the machine took to get there.
-  const CommandResult stopped =
-      run_command("bash -c 'set -m; " + program_path("train_var").string() + " " + arguments +
-                  " --steps 100000 --checkpoint-every 2 & for i in $(seq 600); do [ -e " +
-                  file("var_long/checkpoint.h5") + " ] && break; sleep 0.1; done; kill -INT %1; wait %1'");
-  EXPECT_EQ(stopped.status, 130) << stopped.output;
-  EXPECT_NE(stopped.output.find("add --resume to the same command"), std::string::npos) << stopped.output;
-  EXPECT_TRUE(fs::exists(file("var_long/checkpoint.h5")));
+  run_interrupted("train_var", arguments + " --steps 100000 --checkpoint-every 2", file("var_long"));
   EXPECT_TRUE(fs::exists(file("var_long/curves.csv")));
   const CommandResult other = run("train_var", arguments + " --resume");
   EXPECT_EQ(other.status, 2);
   EXPECT_NE(other.output.find("another set of training options"), std::string::npos) << other.output;
+}
+
+TEST_F(Programs, ATransformerStoppedAndResumedIsTheUninterruptedOne) {
+  const auto arguments = [](const char* out) { return var_arguments(out) + " --steps 400 --checkpoint-every 40"; };
+  expect_success(run("train_var", arguments("var_through")));
+  run_interrupted("train_var", arguments("var_stopped"), file("var_stopped"));
+  const std::string stopped = read_file(file("var_stopped/checkpoint.h5"));
+  expect_success(run("train_var", arguments("var_stopped") + " --resume"));
+  EXPECT_NE(stopped, read_file(file("var_stopped/checkpoint.h5"))) << "it had been stopped before its end";
+  EXPECT_EQ(read_file(file("var_stopped/checkpoint.h5")), read_file(file("var_through/checkpoint.h5")));
+}
+
+TEST_F(Programs, ATokenizerStoppedAndResumedIsTheUninterruptedOne) {
+  const auto arguments = [](const char* out) {
+    return vqvae_arguments(out) + " --steps 200 --checkpoint-every 20 --revive-after 5 --evaluate-every 50";
+  };
+  expect_success(run("train_vqvae", arguments("vqvae_through")));
+  run_interrupted("train_vqvae", arguments("vqvae_stopped"), file("vqvae_stopped"));
+  const std::string stopped = read_file(file("vqvae_stopped/checkpoint.h5"));
+  expect_success(run("train_vqvae", arguments("vqvae_stopped") + " --resume"));
+  EXPECT_NE(stopped, read_file(file("vqvae_stopped/checkpoint.h5"))) << "it had been stopped before its end";
+  EXPECT_EQ(read_file(file("vqvae_stopped/checkpoint.h5")), read_file(file("vqvae_through/checkpoint.h5")));
 }
 
 TEST_F(Programs, OptionsThatWouldDoNothingAreRefused) {
@@ -232,6 +259,8 @@ TEST_F(Programs, ASplitValIsHeldOut) {
 
 TEST_F(Programs, WrongArgumentsAreNamed) {
   expect_refusal(run("train_var", "--stepz 3"), "train_var: error: unknown option --stepz; did you mean --steps?");
+  expect_refusal(run("train_var", "--model var-d17"), "--model must be one of var-32px,var-d16,");
+  expect_refusal(run("train_vqvae", "--model vqgan"), "--model must be one of vqvae-32px,vae-ch160v4096z32");
   expect_refusal(run("pe_study", "--encodings learned,lerned --out " + file("x")), "lerned");
   expect_refusal(run("prepare_data", "images --size 32"), "FOLDER is missing");
   expect_refusal(run("prepare_data", "procedurel"), "did you mean procedural?");
