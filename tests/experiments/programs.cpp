@@ -232,6 +232,20 @@ TEST_F(Programs, OptionsThatWouldDoNothingAreRefused) {
   expect_refusal(with("--pe mixed --pe-scale 2 --pe-rms 0.1"), "--pe-scale has no effect: --pe-rms sets");
 }
 
+TEST_F(Programs, AModelByNameGivesWhatIsNotGivenBesideIt) {
+  expect_success(run("train_var", var_arguments("var_named") + " --model var-d36 --steps 1"));
+  const Json var = read_json_file(file("var_named/run.json"))["configuration"];
+  EXPECT_EQ(var["model"], "var-d36");
+  EXPECT_EQ(var["shared-aln"], true);
+  EXPECT_EQ(var["gamma-init"], 5e-6);
+  EXPECT_EQ(var["depth"], 1);
+  EXPECT_EQ(var["pe"], "mixed");
+  expect_success(run("train_vqvae", vqvae_arguments("vqvae_named") + " --model vae-ch160v4096z32 --steps 1"));
+  const Json vqvae = read_json_file(file("vqvae_named/run.json"))["configuration"];
+  EXPECT_EQ(vqvae["num-res-blocks"], 2);
+  EXPECT_EQ(vqvae["ch"], 8);
+}
+
 TEST_F(Programs, WithoutRoomNothingIsLeft) {
   write_file(file("occupied"), "a file");
   expect_refusal(run("train_var", var_arguments("occupied")), "occupied");
