@@ -7,6 +7,7 @@
 
 #include "autograd/functions.h"
 #include "tensor/matmul.h"
+#include "tensor/parallel.h"
 #include "tensor/pointwise.h"
 
 namespace terrace {
@@ -118,9 +119,45 @@ Tensor guide(const Tensor& logits, double t) {
   return guided;
 }
 
+/// How far scale `s` is on the way from the first to the last: 0 to 1.
+double scale_share(int64_t s, int64_t scales) {
+  return scales == 1 ? 0 : static_cast<double>(s) / static_cast<double>(scales - 1);
+}
+
+/// (B, n): `given` where `keep` is true, else `drawn`.
+Tensor kept_or_drawn(const Tensor& keep, const Tensor& given, const Tensor& drawn) {
+  const Tensor kept = keep.contiguous(), own = given.contiguous();
+  Tensor indices = drawn.clone();
+  for (int64_t i = 0; i < indices.numel(); ++i) {
+    if (kept.data<bool>()[i]) indices.data<int64_t>()[i] = own.data<int64_t>()[i];
+  }
+  return indices;
+}
+
+/// Batches of one image each as one batch.
+Sampled join_images(const std::vector<Sampled>& images) {
+  const auto join = [&](const auto& field) {
+    std::vector<Variable> parts;
+    for (const Sampled& image : images) parts.emplace_back(field(image));
+    return concat(parts, 0).value();
+  };
+  Sampled all;
+  if (images.empty()) return all;
+  for (size_t s = 0; s < images[0].indices.size(); ++s) {
+    all.indices.push_back(join([s](const Sampled& image) { return image.indices[s]; }));
+  }
+  for (size_t s = 0; s < images[0].f_hats.size(); ++s) {
+    all.f_hats.push_back(join([s](const Sampled& image) { return image.f_hats[s]; }));
+  }
+  all.f_hat = join([](const Sampled& image) { return image.f_hat; });
+  return all;
+}
+
 class EvalScope {
  public:
-  explicit EvalScope(Module& module) : module_(module), was_training_(module.training()) { module.eval(); }
+  explicit EvalScope(Module& module) : module_(module), was_training_(module.training()) {
+    if (was_training_) module.eval();  // one that is in eval mode already may be shared by threads
+  }
   ~EvalScope() {
     if (was_training_) module_.train();
   }
@@ -155,9 +192,56 @@ void check_request(const VarTransformer& model, const Quantizer& quantizer, cons
   }
 }
 
+void check_given(const GivenTokens& given, const Quantizer& quantizer, int64_t B) {
+  const Shape expected = {B, quantizer.pyramid().length()};
+  check_dtype(given.indices, DType::kI64, "sample", "given indices");
+  check_shape(given.indices, expected, "sample", "given indices");
+  check_dtype(given.keep, DType::kBool, "sample", "given keep");
+  check_shape(given.keep, expected, "sample", "given keep");
+}
+
 /// (B, n, C) rows of a scale as a map (B, C, p, p).
 Tensor as_map(const Tensor& rows, int64_t p) {
   return rows.transpose(1, 2).contiguous().view({rows.dim(0), rows.dim(2), p, p});
+}
+
+/// What was drawn at a scale: the indices, and the map that they, or the smooth mix, put there.
+struct Chosen {
+  Tensor indices;  // (B, n)
+  Tensor h;        // (B, Cvae, p, p)
+};
+
+/// Draws scale `s`; `logits` are filtered and used up.
+Chosen choose_scale(Tensor& logits, const ScaleDraw& draw, const Quantizer& quantizer, int64_t s,
+                    const SampleOptions& options, const GivenTokens* given) {
+  const Pyramid& pyramid = quantizer.pyramid();
+  Chosen chosen;
+  if (options.top_k == 1) {
+    chosen.indices = argmax(logits, -1);
+  } else {
+    filter_logits_(logits, options.top_k, options.top_p);
+    chosen.indices = draw_indices(draw);
+  }
+  Tensor keep;
+  if (given != nullptr) {
+    keep = given->keep.slice(1, pyramid.begin(s), pyramid.end(s));
+    const Tensor own = given->indices.slice(1, pyramid.begin(s), pyramid.end(s));
+    chosen.indices = kept_or_drawn(keep, own, chosen.indices);
+  }
+  const Tensor codes = quantizer.embed_scale(chosen.indices, s);
+  if (options.smoothing == Smoothing::kOff) {
+    chosen.h = codes;
+    return chosen;
+  }
+  const double share = scale_share(s, pyramid.scales());
+  if (options.top_k == 1) filter_logits_(logits, 1, 0);
+  gumbel_softmax_(draw, 1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005));
+  chosen.h = as_map(matmul(logits, quantizer.codebook().value()), pyramid.patch(s));
+  if (given != nullptr) {
+    const Tensor kept_cells = keep.contiguous().view({keep.dim(0), 1, pyramid.patch(s), pyramid.patch(s)});
+    chosen.h = where(kept_cells, Variable(codes), Variable(chosen.h)).value();
+  }
+  return chosen;
 }
 
 }  // namespace
@@ -182,8 +266,9 @@ void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
 }
 
 Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels, const std::vector<uint64_t>& seeds,
-               const SampleOptions& options, const std::function<void(const ScaleView&)>& observe) {
+               const SampleOptions& options, const SampleExtras& extras) {
   check_request(model, quantizer, labels, seeds, options);
+  if (extras.given != nullptr) check_given(*extras.given, quantizer, labels.dim(0));
   const NoGrad no_grad;
   const EvalScope eval(model);
   const Pyramid& pyramid = model.pyramid();
@@ -200,42 +285,50 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
   result.f_hat = Tensor::zeros({B, config.Cvae, P, P});
   Tensor input;
   for (int64_t s = 0; s < S; ++s) {
-    const double share = S == 1 ? 0 : static_cast<double>(s) / static_cast<double>(S - 1);
+    if (extras.poll) extras.poll();
     Tensor logits = model.next_scale(s, input, conditions, cache);
-    if (guided) logits = guide(logits, options.cfg * share);
+    if (guided) logits = guide(logits, options.cfg * scale_share(s, S));
     ScaleView view{
-        .scale = s, .logits = observe ? logits.clone() : Tensor(), .indices = {}, .f_hat = {}, .next_input = {}};
+        .scale = s, .logits = extras.observe ? logits.clone() : Tensor(), .indices = {}, .f_hat = {}, .next_input = {}};
 
     const ScaleDraw draw{logits, seeds, pyramid.begin(s)};
-    Tensor indices, h;
-    if (options.top_k == 1) {
-      indices = argmax(logits, -1);
-    } else {
-      filter_logits_(logits, options.top_k, options.top_p);
-      indices = draw_indices(draw);
-    }
-    if (options.smoothing == Smoothing::kOff) {
-      h = quantizer.embed_scale(indices, s);
-    } else {
-      if (options.top_k == 1) filter_logits_(logits, 1, 0);
-      gumbel_softmax_(draw, 1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005));
-      h = as_map(matmul(logits, quantizer.codebook().value()), pyramid.patch(s));
-    }
-    const Tensor next = quantizer.next_input(s, result.f_hat, h);
-    result.indices.push_back(indices);
+    const Chosen chosen = choose_scale(logits, draw, quantizer, s, options, extras.given);
+    const Tensor next = quantizer.next_input(s, result.f_hat, chosen.h);
+    result.indices.push_back(chosen.indices);
+    if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(result.f_hat.clone());
     if (s + 1 < S) {
       input = next.view({B, config.Cvae, pyramid.tokens(s + 1)}).transpose(1, 2).contiguous();
       if (guided)
         input = input.unsqueeze(0).expand({2, B, input.dim(1), config.Cvae}).reshape({2 * B, -1, config.Cvae});
     }
-    if (observe) {
-      view.indices = indices;
+    if (extras.observe) {
+      view.indices = chosen.indices;
       view.f_hat = result.f_hat.clone();
       if (s + 1 < S) view.next_input = next;
-      observe(view);
+      extras.observe(view);
     }
   }
   return result;
+}
+
+Sampled sample_reproducibly(VarTransformer& model, Quantizer& quantizer, const Tensor& labels,
+                            const std::vector<uint64_t>& seeds, const SampleOptions& options,
+                            const SampleExtras& extras) {
+  check_request(model, quantizer, labels, seeds, options);
+  if (extras.given != nullptr) check_given(*extras.given, quantizer, labels.dim(0));
+  const EvalScope eval(model);
+  std::vector<Sampled> parts(seeds.size());
+  each_on_one_thread(labels.dim(0), [&](int64_t i) {
+    SampleExtras own{.poll = extras.poll, .f_hats = extras.f_hats};
+    GivenTokens given;
+    if (extras.given != nullptr) {
+      given = {extras.given->indices.slice(0, i, i + 1), extras.given->keep.slice(0, i, i + 1)};
+      own.given = &given;
+    }
+    const auto at = static_cast<size_t>(i);
+    parts[at] = sample(model, quantizer, labels.slice(0, i, i + 1), {seeds[at]}, options, own);
+  });
+  return join_images(parts);
 }
 
 }  // namespace terrace

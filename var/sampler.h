@@ -23,6 +23,7 @@ struct SampleOptions {
 struct Sampled {
   std::vector<Tensor> indices;  // per scale (B, n_s) i64
   Tensor f_hat;                 // (B, Cvae, h, w): what the tokenizer's decoder takes
+  std::vector<Tensor> f_hats;   // f_hat after every scale, where SampleExtras asks for them
 };
 
 /// What happens at a scale, for inspection and tests.
@@ -34,11 +35,38 @@ struct ScaleView {
   Tensor next_input;  // (B, Cvae, p', p') for the next scale; undefined at the last
 };
 
+/// Tokens that are known already: where `keep` is true, the sampler takes `indices` in place of what it drew.
+struct GivenTokens {
+  Tensor indices;  // (B, L) i64
+  Tensor keep;     // (B, L) bool
+};
+
+enum class FHats : uint8_t { kLast, kEveryScale };
+
+/// What a caller may add to a run; none of it changes the draws.
+struct SampleExtras {
+  std::function<void(const ScaleView&)> observe = {};  // after every scale
+  std::function<void()> poll = {};                     // before every scale; may throw to stop
+  const GivenTokens* given = nullptr;
+  FHats f_hats = FHats::kLast;
+};
+
 /// One image for every label (B) i64 (num_classes: no class). seeds: one per image; an image's draws depend on its own
 /// seed only (Philox stream per scale, one draw per token), not on the batch. top_k = 1 is greedy and draws nothing.
 /// Runs in eval mode without a graph. Throws ConfigError, ShapeError, IndexError.
 Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels, const std::vector<uint64_t>& seeds,
-               const SampleOptions& options, const std::function<void(const ScaleView&)>& observe = {});
+               const SampleOptions& options, const SampleExtras& extras);
+inline Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels,
+                      const std::vector<uint64_t>& seeds, const SampleOptions& options,
+                      std::function<void(const ScaleView&)> observe = {}) {
+  return sample(model, quantizer, labels, seeds, options, SampleExtras{.observe = std::move(observe)});
+}
+
+/// The same bits of an image whatever the batch, the number of threads and the other images: each image by itself on
+/// one thread, several images at once. extras.observe is not called.
+Sampled sample_reproducibly(VarTransformer& model, Quantizer& quantizer, const Tensor& labels,
+                            const std::vector<uint64_t>& seeds, const SampleOptions& options,
+                            const SampleExtras& extras = {});
 
 /// (N, V) logits, in place: all but the top_k largest (ties with the k-th stay) become -inf, then those of ascending
 /// cumulative probability <= 1 - top_p; the best always stays.

@@ -84,6 +84,39 @@ TEST(Sampler, SmoothMixStaysNearTheCodes) {
                sample(*m.model, *m.quantizer, labels, {1, 2}, greedy).f_hat, 1e-6);
 }
 
+TEST(Sampler, ReproducibleBitsDependOnNeitherBatchNorThreads) {
+  SmallModels m;
+  const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 2, 1, 3}, {5});
+  const std::vector<uint64_t> seeds = {5, 6, 7, 8, 9};
+  const SampleOptions options{.cfg = 1.5, .top_k = 20, .top_p = 0.95, .smoothing = Smoothing::kOn};
+  const int before = threads();
+  set_threads(1);
+  const Sampled alone =
+      sample_reproducibly(*m.model, *m.quantizer, labels.slice(0, 3, 4), {8}, options, {.f_hats = FHats::kEveryScale});
+  const Sampled one = sample_reproducibly(*m.model, *m.quantizer, labels, seeds, options);
+  set_threads(2);
+  const Sampled two = sample_reproducibly(*m.model, *m.quantizer, labels, seeds, options);
+  set_threads(before);
+  EXPECT_SAME(one.f_hat, two.f_hat);
+  EXPECT_SAME(join_scales(one.indices), join_scales(two.indices));
+  EXPECT_SAME(alone.f_hat, two.f_hat.slice(0, 3, 4).contiguous());
+  ASSERT_EQ(alone.f_hats.size(), 3U);
+  EXPECT_SAME(alone.f_hats.back(), alone.f_hat);
+  const Sampled together = sample(*m.model, *m.quantizer, labels, seeds, options);
+  EXPECT_CLOSE(two.f_hat, together.f_hat, 1e-5);
+}
+
+TEST(Sampler, APollMayStopIt) {
+  SmallModels m;
+  int polls = 0;
+  const SampleExtras extras{.poll = [&] {
+    if (++polls == 3) throw Interrupted("enough");
+  }};
+  const Tensor labels = Tensor::zeros({2}, DType::kI64);
+  expect_error<Interrupted>([&] { sample(*m.model, *m.quantizer, labels, {1, 2}, {}, extras); }, "enough");
+  EXPECT_EQ(polls, 3) << "once a scale";
+}
+
 TEST(Sampler, LeavesTheModelsModeAndRefusesNonsense) {
   SmallModels m;
   m.model->train();
