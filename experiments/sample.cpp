@@ -1,114 +1,206 @@
 // Draws images from a trained VAR transformer.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <filesystem>
-#include <memory>
 #include <vector>
 
 #include "data/image_file.h"
-#include "data/loader.h"
+#include "experiments/support/generation.h"
+#include "experiments/support/image_store.h"
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
-#include "experiments/support/report/image_grid.h"
+#include "experiments/support/report/caption.h"
 #include "experiments/support/run_record.h"
-#include "var/checkpoint.h"
-#include "var/sampler.h"
-#include "var/tokens.h"
-#include "var/vqvae_trainer.h"
 
 namespace terrace {
 namespace {
 
 struct Settings {
   CommonOptions common;
-  std::string checkpoint, tokenizer;
+  ModelOptions models;
+  SamplingOptions sampling;
   std::vector<std::string> classes = {"all"};
-  int64_t count = 8, batch = 64;
-  SampleOptions sampling{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
-  bool smooth = false, files = true;
+  int64_t count = 8, batch = 0;
+  bool evaluation = false, files = true, show_scales = false, resume = false;
 };
 
 void declare(Options& options, Settings& s) {
-  options.group("Model");
-  options.add("checkpoint", s.checkpoint, "checkpoint of train_var").required();
-  options.add("tokenizer", s.tokenizer, "checkpoint of train_vqvae that it was trained with").required();
+  declare_models(options, s.models);
   options.group("Images");
   options.add("classes", s.classes, "class numbers or names, all, or none for images without a class");
   options.add("count", s.count, "images of each class").at_least(1);
-  options.add("batch", s.batch, "images at a time; does not change them").at_least(1);
+  options.add("batch", s.batch, "images at a time; does not change them")
+      .at_least(0)
+      .default_text("as many as have their keys and values in 1 GiB, at most 64");
+  options.add("evaluation", s.evaluation,
+              "the usual protocol: 50 images of each class, cfg 1.5, top-k 900, top-p 0.96, where not given otherwise");
+  declare_sampling(options, s.sampling);
+  options.group("Output");
   options.add("files", s.files, "a PNG file for each image beside the grid");
-  options.group("Sampling");
-  options.add("cfg", s.sampling.cfg, "guidance at the last scale, rising from 0; 0: none, in half the time")
-      .at_least(0);
-  options.add("top-k", s.sampling.top_k, "keep the k most probable codes, 0 for all; 1 is greedy").at_least(0);
-  options.add("top-p", s.sampling.top_p, "keep the most probable codes up to this probability, 0 for all").range(0, 1);
-  options.add("smooth", s.smooth, "mix codes by Gumbel-softmax instead of choosing: smoother, not a true draw");
+  options.add("show-scales", s.show_scales, "a strip for each image: what it is after every scale");
+  options.add("resume", s.resume, "go on with a run into OUT that was interrupted");
   options.add_common(s.common, "folder for grid.png, the images and run.json");
 }
 
-/// The class of a number or a name; num_classes for "none".
-int64_t class_of(const std::string& text, const LoadedTransformer& loaded) {
-  const int64_t classes = loaded.model->config().num_classes;
-  if (text == "none") return classes;
-  const auto& names = loaded.class_names;
-  const auto found = std::find(names.begin(), names.end(), text);
-  if (found != names.end()) return found - names.begin();
-  const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
-  if (digits && std::stoll(text) < classes) return std::stoll(text);
-  const std::string near = nearest_name(text, names);
-  throw ConfigError(cat("--classes: '", text, "' is neither a class name",
-                        near.empty() ? "" : cat(" (near: ", near, ")"), " nor a number below ", classes));
+/// What the published figures are measured with; an option that was given stands.
+void apply_evaluation(const Options& options, Settings& s) {
+  if (!s.evaluation) return;
+  if (!options.given("count")) s.count = 50;
+  if (!options.given("cfg")) s.sampling.values.cfg = 1.5;
+  if (!options.given("top-k")) s.sampling.values.top_k = 900;
+  if (!options.given("top-p")) s.sampling.values.top_p = 0.96;
 }
 
-std::vector<int64_t> chosen_classes(const Settings& s, const LoadedTransformer& loaded) {
+std::vector<int64_t> chosen_classes(const Settings& s, const Models& models) {
   std::vector<int64_t> chosen;
   for (const std::string& text : s.classes) {
     if (text != "all") {
-      chosen.push_back(class_of(text, loaded));
+      chosen.push_back(models.class_of(text, "--classes"));
       continue;
     }
-    for (int64_t c = 0; c < loaded.model->config().num_classes; ++c) chosen.push_back(c);
+    for (int64_t c = 0; c < models.num_classes(); ++c) chosen.push_back(c);
   }
+  if (chosen.empty()) throw ConfigError("--classes: names no class");
   return chosen;
 }
 
-std::string class_name(int64_t c, const LoadedTransformer& loaded) {
-  if (c == loaded.model->config().num_classes) return "none";
-  const auto at = static_cast<size_t>(c);
-  return at < loaded.class_names.size() ? loaded.class_names[at] : std::to_string(c);
-}
+/// One run: image i is of class i mod C and has the seed `seed` + i, so that any stretch of a run, and any split that
+/// an evaluator makes of its file, holds all classes.
+class Run {
+ public:
+  Run(const Settings& s, const Models& models, std::vector<int64_t> classes)
+      : s_(s),
+        models_(models),
+        classes_(std::move(classes)),
+        total_(s.count * static_cast<int64_t>(classes_.size())),
+        store_(s.common.out, key(), models.image_size(),
+               s.resume ? ImageStore::Start::kResume : ImageStore::Start::kNew) {}
 
-/// A name without what file systems mind.
-std::string file_stem(std::string name) {
-  for (char& c : name) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') c = '_';
+  void draw();
+  void write_grid() const;
+  void finish() { store_.remove(); }
+
+  int64_t total() const { return total_; }
+  int64_t drawn() const { return drawn_; }  // by this process
+  double token_seconds() const { return token_seconds_; }
+  double decode_seconds() const { return decode_seconds_; }
+
+ private:
+  Json key() const;
+  int64_t label(int64_t i) const { return classes_[static_cast<size_t>(i) % classes_.size()]; }
+  void draw_batch(int64_t begin, int64_t end);
+  void write_files(const Drawn& drawn, int64_t begin) const;
+  std::string name_of(int64_t i) const {
+    return cat(s_.common.out, "/", file_stem(models_.class_name(label(i))), "-", padded_number(i));
   }
-  return name;
+
+  const Settings& s_;
+  const Models& models_;
+  std::vector<int64_t> classes_;
+  int64_t total_;
+  ImageStore store_;
+  int64_t drawn_ = 0;
+  double token_seconds_ = 0, decode_seconds_ = 0;
+};
+
+/// What an image depends on beside its number.
+Json Run::key() const {
+  const SampleOptions& v = s_.sampling.values;
+  return {{"weights", identity_of(s_.models)},
+          {"seed", s_.common.seed},
+          {"classes", classes_},
+          {"cfg", v.cfg},
+          {"top-k", v.top_k},
+          {"top-p", v.top_p},
+          {"more-smooth", s_.sampling.more_smooth},
+          {"reproducible", s_.sampling.reproducible}};
 }
 
-/// u8 (N, H, W, 3). Image i has the seed `seed` + i.
-Tensor draw(const Settings& s, VarTransformer& model, Vqvae& tokenizer, const std::vector<int64_t>& labels) {
-  const auto total = static_cast<int64_t>(labels.size());
-  Progress progress("sample", total, "images");
-  Tensor images;
-  for (int64_t begin = 0; begin < total; begin += s.batch) {
-    check_interrupt();
-    const int64_t end = std::min(total, begin + s.batch);
-    const Tensor part = Tensor::from(
-        std::span<const int64_t>(labels).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
-        {end - begin});
-    std::vector<uint64_t> seeds;
-    for (int64_t i = begin; i < end; ++i) seeds.push_back(s.common.seed + static_cast<uint64_t>(i));
-    const Sampled sampled = sample(model, tokenizer.quantizer(), part, seeds, s.sampling);
-    const Tensor bytes = images_to_bytes(tokenizer.f_hat_to_images(sampled.f_hat));
-    if (!images.defined()) images = Tensor::empty({total, bytes.dim(1), bytes.dim(2), 3}, DType::kU8);
-    images.slice(0, begin, end).copy_(bytes);
-    progress.update(end);
+void Run::draw() {
+  // A batch that was cut short is drawn again as a whole: its images are then those of an uninterrupted run.
+  store_.truncate(store_.size() < total_ ? store_.size() / s_.batch * s_.batch : total_);
+  Progress progress("sample", total_, "images");
+  while (store_.size() < total_) {
+    const int64_t begin = store_.size();
+    try {
+      draw_batch(begin, std::min(total_, begin + s_.batch));
+    } catch (const Interrupted&) {
+      throw Interrupted(
+          cat("interrupted after ", begin, " of ", total_, " images; add --resume to the same command to go on"));
+    }
+    progress.update(store_.size());
   }
   progress.finish();
-  return images;
+}
+
+void Run::draw_batch(int64_t begin, int64_t end) {
+  DrawRequest request;
+  request.poll = &check_interrupt;
+  request.f_hats = s_.show_scales ? FHats::kEveryScale : FHats::kLast;
+  for (int64_t i = begin; i < end; ++i) {
+    request.labels.push_back(label(i));
+    request.seeds.push_back(s_.common.seed + static_cast<uint64_t>(i));
+  }
+  const Drawn drawn = draw_images(models_, s_.sampling, request);
+  check_interrupt();
+  write_files(drawn, begin);
+  store_.append(drawn.images);  // last: what is in the store has its files
+  drawn_ += end - begin;
+  token_seconds_ += drawn.token_seconds;
+  decode_seconds_ += drawn.decode_seconds;
+}
+
+void Run::write_files(const Drawn& drawn, int64_t begin) const {
+  const std::vector<std::string> captions = scale_captions(models_.tokenizer->pyramid());
+  for (int64_t k = 0; k < drawn.images.dim(0); ++k) {
+    if (s_.files) write_png(name_of(begin + k) + ".png", drawn.images.select(0, k).contiguous());
+    if (!s_.show_scales) continue;
+    Shape shape = drawn.images.shape();
+    shape[0] = static_cast<int64_t>(drawn.scales.size());
+    Tensor strip = Tensor::empty(shape, DType::kU8);
+    for (int64_t s = 0; s < shape[0]; ++s) {
+      strip.select(0, s).copy_(drawn.scales[static_cast<size_t>(s)].select(0, k));
+    }
+    write_png(name_of(begin + k) + "-scales.png", captioned_grid(strip, captions, shape[0]));
+  }
+}
+
+/// Some images of each class: a row a class, or, with one image of each, several classes in a row.
+void Run::write_grid() const {
+  constexpr int64_t kColumns = 16, kRows = 32, kClassesInARow = 8;
+  const auto classes = static_cast<int64_t>(classes_.size());
+  const int64_t each = std::min(s_.count, kColumns);
+  const int64_t rows = std::min(classes, each == 1 ? kRows * kClassesInARow : kRows);
+  Tensor images = Tensor::empty({rows * each, models_.image_size(), models_.image_size(), 3}, DType::kU8);
+  std::vector<std::string> captions;
+  for (int64_t c = 0; c < rows; ++c) {
+    for (int64_t j = 0; j < each; ++j) {
+      const int64_t i = j * classes + c;
+      images.slice(0, c * each + j, c * each + j + 1).copy_(store_.read(i, i + 1));
+      captions.push_back(models_.class_name(label(i)));
+    }
+  }
+  write_png(s_.common.out + "/grid.png", captioned_grid(images, captions, each == 1 ? kClassesInARow : each));
+}
+
+void report(const Run& run, const Settings& s, RunRecord& record) {
+  const double seconds = run.token_seconds() + run.decode_seconds();
+  const auto drawn = static_cast<double>(run.drawn());
+  Json& results = record.results();
+  results["images"] = run.total();
+  results["images_drawn_now"] = run.drawn();
+  results["seconds"] = seconds;
+  results["token_seconds"] = run.token_seconds();
+  results["decode_seconds"] = run.decode_seconds();
+  if (run.drawn() > 0) results["images_per_second"] = drawn / seconds;
+  record.write(s.common.out);
+  std::printf("%s/grid.png\n", s.common.out.c_str());
+  if (run.drawn() == 0) {
+    std::printf("%lld images, drawn before\n", static_cast<long long>(run.total()));
+    return;
+  }
+  std::printf("%lld images in %.2f s: tokens %.2f s, decoding %.2f s; %.2f images a second, start-up not counted\n",
+              static_cast<long long>(run.drawn()), seconds, run.token_seconds(), run.decode_seconds(), drawn / seconds);
 }
 
 void run(int argc, char** argv) {
@@ -117,40 +209,23 @@ void run(int argc, char** argv) {
   s.common.out = "runs/samples";
   declare(options, s);
   options.epilog(
-      "  sample --checkpoint runs/var/checkpoint.h5 --tokenizer runs/vqvae/checkpoint.h5 --classes 0,3 --count 16");
+      "  sample --checkpoint runs/var/checkpoint.h5 --tokenizer runs/vqvae/checkpoint.h5 --classes 0,3 --count 16\n"
+      "  sample --model var-d16 --random-weights 0 --classes 207 --count 1\n"
+      "Image i of a run has the seed SEED + i and the class i mod the number of classes (docs/sampling.md).");
   options.parse(argc, argv);
+  apply_evaluation(options, s);
   s.common.apply();
-  s.sampling.smoothing = s.smooth ? Smoothing::kOn : Smoothing::kOff;
 
-  LoadedTransformer loaded = load_transformer(s.checkpoint);
-  const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
-  if (!loaded.tokenizer_hash.empty() && loaded.tokenizer_hash != content_hash(*tokenizer)) {
-    throw ConfigError(cat(s.checkpoint, " was trained on the tokens of another tokenizer than ", s.tokenizer));
-  }
-  std::vector<int64_t> labels;
-  for (const int64_t c : chosen_classes(s, loaded)) labels.insert(labels.end(), static_cast<size_t>(s.count), c);
+  const Models models = open_models(s.models);
+  const std::vector<int64_t> classes = chosen_classes(s, models);
+  s.batch = fitting_batch(models, s.batch);
   make_folder(s.common.out);
   RunRecord record("sample", options.to_json(), s.common.seed);
-
-  const auto start = std::chrono::steady_clock::now();
-  const Tensor images = draw(s, *loaded.model, *tokenizer, labels);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-
-  GridOptions grid;
-  grid.columns = std::min<int64_t>(s.count, 16);
-  write_png(s.common.out + "/grid.png", image_grid(images, grid));
-  for (int64_t i = 0; s.files && i < images.dim(0); ++i) {
-    const std::string number = std::to_string(i);
-    write_png(cat(s.common.out, "/", file_stem(class_name(labels[static_cast<size_t>(i)], loaded)), "-",
-                  std::string(number.size() < 4 ? 4 - number.size() : 0, '0'), number, ".png"),
-              images.select(0, i).contiguous());
-  }
-  record.results()["images"] = images.dim(0);
-  record.results()["seconds"] = seconds;
-  record.results()["images_per_second"] = static_cast<double>(images.dim(0)) / seconds;
-  record.write(s.common.out);
-  std::printf("%lld images in %s (%.1f a second)\n%s/grid.png\n", static_cast<long long>(images.dim(0)),
-              format_duration(seconds).c_str(), static_cast<double>(images.dim(0)) / seconds, s.common.out.c_str());
+  Run sampling(s, models, classes);
+  sampling.draw();
+  sampling.write_grid();
+  report(sampling, s, record);
+  sampling.finish();
 }
 
 }  // namespace

@@ -129,6 +129,7 @@ namespace {
 /// What the command line said, before anything is assigned: --config must come first.
 struct Spoken {
   std::vector<std::pair<Option*, std::string>> values;
+  std::vector<std::pair<Option*, std::vector<std::string>>> lists;
   std::string config;
   bool help = false, version = false;
 };
@@ -152,6 +153,11 @@ void Options::parse(int argc, const char* const* argv) {
         continue;
       }
       const std::string names = cat(option->positional_ ? option->name_ + "," : "", "--", option->name_);
+      if (option->takes_arguments()) {
+        to.add_option_function<std::vector<std::string>>(
+            names, [&spoken, option](const std::vector<std::string>& all) { spoken.lists.emplace_back(option, all); });
+        continue;
+      }
       to.add_option_function<std::string>(
             names, [&spoken, option](const std::string& text) { spoken.values.emplace_back(option, text); })
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
@@ -212,6 +218,7 @@ void Options::parse(int argc, const char* const* argv) {
   std::stable_partition(spoken.values.begin(), spoken.values.end(),
                         [](const auto& value) { return value.first->is_preset(); });
   for (const auto& [option, text] : spoken.values) option->assign_text(text, "--" + option->name_);
+  for (const auto& [option, all] : spoken.lists) option->assign_json(Json(all), "--" + option->name_);
   check_required();
 }
 
@@ -266,7 +273,8 @@ std::string Options::help() const {
   std::string usage, text;
   for (const auto& option : options_) {
     if (!option->positional_) continue;
-    usage += option->required_ ? " " + upper(option->name_) : " [" + upper(option->name_) + "]";
+    const std::string name = upper(option->name_) + (option->takes_arguments() ? "..." : "");
+    usage += option->required_ ? " " + name : " [" + name + "]";
   }
   text = cat(program_, ": ", purpose_, "\n\nusage: ", program_, commands_.empty() ? "" : " COMMAND", " [OPTIONS]",
              usage, "\n");

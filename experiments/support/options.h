@@ -41,7 +41,8 @@ class Option {
   Option& positive();                               // > 0
   Option& choices(std::vector<std::string> names);  // of a string or of every element of a list
   Option& required();                               // has no default: must be given
-  Option& positional();                             // given by place, without --name; still a key of --config
+  Option& positional();                             // given by place, without --name; still a key of --config. A
+                                                    // list of texts takes all that is given by place, one by one
   Option& default_text(std::string text);           // shown in --help in place of the default value
   /// The text names a whole set of values: `apply` writes them into the targets of other options, and what is given of
   /// these beside it stands.
@@ -58,6 +59,7 @@ class Option {
   std::string type_name() const;
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
   bool is_preset() const { return preset_ != nullptr; }
+  bool takes_arguments() const { return positional_ && std::holds_alternative<std::vector<std::string>*>(target_); }
 
   std::string name_;
   OptionTarget target_;

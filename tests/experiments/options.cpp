@@ -245,5 +245,23 @@ TEST(Options, NearestName) {
   EXPECT_EQ(nearest_name("x", {}), "");
 }
 
+TEST(Options, APositionalListTakesAllThatComesByPlace) {
+  std::vector<std::string> images;
+  int64_t limit = 0;
+  const auto parse_list = [&](std::vector<const char*> arguments) {
+    Options options("prog", "Does it.");
+    options.add("images", images, "pictures").positional().required();
+    options.add("limit", limit, "of them");
+    arguments.insert(arguments.begin(), "prog");
+    options.parse(static_cast<int>(arguments.size()), arguments.data());
+    return options.help();
+  };
+  const std::string help = parse_list({"a, b.png", "--limit", "3", "c.png"});
+  EXPECT_EQ(images, (std::vector<std::string>{"a, b.png", "c.png"})) << "a comma is part of a name";
+  EXPECT_EQ(limit, 3);
+  EXPECT_NE(help.find("usage: prog [OPTIONS] IMAGES..."), std::string::npos) << help;
+  expect_error<ConfigError>([&] { parse_list({"--limit", "3"}); }, "IMAGES is missing: pictures");
+}
+
 }  // namespace
 }  // namespace terrace

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "data/image_file.h"
+#include "experiments/support/report/caption.h"
 #include "experiments/support/report/chart.h"
 #include "experiments/support/report/html.h"
 #include "experiments/support/report/image_grid.h"
@@ -143,6 +144,54 @@ TEST(ImageGrid, MatrixColours) {
   EXPECT_EQ(p[9], 128);   // grey for NaN
   EXPECT_NE(image_markup(matrix_image(m, ColorMap::kSequential), "m").find("data:image/png;base64,iVBOR"),
             std::string::npos);
+}
+
+/// A picture's dark pixels as text.
+std::string ink(const Tensor& picture) {
+  std::string text;
+  for (int64_t y = 0; y < picture.dim(0); ++y) {
+    for (int64_t x = 0; x < picture.dim(1); ++x)
+      text += picture.data<uint8_t>()[(y * picture.dim(1) + x) * 3] < 128 ? '#' : '.';
+    text += '\n';
+  }
+  return text;
+}
+
+TEST(Caption, LettersAreDrawnAndCutAtTheEdge) {
+  Tensor picture = Tensor::full({8, 14, 3}, 255, DType::kU8);
+  draw_text(picture, 1, 0, "a7L", {0, 0, 0});
+  EXPECT_EQ(ink(picture),
+            "..............\n"
+            ".###..#####.#.\n"
+            "#...#.....#.#.\n"
+            "#...#....#..#.\n"
+            "#####...#...#.\n"
+            "#...#..#....#.\n"
+            "#...#..#....#.\n"
+            "#...#..#....##\n");
+  Tensor blank = Tensor::full({8, 14, 3}, 255, DType::kU8);
+  draw_text(blank, -9, 0, "A", {0, 0, 0});
+  draw_text(blank, 0, 0, " \x01\xc3", {0, 0, 0});
+  EXPECT_EQ(ink(blank).find('#'), std::string::npos);
+}
+
+TEST(Caption, TextIsWrappedAtBlanksAndCut) {
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(wrap_text("red disc top right", 10, 3), (Lines{"red disc", "top right"}));
+  EXPECT_EQ(wrap_text("red disc top right", 10, 1), (Lines{"red disc"}));
+  EXPECT_EQ(wrap_text("extraordinary dog", 5, 3), (Lines{"extra", "ordin", "ary"}));
+  EXPECT_EQ(wrap_text("exact ten", 9, 3), (Lines{"exact ten"}));
+  EXPECT_EQ(wrap_text("", 9, 3), Lines{});
+}
+
+TEST(Caption, EveryImageHasItsOwn) {
+  Tensor images = Tensor::full({3, 40, 40, 3}, 200, DType::kU8);
+  const Tensor grid = captioned_grid(images, {"one", "", "a longer name"}, 2);
+  EXPECT_EQ(grid.shape(), (Shape{2 * (80 + 11) + 6, 2 * 80 + 6, 3})) << "enlarged twice, one line of text";
+  Tensor text = Tensor::full({kGlyphHeight, 80, 3}, 255, DType::kU8);
+  draw_text(text, 0, 0, "one", {0, 0, 0});
+  EXPECT_SAME(grid.slice(0, 82, 89).slice(1, 0, 80).contiguous(), text);
+  expect_error<ShapeError>([&] { captioned_grid(images, {"one"}, 2); }, "N captions, got (3, 40, 40, 3) u8 cpu and 1");
 }
 
 }  // namespace

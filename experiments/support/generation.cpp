@@ -1,0 +1,195 @@
+#include "experiments/support/generation.h"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <sstream>
+
+#include "data/atomic_file.h"
+#include "data/loader.h"
+#include "experiments/support/timing.h"
+#include "tensor/parallel.h"
+#include "var/checkpoint.h"
+#include "var/presets.h"
+#include "var/tokens.h"
+#include "var/vqvae_trainer.h"
+
+namespace terrace {
+namespace {
+
+std::vector<std::string> read_lines(const std::string& path) {
+  std::istringstream text(read_file(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) lines.push_back(line);
+  }
+  return lines;
+}
+
+/// The preset and its tokenizer at full size, both drawn from the seed.
+Models random_models(const std::string& preset, uint64_t seed) {
+  VarConfig config = var_preset(preset);
+  VqvaeConfig tokenizer = vqvae_preset(preset == "var-32px" ? "vqvae-32px" : "vae-ch160v4096z32");
+  tokenizer.patch_nums = config.patch_nums;
+  config.vocab_size = tokenizer.vocab_size;
+  config.Cvae = tokenizer.z_channels;
+  Generator for_transformer(seed, 0), for_tokenizer(seed, 1);
+  Models models;
+  models.transformer = std::make_unique<VarTransformer>(config, for_transformer);
+  models.tokenizer = std::make_unique<Vqvae>(tokenizer, for_tokenizer);
+  models.transformer->eval();
+  models.tokenizer->eval();
+  return models;
+}
+
+Models stored_models(const ModelOptions& chosen) {
+  Models models;
+  LoadedTransformer loaded = load_transformer(chosen.checkpoint);
+  models.tokenizer = load_vqvae(chosen.tokenizer);
+  if (!loaded.tokenizer_hash.empty() && loaded.tokenizer_hash != content_hash(*models.tokenizer)) {
+    throw ConfigError(
+        cat(chosen.checkpoint, " was trained on the tokens of another tokenizer than ", chosen.tokenizer));
+  }
+  models.transformer = std::move(loaded.model);
+  models.class_names = std::move(loaded.class_names);
+  return models;
+}
+
+Json identity_of_file(const std::string& path) {
+  std::error_code ignored;
+  return {{"path", path},
+          {"bytes", std::filesystem::file_size(path, ignored)},
+          {"changed", std::filesystem::last_write_time(path, ignored).time_since_epoch().count()}};
+}
+
+}  // namespace
+
+// --- Models ---
+
+void declare_models(Options& options, ModelOptions& models) {
+  options.group("Model");
+  options.add("checkpoint", models.checkpoint, "weights of the transformer");
+  options.add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with");
+  options.add("class-names", models.class_names, "text file with a name per line, in place of the checkpoint's");
+  options.add("model", models.preset, "with --random-weights: the model").choices(var_preset_names());
+  options
+      .add("random-weights", models.random_weights,
+           "in place of files: draw the weights of --model and its tokenizer from this seed, to measure speed")
+      .at_least(-1)
+      .default_text("");
+}
+
+Models open_models(const ModelOptions& chosen) {
+  const bool random = chosen.random_weights >= 0, files = !chosen.checkpoint.empty() || !chosen.tokenizer.empty();
+  if (random && files) throw ConfigError("--random-weights takes the place of --checkpoint and --tokenizer: give one");
+  if (!random && chosen.preset != ModelOptions().preset)
+    throw ConfigError("--model has no effect without --random-weights");
+  if (!random && chosen.checkpoint.empty()) {
+    throw ConfigError("--checkpoint is missing: weights of the transformer (or --random-weights SEED)");
+  }
+  if (!random && chosen.tokenizer.empty()) {
+    throw ConfigError("--tokenizer is missing: weights of the tokenizer (or --random-weights SEED)");
+  }
+  Models models =
+      random ? random_models(chosen.preset, static_cast<uint64_t>(chosen.random_weights)) : stored_models(chosen);
+  if (!chosen.class_names.empty()) models.class_names = read_lines(chosen.class_names);
+  const auto names = static_cast<int64_t>(models.class_names.size());
+  if (names != 0 && names != models.num_classes()) {
+    throw ConfigError(cat("--class-names: ", chosen.class_names, " has ", names, " names, the model has ",
+                          models.num_classes(), " classes"));
+  }
+  return models;
+}
+
+int64_t fitting_batch(const Models& models, int64_t asked) {
+  constexpr int64_t kMost = 64, kCacheBytes = int64_t{1} << 30;
+  if (asked > 0) return asked;
+  const VarConfig& c = models.transformer->config();
+  const int64_t an_image = 2 * 2 * 4 * c.depth * c.length() * c.embed_dim;  // keys and values, twice with guidance, f32
+  return std::clamp<int64_t>(kCacheBytes / an_image, 1, kMost);
+}
+
+Json identity_of(const ModelOptions& chosen) {
+  if (chosen.random_weights >= 0) return {{"preset", chosen.preset}, {"seed", chosen.random_weights}};
+  return {{"checkpoint", identity_of_file(chosen.checkpoint)}, {"tokenizer", identity_of_file(chosen.tokenizer)}};
+}
+
+int64_t Models::class_of(const std::string& text, const std::string& option) const {
+  if (text == "none") return num_classes();
+  const auto found = std::find(class_names.begin(), class_names.end(), text);
+  if (found != class_names.end()) return found - class_names.begin();
+  const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
+  if (digits && std::stoll(text) < num_classes()) return std::stoll(text);
+  const std::string near = nearest_name(text, class_names);
+  throw ConfigError(cat(option, ": '", text, "' is neither a class name",
+                        near.empty() ? "" : cat(" (near: ", near, ")"), " nor a number below ", num_classes()));
+}
+
+std::string Models::class_name(int64_t label) const {
+  if (label == num_classes()) return "none";
+  return class_names.empty() ? std::to_string(label) : class_names[static_cast<size_t>(label)];
+}
+
+// --- Drawing ---
+
+void declare_sampling(Options& options, SamplingOptions& sampling) {
+  SampleOptions& s = sampling.values;
+  options.group("Sampling");
+  options.add("cfg", s.cfg, "guidance at the last scale, rising from 0; 0: none, in half the time").at_least(0);
+  options.add("top-k", s.top_k, "keep the k most probable codes, 0 for all; 1 is greedy").at_least(0);
+  options.add("top-p", s.top_p, "keep the most probable codes up to this probability, 0 for all").range(0, 1);
+  options.add("more-smooth", sampling.more_smooth,
+              "mix codes by Gumbel-softmax instead of choosing: smoother, not a true draw");
+  options.add("reproducible", sampling.reproducible,
+              "the same bits whatever --batch and --threads: every image by itself on one thread");
+}
+
+Tensor decode_pictures(const Models& models, const SamplingOptions& sampling, const Tensor& f_hat) {
+  if (!sampling.reproducible) return images_to_bytes(models.tokenizer->f_hat_to_images(f_hat));
+  const int64_t B = f_hat.dim(0), side = models.image_size();
+  Tensor pictures = Tensor::empty({B, side, side, 3}, DType::kU8);
+  each_on_one_thread(B, [&](int64_t i) {
+    const Tensor image = models.tokenizer->f_hat_to_images(f_hat.slice(0, i, i + 1).contiguous());
+    pictures.slice(0, i, i + 1).copy_(images_to_bytes(image));
+  });
+  return pictures;
+}
+
+Drawn draw_images(const Models& models, const SamplingOptions& sampling, const DrawRequest& request) {
+  SampleOptions values = sampling.values;
+  values.smoothing = sampling.more_smooth ? Smoothing::kOn : Smoothing::kOff;
+  const Tensor labels = Tensor::from(request.labels, {static_cast<int64_t>(request.labels.size())});
+  const SampleExtras extras{.poll = request.poll, .given = request.given, .f_hats = request.f_hats};
+  const auto draw = sampling.reproducible ? &sample_reproducibly : static_cast<decltype(&sample_reproducibly)>(&sample);
+  Drawn drawn;
+  Sampled sampled;
+  drawn.token_seconds = seconds_of([&] {
+    sampled = draw(*models.transformer, models.tokenizer->quantizer(), labels, request.seeds, values, extras);
+  });
+  drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
+  for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));
+  return drawn;
+}
+
+// --- Names ---
+
+std::string file_stem(std::string name) {
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') c = '_';
+  }
+  return name;
+}
+
+std::string padded_number(int64_t number) {
+  const std::string digits = std::to_string(number);
+  return std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
+}
+
+std::vector<std::string> scale_captions(const Pyramid& pyramid) {
+  std::vector<std::string> captions;
+  for (const int64_t p : pyramid.patch_nums()) captions.push_back(cat(p, "x", p));
+  return captions;
+}
+
+}  // namespace terrace
