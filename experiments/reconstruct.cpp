@@ -29,6 +29,7 @@ struct Settings {
   CommonOptions common;
   std::vector<std::string> images;
   std::string tokenizer, split;
+  std::vector<int64_t> patch_nums;
   int64_t limit = 0, batch = 16;
   bool files = true, show_scales = false;
 };
@@ -39,7 +40,10 @@ void declare(Options& options, Settings& s) {
   options.add("split", s.split, "of datasets").default_text("the held-out one, else train");
   options.add("limit", s.limit, "images of each folder or dataset, 0 for all").at_least(0);
   options.group("Tokenizer");
-  options.add("tokenizer", s.tokenizer, "weights of the tokenizer").required();
+  options.add("tokenizer", s.tokenizer, "weights of the tokenizer: .h5 of train_vqvae, .pth, .safetensors").required();
+  options.add("patch-nums", s.patch_nums, "its pyramid, where the file does not tell it")
+      .at_least(1)
+      .default_text("the official one at 256 px");
   options.add("batch", s.batch, "images at a time").at_least(1);
   options.group("Output");
   options.add("files", s.files, "a PNG file of each reconstruction");
@@ -231,7 +235,9 @@ void run(int argc, char** argv) {
   s.common.apply();
 
   const PictureSource source(s.images, s.split, s.limit);
-  const std::unique_ptr<Vqvae> model = load_vqvae(s.tokenizer);
+  WeightOptions weights;
+  weights.patch_nums = s.patch_nums;
+  const std::unique_ptr<Vqvae> model = load_vqvae(s.tokenizer, weights);
   make_folder(s.common.out);
   RunRecord record("reconstruct", options.to_json(), s.common.seed);
   Reconstruction reconstruction(s, *model, source);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "data/image_file.h"
+#include "data/npz_file.h"
 #include "experiments/support/generation.h"
 #include "experiments/support/image_store.h"
 #include "experiments/support/options.h"
@@ -21,6 +22,7 @@ struct Settings {
   SamplingOptions sampling;
   std::vector<std::string> classes = {"all"};
   int64_t count = 8, batch = 0;
+  std::string npz;
   bool evaluation = false, files = true, show_scales = false, resume = false;
 };
 
@@ -37,6 +39,7 @@ void declare(Options& options, Settings& s) {
   declare_sampling(options, s.sampling);
   options.group("Output");
   options.add("files", s.files, "a PNG file for each image beside the grid");
+  options.add("npz", s.npz, "file for all images as the array arr_0 (N, H, W, 3) u8, which evaluators read");
   options.add("show-scales", s.show_scales, "a strip for each image: what it is after every scale");
   options.add("resume", s.resume, "go on with a run into OUT that was interrupted");
   options.add_common(s.common, "folder for grid.png, the images and run.json");
@@ -78,6 +81,7 @@ class Run {
 
   void draw();
   void write_grid() const;
+  void write_npz() const;
   void finish() { store_.remove(); }
 
   int64_t total() const { return total_; }
@@ -183,6 +187,17 @@ void Run::write_grid() const {
   write_png(s_.common.out + "/grid.png", captioned_grid(images, captions, each == 1 ? kClassesInARow : each));
 }
 
+void Run::write_npz() const {
+  NpzWriter npz(s_.npz);
+  const int64_t side = models_.image_size();
+  npz.begin("arr_0", DType::kU8, {total_, side, side, 3});
+  for (int64_t begin = 0; begin < total_; begin += s_.batch) {
+    check_interrupt();
+    npz.append(store_.read(begin, std::min(total_, begin + s_.batch)));
+  }
+  npz.commit();
+}
+
 void report(const Run& run, const Settings& s, RunRecord& record) {
   const double seconds = run.token_seconds() + run.decode_seconds();
   const auto drawn = static_cast<double>(run.drawn());
@@ -210,6 +225,7 @@ void run(int argc, char** argv) {
   declare(options, s);
   options.epilog(
       "  sample --checkpoint runs/var/checkpoint.h5 --tokenizer runs/vqvae/checkpoint.h5 --classes 0,3 --count 16\n"
+      "  sample --checkpoint var_d16.pth --tokenizer vae_ch160v4096z32.pth --evaluation --npz samples.npz --no-files\n"
       "  sample --model var-d16 --random-weights 0 --classes 207 --count 1\n"
       "Image i of a run has the seed SEED + i and the class i mod the number of classes (docs/sampling.md).");
   options.parse(argc, argv);
@@ -220,10 +236,12 @@ void run(int argc, char** argv) {
   const std::vector<int64_t> classes = chosen_classes(s, models);
   s.batch = fitting_batch(models, s.batch);
   make_folder(s.common.out);
+  if (!s.npz.empty()) NpzWriter probe(s.npz);  // a place that cannot be written to is found now, not in hours
   RunRecord record("sample", options.to_json(), s.common.seed);
   Run sampling(s, models, classes);
   sampling.draw();
   sampling.write_grid();
+  if (!s.npz.empty()) sampling.write_npz();
   report(sampling, s, record);
   sampling.finish();
 }

@@ -13,6 +13,7 @@
 #include "var/presets.h"
 #include "var/tokens.h"
 #include "var/vqvae_trainer.h"
+#include "var/weights.h"
 
 namespace terrace {
 namespace {
@@ -46,7 +47,10 @@ Models random_models(const std::string& preset, uint64_t seed) {
 Models stored_models(const ModelOptions& chosen) {
   Models models;
   LoadedTransformer loaded = load_transformer(chosen.checkpoint);
-  models.tokenizer = load_vqvae(chosen.tokenizer);
+  WeightOptions tokenizer_options;
+  tokenizer_options.patch_nums = loaded.model->config().patch_nums;
+  models.tokenizer = load_vqvae(chosen.tokenizer, tokenizer_options);
+  check_tokenizer_fits(loaded.model->config(), models.tokenizer->config());
   if (!loaded.tokenizer_hash.empty() && loaded.tokenizer_hash != content_hash(*models.tokenizer)) {
     throw ConfigError(
         cat(chosen.checkpoint, " was trained on the tokens of another tokenizer than ", chosen.tokenizer));
@@ -69,7 +73,7 @@ Json identity_of_file(const std::string& path) {
 
 void declare_models(Options& options, ModelOptions& models) {
   options.group("Model");
-  options.add("checkpoint", models.checkpoint, "weights of the transformer");
+  options.add("checkpoint", models.checkpoint, "weights of the transformer: .h5 of train_var, .pth, .safetensors");
   options.add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with");
   options.add("class-names", models.class_names, "text file with a name per line, in place of the checkpoint's");
   options.add("model", models.preset, "with --random-weights: the model").choices(var_preset_names());

@@ -1,10 +1,12 @@
 // The programs that draw and reconstruct images, at toy size, as a user runs them: sample, edit, reconstruct.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "data/atomic_file.h"
 #include "data/image_file.h"
 #include "data/procedural.h"
+#include "data/tensor_file.h"
 #include "experiments/support/run_record.h"
 #include "tests/support.h"
 
@@ -99,7 +101,7 @@ TEST_F(Generation, ImagesDependOnTheirOwnSeedAlone) {
 
 TEST_F(Generation, InterruptedAndResumedIsUninterrupted) {
   const std::string arguments = models() + "--classes all --count 12 --batch 5 --threads 1 ";
-  run("sample", arguments + "--out " + file("whole"));
+  run("sample", arguments + "--npz " + file("whole.npz") + " --out " + file("whole"));
   // Stopped once some images are there, however long the machine took to get there.
   const CommandResult stopped =
       run_command("bash -c 'set -m; " + program_path("sample").string() + " " + arguments + "--out " + file("parts") +
@@ -117,8 +119,9 @@ TEST_F(Generation, InterruptedAndResumedIsUninterrupted) {
             std::string::npos)
       << other.output;
 
-  run("sample", arguments + "--resume --out " + file("parts"));
+  run("sample", arguments + "--resume --npz " + file("parts.npz") + " --out " + file("parts"));
   expect_same_files("whole", "parts");
+  EXPECT_EQ(read_file(file("whole.npz")), read_file(file("parts.npz")));
   EXPECT_EQ(files_in("whole"), files_in("parts"));
   const Json results = read_json_file(file("parts/run.json"))["results"];
   EXPECT_LT(results["images_drawn_now"].get<int64_t>(), results["images"].get<int64_t>());
@@ -142,6 +145,31 @@ TEST_F(Generation, TheEvaluationPresetIsTheProtocol) {
   EXPECT_EQ(read_file(file("evaluation/grid.png")), read_file(file("evaluation2/grid.png")));
 }
 
+TEST_F(Generation, TheNpzHoldsEveryImageInOrder) {
+  run("sample", models() + "--classes 1,2 --count 3 --batch 4 --npz " + file("all.npz") + " --out " + file("npz"));
+  const Tensor all = open_tensor_file(file("all.npz")).read("arr_0");
+  ASSERT_EQ(all.shape(), (Shape{6, 32, 32, 3}));
+  ASSERT_EQ(all.dtype(), DType::kU8);
+  int64_t found = 0;
+  for (const auto& entry : fs::directory_iterator(file("npz"))) {
+    const std::string name = entry.path().stem().string();
+    if (name.size() < 5 || name[name.size() - 5] != '-') continue;
+    EXPECT_SAME(read_image(entry.path().string()),
+                all.select(0, std::stoll(name.substr(name.size() - 4))).contiguous());
+    ++found;
+  }
+  EXPECT_EQ(found, 6);
+}
+
+TEST_F(Generation, OfficialWeightFilesAreTaken) {
+  const auto golden = [](const char* name) { return (source_root() / "tests/golden" / name).string(); };
+  const std::string rest =
+      " --tokenizer " + golden("vqvae_tiny.pth") + " --count 1 --classes 0,1 --reproducible --out ";
+  run("sample", "--checkpoint " + golden("var_tiny.pth") + rest + file("pth"));
+  run("sample", "--checkpoint " + golden("var_tiny.safetensors") + rest + file("safetensors"));
+  expect_same_files("pth", "safetensors");
+}
+
 TEST_F(Generation, RandomWeightsNeedNoFiles) {
   run("sample", "--model var-32px --random-weights 3 --classes 1 --count 1 --out " + file("random"));
   EXPECT_TRUE(fs::exists(file("random/1-0000.png")));
@@ -159,6 +187,10 @@ TEST_F(Generation, SampleRefusesNonsense) {
                  "--random-weights takes the place of --checkpoint and --tokenizer: give one");
   expect_refusal("sample", models() + "--model var-d30" + out, "--model has no effect without --random-weights");
   expect_refusal("sample", models() + "--top-p 1.5" + out, "--top-p must be at most 1, got 1.5");
+  const CommandResult unwritable = start("sample", models() + "--npz " + file("nowhere/x.npz") + " --out " + file("y"));
+  EXPECT_EQ(unwritable.status, 2);
+  EXPECT_EQ(unwritable.output, "sample: error: cannot write " + file("nowhere/x.npz") + ": No such file or directory\n")
+      << "before anything is drawn";
   write_file(file("names.txt"), "a\nb\n");
   expect_refusal("sample", models() + "--class-names " + file("names.txt") + out,
                  "--class-names: " + file("names.txt") + " has 2 names, the model has 16 classes");
