@@ -27,13 +27,14 @@ OPENBLAS_LIBS := $(if $(OPENBLAS_DIR),-L$(OPENBLAS_DIR) -Wl$(comma)-rpath$(comma
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror
-CXXFLAGS := -std=c++20 -g1 -fPIC -fopenmp $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
+OPENMP := -fopenmp
+CXXFLAGS := -std=c++20 -g1 -fPIC $(OPENMP) $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
 OPTIMIZE := -O2
 TEST_OPTIMIZE := -O1
 KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math
 AVX2_FLAGS := -march=x86-64-v3 -DTERRACE_BACKEND=kAvx2
 AVX512_FLAGS := -march=x86-64-v4 -mprefer-vector-width=512 -DTERRACE_BACKEND=kAvx512
-LDFLAGS := -fopenmp $(SANITIZE)
+LDFLAGS := $(OPENMP) $(SANITIZE)
 LDLIBS := -ldnnl $(OPENBLAS_LIBS) $(HDF5_LIBS) -lpng -ljpeg -larchive -lz -ldl
 PROGRAM_LINK := -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
 
@@ -44,7 +45,8 @@ LIB_SOURCES := $(wildcard tensor/*.cpp autograd/*.cpp autograd/ops/*.cpp nn/*.cp
 PROGRAM_SOURCES := $(wildcard experiments/*.cpp)
 TEST_SOURCES := $(wildcard tests/*.cpp tests/*/*.cpp)
 BENCH_SOURCES := $(filter tests/bench/%,$(TEST_SOURCES))
-TEST_SOURCES := $(filter-out tests/bench/%,$(TEST_SOURCES))
+TEST_SOURCES := $(filter-out tests/bench/% tests/fuzz/driver.cpp,$(TEST_SOURCES))
+FUZZ_TARGETS := pth pickle safetensors npz config
 
 OBJ := $(BUILD)/obj
 # The AVX-512 objects come last: where two objects hold the same inline function the linker keeps the first, so that
@@ -56,12 +58,13 @@ BENCH_OBJECTS := $(BENCH_SOURCES:%.cpp=$(OBJ)/%.o)
 PROGRAMS := $(PROGRAM_SOURCES:experiments/%.cpp=%)
 LIBRARY := $(BUILD)/lib/libterrace.so
 TESTS := $(BUILD)/bin/terrace_tests
+FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/bin/fuzz_%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.cpp=$(BUILD)/bin/bench_%)
 FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics experiments tests) -name '*.h' -o -name '*.cpp' \
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench parity lint format sanitize clean library tests benches cuda-status FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench parity lint format sanitize fuzz fuzzers clean library tests benches cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
@@ -108,6 +111,17 @@ sanitize: deps  ## the tests under AddressSanitizer and UBSan
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" tests $(PROGRAMS)
 	@tools/sanitize $(BUILD)/sanitize/bin/terrace_tests $(TEST_ARGS)
 
+# Clang has libFuzzer; the parsers and what they stand on are built with it. Of OpenMP it takes the library that the
+# others use and ignores the pragmas: one thread.
+TIME ?= 60
+FUZZ_CORPUS ?= $(BUILD)/fuzz/corpus
+fuzz: deps  ## each parser of files under libFuzzer, TIME seconds in all; FUZZ_CORPUS=FOLDER keeps what was found
+	@tools/install_dependencies fuzz
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CXX=clang++ OPTIMIZE=-O1 CPU_BACKENDS=avx2 WARNINGS=-w \
+	  OPENMP="-fopenmp=libgomp -idirafter $(shell $(CXX) -print-file-name=include)" LIB_SOURCES="$(wildcard tensor/*.cpp data/*.cpp) var/config.cpp var/pyramid.cpp var/vqvae_config.cpp" \
+	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" fuzzers
+	@tools/fuzz $(BUILD)/fuzz/bin $(FUZZ_CORPUS) $(TIME) $(FUZZ_TARGETS)
+
 deps:  ## install what is missing (Debian packages)
 	@tools/install_dependencies build
 
@@ -125,6 +139,7 @@ cuda-status:
 library: $(LIBRARY)
 tests: $(TESTS)
 benches: $(BENCHES)
+fuzzers: $(FUZZERS)
 $(PROGRAMS): %: $(BUILD)/bin/%
 
 $(LIBRARY): $(LIB_OBJECTS) $(OBJ)/library.list
@@ -142,6 +157,18 @@ $(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(LIBRARY)
 $(BUILD)/bin/%: $(OBJ)/experiments/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(PROGRAM_LINK)
+
+$(BUILD)/bin/fuzz_%: $(OBJ)/fuzz/driver_%.o $(OBJ)/fuzz/targets.o $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) -fsanitize=fuzzer $(LDFLAGS) -o $@ $(filter %.o,$^) $(PROGRAM_LINK)
+
+$(OBJ)/fuzz/driver_%.o: tests/fuzz/driver.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ $< ($*)"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -DTERRACE_FUZZ_TARGET='"$*"' -c $< -o $@
+
+$(OBJ)/fuzz/targets.o: tests/fuzz/targets.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
 
 # A sanitizer brings initialisers of its own.
 CHECK_INITIALISERS = $(if $(SANITIZE),,@tools/check_initialisers $@)

@@ -67,9 +67,7 @@ std::vector<int64_t> patch_nums_of_levels(const Tensor& levels, const std::strin
   return patch_nums;
 }
 
-VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
-  if (const std::string text = stored_config(weights, WeightKind::kVar); !text.empty())
-    return var_config_from_text(text);
+VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions& options) {
   const std::string block = "blocks.0.";
   VarConfig c;
   c.depth = count_of(weights, "blocks.", ".attn.mat_qkv.weight");
@@ -103,10 +101,7 @@ VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions
   return c;
 }
 
-VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
-  if (const std::string text = stored_config(weights, WeightKind::kVqvae); !text.empty()) {
-    return vqvae_config_from_text(text);
-  }
+VqvaeConfig vqvae_config_from_shapes(const TensorFile& weights, const WeightOptions& options) {
   VqvaeConfig c;
   c.ch = extent(weights, "encoder.conv_in.weight", 0, 4);
   c.in_channels = extent(weights, "encoder.conv_in.weight", 1, 4);
@@ -143,6 +138,16 @@ VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOpt
   }
   c.validate();
   return c;
+}
+
+VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
+  const std::string text = stored_config(weights, WeightKind::kVar);
+  return text.empty() ? var_config_from_shapes(weights, options) : var_config_from_text(text);
+}
+
+VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
+  const std::string text = stored_config(weights, WeightKind::kVqvae);
+  return text.empty() ? vqvae_config_from_shapes(weights, options) : vqvae_config_from_text(text);
 }
 
 }  // namespace terrace

@@ -28,9 +28,10 @@ const char* name_of(WeightKind kind);  // "var", "vqvae": as the checkpoints' te
 
 /// What the shapes of the weights leave open.
 struct WeightOptions {
-  std::string prefix;               // the part of the file, e.g. trainer/var_wo_ddp; "": found by its names
-  int64_t num_heads = 0;            // of a VAR without attn_l2_norm; 0: not known
-  std::vector<int64_t> patch_nums;  // of a tokenizer, whose weights tell only how many there are; {}: the official ones
+  std::string prefix = {};  // the part of the file, e.g. trainer/var_wo_ddp; "": found by its names
+  int64_t num_heads = 0;    // of a VAR without attn_l2_norm; 0: not known
+  std::vector<int64_t> patch_nums =
+      {};  // of a tokenizer, whose weights tell only how many there are; {}: the official ones
 };
 
 /// The model of that kind inside a file: at the top, or in a container (trainer/var_wo_ddp, model, state_dict ...),
@@ -41,11 +42,14 @@ std::optional<TensorFile> find_weights_if_any(const TensorFile& file, WeightKind
 TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::string& prefix = "");
 
 /// From shapes and presence of names: depth, embed_dim, num_heads, mlp_ratio, attn_l2_norm, shared_aln, patch_nums
-/// (lvl_1L, or the official ones of the same length), vocab_size, Cvae, num_classes, level embedding. A configuration
-/// beside the tensors (metadata "config") goes before all that. Throws ConfigError that says what cannot be told.
-VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options = {});
+/// (lvl_1L, or the official ones of the same length), vocab_size, Cvae, num_classes, level embedding. The rest keeps
+/// its default. Throws ConfigError that says what cannot be told.
+VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions& options = {});
 /// in_channels, ch, ch_mult, num_res_blocks, z_channels, vocab_size, share_quant_resi, attention, quant_conv_ks. The
 /// weights tell the number of scales only.
+VqvaeConfig vqvae_config_from_shapes(const TensorFile& weights, const WeightOptions& options = {});
+/// The configuration that Terrace wrote beside the tensors where there is one, else as the shapes tell it.
+VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options = {});
 VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOptions& options = {});
 
 /// The pyramid whose lvl_1L this is. Throws ConfigError, opening with `where`, where it is that of none.

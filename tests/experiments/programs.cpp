@@ -86,7 +86,8 @@ class Programs : public testing::Test {
 TemporaryFolder* Programs::folder_ = nullptr;
 
 TEST_F(Programs, HelpAndVersionOfEachEndWell) {
-  for (const char* program : {"prepare_data", "train_vqvae", "train_var", "sample", "pe_study", "inspect_pe"}) {
+  for (const char* program :
+       {"prepare_data", "train_vqvae", "train_var", "sample", "pe_study", "inspect_pe", "convert_weights"}) {
     const CommandResult help = run(program, "--help");
     expect_success(help);
     EXPECT_NE(help.output.find("--config FILE.json"), std::string::npos) << program;
