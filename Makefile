@@ -162,7 +162,7 @@ $(BUILD)/bin/fuzz_%: $(OBJ)/fuzz/driver_%.o $(OBJ)/fuzz/targets.o $(LIBRARY)
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CXX) -fsanitize=fuzzer $(LDFLAGS) -o $@ $(filter %.o,$^) $(PROGRAM_LINK)
 
-$(OBJ)/fuzz/driver_%.o: tests/fuzz/driver.cpp $(OBJ)/flags
+$(FUZZ_TARGETS:%=$(OBJ)/fuzz/driver_%.o): $(OBJ)/fuzz/driver_%.o: tests/fuzz/driver.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo "c++ $< ($*)"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -DTERRACE_FUZZ_TARGET='"$*"' -c $< -o $@
 

@@ -185,7 +185,7 @@ VarConfig var_config_from_text(const std::string& text) {
   VarConfig config;
   try {
     from_json(Json::parse(text), config);
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {  // not JSON, or a number beyond every type
     throw ConfigError(cat("VAR configuration: not JSON: ", error.what()));
   }
   config.validate();
