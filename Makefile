@@ -71,7 +71,7 @@ help:  ## this list
 	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 14
 	@echo "  programs    $(PROGRAMS)"
 	@echo "              (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
-	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  TEST_ARGS=... (test)  PEER=1 (bench)"
+	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  TEST_ARGS=... (test)  TIME=$(TIME) (fuzz)  PEER=1 (bench)"
 
 all: deps cuda-status  ## build every program
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
