@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tensor/error.h"
+#include "var/config_json.h"
 #include "var/pyramid.h"
 
 namespace terrace {
@@ -24,11 +25,8 @@ class ObjectReader {
     known_.push_back(key);
     const auto found = object_.find(key);
     if (found == object_.end()) return;
-    try {
-      found->get_to(target);
-    } catch (const nlohmann::json::exception&) {
-      throw ConfigError(cat(what_, ": ", key, " has the wrong type: ", found->dump()));
-    }
+    if (!json_fits<T>(*found)) throw ConfigError(cat(what_, ": ", key, " has the wrong type: ", found->dump()));
+    found->get_to(target);
   }
 
   void refuse_unknown() const {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "tensor/error.h"
+#include "var/config_json.h"
 #include "var/vqvae.h"
 
 namespace terrace {
@@ -20,6 +21,7 @@ QuantizerConfig VqvaeConfig::quantizer() const {
 }
 
 void VqvaeConfig::validate() const {
+  constexpr int64_t kLargest = 1 << 24;  // so that products of two fit
   const std::pair<const char*, int64_t> positive[] = {
       {"in_channels", in_channels},       {"ch", ch},
       {"num_res_blocks", num_res_blocks}, {"z_channels", z_channels},
@@ -27,11 +29,12 @@ void VqvaeConfig::validate() const {
       {"norm_groups", norm_groups}};
   for (const auto& [name, value] : positive) {
     if (value < 1) throw ConfigError(cat(name, ": must be positive, got ", value));
+    if (value > kLargest) throw ConfigError(cat(name, ": must be at most ", kLargest, ", got ", value));
   }
   if (ch_mult.empty() || ch_mult.size() > 12)
     throw ConfigError(cat("ch_mult: needs 1 to 12 levels, got ", ch_mult.size()));
   for (const int64_t mult : ch_mult) {
-    if (mult < 1 || ch * mult % norm_groups != 0) {
+    if (mult < 1 || mult > kLargest || ch * mult % norm_groups != 0) {
       throw ConfigError(
           cat("ch_mult: ch * mult = ", ch, " * ", mult, " must be a positive multiple of norm_groups = ", norm_groups));
     }
@@ -80,11 +83,10 @@ void from_json(const nlohmann::json& j, VqvaeConfig& config) {
   visit_fields(config, [&](const char* key, auto& value) {
     known.insert(key);
     if (!j.contains(key)) return;
-    try {
-      j.at(key).get_to(value);
-    } catch (const nlohmann::json::exception&) {
+    if (!json_fits<std::decay_t<decltype(value)>>(j.at(key))) {
       throw ConfigError(cat("tokenizer configuration: ", key, " has the wrong type: ", j.at(key).dump()));
     }
+    j.at(key).get_to(value);
   });
   for (const auto& item : j.items()) {
     if (!known.contains(item.key())) throw ConfigError(cat("tokenizer configuration: unknown key ", item.key()));

@@ -176,6 +176,21 @@ TEST(Weights, WhatAFileHoldsIsTold) {
       "x: lvl_1L is not the levels of square scales: level 1 has 2 tokens");
 }
 
+TEST(Weights, ConfigurationsTakeNumbersAsTheyAre) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"depth": 2.5})", "depth has the wrong type: 2.5"},
+      {R"({"depth": 18446744073709551615})", "depth has the wrong type"},
+      {R"({"patch_nums": [1, 1e60]})", "patch_nums has the wrong type"},
+      {R"({"patch_nums": [1, 4294967296]})", "must be at most 32768"},
+      {R"({"norm_eps": 1e444})", "not JSON"}};
+  for (const auto& [text, error] : cases) {
+    expect_error<ConfigError>([&, &text = text] { var_config_from_text(text); }, error);
+  }
+  expect_error<ConfigError>([] { vqvae_config_from_text(R"({"ch_mult": [1, 2.5]})"); },
+                            "ch_mult has the wrong type: [1,2.5]");
+  expect_error<ConfigError>([] { vqvae_config_from_text(R"({"ch": 99999999})").validate(); }, "ch: must be at most");
+}
+
 // --- Export ---
 
 TEST(WeightExport, KeepsEveryTensorAndAddsTheOfficialBuffers) {
