@@ -1,9 +1,10 @@
-// Matrix products of raw row-major matrices, over the two CPU libraries: C (M,N) = op(A) op(B) [+ C].
-// Each library is called in one file (openblas_gemm.cpp, onednn_gemm.cpp); gemm() picks the one that measures faster.
+// Matrix products of raw row-major matrices: C (M,N) = op(A) op(B) [+ C]. Ours (packed_gemm.cpp) and those of two
+// libraries, each called in one file (openblas_gemm.cpp, onednn_gemm.cpp); gemm() picks the one that measures faster.
 #pragma once
 
 #include <cstdint>
 
+#include "tensor/dtype.h"
 #include "tensor/kernel.h"
 
 namespace terrace {
@@ -20,10 +21,17 @@ struct GemmShape {
 void openblas_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 void openblas_gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
 void onednn_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
+/// Ours (tensor/kernels/gemm.h): element (m, n) is summed over k in an order that K alone decides, so a row's result
+/// does not depend on the rows beside it or on the number of threads. B may be stored in bf16; the sums are in f32.
+void packed_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write,
+                 const float* bias = nullptr);
+void packed_gemm(const GemmShape& shape, const float* a, const BFloat16* b, float* c, Write write,
+                 const float* bias = nullptr);
 
-/// f32: by shape (see prefers_onednn in gemm.cpp). f64: OpenBLAS; oneDNN has none. Multithreaded, deterministic for a
-/// fixed thread count. Inside a parallel region both libraries run on the calling thread alone.
-void gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
+/// f32: by shape and processor (see gemm.cpp). f64: OpenBLAS; oneDNN has none. Multithreaded, deterministic for a
+/// fixed thread count. Inside a parallel region all run on the calling thread alone. `bias` (N), or null, is added to
+/// every row; it goes with Write::kOverwrite only.
+void gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write, const float* bias = nullptr);
 void gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
 
 /// Throws ShapeError where an extent does not fit OpenBLAS's integers. The products check it themselves; a caller

@@ -24,11 +24,14 @@ Operand2d as_operand(const Tensor& t) {
   return {t.contiguous(), Transpose::kNo, cols};
 }
 
+GemmShape shape_of(const Operand2d& a, const Operand2d& b, const Tensor& c, int64_t K) {
+  return {a.transpose, b.transpose, c.dim(0), c.dim(1),
+          K,           a.stride,    b.stride, c.dim(0) == 1 ? c.dim(1) : c.strides()[0]};
+}
+
 template <class T>
 void run_gemm(const Operand2d& a, const Operand2d& b, Tensor& c, int64_t K, Write write) {
-  const GemmShape shape{a.transpose, b.transpose, c.dim(0), c.dim(1),
-                        K,           a.stride,    b.stride, c.dim(0) == 1 ? c.dim(1) : c.strides()[0]};
-  gemm(shape, a.keep.data<T>(), b.keep.data<T>(), c.data<T>(), write);
+  gemm(shape_of(a, b, c, K), a.keep.data<T>(), b.keep.data<T>(), c.data<T>(), write);
 }
 
 void check_product(const Tensor& a, const Tensor& b, const char* op) {
@@ -129,7 +132,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_ndim(weight, 2, "linear", "weight");
-  check_dtype(weight, x.dtype(), "linear", "weight");
+  const bool stored_narrow = x.dtype() == DType::kF32 && weight.dtype() == DType::kBF16;
+  if (!stored_narrow) check_dtype(weight, x.dtype(), "linear", "weight");
   const int64_t K = weight.dim(1), N = weight.dim(0);
   if (x.ndim() < 1 || x.dim(-1) != K) {
     throw ShapeError(
@@ -144,8 +148,20 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const int64_t M = shape.numel();
   shape[shape.size() - 1] = N;
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  if (bias.defined()) y.copy_(bias);
   Tensor rows = y.view({M, N});
+  if (x.dtype() == DType::kF32 && y.numel() > 0 && K > 0) {
+    const Operand2d a = as_operand(x.reshape({M, K})), b = as_operand(weight.transpose(0, 1));
+    const Tensor row = bias.defined() ? bias.contiguous() : Tensor();
+    const float* added = bias.defined() ? row.data<float>() : nullptr;
+    const GemmShape s = shape_of(a, b, rows, K);
+    if (stored_narrow) {
+      packed_gemm(s, a.keep.data<float>(), b.keep.data<BFloat16>(), rows.data<float>(), Write::kOverwrite, added);
+    } else {
+      gemm(s, a.keep.data<float>(), b.keep.data<float>(), rows.data<float>(), Write::kOverwrite, added);
+    }
+    return y;
+  }
+  if (bias.defined()) y.copy_(bias);
   matmul_into(x.reshape({M, K}), weight.transpose(0, 1), rows, bias.defined() ? Write::kAccumulate : Write::kOverwrite);
   return y;
 }

@@ -1,5 +1,8 @@
 #include "tensor/matmul.h"
 
+#include "tensor/gemm.h"
+#include "tensor/pointwise.h"
+
 #include "tests/support.h"
 
 namespace terrace {
@@ -95,6 +98,73 @@ TEST(Matmul, RefusesWhatDoesNotFit) {
   expect_error<DTypeError>([&] { matmul(a.to(DType::kI64), Tensor::zeros({3, 2}, DType::kI64)); }, "matmul");
   expect_error<ShapeError>([&] { linear(a, Tensor::zeros({5, 4}), Tensor()); }, "linear");
   expect_error<ShapeError>([&] { linear(a, Tensor::zeros({5, 3}), Tensor::zeros({4})); }, "bias");
+}
+
+/// All forms of the packed product against f64: extents around the panels' and blocks' ends, gaps after stored rows.
+TEST(PackedGemm, EveryFormAndExtent) {
+  constexpr Extents kPacked[] = {{1, 1, 1},     {5, 7, 3},       {6, 16, 16},   {7, 9, 17},   {13, 33, 31},
+                                 {2, 513, 129}, {121, 1030, 40}, {250, 20, 70}, {31, 5, 1100}};
+  for (const auto [M, K, N] : kPacked) {
+    const Tensor a = random_tensor({M, K}, 1), b = random_tensor({K, N}, 2), bias = random_tensor({N}, 3);
+    const Tensor before = random_tensor({M, N}, 4);
+    const Tensor product = naive_matmul(a, b);
+    for (const bool across_a : {false, true}) {
+      for (const bool across_b : {false, true}) {
+        const Tensor stored_a = (across_a ? a.transpose(0, 1) : a).contiguous();
+        const Tensor stored_b = (across_b ? b.transpose(0, 1) : b).contiguous();
+        const GemmShape shape{across_a ? Transpose::kYes : Transpose::kNo,
+                              across_b ? Transpose::kYes : Transpose::kNo,
+                              M,
+                              N,
+                              K,
+                              stored_a.dim(1),
+                              stored_b.dim(1),
+                              N + 3};
+        const auto run = [&](Write write, const float* added) {
+          Tensor c = Tensor::full({M, N + 3}, 7.0);
+          c.slice(1, 0, N).copy_(before);
+          packed_gemm(shape, stored_a.data<float>(), stored_b.data<float>(), c.data<float>(), write, added);
+          EXPECT_CLOSE(c.slice(1, N, N + 3).contiguous(), Tensor::full({M, 3}, 7.0), 0) << "beyond the row";
+          return c.slice(1, 0, N).contiguous();
+        };
+        EXPECT_CLOSE(run(Write::kOverwrite, nullptr), product, 2e-6) << M << " " << K << " " << N;
+        EXPECT_CLOSE(run(Write::kAccumulate, nullptr), add(product, before.to(DType::kF64)), 2e-6);
+        EXPECT_CLOSE(run(Write::kOverwrite, bias.data<float>()), add(product, bias.to(DType::kF64)), 2e-6);
+        const Tensor narrow = stored_b.to(DType::kBF16);
+        Tensor c = Tensor::empty({M, N});
+        GemmShape dense = shape;
+        dense.ldc = N;
+        packed_gemm(dense, stored_a.data<float>(), narrow.data<BFloat16>(), c.data<float>(), Write::kOverwrite);
+        const Tensor wide = narrow.to(DType::kF64);
+        EXPECT_CLOSE(c, naive_matmul(a, across_b ? wide.transpose(0, 1) : wide), 2e-6);
+      }
+    }
+  }
+}
+
+TEST(PackedGemm, ARowDoesNotDependOnItsNeighboursOrOnThreads) {
+  const int64_t M = 150, K = 700, N = 90;
+  const Tensor a = random_tensor({M, K}, 5), b = random_tensor({N, K}, 6);
+  const auto run = [&](int64_t row, int64_t rows, int count) {
+    const int threads_before = threads();
+    set_threads(count);
+    Tensor c = Tensor::empty({rows, N});
+    packed_gemm({Transpose::kNo, Transpose::kYes, rows, N, K, K, K, N}, a.data<float>() + row * K, b.data<float>(),
+                c.data<float>(), Write::kOverwrite);
+    set_threads(threads_before);
+    return c;
+  };
+  const Tensor all = run(0, M, 2);
+  for (const int count : {1, 3, 5}) EXPECT_CLOSE(run(0, M, count), all, 0) << count << " threads";
+  for (const int64_t row : {0, 1, 77, 149}) EXPECT_CLOSE(run(row, 1, 2), all.slice(0, row, row + 1), 0) << row;
+  EXPECT_CLOSE(run(50, 37, 2), all.slice(0, 50, 87), 0);
+}
+
+TEST(Linear, WeightsMayBeStoredInBf16) {
+  const Tensor x = random_tensor({3, 5, 40}, 7), weight = random_tensor({33, 40}, 8), bias = random_tensor({33}, 9);
+  const Tensor narrow = weight.to(DType::kBF16);
+  EXPECT_CLOSE(linear(x, narrow, bias), linear(x, narrow.to(DType::kF32), bias), 2e-6);
+  EXPECT_EQ(linear(x, narrow, bias).dtype(), DType::kF32);
 }
 
 }  // namespace
