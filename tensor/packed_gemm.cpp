@@ -59,7 +59,7 @@ void run(const GemmShape& s, const float* a, const B* b, float* c, Write write, 
                   c + m * s.ldc + n, write, memory + i * kGemmWorkspace);
   };
   if (count == 1) return part(0);
-#pragma omp parallel for schedule(static) num_threads(static_cast <int>(count))
+#pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; ++i) part(i);
 }
 

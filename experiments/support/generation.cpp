@@ -8,6 +8,7 @@
 #include "data/atomic_file.h"
 #include "data/loader.h"
 #include "experiments/support/timing.h"
+#include "tensor/allocator.h"
 #include "tensor/parallel.h"
 #include "var/checkpoint.h"
 #include "var/presets.h"
@@ -171,6 +172,7 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
   drawn.token_seconds = seconds_of([&] {
     sampled = draw(*models.transformer, models.tokenizer->quantizer(), labels, request.seeds, values, extras);
   });
+  release_cached_memory();  // keys and values: blocks of sizes that the decoder has no use for
   drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
   for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));
   return drawn;
