@@ -8,6 +8,10 @@ SANITIZE ?=
 JOBS ?= $(shell nproc)
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(JOBS)
+# `make all test` is one after the other: each hands its work to a make of its own, and two of them would build the same.
+ifneq ($(filter all test study bench sanitize fuzz,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 endif
 
 # --- Toolchain ---------------------------------------------------------------------------------------------------
