@@ -3,34 +3,18 @@
 
 #include <algorithm>
 
-#include "autograd/functions.h"
 #include "tests/support.h"
 #include "tests/var/one_thread.h"
-#include "var/transformer.h"
+#include "tests/var/small_models.h"
 
 namespace terrace {
 namespace {
 
-class Edit : public testing::Test {
+class Edit : public testing::Test, protected SmallModels {
  protected:
   static constexpr int64_t kCount = 3;
 
-  Edit() {
-    config.depth = 2;
-    config.embed_dim = 32;
-    config.num_heads = 2;
-    config.patch_nums = {1, 2, 4};
-    config.vocab_size = 33;
-    config.Cvae = 4;
-    config.num_classes = 3;
-    Generator g(11);
-    model = std::make_unique<VarTransformer>(config, g);
-    Tensor& head = model->head.weight.value();
-    head.copy_(scale(Variable(head), 50).value());  // away from the nearly silent start
-    quantizer =
-        std::make_unique<Quantizer>(QuantizerConfig{.vocab_size = 33, .channels = 4, .patch_nums = {1, 2, 4}}, g);
-    image = quantizer->f_to_indices(random_tensor({1, 4, 4, 4}, 5, -2, 2));
-  }
+  Edit() { image = quantizer->f_to_indices(random_tensor({1, 4, 4, 4}, 5, -2, 2)); }
   Sampled draw(const SampleOptions& options, const GivenTokens* given) {
     return sample(*model, *quantizer, labels, {7, 8, 9}, options, {.given = given});
   }
@@ -41,9 +25,6 @@ class Edit : public testing::Test {
   Tensor image_times_count() const { return image.expand({kCount, image.dim(1)}).contiguous(); }
 
   OneThread one_thread;
-  VarConfig config;
-  std::unique_ptr<VarTransformer> model;
-  std::unique_ptr<Quantizer> quantizer;
   Tensor image;  // its tokens (1, L)
   const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 2}, {kCount});
 };

@@ -2,34 +2,13 @@
 
 #include <cmath>
 
-#include "autograd/functions.h"
 #include "tests/support.h"
+#include "tests/var/small_models.h"
 
 namespace terrace {
 namespace {
 
-struct SmallModels {
-  VarConfig config;
-  std::unique_ptr<VarTransformer> model;
-  std::unique_ptr<Quantizer> quantizer;
-
-  SmallModels() {
-    config.depth = 2;
-    config.embed_dim = 32;
-    config.num_heads = 2;
-    config.patch_nums = {1, 2, 4};
-    config.vocab_size = 33;
-    config.Cvae = 4;
-    config.num_classes = 3;
-    Generator g(11);
-    model = std::make_unique<VarTransformer>(config, g);
-    scale_head(50);  // away from the nearly silent start
-    quantizer =
-        std::make_unique<Quantizer>(QuantizerConfig{.vocab_size = 33, .channels = 4, .patch_nums = {1, 2, 4}}, g);
-  }
-  void scale_head(double factor) {
-    model->head.weight.value().copy_(scale(Variable(model->head.weight.value()), factor).value());
-  }
+struct Sampling : SmallModels {
   Tensor run(const std::vector<int64_t>& labels, const std::vector<uint64_t>& seeds, const SampleOptions& options) {
     const Sampled s =
         sample(*model, *quantizer, Tensor::from(labels, {static_cast<int64_t>(labels.size())}), seeds, options);
@@ -38,7 +17,7 @@ struct SmallModels {
 };
 
 TEST(Sampler, DrawsDependOnTheImagesOwnSeedOnly) {
-  SmallModels m;
+  Sampling m;
   const SampleOptions options{.cfg = 1.5, .top_k = 20, .top_p = 0.95};
   const Tensor together = m.run({0, 1, 2, 1}, {7, 8, 9, 8}, options);
   EXPECT_SAME(together.slice(0, 1, 2).contiguous(), m.run({1}, {8}, options));
@@ -48,7 +27,7 @@ TEST(Sampler, DrawsDependOnTheImagesOwnSeedOnly) {
 }
 
 TEST(Sampler, FrequenciesFollowTheSoftmax) {
-  SmallModels m;
+  Sampling m;
   m.config.patch_nums = {1};
   Generator g(2);
   VarTransformer model(m.config, g);
@@ -72,7 +51,7 @@ TEST(Sampler, FrequenciesFollowTheSoftmax) {
 }
 
 TEST(Sampler, SmoothMixStaysNearTheCodes) {
-  SmallModels m;
+  Sampling m;
   const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1}, {2});
   const SampleOptions options{.cfg = 1, .top_k = 5, .smoothing = Smoothing::kOn};
   const Sampled a = sample(*m.model, *m.quantizer, labels, {1, 2}, options);
@@ -85,7 +64,7 @@ TEST(Sampler, SmoothMixStaysNearTheCodes) {
 }
 
 TEST(Sampler, ReproducibleBitsDependOnNeitherBatchNorThreads) {
-  SmallModels m;
+  Sampling m;
   const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 2, 1, 3}, {5});
   const std::vector<uint64_t> seeds = {5, 6, 7, 8, 9};
   const SampleOptions options{.cfg = 1.5, .top_k = 20, .top_p = 0.95, .smoothing = Smoothing::kOn};
@@ -107,7 +86,7 @@ TEST(Sampler, ReproducibleBitsDependOnNeitherBatchNorThreads) {
 }
 
 TEST(Sampler, APollMayStopIt) {
-  SmallModels m;
+  Sampling m;
   int polls = 0;
   const SampleExtras extras{.poll = [&] {
     if (++polls == 3) throw Interrupted("enough");
@@ -118,7 +97,7 @@ TEST(Sampler, APollMayStopIt) {
 }
 
 TEST(Sampler, LeavesTheModelsModeAndRefusesNonsense) {
-  SmallModels m;
+  Sampling m;
   m.model->train();
   m.run({0}, {1}, {});
   EXPECT_TRUE(m.model->training());
