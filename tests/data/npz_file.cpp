@@ -74,7 +74,7 @@ TEST(Npz, RefusesWhatDoesNotFit) {
 TEST(Npz, DeflatedArraysAreReadForwardsAndBackwards) {
   const TemporaryFolder folder;
   std::string data;
-  for (int i = 0; i < 100000; ++i) data += static_cast<char>(i * i >> 7);
+  for (int64_t i = 0; i < 100000; ++i) data += static_cast<char>(i * i >> 7);
   write_deflated(folder / "x.npz", "arr_0.npy",
                  npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1000, 100), }\n", data));
   const TensorFile file = open_tensor_file(folder / "x.npz");
