@@ -9,9 +9,7 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kRowUnit = 12, kColumnUnit = 32;  // boundaries between threads: whole panels of every backend
-
-/// rows x columns of threads.
+/// rows x columns of threads; between them lie whole panels of every backend.
 struct Grid {
   int64_t rows = 1, columns = 1;
 };
@@ -28,8 +26,8 @@ Grid best_grid(const GemmShape& s, int64_t threads) {
   double least = std::numeric_limits<double>::max();
   for (int64_t rows = 1; rows <= threads; ++rows) {
     const Grid grid{rows, threads / rows};
-    const auto m = static_cast<double>(share(s.M, kRowUnit, grid.rows));
-    const auto n = static_cast<double>(share(s.N, kColumnUnit, grid.columns));
+    const auto m = static_cast<double>(share(s.M, kGemmRowPanel, grid.rows));
+    const auto n = static_cast<double>(share(s.N, kGemmColumnPanel, grid.columns));
     const double work = m * n + kPacking * (m + n);
     if (work < least) {
       least = work;
@@ -45,7 +43,7 @@ void run(const GemmShape& s, const float* a, const B* b, float* c, Write write, 
   const int64_t threads = omp_in_parallel() || s.M * s.N * s.K < kSmall ? 1 : omp_get_max_threads();
   const Grid grid = best_grid(s, threads);
   const int64_t count = grid.rows * grid.columns;
-  const int64_t rows = share(s.M, kRowUnit, grid.rows), columns = share(s.N, kColumnUnit, grid.columns);
+  const int64_t rows = share(s.M, kGemmRowPanel, grid.rows), columns = share(s.N, kGemmColumnPanel, grid.columns);
   const Tensor workspace = Tensor::empty({count * kGemmWorkspace});
   float* memory = workspace.data<float>();
   const auto part = [&](int64_t i) {
