@@ -64,7 +64,8 @@ TEST_P(RunFixtureBlind, ComputesWithoutTheFixturesOwnResults) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, RunFixtureBlind,
                          testing::Values("ops.h5", "optim.h5", "positional.h5", "quant_variants.h5", "var_tiny.h5",
-                                         "var_variant_recipe.h5", "vqvae_variant_znorm.h5", "sample_greedy.h5"));
+                                         "var_variant_recipe.h5", "vqvae_variant_znorm.h5", "sample_greedy.h5",
+                                         "metrics.h5"));
 
 void write_config(const std::string& path, const std::string& config) {
   Hdf5File file = Hdf5File::create(path);
@@ -181,6 +182,12 @@ TEST(Tolerance, IsThatOfTheReadme) {
   EXPECT_EQ(text("sample_greedy", "outputs/run0/logits_1"), "absolute 5e-05");
   EXPECT_EQ(text("sample_greedy", "outputs/run0/img"), "absolute 0.0001");
   EXPECT_EQ(text("sample_greedy", "outputs/run0/idx_0", DType::kI64), "exact 0");
+  EXPECT_EQ(text("metrics", "outputs/fid", DType::kF64), "relative 1e-06");
+  EXPECT_EQ(text("metrics", "outputs/fid_small_both", DType::kF64), "absolute 0.0001");
+  EXPECT_EQ(text("metrics", "outputs/fid_same_eig", DType::kF64), "absolute 1e-09");
+  EXPECT_EQ(text("metrics", "outputs/is_std_10", DType::kF64), "relative 1e-08");
+  EXPECT_EQ(text("metrics", "outputs/kid_small", DType::kF64), "relative 1e-08");
+  EXPECT_EQ(text("metrics", "outputs/recall_small", DType::kF64), "exact 0");
 }
 
 TEST(Tolerance, RowsAreMeasuredByTheirNorm) {
