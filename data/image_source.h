@@ -1,0 +1,39 @@
+// Sets of images from wherever they are, one image at a time in a fixed order, in memory that does not depend on their
+// number: a folder of PNG and JPEG files, an .npz of samples, a dataset.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace terrace {
+
+/// For one thread at a time.
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+  virtual int64_t size() const = 0;
+  /// u8 (H, W, 3); images of a folder may differ in size. Throws IoError that names the file.
+  virtual Tensor image(int64_t i) const = 0;
+  /// Its class, -1 where the set tells none.
+  virtual int64_t label(int64_t i) const = 0;
+  /// Names of the classes, where the set tells them.
+  virtual const std::vector<std::string>& class_names() const = 0;
+  /// Whether each image is a file of its own, so that a bad one leaves the others readable.
+  virtual bool separate_files() const = 0;
+};
+
+/// `path`: a folder, of which all pictures at any depth are taken, by path (where all lie in subfolders, the first of
+/// these is the class); an .npz with arr_0 u8 (N, H, W, 3), stored or compressed, and labels in arr_1 where it has
+/// them, as samples are exchanged; a dataset (.h5), of which `split` is taken ("": "test" or "val", else "train").
+/// Throws IoError naming the file where it holds no images or others than these; ConfigError for a split of what has
+/// none.
+std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split = "");
+
+/// A tensor u8 (N, H, W, 3), with labels i64 (N) where defined.
+std::shared_ptr<const ImageSource> image_source_of(const Tensor& images, const Tensor& labels = {});
+
+}  // namespace terrace

@@ -1,0 +1,159 @@
+#include "metrics/collect.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "data/prefetcher.h"
+#include "data/sha256.h"
+#include "tensor/parallel.h"
+
+namespace terrace {
+namespace {
+
+/// An image, or why there is none.
+struct Decoded {
+  Tensor image;
+  BadFile bad;
+};
+
+Decoded decode(const ImageSource& source, int64_t i, BadFiles bad_files) {
+  if (bad_files == BadFiles::kStop || !source.separate_files()) return {.image = source.image(i), .bad = {}};
+  try {
+    return {.image = source.image(i), .bad = {}};
+  } catch (const IoError& error) {
+    return {.image = {}, .bad = {.path = cat("image ", i), .reason = error.what()}};
+  }
+}
+
+void hash_image(Sha256& hash, const Tensor& image) {
+  const int64_t extents[2] = {image.dim(0), image.dim(1)};
+  hash.update(extents, sizeof extents);
+  hash.update(image.raw_data(), static_cast<size_t>(image.numel()));
+}
+
+/// What the decoding thread hands over.
+struct Prepared {
+  Tensor input;  // (B, ...); undefined where no image of the batch could be read
+  std::vector<int64_t> labels;
+  std::vector<BadFile> bad;
+  int64_t taken = 0;  // images of the source, read or not
+};
+
+Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options, int64_t begin,
+                 Sha256& hash) {
+  const int64_t end = std::min(source.size(), begin + options.batch);
+  Prepared result;
+  result.taken = end - begin;
+  std::vector<Tensor> rows;
+  for (int64_t i = begin; i < end; ++i) {
+    Decoded decoded = decode(source, i, options.bad_files);
+    if (!decoded.image.defined()) {
+      result.bad.push_back(std::move(decoded.bad));
+      continue;
+    }
+    hash_image(hash, decoded.image);
+    rows.push_back(network.prepare(decoded.image).contiguous());
+    result.labels.push_back(source.label(i));
+  }
+  if (rows.empty()) return result;
+  std::vector<int64_t> extents(rows[0].shape().begin(), rows[0].shape().end());
+  extents.insert(extents.begin(), static_cast<int64_t>(rows.size()));
+  result.input = Tensor::empty(Shape(extents), rows[0].dtype());
+  const int64_t bytes = rows[0].numel() * size_of(rows[0].dtype());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    check_shape(rows[r], rows[0].shape(), "collect", "an image's input");
+    std::memcpy(static_cast<std::byte*>(result.input.raw_data()) + static_cast<int64_t>(r) * bytes, rows[r].raw_data(),
+                static_cast<size_t>(bytes));
+  }
+  return result;
+}
+
+/// Where activations go.
+class Sink {
+ public:
+  Sink(const FeatureNetwork& network, const CollectOptions& options) : features_(network.dim) {
+    if (options.features == KeepRows::kYes) rows_ = std::make_shared<DiskRows>(network.dim);
+  }
+
+  void take(const Activations& activations) {
+    features_.add(activations.features);
+    if (rows_) rows_->append(activations.features);
+    if (activations.spatial.defined()) {
+      if (!spatial_) spatial_.emplace(activations.spatial.dim(1));
+      spatial_->add(activations.spatial);
+    }
+    if (activations.logits.defined()) {
+      if (!logits_) logits_ = std::make_shared<DiskRows>(activations.logits.dim(1));
+      logits_->append(activations.logits);
+    }
+  }
+
+  void finish(Collected& result) const {
+    result.count = features_.count();
+    if (result.count < 2)
+      throw Error(cat("a set of ", result.count, " image", result.count == 1 ? "" : "s",
+                      " has no covariance; two or more are needed"));
+    result.statistics.features = features_.gaussian();
+    if (spatial_) result.statistics.spatial = spatial_->gaussian();
+    result.features = rows_;
+    result.logits = logits_;
+  }
+
+ private:
+  Moments features_;
+  std::optional<Moments> spatial_;
+  std::shared_ptr<DiskRows> rows_, logits_;
+};
+
+std::string hash_text(const Sha256& hash) { return "sha256:" + hash.hex(); }
+
+}  // namespace
+
+ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
+                            const std::function<void(int64_t done, int64_t total)>& progress) {
+  Sha256 hash;
+  ContentHash result;
+  for (int64_t i = 0; i < source.size(); ++i) {
+    const Decoded decoded = decode(source, i, bad_files);
+    if (decoded.image.defined()) {
+      hash_image(hash, decoded.image);
+    } else {
+      result.bad.push_back(decoded.bad);
+    }
+    if (progress) progress(i + 1, source.size());
+  }
+  result.text = hash_text(hash);
+  return result;
+}
+
+Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options) {
+  if (options.batch < 1) throw ConfigError(cat("collect: a batch of ", options.batch));
+  Collected result;
+  Sink sink(network, options);
+  Sha256 hash;
+  const int64_t batches = (source.size() + options.batch - 1) / options.batch;
+  int64_t done = 0;
+  {
+    // One worker: its batches are made in their order, so that the hash is fed in order.
+    const auto make = [&](int64_t i) {
+      Prepared made;
+      each_on_one_thread(1, [&](int64_t) { made = prepare(source, network, options, i * options.batch, hash); });
+      return made;
+    };
+    Prefetcher<Prepared> prepared(make, 0, 1, 2, batches);
+    for (int64_t i = 0; i < batches; ++i) {
+      Prepared next = prepared.next();
+      if (next.input.defined()) sink.take(network.run(next.input));
+      result.labels.insert(result.labels.end(), next.labels.begin(), next.labels.end());
+      result.bad.insert(result.bad.end(), next.bad.begin(), next.bad.end());
+      done += next.taken;
+      if (options.progress) options.progress(done, source.size());
+    }
+  }
+  result.class_names = source.class_names();
+  result.content_hash = hash_text(hash);
+  sink.finish(result);
+  return result;
+}
+
+}  // namespace terrace

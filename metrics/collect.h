@@ -1,0 +1,69 @@
+// A set of images through a network: moments as they pass, and rows where a metric needs them again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/image_folder.h"
+#include "data/image_source.h"
+#include "metrics/feature_rows.h"
+#include "metrics/statistics_file.h"
+
+namespace terrace {
+
+/// What a network says of a batch, f32: undefined where it was not asked.
+struct Activations {
+  Tensor features;  // (B, d)
+  Tensor spatial;   // (B, 2023)
+  Tensor logits;    // (B, 1008)
+};
+
+/// A network that images are judged by, and how they come into it.
+struct FeatureNetwork {
+  std::string identity;  // network, weights, level, resize: all that its numbers depend on beside the images
+  int64_t dim = 0;       // d
+  /// u8 (H, W, 3) to one row of the network's input; called by another thread than `run`.
+  std::function<Tensor(const Tensor& image)> prepare;
+  std::function<Activations(const Tensor& batch)> run;
+};
+
+enum class KeepRows : uint8_t { kNo, kYes };
+
+struct CollectOptions {
+  int64_t batch = 32;
+  KeepRows features = KeepRows::kNo;  // on disk (DiskRows)
+  BadFiles bad_files = BadFiles::kStop;
+  std::function<void(int64_t done, int64_t total)> progress = {};  // may throw to stop
+  std::function<void(int64_t done, int64_t total)> hashing = {};   // the same of the pass that only reads
+};
+
+struct Collected {
+  ImageStatistics statistics;                           // spatial where the network gives it
+  std::shared_ptr<const FeatureRows> features, logits;  // null: not kept
+  std::vector<int64_t> labels;                          // of each row
+  std::vector<std::string> class_names;
+  std::vector<BadFile> bad;  // skipped
+  std::string content_hash;  // content_hash_of
+  int64_t count = 0;
+};
+
+struct ContentHash {
+  std::string text;          // "sha256:..."
+  std::vector<BadFile> bad;  // left out
+};
+
+/// SHA-256 of the extents and pixels of each, in order: the same for the same pictures whatever
+/// file holds them. Those that cannot be read are left out where bad files are skipped.
+ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files = BadFiles::kStop,
+                            const std::function<void(int64_t done, int64_t total)>& progress = {});
+
+/// Decoding runs ahead in a thread of its own; memory does not depend on the number of images. Throws IoError naming a
+/// file that cannot be read, unless bad files are skipped (which is for separate files alone); Error where fewer than
+/// two images remain.
+Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options);
+
+}  // namespace terrace

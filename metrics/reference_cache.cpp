@@ -1,0 +1,132 @@
+#include "metrics/reference_cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "data/hdf5_file.h"
+#include "data/sha256.h"
+
+namespace terrace {
+namespace {
+
+constexpr int64_t kVersion = 1;
+constexpr int64_t kRowsAtOnce = 1024;
+
+/// Rows of a dataset of an HDF5 file.
+class StoredRows : public FeatureRows {
+ public:
+  StoredRows(std::shared_ptr<const Hdf5File> file, std::string name)
+      : file_(std::move(file)), name_(std::move(name)), shape_(file_->shape(name_)) {}
+  int64_t size() const override { return shape_[0]; }
+  int64_t dim() const override { return shape_[1]; }
+  Tensor read(int64_t begin, int64_t end) const override { return file_->read_rows(name_, begin, end).to(DType::kF64); }
+
+ private:
+  std::shared_ptr<const Hdf5File> file_;
+  std::string name_;
+  Shape shape_;
+};
+
+void write_gaussian(Hdf5File& file, const std::string& group, const Gaussian& g) {
+  file.write(group + "/mean", g.mean);
+  file.write(group + "/covariance", g.covariance);
+}
+
+Gaussian read_gaussian(const Hdf5File& file, const std::string& group, int64_t count) {
+  return {.mean = file.read(group + "/mean", DType::kF64),
+          .covariance = file.read(group + "/covariance", DType::kF64),
+          .count = count};
+}
+
+void write_rows(Hdf5File& file, const std::string& name, const FeatureRows& rows) {
+  file.create_rows(name, {rows.dim()}, DType::kF32);
+  for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce)
+    file.append_rows(name, rows.read(begin, std::min(rows.size(), begin + kRowsAtOnce)).to(DType::kF32));
+}
+
+Collected read_collected(const std::string& path) {
+  const auto file = std::make_shared<const Hdf5File>(Hdf5File::open(path));
+  Collected result;
+  result.count = file->read_attr_int("/", "count");
+  result.content_hash = file->read_attr_string("/", "content_hash");
+  result.labels = file->read("labels", DType::kI64).to_vector<int64_t>();
+  if (file->has("class_names")) result.class_names = file->read_strings("class_names");
+  result.statistics.features = read_gaussian(*file, "features_statistics", result.count);
+  if (file->has("spatial_statistics"))
+    result.statistics.spatial = read_gaussian(*file, "spatial_statistics", result.count);
+  if (file->has("features")) result.features = std::make_shared<StoredRows>(file, "features");
+  if (file->has("logits")) result.logits = std::make_shared<StoredRows>(file, "logits");
+  return result;
+}
+
+}  // namespace
+
+std::string ReferenceCache::default_folder() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  if (const std::string own = variable("TERRACE_CACHE"); !own.empty()) return own;
+  if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/terrace";
+  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.cache/terrace";
+  return "";
+}
+
+std::string ReferenceCache::path(const std::string& content_hash, const std::string& identity) const {
+  const std::string key = content_hash + "\n" + identity;
+  return folder_ + "/reference-" + sha256_hex(key.data(), key.size()).substr(0, 32) + ".h5";
+}
+
+std::optional<Collected> ReferenceCache::find(const std::string& content_hash, const std::string& identity,
+                                              KeepRows features) const {
+  if (folder_.empty()) return std::nullopt;
+  const std::string file = path(content_hash, identity);
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  try {
+    const Hdf5File kept = Hdf5File::open(file);
+    if (kept.read_attr_int("/", "version") != kVersion || kept.read_attr_string("/", "identity") != identity ||
+        kept.read_attr_string("/", "content_hash") != content_hash) {
+      return std::nullopt;
+    }
+    Collected found = read_collected(file);
+    if (features == KeepRows::kYes && found.features == nullptr) return std::nullopt;
+    return found;
+  } catch (const IoError&) {
+    return std::nullopt;  // made again, and overwritten
+  }
+}
+
+void ReferenceCache::store(const Collected& collected, const std::string& identity) const {
+  if (folder_.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error) throw IoError(cat("cannot write ", folder_, ": ", error.message()));
+  Hdf5File file = Hdf5File::create(path(collected.content_hash, identity));
+  file.write_attr_int("/", "version", kVersion);
+  file.write_attr_int("/", "count", collected.count);
+  file.write_attr_string("/", "identity", identity);
+  file.write_attr_string("/", "content_hash", collected.content_hash);
+  file.write("labels", Tensor::from(collected.labels, {static_cast<int64_t>(collected.labels.size())}));
+  if (!collected.class_names.empty()) file.write_strings("class_names", collected.class_names);
+  write_gaussian(file, "features_statistics", collected.statistics.features);
+  if (collected.statistics.spatial) write_gaussian(file, "spatial_statistics", *collected.statistics.spatial);
+  if (collected.features) write_rows(file, "features", *collected.features);
+  if (collected.logits) write_rows(file, "logits", *collected.logits);
+  file.commit();
+}
+
+Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                         const ReferenceCache& cache) {
+  const ContentHash hash = content_hash_of(source, options.bad_files, options.hashing);
+  std::optional<Collected> found = cache.find(hash.text, network.identity, options.features);
+  if (found) {
+    found->bad = hash.bad;
+    return std::move(*found);
+  }
+  Collected made = collect(source, network, options);
+  cache.store(made, network.identity);
+  return made;
+}
+
+}  // namespace terrace

@@ -1,0 +1,36 @@
+// What a set of images was found to be, kept in a folder: a reference goes through the network once, whoever asks.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "metrics/collect.h"
+
+namespace terrace {
+
+/// The key holds everything that the activations depend on: pixels, network, weights, level, resize. What is in a file
+/// is checked against it; a damaged or foreign file counts as none.
+class ReferenceCache {
+ public:
+  /// "": nothing is kept. The folder is made when something is.
+  explicit ReferenceCache(std::string folder) : folder_(std::move(folder)) {}
+  /// TERRACE_CACHE, else XDG_CACHE_HOME/terrace, else HOME/.cache/terrace, else "".
+  static std::string default_folder();
+
+  /// What was kept of these images, with features in memory of the file where `features` asks for them; nothing where
+  /// there is nothing, or no features though they are asked for.
+  std::optional<Collected> find(const std::string& content_hash, const std::string& identity, KeepRows features) const;
+  /// Keeps statistics, labels, class names and the rows that are there. A folder that cannot be written to is an
+  /// IoError.
+  void store(const Collected& collected, const std::string& identity) const;
+
+ private:
+  std::string path(const std::string& content_hash, const std::string& identity) const;
+  std::string folder_;
+};
+
+/// From the cache, else through the network and into the cache.
+Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                         const ReferenceCache& cache);
+
+}  // namespace terrace

@@ -1,0 +1,208 @@
+// Statistics files, images through a network, the cache of references.
+#include "metrics/collect.h"
+
+#include <atomic>
+#include <filesystem>
+#include <limits>
+
+#include "data/atomic_file.h"
+#include "data/image_file.h"
+#include "data/npz_file.h"
+#include "metrics/reference_cache.h"
+#include "tensor/random.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+Tensor pictures(int64_t count, uint64_t seed) {
+  Generator g(seed, 0);
+  return randint(256, {count, 6, 5, 3}, g).to(DType::kU8);
+}
+
+/// Features by hand: the first four bytes of a picture, halved; the next two as spatial features and logits.
+struct Toy {
+  std::shared_ptr<std::atomic<int64_t>> seen = std::make_shared<std::atomic<int64_t>>(0);
+  FeatureNetwork network;
+  Toy() {
+    const auto counter = seen;
+    network = {.identity = "toy",
+               .dim = 4,
+               .prepare = [](const Tensor& image) { return image.flatten().slice(0, 0, 6).to(DType::kF32); },
+               .run =
+                   [counter](const Tensor& batch) {
+                     *counter += batch.dim(0);
+                     Tensor features = batch.slice(1, 0, 4).clone();
+                     for (int64_t i = 0; i < features.numel(); ++i) features.data<float>()[i] /= 2;
+                     return Activations{
+                         .features = features, .spatial = batch.slice(1, 4, 6), .logits = batch.slice(1, 4, 6)};
+                   }};
+  }
+};
+
+Tensor expected_features(const Tensor& images) {
+  const Tensor flat = images.reshape({images.dim(0), 90}).slice(1, 0, 4).to(DType::kF64);
+  Tensor half = flat.clone();
+  for (int64_t i = 0; i < half.numel(); ++i) half.data<double>()[i] /= 2;
+  return half;
+}
+
+TEST(Collect, GivesMomentsAndRowsInOrderWhateverTheBatch) {
+  const Tensor images = pictures(23, 1);
+  const auto source = image_source_of(images);
+  for (const int64_t batch : {1, 8, 64}) {
+    const Toy toy;
+    int64_t last = 0;
+    const Collected got =
+        collect(*source, toy.network,
+                {.batch = batch, .features = KeepRows::kYes, .progress = [&](int64_t done, int64_t total) {
+                   EXPECT_EQ(total, 23);
+                   last = done;
+                 }});
+    EXPECT_EQ(last, 23);
+    EXPECT_EQ(got.count, 23);
+    EXPECT_SAME(got.features->read(0, 23), expected_features(images));
+    EXPECT_SAME(got.statistics.features.covariance, gaussian_of(expected_features(images)).covariance);
+    EXPECT_EQ(got.statistics.spatial->dim(), 2);
+    EXPECT_EQ(got.logits->size(), 23);
+    EXPECT_EQ(got.content_hash, content_hash_of(*source).text);
+    EXPECT_EQ(got.labels, std::vector<int64_t>(23, -1));
+  }
+  EXPECT_NE(content_hash_of(*source).text, content_hash_of(*image_source_of(pictures(23, 2))).text);
+}
+
+TEST(Collect, HashIsOfThePixelsWhateverFileHoldsThem) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(3, 3);
+  for (int64_t i = 0; i < 3; ++i) write_png(cat(folder.path(), "/", i, ".png"), images.select(0, i));
+  EXPECT_EQ(content_hash_of(*open_image_source(folder.path())).text, content_hash_of(*image_source_of(images)).text);
+}
+
+TEST(Collect, StopsAtABadFileUnlessTheyAreSkipped) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(5, 4);
+  for (int64_t i = 0; i < 5; ++i) write_png(cat(folder.path(), "/", i, ".png"), images.select(0, i));
+  const std::string whole = read_file(folder / "2.png");
+  write_file(folder / "2.png", whole.substr(0, whole.size() / 2));
+  const auto source = open_image_source(folder.path());
+  const Toy toy;
+  expect_error<IoError>([&] { collect(*source, toy.network, {.batch = 2}); }, "2.png: the file is truncated");
+  expect_error<IoError>([&] { content_hash_of(*source); }, "2.png: the file is truncated");
+  const Collected got =
+      collect(*source, toy.network, {.batch = 2, .features = KeepRows::kYes, .bad_files = BadFiles::kSkip});
+  ASSERT_EQ(got.bad.size(), 1U);
+  EXPECT_NE(got.bad[0].reason.find("2.png"), std::string::npos);
+  EXPECT_EQ(got.count, 4);
+  EXPECT_SAME(got.features->read(2, 3), expected_features(images.slice(0, 3, 4)));
+  EXPECT_EQ(got.content_hash, content_hash_of(*source, BadFiles::kSkip).text);
+  EXPECT_EQ(content_hash_of(*source, BadFiles::kSkip).bad.size(), 1U);
+}
+
+TEST(Collect, RefusesASetWithoutCovariance) {
+  const Toy toy;
+  expect_error<Error>([&] { collect(*image_source_of(pictures(1, 5)), toy.network, {}); },
+                      "a set of 1 image has no covariance; two or more are needed");
+  expect_error<ConfigError>([&] { collect(*image_source_of(pictures(1, 5)), toy.network, {.batch = 0}); },
+                            "a batch of 0");
+}
+
+TEST(ReferenceCache, RunsTheNetworkOnce) {
+  const TemporaryFolder folder;
+  const ReferenceCache cache(folder / "cache");
+  const Tensor labels = Tensor::from(std::vector<int64_t>{2, 0, 1, 1, 0, 2, 2}, {7});
+  const auto source = image_source_of(pictures(7, 6), labels);
+  const Toy toy;
+  const Collected first = collect_cached(*source, toy.network, {.features = KeepRows::kYes}, cache);
+  EXPECT_EQ(*toy.seen, 7);
+  const Collected again = collect_cached(*source, toy.network, {.features = KeepRows::kYes}, cache);
+  EXPECT_EQ(*toy.seen, 7);
+  EXPECT_EQ(again.count, 7);
+  EXPECT_EQ(again.labels, first.labels);
+  EXPECT_SAME(again.statistics.features.covariance, first.statistics.features.covariance);
+  EXPECT_SAME(again.statistics.spatial->mean, first.statistics.spatial->mean);
+  EXPECT_SAME(again.features->read(1, 6), first.features->read(1, 6));
+  EXPECT_SAME(again.logits->read(0, 7), first.logits->read(0, 7));
+
+  FeatureNetwork other = toy.network;
+  other.identity = "toy, another level";
+  collect_cached(*source, other, {}, cache);
+  EXPECT_EQ(*toy.seen, 14);
+  collect_cached(*source, other, {.features = KeepRows::kYes}, cache);  // kept without rows, now with
+  EXPECT_EQ(*toy.seen, 21);
+  collect_cached(*source, other, {.features = KeepRows::kYes}, cache);
+  EXPECT_EQ(*toy.seen, 21);
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "cache"))
+    write_file(entry.path().string(), "damaged");
+  EXPECT_EQ(collect_cached(*source, other, {}, cache).count, 7);
+  EXPECT_EQ(*toy.seen, 28);
+}
+
+TEST(ReferenceCache, KeepsNothingWithoutAFolderAndNamesOneItCannotWrite) {
+  const TemporaryFolder folder;
+  const auto source = image_source_of(pictures(3, 7));
+  const Toy toy;
+  collect_cached(*source, toy.network, {}, ReferenceCache(""));
+  collect_cached(*source, toy.network, {}, ReferenceCache(""));
+  EXPECT_EQ(*toy.seen, 6);
+  write_file(folder / "file", "x");
+  expect_error<IoError>([&] { collect_cached(*source, toy.network, {}, ReferenceCache(folder / "file/below")); },
+                        "cannot write");
+}
+
+Gaussian gaussian(int64_t dim, uint64_t seed) {
+  return gaussian_of(random_tensor({40, dim}, seed, -1, 1, DType::kF64));
+}
+
+TEST(StatisticsFile, ReadsWhatItWrites) {
+  const TemporaryFolder folder;
+  const ImageStatistics one{.features = gaussian(5, 1), .spatial = gaussian(3, 2)};
+  write_statistics(folder / "s.npz", one);
+  EXPECT_TRUE(is_statistics_file(folder / "s.npz"));
+  const ImageStatistics got = read_statistics(folder / "s.npz");
+  EXPECT_SAME(got.features.mean, one.features.mean);
+  EXPECT_SAME(got.features.covariance, one.features.covariance);
+  EXPECT_SAME(got.spatial->covariance, one.spatial->covariance);
+  EXPECT_EQ(got.features.count, 40);
+  write_statistics(folder / "t.npz", {.features = gaussian(5, 1), .spatial = std::nullopt});
+  EXPECT_FALSE(read_statistics(folder / "t.npz").spatial);
+}
+
+/// Statistics without a count, f32 where asked, as other programs write them.
+void write_npz(const std::string& path, const std::vector<std::pair<std::string, Tensor>>& arrays) {
+  NpzWriter npz(path);
+  for (const auto& [name, value] : arrays) {
+    npz.begin(name, value.dtype(), value.shape());
+    npz.append(value);
+  }
+  npz.commit();
+}
+
+TEST(StatisticsFile, OfOtherProgramsAndDamagedOnes) {
+  const TemporaryFolder folder;
+  const Gaussian g = gaussian(3, 3);
+  const std::string path = folder / "s.npz";
+  write_npz(path, {{"mu", g.mean.to(DType::kF32)}, {"sigma", g.covariance}});
+  EXPECT_EQ(read_statistics(path).features.count, 0);
+  EXPECT_CLOSE(read_statistics(path).features.mean, g.mean, 1e-7);
+  write_npz(path, {{"mu", g.mean}});
+  EXPECT_TRUE(is_statistics_file(path));
+  expect_error<IoError>([&] { read_statistics(path); }, cat("cannot read ", path, ": statistics without sigma"));
+  write_npz(path, {{"mu", g.mean}, {"sigma", gaussian(4, 4).covariance}});
+  expect_error<IoError>([&] { read_statistics(path); }, "mu must be (d) and sigma (d, d), got (3,) and (4, 4)");
+  Tensor bad = g.covariance.clone();
+  bad.data<double>()[4] = std::numeric_limits<double>::quiet_NaN();
+  write_npz(path, {{"mu", g.mean}, {"sigma", bad}});
+  expect_error<IoError>([&] { read_statistics(path); }, cat(path, ": sigma holds values that are not finite"));
+  bad = g.covariance.clone();
+  bad.data<double>()[1] += 1;
+  write_npz(path, {{"mu", g.mean}, {"sigma", bad}});
+  expect_error<IoError>([&] { read_statistics(path); }, "sigma is not symmetric: elements (1, 0) and (0, 1)");
+  write_npz(path, {{"mu", g.mean}, {"sigma", g.covariance}, {"mu_s", g.mean}});
+  expect_error<IoError>([&] { read_statistics(path); }, "statistics without sigma_s");
+  write_npz(path, {{"arr_0", g.mean}});
+  EXPECT_FALSE(is_statistics_file(path));
+  expect_error<IoError>([&] { is_statistics_file(folder / "none.npz"); }, "none.npz");
+}
+
+}  // namespace
+}  // namespace terrace
