@@ -74,8 +74,9 @@ KernelDistance kernel_distance_of_subsets(const FeatureRows& x, const FeatureRow
     throw ConfigError(
         cat("kernel_distance: ", subsets.count, " subsets of ", subsets.size, "; one or more, of two images or more"));
   KernelDistance result{.subsets = subsets.count, .size = std::min({subsets.size, x.size(), y.size()})};
+  if (result.size == x.size() && result.size == y.size()) result.subsets = 1;  // every other would be the same
   std::vector<double> values;
-  for (int64_t s = 0; s < subsets.count; ++s) {
+  for (int64_t s = 0; s < result.subsets; ++s) {
     Generator of_x(subsets.seed, static_cast<uint64_t>(2 * s)), of_y(subsets.seed, static_cast<uint64_t>(2 * s + 1));
     values.push_back(kernel_distance(MemoryRows(x.gather(random_subset(x.size(), result.size, of_x))),
                                      MemoryRows(y.gather(random_subset(y.size(), result.size, of_y)))));

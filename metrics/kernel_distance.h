@@ -24,7 +24,7 @@ struct KernelDistance {
 };
 
 /// Mean over pairs of subsets of equal size, drawn without repetition within a subset: what published figures are.
-/// Throws as above; ConfigError where there is no subset.
+/// Where a subset is both whole sets there is but one. Throws as above; ConfigError where there is no subset.
 KernelDistance kernel_distance_of_subsets(const FeatureRows& x, const FeatureRows& y, const KernelSubsets& subsets);
 
 }  // namespace terrace

@@ -166,7 +166,7 @@ void Study::plan_transformers() {
   const double sampling = samples * static_cast<double>(classes * config_.samples) / static_cast<double>(trial_samples);
   const double last_evaluation = evaluation * std::max(1.0, static_cast<double>(held_out_tokens_.size()) /
                                                                 static_cast<double>(options.evaluate_images));
-  const double overhead = sampling + 13 * evaluation + last_evaluation + 1;
+  const double overhead = sampling + judge_seconds_ + 13 * evaluation + last_evaluation + 1;
   const double budget = seconds_left() / runs - overhead;
   plan("steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
   say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
@@ -261,7 +261,7 @@ HeldOut Study::evaluate_all(VarTransformer& model) const {
   return VarTrainer(model, training_data(), options).evaluate();
 }
 
-void Study::draw_samples(VarTransformer& model, StudyRun& run) const {
+void Study::draw_samples(VarTransformer& model, StudyRun& run) {
   const int64_t classes = train_->num_classes(), count = classes * config_.samples;
   std::vector<int64_t> labels(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) labels[static_cast<size_t>(i)] = i / config_.samples;
@@ -285,6 +285,8 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) const {
   run.sampled_per_second = static_cast<double>(count) / seconds;
   const Tensor all = Tensor::from(labels, {count});
   if (is_procedural(*train_)) run.own_share = own_class_share(images, all, &run.class_share);
+  run.distance = distance_of(images);
+  run.distance_images = std::min(count, config_.frechet_images);
   const int64_t each = std::min(kShownPerClass, config_.samples);
   run.samples = Tensor::empty({classes * each, train_->height(), train_->width(), 3}, DType::kU8);
   std::vector<int64_t> shown;
@@ -301,6 +303,10 @@ StudyResults Study::run() {
   prepare_tokenizer();
   prepare_tokens();
   say(cat("tokenizer: held-out PSNR ", format_number(tokenizer_result_.psnr), " dB"));
+  if (std::isfinite(tokenizer_result_.distance)) {
+    say(cat(tokenizer_result_.distance_name, ": ", format_number(tokenizer_result_.distance), " of reconstructions (",
+            tokenizer_result_.distance_about, ")"));
+  }
   plan_transformers();
   std::map<std::pair<std::string, uint64_t>, StudyRun> done;
   // Seeds outside: a study that is stopped has whole comparisons.
@@ -310,6 +316,7 @@ StudyResults Study::run() {
       std::string text = cat(encoding, " seed ", seed, ": held-out loss ", format_number(run.held_out.loss));
       if (std::isfinite(run.own_share))
         text += cat(", samples of their class ", format_number(100 * run.own_share), " %");
+      if (std::isfinite(run.distance)) text += cat(", distance of samples ", format_number(run.distance));
       say(text);
       done.emplace(std::pair(encoding, seed), std::move(run));
     }

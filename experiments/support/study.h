@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "data/dataset.h"
+#include "experiments/support/frechet_judge.h"
 #include "experiments/support/study_config.h"
 #include "experiments/support/study_results.h"
 #include "var/tokens.h"
@@ -34,11 +35,13 @@ class Study {
   void prepare_tokenizer();
   void train_tokenizer();
   void describe_tokenizer();
+  /// Of some of these images; kNotMeasured where there are too few. The judge is made when it is first asked.
+  double distance_of(const Tensor& images);
   TokenSet tokens_of(const ImageDataset& dataset, int64_t limit, const char* name);
   void prepare_tokens();
   void plan_transformers();
   StudyRun run_transformer(const std::string& encoding, uint64_t seed);
-  void draw_samples(VarTransformer& model, StudyRun& run) const;
+  void draw_samples(VarTransformer& model, StudyRun& run);
   VarTrainingData training_data() const;
   HeldOut evaluate_all(VarTransformer& model) const;
   StageOrigin origin(double seconds) const;
@@ -60,6 +63,8 @@ class Study {
   double earlier_tokenizer_seconds_ = 0;  // in sessions before this one
   TokenSet train_tokens_, held_out_tokens_;
   StudyTokenizer tokenizer_result_;
+  std::unique_ptr<FrechetJudge> judge_;
+  double judge_seconds_ = 0;  // that a set of images takes
 };
 
 /// Share of images, u8 (N, H, W, 3), in which the procedural set's rule finds the label given; per class where asked.

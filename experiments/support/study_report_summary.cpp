@@ -79,6 +79,9 @@ void report_summary(const StudyResults& results, Html& page) {
   Table table;
   table.columns = {"Encoding", "Held-out loss (nats/token)", "Token accuracy", "Training loss"};
   if (has_rule(results)) table.columns.insert(table.columns.begin() + 2, "Samples showing their class (%)");
+  const StudyTokenizer& tokenizer = results.tokenizer;
+  const bool has_distance = std::isfinite(tokenizer.distance);
+  if (has_distance) table.columns.push_back(tokenizer.distance_name);
   table.columns.insert(table.columns.end(), {"ms / step", "Peak memory", "Table RMS at the start"});
   for (size_t i = 0; i < names.size(); ++i) {
     const auto spread = [&](auto figure) { return spread_of(figures(results, names[i], figure)); };
@@ -93,6 +96,7 @@ void report_summary(const StudyResults& results, Html& page) {
     if (has_rule(results)) row.push_back(share);
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
+    if (has_distance) row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.distance; }), 3));
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
     row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
     row.emplace_back(position_rms(*results.runs_of(names[i]).front()));
@@ -104,6 +108,14 @@ void report_summary(const StudyResults& results, Html& page) {
                       " held-out images; a model that knows nothing has ln V. Bold: the best, where a paired test over "
                       "the seeds tells it from every other encoding (5 %, corrected).");
   page.table(table);
+  if (has_distance) {
+    page.note(cat(tokenizer.distance_name, ": of ", results.runs.front().distance_images, " samples to ",
+                  tokenizer.distance_images, " held-out images, lower is better; measured with ",
+                  tokenizer.distance_about, ". The tokenizer's reconstructions of held-out images are at ",
+                  format_fixed(tokenizer.distance, 3),
+                  ", and no transformer on its tokens is meant to come nearer. It falls with the number of images, so "
+                  "it compares within this table alone."));
+  }
   if (has_rule(results)) {
     page.note(
         cat("The share of samples is judged by the rule that defines the generated classes (shape, colour and place). "

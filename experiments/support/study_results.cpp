@@ -117,6 +117,8 @@ Json figures_json(const StudyRun& run) {
           {"train_loss", number(run.train_loss)},
           {"own_class_share", number(run.own_share)},
           {"samples", run.drawn},
+          {"frechet_distance", number(run.distance)},
+          {"frechet_samples", run.distance_images},
           {"own_class_share_per_class", run.class_share},
           {"seconds_per_step", number(run.seconds_per_step)},
           {"images_per_second", number(run.images_per_second())},
@@ -166,6 +168,10 @@ Json tokenizer_json(const StudyTokenizer& t) {
           {"codes_used", number(t.codes_used)},
           {"own_class_share_real", number(t.real_share)},
           {"own_class_share_reconstructed", number(t.reconstructed_share)},
+          {"frechet_distance", number(t.distance)},
+          {"frechet_name", t.distance_name},
+          {"frechet_about", t.distance_about},
+          {"frechet_reference_images", t.distance_images},
           {"log_step", t.log_step},
           {"log_loss", t.log_loss},
           {"log_psnr", t.log_psnr}};
@@ -271,6 +277,8 @@ StudyRun read_run(const std::string& path) {
     run.held_out.scale_accuracy = j.at("held_out_scale_accuracy").get<std::vector<double>>();
     run.train_loss = number(j.at("train_loss"));
     run.own_share = number(j.at("own_class_share"));
+    run.distance = number(j.at("frechet_distance"));
+    run.distance_images = j.at("frechet_samples");
     run.class_share = j.at("own_class_share_per_class").get<std::vector<double>>();
     run.seconds_per_step = number(j.at("seconds_per_step"));
     run.sampled_per_second = number(j.at("sampled_images_per_second"));
@@ -308,6 +316,10 @@ StudyTokenizer read_tokenizer_result(const std::string& path) {
     t.codes_used = number(j.at("codes_used"));
     t.real_share = number(j.at("own_class_share_real"));
     t.reconstructed_share = number(j.at("own_class_share_reconstructed"));
+    t.distance = number(j.at("frechet_distance"));
+    t.distance_name = j.at("frechet_name");
+    t.distance_about = j.at("frechet_about");
+    t.distance_images = j.at("frechet_reference_images");
     t.log_step = j.at("log_step").get<std::vector<double>>();
     t.log_loss = j.at("log_loss").get<std::vector<double>>();
     t.log_psnr = j.at("log_psnr").get<std::vector<double>>();
@@ -341,6 +353,7 @@ Json study_json(const StudyResults& results) {
         {"held_out_accuracy", over_seeds([](const StudyRun& r) { return r.held_out.accuracy; })},
         {"train_loss", over_seeds([](const StudyRun& r) { return r.train_loss; })},
         {"own_class_share", over_seeds([](const StudyRun& r) { return r.own_share; })},
+        {"frechet_distance", over_seeds([](const StudyRun& r) { return r.distance; })},
         {"seconds_per_step", over_seeds([](const StudyRun& r) { return r.seconds_per_step; })},
         {"images_per_second", over_seeds([](const StudyRun& r) { return r.images_per_second(); })},
         {"peak_bytes", over_seeds([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); })}};

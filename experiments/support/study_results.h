@@ -39,6 +39,8 @@ struct StudyRun {
   std::vector<TableSummary> start, end;
   double own_share = kNotMeasured;  // of samples in which the data's rule finds their class
   std::vector<double> class_share;  // the same per class
+  double distance = kNotMeasured;   // StudyTokenizer::distance_name, of samples to held-out images
+  int64_t distance_images = 0;      // samples that it is measured on
   Tensor samples, sample_labels;    // u8 (n, H, W, 3), i64 (n): the first few of each class
   Tensor initial_table, table;      // (L, C) as added; undefined for none
 
@@ -54,7 +56,11 @@ struct StudyTokenizer {
   std::vector<double> usage, perplexity;                                 // per scale, over the training set's tokens
   double codes_used = kNotMeasured;                                      // share of the codebook that any scale used
   double real_share = kNotMeasured, reconstructed_share = kNotMeasured;  // in which the rule finds the label
-  Tensor originals, reconstructions;                                     // u8 (n, H, W, 3), held out
+  // A Frechet distance to held-out images: of their reconstructions, which is the floor of what a transformer reaches.
+  double distance = kNotMeasured;
+  std::string distance_name, distance_about;
+  int64_t distance_images = 0;        // in the reference
+  Tensor originals, reconstructions;  // u8 (n, H, W, 3), held out
 };
 
 struct StudyResults {

@@ -145,6 +145,8 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
   EXPECT_EQ(results["runs"].size(), 4U);
   EXPECT_EQ(results["encodings"]["none"]["held_out_loss"]["runs"], 2);
   EXPECT_TRUE(results["tokenizer"]["own_class_share_real"].is_number());
+  EXPECT_GT(results["tokenizer"]["frechet_distance"].get<double>(), 0);
+  EXPECT_GT(results["runs"][0]["frechet_distance"].get<double>(), 0);
 
   EXPECT_EQ(read_json_file(file("study/run.json"))["results"]["steps"], 4);
   EXPECT_GT(results["wall_seconds"].get<double>(), 0);

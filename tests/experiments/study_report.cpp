@@ -173,14 +173,28 @@ TEST(StudyResults, RoundTripThroughFiles) {
   EXPECT_EQ(run.log[3].scale_gradient, results.runs[0].log[3].scale_gradient);
   EXPECT_EQ(run.held_out.loss, results.runs[0].held_out.loss);
   EXPECT_EQ(run.start[0].name, "positions: learned");
+  EXPECT_EQ(run.distance, 2);
+  EXPECT_EQ(run.distance_images, 60);
   EXPECT_SAME(run.samples, results.runs[0].samples);
   EXPECT_SAME(run.table, results.runs[0].table);
   write_tokenizer_result(folder / "t.h5", results.tokenizer);
   const StudyTokenizer t = read_tokenizer_result(folder / "t.h5");
   EXPECT_EQ(t.psnr, 24.5);
+  EXPECT_EQ(t.distance, 0.75);
+  EXPECT_EQ(t.distance_name, "FID(64)");
+  EXPECT_EQ(t.distance_images, 16);
   EXPECT_EQ(t.perplexity, results.tokenizer.perplexity);
   EXPECT_SAME(t.originals, results.tokenizer.originals);
   expect_error<IoError>([&] { read_run(folder / "t.h5"); }, "not a result of this program's version");
+}
+
+TEST(StudyReport, ShowsTheDistanceWhereItWasMeasured) {
+  StudyResults results = synthetic_study({"learned", "none"}, 1);
+  const std::string report = study_report(results);
+  EXPECT_NE(report.find("FID(64): of 60 samples to 16 held-out images"), std::string::npos);
+  EXPECT_NE(report.find("reconstructions of held-out images are at 0.750"), std::string::npos);
+  results.tokenizer.distance = kNotMeasured;
+  EXPECT_EQ(study_report(results).find("FID(64)"), std::string::npos);
 }
 
 TEST(StudyReport, CosineSimilarity) {

@@ -30,6 +30,10 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
   t.parameters = 123456;
   t.origin = {.seconds = 3, .version = "v", .dataset_hash = "d", .tokenizer_hash = "t", .machine = results.machine};
   t.psnr = 24.5;
+  t.distance = 0.75;
+  t.distance_name = "FID(64)";
+  t.distance_about = "made up";
+  t.distance_images = 16;
   t.log_step = {1, 5, 10};
   t.log_loss = {1, 0.5, 0.25};
   t.log_psnr = {10, 20, 24};
@@ -76,6 +80,8 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
       run.peak_bytes = 1 << 20;
       run.start = {{"positions: learned", 0.1, true}};
       run.end = {{"positions: learned", 0.2, true}};
+      run.distance = 2 + static_cast<double>(e);
+      run.distance_images = 60;
       run.own_share = 0.5 + 0.1 * static_cast<double>(e) + 0.01 * g.next_uniform();
       run.class_share = std::vector<double>(static_cast<size_t>(classes), 0.5);
       run.samples = randint(256, {2 * classes, 8, 8, 3}, g).to(DType::kU8);

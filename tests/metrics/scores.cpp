@@ -53,6 +53,7 @@ TEST(KernelDistance, SubsetsNoLargerThanTheSets) {
   const MemoryRows a = rows(40, 3, 5), b = rows(40, 3, 6);
   const KernelDistance all = kernel_distance_of_subsets(a, b, {.count = 2, .size = 1000, .seed = 0});
   EXPECT_EQ(all.size, 40);
+  EXPECT_EQ(all.subsets, 1);
   EXPECT_DOUBLE_EQ(all.mean, kernel_distance(a, b));
   EXPECT_EQ(all.deviation, 0);
 }

@@ -1,0 +1,73 @@
+#include "experiments/support/frechet_judge.h"
+
+#include <cmath>
+
+#include "data/loader.h"
+#include "experiments/support/program.h"
+#include "var/tokens.h"
+
+namespace terrace {
+namespace {
+
+constexpr int64_t kBatch = 32;
+
+CollectOptions collecting() {
+  CollectOptions options{.batch = kBatch};
+  options.progress = [](int64_t, int64_t) { check_interrupt(); };
+  return options;
+}
+
+/// (B, C, h, w) to (B, 2 C): means, then deviations.
+Tensor map_statistics(const Tensor& maps) {
+  const int64_t B = maps.dim(0), C = maps.dim(1), positions = maps.dim(2) * maps.dim(3);
+  const Tensor source = maps.contiguous();
+  Tensor result = Tensor::empty({B, 2 * C});
+  const float* p = source.data<float>();
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t c = 0; c < C; ++c, p += positions) {
+      double sum = 0, squares = 0;
+      for (int64_t i = 0; i < positions; ++i) sum += static_cast<double>(p[i]);
+      const double mean = sum / static_cast<double>(positions);
+      for (int64_t i = 0; i < positions; ++i) squares += (p[i] - mean) * (p[i] - mean);
+      result.data<float>()[b * 2 * C + c] = static_cast<float>(mean);
+      result.data<float>()[b * 2 * C + C + c] = static_cast<float>(std::sqrt(squares / static_cast<double>(positions)));
+    }
+  return result;
+}
+
+}  // namespace
+
+FrechetJudge::FrechetJudge(std::string name, std::string about, FeatureNetwork network, const Tensor& reference,
+                           const ReferenceCache& cache)
+    : name_(std::move(name)), about_(std::move(about)), network_(std::move(network)) {
+  const Collected collected = collect_cached(*image_source_of(reference), network_, collecting(), cache);
+  count_ = collected.count;
+  reference_ = std::make_unique<FrechetReference>(collected.statistics.features);
+}
+
+double FrechetJudge::distance(const Tensor& images) const {
+  return reference_->distance(collect(*image_source_of(images), network_, collecting()).statistics.features);
+}
+
+FeatureNetwork tokenizer_features(const Vqvae& tokenizer) {
+  const Vqvae* model = &tokenizer;
+  return {.identity = cat("tokenizer ", content_hash(tokenizer), ", mean and deviation of encode()"),
+          .dim = 2 * tokenizer.config().z_channels,
+          .prepare = [](const Tensor& image) { return images_to_float(image.unsqueeze(0)).select(0, 0); },
+          .run =
+              [model](const Tensor& batch) {
+                const NoGrad no_grad;
+                return Activations{
+                    .features = map_statistics(model->encode(Variable(batch)).value()), .spatial = {}, .logits = {}};
+              }};
+}
+
+std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tensor& reference) {
+  return std::make_unique<FrechetJudge>(
+      "Frechet distance in the tokenizer's features",
+      "mean and deviation of each channel of the tokenizer's encoder; it is no FID and compares within one tokenizer "
+      "alone",
+      tokenizer_features(tokenizer), reference, ReferenceCache(""));
+}
+
+}  // namespace terrace
