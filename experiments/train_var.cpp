@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/atomic_file.h"
+#include "experiments/support/frechet_judge.h"
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
@@ -26,6 +27,7 @@ struct Settings {
   std::string data, tokenizer, tokens;
   std::string preset = "var-32px", pe = "learned";
   bool resume = false, recompute = false;
+  int64_t frechet_images = 0;
   VarConfig model = var_preset(preset);
   VarTrainOptions training;
 };
@@ -93,6 +95,10 @@ void declare(Options& options, Settings& s) {
   options
       .add("evaluate-images", s.training.evaluate_images,
            "held-out images to evaluate on before the end, 0 for all; at the end all are")
+      .at_least(0);
+  options
+      .add("frechet-images", s.frechet_images,
+           "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none")
       .at_least(0);
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl and run.json");
@@ -254,6 +260,16 @@ void train(int argc, char** argv) {
       throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
     }
   };
+  std::optional<SampleJudge> judge;
+  double distance = -1;
+  if (s.frechet_images > 0) {
+    tokenizer->eval();
+    judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.frechet_images);
+    callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {
+      distance = judge->distance(trained);
+      progress.message(cat("step ", done, ": ", judge->line(distance)));
+    };
+  }
   VarTrainer trainer(model, data, s.training, callbacks);
   if (s.resume) trainer.resume(s.training.checkpoint_path);
   for (const VarStepRecord& r : earlier_log(trainer, s.common.out)) {
@@ -265,6 +281,13 @@ void train(int argc, char** argv) {
 
   curves.publish();
   keep_results(record, last, model, std::move(tables));
+  if (distance >= 0) {
+    record.results()["frechet"] = {{"name", judge->judge().name()},
+                                   {"about", judge->judge().about()},
+                                   {"samples", distance},
+                                   {"reconstructions", judge->distance_of_reconstructions()},
+                                   {"images", judge->judge().reference_images()}};
+  }
   record.results()["held_out_split"] = held_out ? Json(held_out->split()) : Json();
   record.write(s.common.out);
   std::printf("loss %.4f, token accuracy %.1f %%", last.loss, 100 * last.accuracy);

@@ -7,6 +7,7 @@
 #include "data/atomic_file.h"
 #include "data/image_file.h"
 #include "data/loader.h"
+#include "experiments/support/frechet_judge.h"
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
@@ -22,6 +23,7 @@ struct Settings {
   CommonOptions common;
   std::string data, preset = "vqvae-32px";
   bool resume = false;
+  int64_t frechet_images = 0;
   VqvaeConfig model = vqvae_preset(preset);
   VqvaeTrainOptions training;
 };
@@ -68,6 +70,10 @@ void declare(Options& options, Settings& s) {
   options.add("checkpoint-every", t.checkpoint_every, "steps between checkpoints, 0 for the end only").at_least(0);
   options.add("evaluate-every", t.evaluate_every, "steps between evaluations, 0 for the end only").at_least(0);
   options.add("evaluate-images", t.evaluate_images, "held-out images to evaluate on").at_least(0);
+  options
+      .add("frechet-images", s.frechet_images,
+           "held-out images that the Frechet distance of reconstructions is measured on at the end; 0: it is not")
+      .at_least(0);
   options.add("log-every", t.log_every, "steps between rows of curves.csv").at_least(1);
   options.add("workers", t.workers, "threads that prepare batches").range(0, 64);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, recon.png and run.json");
@@ -176,8 +182,19 @@ void train(int argc, char** argv) {
   write_reconstructions(s.common.out + "/recon.png", *stored, held_out);
   keep_results(record, trainer, model);
   record.results()["evaluated_split"] = held_out.split();
+  std::string distance;
+  if (s.frechet_images > 0) {
+    const SampleJudge judge(*stored, held_out, s.frechet_images);
+    distance = cat(judge.judge().name(), ": ", format_number(judge.distance_of_reconstructions()),
+                   " of the reconstructions of ", judge.judge().reference_images(), " images\n");
+    record.results()["frechet"] = {{"name", judge.judge().name()},
+                                   {"about", judge.judge().about()},
+                                   {"reconstructions", judge.distance_of_reconstructions()},
+                                   {"images", judge.judge().reference_images()}};
+  }
   record.write(s.common.out);
   if (!trainer.evaluations().empty()) print_result(trainer.evaluations().back(), held_out.split());
+  std::printf("%s", distance.c_str());
   if (!has_held_out) std::printf("the dataset has no split test or val: evaluated on training images\n");
   std::printf("%s\n", s.training.checkpoint_path.c_str());
 }

@@ -1,9 +1,11 @@
 #include "experiments/support/frechet_judge.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "data/loader.h"
 #include "experiments/support/program.h"
+#include "experiments/support/progress.h"
 #include "var/tokens.h"
 
 namespace terrace {
@@ -68,6 +70,45 @@ std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tens
       "mean and deviation of each channel of the tokenizer's encoder; it is no FID and compares within one tokenizer "
       "alone",
       tokenizer_features(tokenizer), reference, ReferenceCache(""));
+}
+
+SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, int64_t images)
+    : tokenizer_(tokenizer), images_(std::min(images, dataset.size())) {
+  if (images_ < 2) throw ConfigError(cat("a Frechet distance needs two images or more, got ", images_));
+  const Tensor reference = dataset.images(part_of(dataset.size(), images_));
+  judge_ = tokenizer_judge(tokenizer, reference);
+  Tensor again = Tensor::empty(reference.shape(), DType::kU8);
+  for (int64_t begin = 0; begin < images_; begin += kBatch) {
+    check_interrupt();
+    const int64_t end = std::min(images_, begin + kBatch);
+    const Tensor batch = images_to_float(reference.slice(0, begin, end).contiguous());
+    again.slice(0, begin, end).copy_(images_to_bytes(tokenizer.reconstruct(batch)));
+  }
+  of_reconstructions_ = judge_->distance(again);
+}
+
+double SampleJudge::distance(VarTransformer& model) const {
+  const SampleOptions options{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
+  const int64_t side = tokenizer_.config().image_size(), classes = model.config().num_classes;
+  Tensor images = Tensor::empty({images_, side, side, 3}, DType::kU8);
+  for (int64_t begin = 0; begin < images_; begin += kBatch) {
+    check_interrupt();
+    const int64_t end = std::min(images_, begin + kBatch);
+    std::vector<int64_t> labels;
+    std::vector<uint64_t> seeds;
+    for (int64_t i = begin; i < end; ++i) {
+      labels.push_back(i % classes);
+      seeds.push_back(static_cast<uint64_t>(i));
+    }
+    const Sampled drawn = sample(model, tokenizer_.quantizer(), Tensor::from(labels, {end - begin}), seeds, options);
+    images.slice(0, begin, end).copy_(images_to_bytes(tokenizer_.f_hat_to_images(drawn.f_hat)));
+  }
+  return judge_->distance(images);
+}
+
+std::string SampleJudge::line(double distance) const {
+  return cat(judge_->name(), ": ", format_number(distance), " of ", images_, " samples, ",
+             format_number(of_reconstructions_), " of reconstructions, to ", images_, " images");
 }
 
 }  // namespace terrace

@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "data/dataset.h"
 #include "metrics/frechet.h"
 #include "metrics/reference_cache.h"
+#include "var/sampler.h"
 #include "var/vqvae.h"
 
 namespace terrace {
@@ -37,5 +39,28 @@ class FrechetJudge {
 FeatureNetwork tokenizer_features(const Vqvae& tokenizer);
 /// A judge by them. The distance depends on the tokenizer, so nothing is cached.
 std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tensor& reference);
+
+/// What a trainer is handed: the distance of samples to some of a dataset's images, that of the tokenizer's
+/// reconstructions of these beside it.
+class SampleJudge {
+ public:
+  /// `images` on either side, at most as many as the dataset has. Throws ConfigError for fewer than two. The tokenizer,
+  /// in eval mode, outlives it.
+  SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, int64_t images);
+
+  /// Of images drawn with the model's present weights: classes in turn, guidance 1.5, top-p 0.95, the seed of an image
+  /// its number, so that two calls differ by the weights alone.
+  double distance(VarTransformer& model) const;
+  double distance_of_reconstructions() const { return of_reconstructions_; }
+  const FrechetJudge& judge() const { return *judge_; }
+  /// "Frechet distance ...: 1.2 of 256 samples, 0.3 of reconstructions, to 256 images"
+  std::string line(double distance) const;
+
+ private:
+  Vqvae& tokenizer_;
+  int64_t images_;
+  std::unique_ptr<FrechetJudge> judge_;
+  double of_reconstructions_ = 0;
+};
 
 }  // namespace terrace
