@@ -74,13 +74,12 @@ void report_curves(const StudyResults& results, Html& page) {
 void report_tokenizer(const StudyResults& results, Html& page) {
   const StudyTokenizer& t = results.tokenizer;
   page.section("Tokenizer", "tokenizer");
-  page.text(cat("All encodings see the same tokens. The tokenizer (",
-                format_number(static_cast<double>(t.parameters) / 1e6), "M parameters, ",
-                t.steps > 0 ? cat(t.steps, " steps") : "loaded", ") reconstructs held-out images at ",
-                format_fixed(t.psnr, 2), " dB PSNR; what it loses no transformer can bring back.",
-                std::isfinite(t.distance)
-                    ? cat(" ", t.distance_name, " of the reconstructions: ", format_fixed(t.distance, 3), ".")
-                    : std::string()));
+  page.text(cat(
+      "All encodings see the same tokens. The tokenizer (", format_number(static_cast<double>(t.parameters) / 1e6),
+      "M parameters, ", t.steps > 0 ? cat(t.steps, " steps") : "loaded", ") reconstructs held-out images at ",
+      format_fixed(t.psnr, 2), " dB PSNR; what it loses no transformer can bring back.",
+      std::isfinite(t.distance) ? cat(" ", t.distance_name, " of the reconstructions: ", format_number(t.distance), ".")
+                                : std::string()));
   if (t.originals.defined() && t.originals.numel() > 0) {
     const int64_t N = t.originals.dim(0), H = t.originals.dim(1), W = t.originals.dim(2);
     constexpr int64_t kColumns = 12;

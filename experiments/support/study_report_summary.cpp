@@ -1,4 +1,5 @@
 // The first part of the study's report: the encodings side by side, and whether their difference means anything.
+#include <algorithm>
 #include <cmath>
 
 #include "experiments/support/progress.h"
@@ -23,6 +24,12 @@ std::string position_rms(const StudyRun& run) {
     if (t.name.rfind("positions", 0) == 0) text = format_number(t.rms);
   }
   return text;
+}
+
+/// Distances have no scale of their own: so many that the floor, the smallest of them, shows two digits.
+int decimals_of_distance(const StudyTokenizer& tokenizer) {
+  if (!(tokenizer.distance > 0)) return 3;
+  return std::max(3, std::min(9, 2 - static_cast<int>(std::floor(std::log10(tokenizer.distance)))));
 }
 
 /// Every encoding against the first, over the seeds that they share.
@@ -96,7 +103,9 @@ void report_summary(const StudyResults& results, Html& page) {
     if (has_rule(results)) row.push_back(share);
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
-    if (has_distance) row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.distance; }), 3));
+    if (has_distance)
+      row.emplace_back(
+          format_spread(spread([](const StudyRun& r) { return r.distance; }), decimals_of_distance(tokenizer)));
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
     row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
     row.emplace_back(position_rms(*results.runs_of(names[i]).front()));
@@ -112,7 +121,7 @@ void report_summary(const StudyResults& results, Html& page) {
     page.note(cat(tokenizer.distance_name, ": of ", results.runs.front().distance_images, " samples to ",
                   tokenizer.distance_images, " held-out images, lower is better; measured with ",
                   tokenizer.distance_about, ". The tokenizer's reconstructions of held-out images are at ",
-                  format_fixed(tokenizer.distance, 3),
+                  format_fixed(tokenizer.distance, decimals_of_distance(tokenizer)),
                   ", and no transformer on its tokens is meant to come nearer. It falls with the number of images, so "
                   "it compares within this table alone."));
   }

@@ -193,6 +193,8 @@ TEST(StudyReport, ShowsTheDistanceWhereItWasMeasured) {
   const std::string report = study_report(results);
   EXPECT_NE(report.find("FID(64): of 60 samples to 16 held-out images"), std::string::npos);
   EXPECT_NE(report.find("reconstructions of held-out images are at 0.750"), std::string::npos);
+  results.tokenizer.distance = 0.00023;
+  EXPECT_NE(study_report(results).find("reconstructions of held-out images are at 0.000230"), std::string::npos);
   results.tokenizer.distance = kNotMeasured;
   EXPECT_EQ(study_report(results).find("FID(64)"), std::string::npos);
 }
