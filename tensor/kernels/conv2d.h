@@ -1,8 +1,9 @@
 // Convolution of NCHW images: the slots of autograd/ops/conv2d.h.
 //
-// On the CPU f32 runs through oneDNN (tensor/onednn_conv.h), or for 1x1 kernels one sgemm per image; f64 runs through
-// im2col and dgemm. Unlike other kernels these
-// take working memory from the allocator themselves, because only the library knows how much it needs.
+// On the CPU f32 runs by one sgemm per image for 1x1 kernels, by Winograd's algorithm for 3x3 kernels of stride 1 on
+// all but small images (forward, and the gradient of x; tensor/kernels/winograd.h), else through oneDNN
+// (tensor/onednn_conv.h); f64 runs through im2col and dgemm. Unlike other kernels these take working memory from the
+// allocator themselves, because only the library knows how much it needs.
 #pragma once
 
 #include "tensor/kernel.h"

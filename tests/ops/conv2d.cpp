@@ -1,5 +1,6 @@
 #include "autograd/ops/conv2d.h"
 
+#include <array>
 #include <cmath>
 #include <thread>
 
@@ -102,6 +103,40 @@ void compare_with_reference(DType dtype, double epsilon) {
 
 TEST(Conv2d, F32AgreesWithTheFormula) { compare_with_reference(DType::kF32, 6e-8); }
 TEST(Conv2d, F64AgreesWithTheFormula) { compare_with_reference(DType::kF64, 1.2e-16); }
+
+// Images large enough for Winograd's algorithm, against the f64 path, which the cases above check. Its error does not
+// grow with the channels as that of summation does.
+TEST(Conv2d, LargeImagesAgreeWithF64) {
+  const std::vector<Case> large = {
+      {{2, 32, 33, 31}, {5, 32, 3, 3}, {1, {1, 1, 1, 1}}},      // tiles that leave the image, few channels out
+      {{1, 48, 34, 40}, {33, 48, 3, 3}, {1, {0, 0, 0, 0}}},     // no padding
+      {{1, 35, 40, 30}, {32, 35, 3, 3}, {1, {2, 0, 0, 2}}},     // of its own at each side
+      {{1, 32, 30, 30}, {32, 32, 3, 3}, {1, {5, 1, 0, 3}}},     // more than the kernel: forward alone
+      {{1, 32, 4, 301}, {32, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // more tiles in a row than a block wants
+      {{1, 32, 700, 2}, {40, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // one tile in a row
+      {{300, 32, 2, 2}, {32, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // blocks across images
+      {{3, 400, 19, 21}, {350, 400, 3, 3}, {1, {1, 1, 1, 1}}},  // sums in two stretches
+  };
+  uint64_t seed = 77;
+  for (const Case& c : large) {
+    SCOPED_TRACE(cat("x ", c.x, " weight ", c.weight));
+    const auto run = [&, first = seed](DType dtype) {
+      std::vector<Variable> in;
+      for (const Shape& shape : {c.x, c.weight, Shape{c.weight[0]}}) {
+        in.emplace_back(random_tensor(shape, first + in.size(), -1, 1, DType::kF32).to(dtype), Requires::kGrad);
+      }
+      const Variable y = conv2d(in[0], in[1], in[2], c.options);
+      y.backward(random_tensor(y.shape(), first + 3, -1, 1, DType::kF32).to(dtype));
+      return std::array<Tensor, 3>{y.value().to(DType::kF64), in[0].grad().to(DType::kF64),
+                                   in[1].grad().to(DType::kF64)};
+    };
+    const auto ours = run(DType::kF32), exact = run(DType::kF64);
+    EXPECT_CLOSE(ours[0], exact[0], 5e-6);
+    EXPECT_CLOSE(ours[1], exact[1], 5e-6);
+    EXPECT_CLOSE(ours[2], exact[2], 5e-6);
+    seed += 10;
+  }
+}
 
 TEST(Conv2d, Golden) {
   const GoldenFile golden("ops.h5");
