@@ -42,10 +42,25 @@ LDFLAGS := $(OPENMP) $(SANITIZE)
 LDLIBS := -ldnnl $(OPENBLAS_LIBS) $(HDF5_LIBS) -lpng -ljpeg -larchive -lz -ldl
 PROGRAM_LINK := -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
 
+# CUDA (docs/cuda.md): where it is on, libterrace_cuda.so is built beside the others; without it everything else is the same.
+CUDA_ON := $(shell tools/cuda_status $(CUDA) 2>/dev/null | grep -o '^CUDA: on')
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v nvcc 2>/dev/null)))
+NVCC := $(CCACHE) $(CUDA_HOME)/bin/nvcc
+CUDA_ARCHS := -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90
+CUDA_LIBS := -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudart -lcublasLt -lcudnn
+CUDA_COLUMN := -DTERRACE_LOADED_BACKEND -DTERRACE_BACKEND=kCuda
+NVCC_FLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr --extended-lambda -Werror all-warnings -MMD -MP -I. $(CUDA_COLUMN) \
+  $(CUDA_ARCHS) -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unused-function
+CUDA_HOST_FLAGS := -DTERRACE_CUDA_HOST -DTERRACE_LOADED_BACKEND -DTERRACE_BACKEND=kCudaHost -Wno-unknown-pragmas
+
 # --- Sources -----------------------------------------------------------------------------------------------------
 KERNEL_SOURCES := $(wildcard tensor/kernels/*.cpp)
 LIB_SOURCES := $(wildcard tensor/*.cpp autograd/*.cpp autograd/ops/*.cpp nn/*.cpp data/*.cpp var/*.cpp metrics/*.cpp \
                  experiments/support/*.cpp experiments/support/*/*.cpp)
+CUDA_KERNELS := $(wildcard cuda/kernels/*.cu)
+CUDA_COMMON := $(wildcard cuda/*.cpp)
+CUDA_RUNTIME := $(wildcard cuda/runtime/*.cpp)
+CUDA_HOST := $(wildcard cuda/host/*.cpp cuda/executor/*.cpp)
 PROGRAM_SOURCES := $(wildcard experiments/*.cpp)
 TEST_SOURCES := $(wildcard tests/*.cpp tests/*/*.cpp)
 BENCH_SOURCES := $(filter tests/bench/%,$(TEST_SOURCES))
@@ -61,6 +76,10 @@ TEST_OBJECTS := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 BENCH_OBJECTS := $(BENCH_SOURCES:%.cpp=$(OBJ)/%.o)
 PROGRAMS := $(PROGRAM_SOURCES:experiments/%.cpp=%)
 LIBRARY := $(BUILD)/lib/libterrace.so
+CUDA_HOST_OBJECTS := $(CUDA_KERNELS:%.cu=$(OBJ)/host/%.o) $(CUDA_COMMON:%.cpp=$(OBJ)/host/%.o) $(CUDA_HOST:%.cpp=$(OBJ)/host/%.o)
+CUDA_OBJECTS := $(CUDA_KERNELS:%.cu=$(OBJ)/gpu/%.o) $(CUDA_COMMON:%.cpp=$(OBJ)/gpu/%.o) $(CUDA_RUNTIME:%.cpp=$(OBJ)/gpu/%.o)
+CUDA_HOST_LIBRARY := $(BUILD)/lib/libterrace_cuda_host.so
+CUDA_LIBRARY := $(BUILD)/lib/libterrace_cuda.so
 TESTS := $(BUILD)/bin/terrace_tests
 FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/bin/fuzz_%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.cpp=$(BUILD)/bin/bench_%)
@@ -68,7 +87,7 @@ FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics exp
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench parity lint format sanitize fuzz fuzzers clean library tests benches cuda-status FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
@@ -140,7 +159,8 @@ cuda-status:
 	@tools/cuda_status $(CUDA)
 
 # --- What is built -----------------------------------------------------------------------------------------------
-library: $(LIBRARY)
+library: $(LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY))
+cuda: $(CUDA_LIBRARY)  ## the CUDA backend alone (nvcc; no GPU needed)
 tests: $(TESTS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
@@ -148,11 +168,19 @@ $(PROGRAMS): %: $(BUILD)/bin/%
 
 $(LIBRARY): $(LIB_OBJECTS) $(OBJ)/library.list
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(LIB_OBJECTS) $(LDLIBS)
+	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(LIB_OBJECTS) -Wl,-rpath,'$$ORIGIN' $(LDLIBS)
 
-$(TESTS): $(TEST_OBJECTS) $(LIBRARY) $(OBJ)/tests.list
+$(CUDA_HOST_LIBRARY): $(CUDA_HOST_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TEST_OBJECTS) -lgtest $(PROGRAM_LINK)
+	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(CUDA_HOST_OBJECTS) -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN'
+
+$(CUDA_LIBRARY): $(CUDA_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(CUDA_OBJECTS) -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN' $(CUDA_LIBS)
+
+$(TESTS): $(TEST_OBJECTS) $(LIBRARY) $(CUDA_HOST_LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY)) $(OBJ)/tests.list
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TEST_OBJECTS) -lgtest -L$(BUILD)/lib -lterrace_cuda_host $(PROGRAM_LINK)
 
 $(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(LIBRARY)
 	@mkdir -p $(@D)
@@ -173,6 +201,25 @@ $(FUZZ_TARGETS:%=$(OBJ)/fuzz/driver_%.o): $(OBJ)/fuzz/driver_%.o: tests/fuzz/dri
 $(OBJ)/fuzz/targets.o: tests/fuzz/targets.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
+
+# Kernels for GPUs by nvcc, and the same sources as C++ for the executor.
+$(OBJ)/gpu/cuda/kernels/%.o: cuda/kernels/%.cu $(OBJ)/cuda.flags
+	@mkdir -p $(@D)
+	@echo "nvcc $<"; $(NVCC) $(NVCC_FLAGS) -c $< -o $@
+
+$(OBJ)/gpu/%.o: %.cpp $(OBJ)/flags $(OBJ)/cuda.flags
+	@mkdir -p $(@D)
+	@echo "c++ gpu $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(CUDA_COLUMN) -isystem $(CUDA_HOME)/include -c $< -o $@
+
+$(OBJ)/host/cuda/kernels/%.o: cuda/kernels/%.cu $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ host $<"; $(COMPILE) $(CXXFLAGS) $(TEST_OPTIMIZE) $(CUDA_HOST_FLAGS) -x c++ -c $< -o $@
+
+$(OBJ)/host/%.o: %.cpp $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "c++ host $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(CUDA_HOST_FLAGS) -c $< -o $@
+
+$(OBJ)/tests/cuda/%.o: TEST_DEFINES := -DTERRACE_CUDA_HOST -Wno-unknown-pragmas
 
 # A sanitizer brings initialisers of its own.
 CHECK_INITIALISERS = $(if $(SANITIZE),,@tools/check_initialisers $@)
@@ -200,7 +247,7 @@ $(TEST_HEADER).gch: tests/support.h $(OBJ)/flags
 
 $(TEST_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(TEST_HEADER).gch
 	@mkdir -p $(@D)
-	@echo "c++ $<"; $(TEST_COMPILE) $(CXXFLAGS) $(TEST_OPTIMIZE) -fpch-preprocess -include $(TEST_HEADER) -c $< -o $@
+	@echo "c++ $<"; $(TEST_COMPILE) $(CXXFLAGS) $(TEST_OPTIMIZE) $(TEST_DEFINES) -fpch-preprocess -include $(TEST_HEADER) -c $< -o $@
 TEST_COMPILE := CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE)
 
 $(OBJ)/%.o: %.cpp $(OBJ)/flags
@@ -217,7 +264,9 @@ define record
 	@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
 endef
 $(OBJ)/flags: FORCE
-	$(call record,$(CXX) $(CXXFLAGS) $(OPTIMIZE) $(TEST_OPTIMIZE) $(KERNEL_FLAGS) $(AVX2_FLAGS) $(AVX512_FLAGS))
+	$(call record,$(CXX) $(CXXFLAGS) $(OPTIMIZE) $(TEST_OPTIMIZE) $(KERNEL_FLAGS) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CUDA_HOST_FLAGS))
+$(OBJ)/cuda.flags: FORCE
+	$(call record,$(NVCC) $(NVCC_FLAGS) $(CUDA_LIBS))
 $(OBJ)/version: FORCE
 	$(call record,$(VERSION))
 $(OBJ)/library.list: FORCE

@@ -1,11 +1,13 @@
 #include "tensor/allocator.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
 #include <vector>
+
+#include "tensor/device_memory.h"
+#include "tensor/error.h"
 
 namespace terrace {
 namespace {
@@ -25,33 +27,59 @@ struct Pool {
   std::mutex mutex;
   std::map<size_t, std::vector<void*>> free;  // by rounded size
   int64_t live = 0, peak = 0, cached = 0;
-  std::vector<MemoryFigure> named{{"", 0, 0}};
+  std::vector<MemoryFigure> named;  // by tag; as long as the largest tag met
+  MemoryFigure& figure(int tag) {
+    if (named.size() <= static_cast<size_t>(tag)) named.resize(static_cast<size_t>(tag) + 1);
+    return named[static_cast<size_t>(tag)];
+  }
 };
 
-// Never destroyed: tensors of static lifetime may be released after it would have been.
-Pool& pool() {
-  static Pool* const instance = new Pool;
+// Never destroyed: tensors of static lifetime may be released after it would have been. A process uses one GPU, so that
+// a type of device has one pool.
+Pool& pool(Device device) {
+  static Pool* const pools = new Pool[kDeviceTypes];
+  return pools[static_cast<int>(device.type)];
+}
+
+struct Names {
+  std::mutex mutex;
+  std::vector<std::string> list{""};  // by tag
+};
+Names& names() {
+  static Names* const instance = new Names;
   return *instance;
 }
 
 thread_local int current_name = 0;
 
-// The cache may hold this much without use before it is emptied; it bounds what changing shapes can pile up.
+// The cache may hold this much without use before it is emptied; it bounds what changing shapes can pile up. A GPU's is
+// emptied only when its memory is used up: giving it back waits for all work.
 constexpr int64_t kCacheFloor = int64_t{256} << 20;
 
-void release_cached(Pool& p) {
+void release_cached(Pool& p, const DeviceMemory& memory) {
+  if (p.cached > 0) memory.synchronize();
   for (auto& [size, blocks] : p.free) {
-    for (void* block : blocks) std::free(block);
+    for (void* block : blocks) memory.release(block);
   }
   p.free.clear();
   p.cached = 0;
 }
 
+void* allocate_fresh(Pool& p, size_t size, Device device) {
+  const DeviceMemory& memory = device_memory(device);
+  if (void* block = memory.allocate(size)) return block;
+  release_cached(p, memory);
+  if (void* block = memory.allocate(size)) return block;
+  if (device.is_cpu()) throw std::bad_alloc();
+  throw DeviceError(cat("out of memory on ", device, ": ", size, " bytes asked for, ", p.live,
+                        " in use by tensors; a smaller batch needs less"));
+}
+
 }  // namespace
 
-void* allocate(size_t bytes, int* tag) {
+void* allocate(size_t bytes, int* tag, Device device) {
   const size_t size = rounded_size(bytes);
-  Pool& p = pool();
+  Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
   void* block = nullptr;
   if (auto it = p.free.find(size); it != p.free.end() && !it->second.empty()) {
@@ -59,61 +87,61 @@ void* allocate(size_t bytes, int* tag) {
     it->second.pop_back();
     p.cached -= static_cast<int64_t>(size);
   } else {
-    block = std::aligned_alloc(64, size);
-    if (block == nullptr) {
-      release_cached(p);
-      block = std::aligned_alloc(64, size);
-      if (block == nullptr) throw std::bad_alloc();
-    }
+    block = allocate_fresh(p, size, device);
   }
   *tag = current_name;
   p.live += static_cast<int64_t>(size);
   p.peak = std::max(p.peak, p.live);
-  MemoryFigure& figure = p.named[static_cast<size_t>(*tag)];
+  MemoryFigure& figure = p.figure(*tag);
   figure.live += static_cast<int64_t>(size);
   figure.peak = std::max(figure.peak, figure.live);
   return block;
 }
 
-void deallocate(void* block, size_t bytes, int tag) {
+void deallocate(void* block, size_t bytes, int tag, Device device) {
   const size_t size = rounded_size(bytes);
-  Pool& p = pool();
+  Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
   p.live -= static_cast<int64_t>(size);
-  p.named[static_cast<size_t>(tag)].live -= static_cast<int64_t>(size);
+  p.figure(tag).live -= static_cast<int64_t>(size);
   p.free[size].push_back(block);
   p.cached += static_cast<int64_t>(size);
-  if (p.cached > std::max(kCacheFloor, p.live)) release_cached(p);
+  if (device.is_cpu() && p.cached > std::max(kCacheFloor, p.live)) release_cached(p, device_memory(device));
 }
 
-MemoryStats memory_stats() {
-  Pool& p = pool();
+MemoryStats memory_stats(Device device) {
+  Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
   MemoryStats stats{p.live, p.peak, p.live + p.cached, p.named};
+  {
+    Names& all = names();
+    std::lock_guard names_lock(all.mutex);
+    for (size_t tag = 0; tag < stats.named.size(); ++tag) stats.named[tag].name = all.list[tag];
+  }
   std::stable_sort(stats.named.begin(), stats.named.end(),
                    [](const MemoryFigure& a, const MemoryFigure& b) { return a.peak > b.peak; });
   return stats;
 }
 
-void reset_peak_memory() {
-  Pool& p = pool();
+void reset_peak_memory(Device device) {
+  Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
   p.peak = p.live;
   for (MemoryFigure& figure : p.named) figure.peak = figure.live;
 }
 
-void release_cached_memory() {
-  Pool& p = pool();
+void release_cached_memory(Device device) {
+  Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
-  release_cached(p);
+  release_cached(p, device_memory(device));
 }
 
 AllocationName::AllocationName(const char* name) : previous_(current_name) {
-  Pool& p = pool();
-  std::lock_guard lock(p.mutex);
-  auto it = std::find_if(p.named.begin(), p.named.end(), [&](const MemoryFigure& f) { return f.name == name; });
-  current_name = static_cast<int>(it - p.named.begin());
-  if (it == p.named.end()) p.named.push_back({name, 0, 0});
+  Names& all = names();
+  std::lock_guard lock(all.mutex);
+  const auto found = std::find(all.list.begin(), all.list.end(), name);
+  current_name = static_cast<int>(found - all.list.begin());
+  if (found == all.list.end()) all.list.emplace_back(name);
 }
 
 AllocationName::~AllocationName() { current_name = previous_; }

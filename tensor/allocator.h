@@ -1,11 +1,14 @@
-// The CPU's memory: a caching allocator of 64-byte-aligned blocks that counts what is live, the peak, and the
-// high-water mark of every named purpose.
+// Memory of every device: a caching allocator of 64-byte-aligned blocks (256 on a GPU) that counts what is live, the
+// peak, and the high-water mark of every named purpose. A block that is given back may be handed out again at once: on
+// a GPU its next user's kernels come after the last one's in the device's one stream.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "tensor/device.h"
 
 namespace terrace {
 
@@ -23,13 +26,13 @@ struct MemoryStats {
 };
 
 /// A block of at least `bytes` bytes, 64-byte aligned, possibly a cached one; contents undefined.
-/// `tag` must be given back on deallocation. Throws std::bad_alloc.
-void* allocate(size_t bytes, int* tag);
-void deallocate(void* block, size_t bytes, int tag);
+/// `tag` must be given back on deallocation. Throws std::bad_alloc on the CPU, DeviceError on a GPU.
+void* allocate(size_t bytes, int* tag, Device device = kCpu);
+void deallocate(void* block, size_t bytes, int tag, Device device = kCpu);
 
-MemoryStats memory_stats();
-void reset_peak_memory();
-void release_cached_memory();  // gives cached blocks back to the operating system
+MemoryStats memory_stats(Device device = kCpu);
+void reset_peak_memory(Device device = kCpu);
+void release_cached_memory(Device device = kCpu);  // gives cached blocks back to the operating system or the driver
 
 /// While it lives, tensors allocated by this thread are counted under `name`: { AllocationName scope("kv-cache"); ... }
 class AllocationName {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "tensor/device_memory.h"
 #include "tensor/error.h"
 #include "tensor/kernel.h"
 
@@ -22,8 +23,8 @@ Backend detect_cpu_backend() {
   }
   const char* wish = std::getenv("TERRACE_CPU");
   const std::string asked = wish == nullptr ? "" : wish;
-  if (!asked.empty() && asked != "avx2" && asked != "avx512") {
-    throw ConfigError(cat("TERRACE_CPU is '", asked, "'; it takes avx2 or avx512"));
+  if (!asked.empty() && asked != "avx2" && asked != "avx512" && asked != "cuda-host") {
+    throw ConfigError(cat("TERRACE_CPU is '", asked, "'; it takes avx2, avx512 or cuda-host"));
   }
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -35,17 +36,33 @@ Backend detect_cpu_backend() {
   return avx512 && asked != "avx2" ? Backend::kAvx512 : Backend::kAvx2;
 }
 
-void load_cuda_backend() {
-  // The library fills CUDA's column of the kernel table when it is loaded, and stays loaded.
-  if (dlopen("libterrace_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    throw DeviceError(cat("device cuda: the CUDA backend is not available (", dlerror(), "); use --device cpu"));
+/// Loads a backend's library, which stays loaded. Loading it fills its column of the kernel table; its function
+/// terrace_start_backend finds the device and enters its memory's functions (device_memory.h).
+void load_backend(const char* name, const char* library, int index) {
+  void* handle = dlopen(library, RTLD_NOW | RTLD_GLOBAL);
+  if (handle == nullptr) {
+    throw DeviceError(cat("device ", name, ": the CUDA backend is not available (", dlerror(), "); use --device cpu"));
   }
+  const auto start = reinterpret_cast<void (*)(int)>(dlsym(handle, "terrace_start_backend"));
+  if (start == nullptr) throw DeviceError(cat("device ", name, ": ", library, " is no backend (", dlerror(), ")"));
+  start(index);
+}
+
+void load_cuda_host() { load_backend("cuda-host", "libterrace_cuda_host.so", 0); }
+
+Backend detect_cpu_column() {
+  const Backend best = cpu_backend();
+  const char* wish = std::getenv("TERRACE_CPU");
+  if (wish == nullptr || std::string(wish) != "cuda-host") return best;
+  load_cuda_host();
+  return Backend::kCudaHost;
 }
 
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, Device device) {
-  return device.is_cpu() ? out << "cpu" : out << "cuda:" << device.index;
+  if (device.type == DeviceType::kCuda) return out << "cuda:" << device.index;
+  return out << (device.is_cpu() ? "cpu" : "cuda-host");
 }
 
 Device device_from_name(const std::string& name) {
@@ -55,8 +72,13 @@ Device device_from_name(const std::string& name) {
     if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos) {
       throw ConfigError(cat("device '", name, "' is none; use cpu, cuda or cuda:N"));
     }
-    load_cuda_backend();
-    return {DeviceType::kCuda, std::stoi(digits)};
+    const int index = std::stoi(digits);
+    load_backend("cuda", "libterrace_cuda.so", index);
+    return {DeviceType::kCuda, index};
+  }
+  if (name == "cuda-host") {
+    load_cuda_host();
+    return {DeviceType::kCudaHost, 0};
   }
   throw ConfigError(cat("device '", name, "' is none; use cpu, cuda or cuda:N"));
 }
@@ -66,8 +88,15 @@ Backend cpu_backend() {
   return backend;
 }
 
+Backend backend_of(Device device) {
+  if (device.type == DeviceType::kCuda) return Backend::kCuda;
+  if (device.type == DeviceType::kCudaHost) return Backend::kCudaHost;
+  static const Backend column = detect_cpu_column();
+  return column;
+}
+
 const char* name_of(Backend backend) {
-  static constexpr const char* kNames[] = {"avx2", "avx512", "cuda"};
+  static constexpr const char* kNames[] = {"avx2", "avx512", "cuda", "cuda-host"};
   return kNames[static_cast<int>(backend)];
 }
 

@@ -8,20 +8,25 @@
 #include <ostream>
 
 #include "tensor/error.h"
+#include "tensor/host_device.h"
 
 namespace terrace {
 
 /// bfloat16: the upper half of a float. Converts from float by round-to-nearest-even; NaN stays NaN.
 struct BFloat16 {
-  uint16_t bits = 0;
-  BFloat16() = default;
-  BFloat16(float value) {
+  uint16_t bits;
+  BFloat16() = default;  // trivial, as memory that a block of threads shares must be
+  TERRACE_HD BFloat16(float value) {
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+#else
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     const uint32_t quiet_nan = (u >> 16) | 0x40u;
     bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded);
+#endif
   }
-  operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  TERRACE_HD operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
 /// IEEE binary16, for storage and import; arithmetic happens after conversion to float.

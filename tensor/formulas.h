@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <tuple>
 
+#include "tensor/host_device.h"
 #include "tensor/math.h"
 
 namespace terrace {
@@ -30,11 +31,11 @@ struct Exp {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReads = Reads::kY;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return math::exp(x);
   }
   template <class T>
-  T df(T, T y) const {
+  TERRACE_HD T df(T, T y) const {
     return y;
   }
 };
@@ -44,11 +45,11 @@ struct Log {
   static constexpr SampleRange kRange{0.1, 5};
   static constexpr Reads kReads = Reads::kX;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return math::log(x);
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     return T(1) / x;
   }
 };
@@ -58,11 +59,11 @@ struct Sqrt {
   static constexpr SampleRange kRange{0.1, 5};
   static constexpr Reads kReads = Reads::kY;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return math::sqrt(x);
   }
   template <class T>
-  T df(T, T y) const {
+  TERRACE_HD T df(T, T y) const {
     return T(0.5) / y;
   }
 };
@@ -72,11 +73,11 @@ struct Square {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReads = Reads::kX;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x * x;
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     return T(2) * x;
   }
 };
@@ -86,11 +87,11 @@ struct Neg {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReads = Reads::kNothing;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return -x;
   }
   template <class T>
-  T df(T, T) const {
+  TERRACE_HD T df(T, T) const {
     return T(-1);
   }
 };
@@ -101,11 +102,11 @@ struct Abs {
   static constexpr SampleRange kRange{0.1, 3};
   static constexpr Reads kReads = Reads::kX;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x < T(0) ? -x : x;
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     return T(x > T(0)) - T(x < T(0));
   }
 };
@@ -115,11 +116,11 @@ struct Tanh {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReads = Reads::kY;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return math::tanh(x);
   }
   template <class T>
-  T df(T, T y) const {
+  TERRACE_HD T df(T, T y) const {
     return T(1) - y * y;
   }
 };
@@ -130,11 +131,11 @@ struct Sigmoid {
   static constexpr SampleRange kRange{-4, 4};
   static constexpr Reads kReads = Reads::kY;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return T(1) / (T(1) + math::exp(-x));
   }
   template <class T>
-  T df(T, T y) const {
+  TERRACE_HD T df(T, T y) const {
     return y * (T(1) - y);
   }
 };
@@ -145,11 +146,11 @@ struct Silu {
   static constexpr SampleRange kRange{-4, 4};
   static constexpr Reads kReads = Reads::kX;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x / (T(1) + math::exp(-x));
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     const T s = T(1) / (T(1) + math::exp(-x));
     return s * (T(1) + x * (T(1) - s));
   }
@@ -162,11 +163,11 @@ struct GeluTanh {
   static constexpr SampleRange kRange{-4, 4};
   static constexpr Reads kReads = Reads::kX;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x / (T(1) + math::exp(-argument(x)));
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     const T s = T(1) / (T(1) + math::exp(-argument(x)));
     const T slope = T(2 * 0.7978845608028653559) * (T(1) + T(3 * 0.044715) * x * x);
     return s * (T(1) + x * (T(1) - s) * slope);
@@ -174,7 +175,7 @@ struct GeluTanh {
 
  private:
   template <class T>
-  static T argument(T x) {
+  TERRACE_HD static T argument(T x) {
     return T(2 * 0.7978845608028653559) * x * (T(1) + T(0.044715) * x * x);
   }
 };
@@ -185,11 +186,11 @@ struct GeluErf {
   static constexpr SampleRange kRange{-4, 4};
   static constexpr Reads kReads = Reads::kX;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return T(0.5) * x * (T(1) + math::erf(x * T(0.70710678118654752440)));
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     const T cdf = T(0.5) * (T(1) + math::erf(x * T(0.70710678118654752440)));
     return cdf + x * T(0.39894228040143267794) * math::exp(T(-0.5) * x * x);
   }
@@ -201,11 +202,11 @@ struct Relu {
   static constexpr SampleRange kRange{0.1, 3};
   static constexpr Reads kReads = Reads::kY;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x < T(0) ? T(0) : x;
   }
   template <class T>
-  T df(T, T y) const {
+  TERRACE_HD T df(T, T y) const {
     return y > T(0) ? T(1) : T(0);
   }
 };
@@ -216,11 +217,11 @@ struct LeakyRelu {
   static constexpr Reads kReads = Reads::kX;
   double slope = 0.01;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x < T(0) ? T(slope) * x : x;
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     return x > T(0) ? T(1) : T(slope);
   }
 };
@@ -232,12 +233,12 @@ struct Clamp {
   static constexpr Reads kReads = Reads::kX;
   double low = -0.5, high = 0.5;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     const T floored = x < T(low) ? T(low) : x;
     return floored > T(high) ? T(high) : floored;
   }
   template <class T>
-  T df(T x, T) const {
+  TERRACE_HD T df(T x, T) const {
     return T(x >= T(low)) * T(x <= T(high));
   }
 };
@@ -249,11 +250,11 @@ struct Scale {
   static constexpr Reads kReads = Reads::kNothing;
   double factor = 1.5;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x * T(factor);
   }
   template <class T>
-  T df(T, T) const {
+  TERRACE_HD T df(T, T) const {
     return T(factor);
   }
 };
@@ -265,11 +266,11 @@ struct AddScalar {
   static constexpr Reads kReads = Reads::kNothing;
   double term = 0.5;
   template <class T>
-  T f(T x) const {
+  TERRACE_HD T f(T x) const {
     return x + T(term);
   }
   template <class T>
-  T df(T, T) const {
+  TERRACE_HD T df(T, T) const {
     return T(1);
   }
 };
@@ -281,15 +282,15 @@ struct Add {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReadsA = Reads::kNothing, kReadsB = Reads::kNothing;
   template <class T>
-  T f(T a, T b) const {
+  TERRACE_HD T f(T a, T b) const {
     return a + b;
   }
   template <class T>
-  T da(T, T) const {
+  TERRACE_HD T da(T, T) const {
     return T(1);
   }
   template <class T>
-  T db(T, T) const {
+  TERRACE_HD T db(T, T) const {
     return T(1);
   }
 };
@@ -299,15 +300,15 @@ struct Sub {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReadsA = Reads::kNothing, kReadsB = Reads::kNothing;
   template <class T>
-  T f(T a, T b) const {
+  TERRACE_HD T f(T a, T b) const {
     return a - b;
   }
   template <class T>
-  T da(T, T) const {
+  TERRACE_HD T da(T, T) const {
     return T(1);
   }
   template <class T>
-  T db(T, T) const {
+  TERRACE_HD T db(T, T) const {
     return T(-1);
   }
 };
@@ -317,15 +318,15 @@ struct Mul {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReadsA = Reads::kB, kReadsB = Reads::kA;
   template <class T>
-  T f(T a, T b) const {
+  TERRACE_HD T f(T a, T b) const {
     return a * b;
   }
   template <class T>
-  T da(T, T b) const {
+  TERRACE_HD T da(T, T b) const {
     return b;
   }
   template <class T>
-  T db(T a, T) const {
+  TERRACE_HD T db(T a, T) const {
     return a;
   }
 };
@@ -335,15 +336,15 @@ struct Div {
   static constexpr SampleRange kRange{0.3, 3};
   static constexpr Reads kReadsA = Reads::kB, kReadsB = Reads::kAB;
   template <class T>
-  T f(T a, T b) const {
+  TERRACE_HD T f(T a, T b) const {
     return a / b;
   }
   template <class T>
-  T da(T, T b) const {
+  TERRACE_HD T da(T, T b) const {
     return T(1) / b;
   }
   template <class T>
-  T db(T a, T b) const {
+  TERRACE_HD T db(T a, T b) const {
     return -a / (b * b);
   }
 };
@@ -354,15 +355,15 @@ struct Maximum {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReadsA = Reads::kAB, kReadsB = Reads::kAB;
   template <class T>
-  T f(T a, T b) const {
+  TERRACE_HD T f(T a, T b) const {
     return (a > b || a != a) ? a : b;
   }
   template <class T>
-  T da(T a, T b) const {
+  TERRACE_HD T da(T a, T b) const {
     return T(0.5) * (T(a > b) + T(a >= b));
   }
   template <class T>
-  T db(T a, T b) const {
+  TERRACE_HD T db(T a, T b) const {
     return T(0.5) * (T(b > a) + T(b >= a));
   }
 };
@@ -373,15 +374,15 @@ struct Minimum {
   static constexpr SampleRange kRange{-3, 3};
   static constexpr Reads kReadsA = Reads::kAB, kReadsB = Reads::kAB;
   template <class T>
-  T f(T a, T b) const {
+  TERRACE_HD T f(T a, T b) const {
     return (a < b || a != a) ? a : b;
   }
   template <class T>
-  T da(T a, T b) const {
+  TERRACE_HD T da(T a, T b) const {
     return T(0.5) * (T(a < b) + T(a <= b));
   }
   template <class T>
-  T db(T a, T b) const {
+  TERRACE_HD T db(T a, T b) const {
     return T(0.5) * (T(b < a) + T(b <= a));
   }
 };

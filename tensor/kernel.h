@@ -31,10 +31,12 @@ class Kernel<Result(Args...)> {
   Kernel& operator=(const Kernel&) = delete;
 
   void set(Backend backend, Function f) { entries_[static_cast<int>(backend)] = f; }
+  bool has(Backend backend) const { return entries_[static_cast<int>(backend)] != nullptr; }
 
   Result operator()(Device device, Args... args) const {
-    const Backend backend = device.is_cpu() ? cpu_backend() : Backend::kCuda;
-    const Function f = entries_[static_cast<int>(backend)];
+    const Backend backend = backend_of(device);
+    Function f = entries_[static_cast<int>(backend)];
+    if (f == nullptr && device.is_cpu()) f = entries_[static_cast<int>(cpu_backend())];
     if (f == nullptr) throw DeviceError(cat(name_, ": no kernel for ", device, " (", name_of(backend), ")"));
     return f(args...);
   }
@@ -53,14 +55,21 @@ void fill_kernel_table(Backend backend);
 #define TERRACE_CONCAT(a, b) TERRACE_CONCAT_(a, b)
 #define TERRACE_TEXT_(a) #a
 #define TERRACE_TEXT(a) TERRACE_TEXT_(a)
+// A backend that is a library of its own (-DTERRACE_LOADED_BACKEND) runs its registrars when it is loaded.
+#ifdef TERRACE_LOADED_BACKEND
+#define TERRACE_REGISTER_(id, ...) \
+  [[maybe_unused]] static const bool TERRACE_CONCAT(registered_, id) = ((__VA_ARGS__), true)
+#else
 #define TERRACE_REGISTRAR_(backend) __attribute__((section("terrace_" TERRACE_TEXT(backend)), used))
 #define TERRACE_REGISTER_(id, ...)                             \
   static void TERRACE_CONCAT(register_, id)() { __VA_ARGS__; } \
   TERRACE_REGISTRAR_(TERRACE_BACKEND)                          \
   static constinit ::terrace::Registrar TERRACE_CONCAT(registrar_, id) = &TERRACE_CONCAT(register_, id)
+#endif
 
 /// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(softmax_forward<float>, forward<float>);
-/// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/.
+/// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/, kCuda or kCudaHost to those of
+/// cuda/kernels/.
 #define TERRACE_REGISTER(slot, ...) \
   TERRACE_REGISTER_(__COUNTER__, ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__))
 /// Fills many: TERRACE_REGISTER_BY(register_type<float>()); evaluates the expression, which calls set().

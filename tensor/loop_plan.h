@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "tensor/host_device.h"
 #include "tensor/shape.h"
 
 namespace terrace {
@@ -18,14 +19,14 @@ struct LoopPlan {
   int64_t extents[kMaxDims] = {1};
   int64_t strides[N][kMaxDims] = {};
 
-  int64_t inner() const { return extents[ndim - 1]; }
-  int64_t outer() const {
+  TERRACE_HD int64_t inner() const { return extents[ndim - 1]; }
+  TERRACE_HD int64_t outer() const {
     int64_t n = 1;
     for (int i = 0; i + 1 < ndim; ++i) n *= extents[i];
     return n;
   }
   /// Element offsets of each operand at the beginning of inner loop number `row`.
-  void offsets(int64_t row, int64_t (&out)[N]) const {
+  TERRACE_HD void offsets(int64_t row, int64_t (&out)[N]) const {
     for (int k = 0; k < N; ++k) out[k] = 0;
     for (int i = ndim - 2; i >= 0; --i) {
       const int64_t at = row % extents[i];

@@ -25,7 +25,8 @@ double to_unit(uint32_t word) { return static_cast<double>(word >> 8) * 0x1p-24;
 template <class F>
 void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
   check_writable(t, op);
-  Tensor target = t.is_contiguous() ? t : Tensor::empty(t.shape(), t.dtype(), t.device());
+  const bool in_place = t.is_contiguous() && t.device().is_cpu();
+  Tensor target = in_place ? t : Tensor::empty(t.shape(), t.dtype());
   visit_floating(t.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* out = target.data<T>();
@@ -42,7 +43,7 @@ void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
     }
   });
   g.offset += static_cast<uint64_t>(t.numel());
-  if (t.is_contiguous()) {
+  if (in_place) {
     t.bump_version();
   } else {
     t.copy_(target);

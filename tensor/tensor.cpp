@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tensor/allocator.h"
+#include "tensor/device_memory.h"
 #include "tensor/kernels/copy.h"
 #include "tensor/loop_plan.h"
 #include "tensor/overlap.h"
@@ -11,11 +12,10 @@
 namespace terrace {
 
 Storage::Storage(int64_t bytes, Device device) : bytes_(bytes), device_(device) {
-  if (!device.is_cpu()) throw DeviceError(cat("no memory can be had on ", device, ": its backend is not loaded"));
-  data_ = static_cast<std::byte*>(allocate(static_cast<size_t>(bytes), &tag_));
+  data_ = static_cast<std::byte*>(allocate(static_cast<size_t>(bytes), &tag_, device));
 }
 
-Storage::~Storage() { deallocate(data_, static_cast<size_t>(bytes_), tag_); }
+Storage::~Storage() { deallocate(data_, static_cast<size_t>(bytes_), tag_, device_); }
 
 Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Shape strides, DType dtype)
     : storage_(std::move(storage)),
@@ -44,7 +44,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device);
-  std::memset(t.raw_data(), 0, static_cast<size_t>(t.numel() * size_of(dtype)));
+  device_memory(device).zero(t.raw_data(), static_cast<size_t>(t.numel() * size_of(dtype)));
   return t;
 }
 
@@ -102,7 +102,7 @@ T* Tensor::data() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
-  const Tensor same = to(kDTypeOf<T>).contiguous();
+  const Tensor same = to(kDTypeOf<T>).contiguous().to(kCpu);
   const T* p = same.data<T>();
   return std::vector<T>(p, p + same.numel());
 }
@@ -110,7 +110,7 @@ std::vector<T> Tensor::to_vector() const {
 template <class T>
 T Tensor::item() const {
   if (numel() != 1) throw ShapeError(cat("item: needs exactly one element, got ", describe()));
-  return *to(kDTypeOf<T>).template data<T>();
+  return *to(kDTypeOf<T>).to(kCpu).template data<T>();
 }
 
 // --- Views ---
@@ -284,7 +284,16 @@ Tensor Tensor::to(DType dtype) const {
 
 Tensor Tensor::to(Device device) const {
   if (device == this->device()) return *this;
-  throw DeviceError(cat("to: cannot copy ", describe(), " to ", device, ": its backend is not loaded"));
+  const Tensor source = contiguous();
+  if (!source.device().is_cpu() && !device.is_cpu()) return source.to(kCpu).to(device);
+  const Tensor copy = empty(shape_, dtype_, device);
+  const auto bytes = static_cast<size_t>(numel() * size_of(dtype_));
+  if (device.is_cpu()) {
+    device_memory(source.device()).to_host(copy.raw_data(), source.raw_data(), bytes);
+  } else {
+    device_memory(device).to_device(copy.raw_data(), source.raw_data(), bytes);
+  }
+  return copy;
 }
 
 // --- In place ---
@@ -295,11 +304,11 @@ Tensor& Tensor::fill_(double value) {
   visit_any(dtype_, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T element = static_cast<T>(value);
-    if (is_contiguous()) {
-      std::fill_n(data<T>(), numel(), element);
-    } else {
-      copy_(Tensor::from(std::span<const T>(&element, 1), Shape{}));
-    }
+    uint64_t bits = 0;
+    std::memcpy(&bits, &element, sizeof element);
+    Tensor target = is_contiguous() ? *this : empty({}, dtype_, device());
+    fill_elements(device(), target.raw_data(), bits, target.numel(), size_of(dtype_));
+    if (!is_contiguous()) copy_(target);
   });
   bump_version();
   return *this;
@@ -311,7 +320,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
     throw ShapeError(cat("copy_: ", source.describe(), " does not broadcast to ", describe()));
   }
   check_writable(*this, "copy_");
-  const Tensor same = source_for_write(*this, source.to(dtype_).expand(shape_));
+  const Tensor same = source_for_write(*this, source.to(dtype_).to(device()).expand(shape_));
   const auto plan = plan_loops<2>(shape_, {strides_, same.strides()});
   const int64_t bytes = size_of(dtype_);
   if (numel() > 0) strided_copy(device(), raw_data(), same.raw_data(), plan, bytes);

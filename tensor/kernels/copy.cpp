@@ -48,6 +48,27 @@ void copy_strided(void* to, const void* from, const LoopPlan<2>& plan, int64_t b
   }
 }
 
+template <class Word>
+void fill_words(void* to, uint64_t bits, int64_t count) {
+  Word* words = static_cast<Word*>(to);
+  const Word word = static_cast<Word>(bits);
+#pragma omp parallel for simd schedule(static) if (parallel : count > kParallelElements)
+  for (int64_t i = 0; i < count; ++i) words[i] = word;
+}
+
+void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
+  switch (bytes) {
+    case 1:
+      return fill_words<uint8_t>(to, bits, count);
+    case 2:
+      return fill_words<uint16_t>(to, bits, count);
+    case 4:
+      return fill_words<uint32_t>(to, bits, count);
+    default:
+      return fill_words<uint64_t>(to, bits, count);
+  }
+}
+
 template <class From, class To>
 void convert_elements(const From* from, To* to, int64_t count) {
 #pragma omp parallel for schedule(static) if (count > kParallelElements)
@@ -65,6 +86,7 @@ void register_all() {
 }
 
 TERRACE_REGISTER(strided_copy, copy_strided);
+TERRACE_REGISTER(fill_elements, fill);
 TERRACE_REGISTER_BY(register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>());
 
 }  // namespace

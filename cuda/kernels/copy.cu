@@ -1,0 +1,134 @@
+#include "tensor/kernels/copy.h"
+
+#include "cuda/elementwise.h"
+
+namespace terrace {
+namespace {
+
+using cuda::Pack;
+
+template <class Word>
+struct CopyWord {
+  Word* to;
+  const Word* from;
+  __device__ void operator()(const int64_t (&at)[2]) const { to[at[0]] = from[at[1]]; }
+  template <int N>
+  __device__ void run(int64_t first) const {
+    *reinterpret_cast<Pack<Word, N>*>(to + first) = *reinterpret_cast<const Pack<Word, N>*>(from + first);
+  }
+};
+
+template <class Word>
+void copy_words(void* to, const void* from, const LoopPlan<2>& plan) {
+  const CopyWord<Word> body{static_cast<Word*>(to), static_cast<const Word*>(from)};
+  const bool contiguous = plan.ndim == 1 && plan.strides[0][0] == 1 && plan.strides[1][0] == 1;
+  if (!contiguous) return cuda::launch_plan("strided_copy", plan, body);
+  cuda::launch_packs<cuda::kPackOf<Word>>("strided_copy", plan.inner(),
+                                          cuda::is_pack_aligned(body.to) && cuda::is_pack_aligned(body.from), body);
+}
+
+void copy_strided(void* to, const void* from, const LoopPlan<2>& plan, int64_t bytes) {
+  switch (bytes) {
+    case 1:
+      return copy_words<uint8_t>(to, from, plan);
+    case 2:
+      return copy_words<uint16_t>(to, from, plan);
+    case 4:
+      return copy_words<uint32_t>(to, from, plan);
+    default:
+      return copy_words<uint64_t>(to, from, plan);
+  }
+}
+
+template <class Word>
+struct FillWord {
+  Word* to;
+  Word word;
+  template <int N>
+  __device__ void run(int64_t first) const {
+    Pack<Word, N> pack;
+#pragma unroll
+    for (int i = 0; i < N; ++i) pack.v[i] = word;
+    *reinterpret_cast<Pack<Word, N>*>(to + first) = pack;
+  }
+};
+
+template <class Word>
+void fill_words(void* to, uint64_t bits, int64_t count) {
+  const FillWord<Word> body{static_cast<Word*>(to), static_cast<Word>(bits)};
+  cuda::launch_packs<cuda::kPackOf<Word>>("fill_", count, cuda::is_pack_aligned(body.to), body);
+}
+
+void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
+  switch (bytes) {
+    case 1:
+      return fill_words<uint8_t>(to, bits, count);
+    case 2:
+      return fill_words<uint16_t>(to, bits, count);
+    case 4:
+      return fill_words<uint32_t>(to, bits, count);
+    default:
+      return fill_words<uint64_t>(to, bits, count);
+  }
+}
+
+// Float16's conversions are functions of the CPU; a GPU has instructions.
+template <class T>
+__device__ T widened(T x) {
+  return x;
+}
+__device__ float widened(Float16 x) {
+#ifdef __CUDA_ARCH__
+  float wide;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(x.bits));
+  return wide;
+#else
+  return x;
+#endif
+}
+template <class To, class From>
+__device__ To converted(From x) {
+#ifdef __CUDA_ARCH__
+  if constexpr (std::is_same_v<To, Float16>) {
+    To half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half.bits) : "f"(static_cast<float>(x)));
+    return half;
+  } else {
+    return static_cast<To>(x);
+  }
+#else
+  return static_cast<To>(x);
+#endif
+}
+
+template <class From, class To>
+struct ConvertElement {
+  const From* from;
+  To* to;
+  template <int N>
+  __device__ void run(int64_t first) const {
+#pragma unroll
+    for (int i = 0; i < N; ++i) to[first + i] = converted<To>(widened(from[first + i]));
+  }
+};
+
+template <class From, class To>
+void convert_elements(const From* from, To* to, int64_t count) {
+  cuda::launch_packs<1>("convert", count, true, ConvertElement<From, To>{from, to});
+}
+
+template <class From, class... To>
+void register_from() {
+  (convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>), ...);
+}
+template <class... T>
+void register_all() {
+  (register_from<T, float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>(), ...);
+}
+
+TERRACE_REGISTER(strided_copy, copy_strided);
+TERRACE_REGISTER(fill_elements, fill);
+TERRACE_REGISTER_BY(register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>());
+
+}  // namespace
+}  // namespace terrace

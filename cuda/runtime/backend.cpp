@@ -1,0 +1,55 @@
+// The backend "cuda": finds the GPU and enters its memory's functions.
+#include "cuda/backend_device.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/stream.h"
+#include "tensor/device_memory.h"
+#include "tensor/error.h"
+
+namespace terrace::cuda {
+namespace {
+
+void* allocate_bytes(size_t bytes) {
+  current_stream();
+  void* block = nullptr;
+  const cudaError_t status = cudaMalloc(&block, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is answered by emptying the cache
+    return nullptr;
+  }
+  check(status, "cudaMalloc(&block, bytes)");
+  return block;
+}
+
+/// From memory that is not pinned the driver has read everything when the call returns.
+void copy_to_device(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, current_stream().get()));
+}
+
+void copy_to_host(void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_stream().get()));
+  current_stream().synchronize();
+}
+
+void zero_bytes(void* to, size_t bytes) {
+  if (bytes > 0) TERRACE_CUDA(cudaMemsetAsync(to, 0, bytes, current_stream().get()));
+}
+
+}  // namespace
+
+extern "C" void terrace_start_backend(int index) {
+  try {
+    select_gpu(index);
+  } catch (const DeviceError& error) {
+    const std::string text = error.what();
+    throw DeviceError(text.rfind("device ", 0) == 0 ? text : cat("device cuda: ", text));
+  }
+  set_device_memory(kThisDevice.type, {.allocate = allocate_bytes,
+                                       .release = [](void* block) { cudaFree(block); },
+                                       .to_device = copy_to_device,
+                                       .to_host = copy_to_host,
+                                       .zero = zero_bytes,
+                                       .synchronize = [] { current_stream().synchronize(); }});
+}
+
+}  // namespace terrace::cuda

@@ -1,0 +1,14 @@
+#include "cuda/backend_device.h"
+#include "cuda/launch.h"
+#include "tensor/allocator.h"
+#include "tensor/device_memory.h"
+
+namespace terrace::cuda {
+
+Scratch::Scratch(size_t bytes) : data_(nullptr), bytes_(bytes) { data_ = allocate(bytes, &tag_, kThisDevice); }
+
+Scratch::~Scratch() { deallocate(data_, bytes_, tag_, kThisDevice); }
+
+void read_back(void* to, const void* from, size_t bytes) { device_memory(kThisDevice).to_host(to, from, bytes); }
+
+}  // namespace terrace::cuda

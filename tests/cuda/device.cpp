@@ -1,0 +1,170 @@
+// Tensors and ops on the device "cuda-host": CUDA's kernels in the executor, under several schedules, beside the CPU's.
+#include "autograd/functions.h"
+#include "cuda/executor/executor.h"
+#include "nn/optim.h"
+#include "tensor/allocator.h"
+#include "tensor/pointwise.h"
+#include "tensor/reduce.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+Device executor_device() { return device_from_name("cuda-host"); }
+
+using Function = std::function<Variable(const std::vector<Variable>&)>;
+
+struct Results {
+  Tensor value;
+  std::vector<Tensor> gradients;
+};
+
+Results results_on(Device device, const Function& f, const std::vector<Tensor>& inputs) {
+  std::vector<Variable> leaves;
+  for (const Tensor& t : inputs) leaves.emplace_back(t.to(device), Requires::kGrad);
+  const Variable y = f(leaves);
+  const Tensor cotangent = random_tensor(y.shape(), 99, -1, 1, y.dtype()).to(device);
+  Results results{y.value().to(kCpu), {}};
+  for (const Tensor& g : grad({y}, leaves, {cotangent})) results.gradients.push_back(g.to(kCpu));
+  return results;
+}
+
+/// Value and gradients must be the CPU's in f32 and bf16, the same bits under every schedule.
+void expect_parity(const Function& f, const std::vector<Shape>& shapes, double low = -2, double high = 2) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    // f32: sums in another order, about sqrt(length) roundings. bf16: those, rounded to 8 bits.
+    const double tolerance = dtype == DType::kF32 ? 1e-5 : 8e-3;
+    std::vector<Tensor> inputs;
+    for (const Shape& shape : shapes) inputs.push_back(random_tensor(shape, inputs.size() + 1, low, high, dtype));
+    const Results expected = results_on(kCpu, f, inputs);
+    Results first;
+    for (const uint64_t seed : {0, 1, 2}) {
+      const executor::Schedule schedule(seed);
+      const Results actual = results_on(executor_device(), f, inputs);
+      EXPECT_CLOSE(actual.value, expected.value, tolerance) << dtype << " schedule " << seed;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        EXPECT_CLOSE(actual.gradients[i], expected.gradients[i], tolerance) << dtype << " gradient of input " << i;
+      }
+      if (seed == 0) {
+        first = actual;
+        continue;
+      }
+      EXPECT_SAME(actual.value, first.value) << "schedule " << seed;
+      for (size_t i = 0; i < inputs.size(); ++i) EXPECT_SAME(actual.gradients[i], first.gradients[i]) << seed;
+    }
+  }
+}
+
+TEST(CudaHost, TensorsMoveThereAndBack) {
+  const Device device = executor_device();
+  EXPECT_EQ(cat(device), "cuda-host");
+  const Tensor x = random_tensor({3, 7}, 1);
+  const Tensor there = x.to(device);
+  EXPECT_EQ(there.describe(), "(3, 7) f32 cuda-host");
+  EXPECT_SAME(there.to(kCpu), x);
+  EXPECT_SAME(there.transpose(0, 1).to(kCpu), x.transpose(0, 1).contiguous());
+  EXPECT_EQ(there.to_vector<double>(), x.to_vector<double>());
+  EXPECT_EQ(Tensor::full({5}, 3, DType::kI64, device).to_vector<int64_t>(), std::vector<int64_t>(5, 3));
+  EXPECT_EQ(Tensor::zeros({5}, DType::kBF16, device).to_vector<float>(), std::vector<float>(5, 0));
+  EXPECT_SAME(there.to(DType::kBF16).to(kCpu), x.to(DType::kBF16));
+  Tensor strided = Tensor::zeros({4, 6}, DType::kF32, device);
+  strided.slice(1, 1, 6, 2).fill_(2);
+  EXPECT_EQ(sum(strided).item<double>(), 24);
+  strided.slice(0, 0, 3).slice(1, 0, 6, 2).copy_(random_tensor({3, 3}, 2));
+  EXPECT_CLOSE(strided.slice(0, 0, 3).slice(1, 0, 6, 2).to(kCpu), random_tensor({3, 3}, 2), 0);
+}
+
+TEST(CudaHost, MemoryIsCountedByDevice) {
+  const Device device = executor_device();
+  const int64_t before = memory_stats(device).live, cpu_before = memory_stats().live;
+  AllocationName scope("test-device");
+  const Tensor x = Tensor::empty({1 << 18}, DType::kF32, device);
+  EXPECT_EQ(memory_stats(device).live - before, 1 << 20);
+  EXPECT_LT(memory_stats().live - cpu_before, 4096);
+  EXPECT_EQ(memory_stats(device).named.front().name, "test-device");
+}
+
+TEST(CudaHost, PointwiseOfEveryFormula) {
+  for_each_op<UnaryOps>([](auto op) {
+    using Op = decltype(op);
+    for (const int64_t count : {0, 1, 7, 129, 3000}) {
+      const Tensor x = random_tensor({count}, 1, Op::kRange.low, Op::kRange.high);
+      const Tensor y = apply(op, x);
+      const Device device = executor_device();
+      EXPECT_CLOSE(apply(op, x.to(device)).to(kCpu), y, 1e-6) << Op::kName;
+      EXPECT_CLOSE(apply_backward(op, x.to(device), y.to(device), x.to(device)).to(kCpu), apply_backward(op, x, y, x),
+                   1e-6)
+          << Op::kName;
+    }
+  });
+  const auto expect = [](Variable (*f)(const Variable&, const Variable&)) {
+    const Function op = [f](const std::vector<Variable>& in) { return f(in[0], in[1]); };
+    expect_parity(op, {{2, 3, 33}, {3, 1}}, 0.3, 3);
+    expect_parity(op, {{129}, {129}}, 0.3, 3);
+  };
+  expect(&add);
+  expect(&mul);
+  expect(&div);
+  expect(&maximum);
+}
+
+TEST(CudaHost, Reductions) {
+  for (const Shape& shape : {Shape{1}, Shape{7, 31}, Shape{33, 129}, Shape{2, 5000, 3}, Shape{9000}}) {
+    const Function total = [](const std::vector<Variable>& in) { return sum(in[0], {0}); };
+    expect_parity(total, {shape});
+    const Tensor x = random_tensor(shape, 3), there = x.to(executor_device());
+    EXPECT_CLOSE(max(there, {-1}).to(kCpu), max(x, {-1}), 0);
+    EXPECT_NEAR(squared_norm(there), squared_norm(x), 1e-5 * squared_norm(x));
+    EXPECT_FALSE(has_nan(there));
+  }
+  EXPECT_TRUE(has_nan(Tensor::from<float>({1, NAN, 2}, {3}).to(executor_device())));
+}
+
+TEST(CudaHost, Softmax) {
+  for (const Shape& shape : {Shape{0, 4}, Shape{1, 1}, Shape{3, 31}, Shape{2, 3, 33}, Shape{5, 129}, Shape{2, 5000}}) {
+    expect_parity([](const std::vector<Variable>& in) { return softmax(in[0]); }, {shape});
+    expect_parity([](const std::vector<Variable>& in) { return log_softmax(in[0]); }, {shape});
+  }
+}
+
+TEST(CudaHost, LayerNorm) {
+  for (const int64_t cols : {2, 7, 33, 129, 1030}) {
+    expect_parity([](const std::vector<Variable>& in) { return layer_norm(in[0], 1e-6, in[1], in[2]); },
+                  {{2, 67, cols}, {cols}, {cols}});
+    expect_parity([](const std::vector<Variable>& in) { return layer_norm_modulate(in[0], in[1], in[2], 1e-6); },
+                  {{2, 67, cols}, {2, 1, cols}, {1, 1, cols}});
+  }
+}
+
+TEST(CudaHost, Embedding) {
+  std::vector<int64_t> values;
+  for (int64_t i = 0; i < 300; ++i) values.push_back((i * i + 3) % 7);
+  const Tensor indices = Tensor::from(values, {300});
+  for (const int64_t cols : {1, 33, 129}) {
+    expect_parity([&](const std::vector<Variable>& in) { return embedding(in[0], indices.to(in[0].value().device())); },
+                  {{10, cols}});
+  }
+}
+
+TEST(CudaHost, AdamWOverMoreTensorsThanALaunchTakes) {
+  const auto train = [](Device device) {
+    std::vector<std::pair<std::string, Variable>> params;
+    for (int64_t i = 0; i < 70; ++i) {
+      params.emplace_back(cat("p", i),
+                          Variable(random_tensor({i * 5}, 10 + static_cast<uint64_t>(i)).to(device), Requires::kGrad));
+    }
+    AdamW optimizer({{params, 1, 1}}, {});
+    for (uint64_t step = 0; step < 3; ++step) {
+      for (auto& [name, p] : params) p.set_grad(random_tensor(p.shape(), step).to(device));
+      optimizer.step(1e-2, 0.05);
+    }
+    std::vector<Tensor> values;
+    for (auto& [name, p] : params) values.push_back(p.value().to(kCpu));
+    return values;
+  };
+  const std::vector<Tensor> expected = train(kCpu), actual = train(executor_device());
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_CLOSE(actual[i], expected[i], 1e-6);
+}
+
+}  // namespace
+}  // namespace terrace
