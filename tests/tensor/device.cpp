@@ -36,6 +36,17 @@ TEST(Device, AMissingCudaBackendSaysWhy) {
                             "the CUDA backend is not available (libterrace_cuda.so: cannot open shared object file");
 }
 
+TEST(Device, AMissingGpuIsSaidInOneLine) {
+  if (!std::filesystem::exists(program_path("../lib/libterrace_cuda.so"))) GTEST_SKIP() << "this build has no CUDA";
+  if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "here is a GPU";
+  expect_error<DeviceError>([] { device_from_name("cuda"); }, "device cuda: cudaGetDeviceCount(&count) failed: ");
+  expect_error<DeviceError>(
+      [] {
+        Tensor::empty({2}, DType::kF32, {DeviceType::kCuda, 0});
+      },
+      "its backend is not loaded");
+}
+
 TEST(Device, ThreadsCanBeSet) {
   const int before = threads();
   set_threads(1);
