@@ -1,5 +1,5 @@
-// run_fixture FIXTURE.h5 --out OUT.h5: computes a fixture's results from its inputs, and says how far they are from
-// those that the fixture brings.
+// run_fixture FIXTURE.h5 [--weights FILE] --out OUT.h5: computes a fixture's results from its inputs, and says how far
+// they are from those that the fixture brings.
 #include <algorithm>
 #include <cstdio>
 #include <limits>
@@ -51,19 +51,20 @@ bool print_differences(const std::vector<ResultDifference>& results) {
 }
 
 void body(int argc, char** argv) {
-  std::string fixture;
+  std::string fixture, weights;
   CommonOptions common;
   Options options("run_fixture", cat("Computes the results of a fixture (kinds: ", fixture_kinds(),
                                      ") from its inputs, writes them under the same names, and prints how far they are "
                                      "from the fixture's own."));
   options.add("fixture", fixture, "HDF5 file with the attribute `config`").positional().required();
+  options.add("weights", weights, "file of Inception-v3 weights, for fixtures of kind inception_features");
   options.add_common(common, "HDF5 file for the results");
   options.epilog(
       "The exit code is 0 where every result is within its tolerance, 1 where one is not, 2 after an error.");
   options.parse(argc, argv);
   common.apply();
   if (common.out.empty()) throw ConfigError("--out OUT.h5 is missing");
-  run_fixture(fixture, common.out);
+  run_fixture(fixture, common.out, weights);
   if (!print_differences(compare_with_fixture(fixture, common.out))) throw EarlyExit{1};
 }
 

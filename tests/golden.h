@@ -6,6 +6,7 @@
 namespace terrace {
 
 /// Every result that the fixture brings must come out within its tolerance, and no other.
-void expect_golden(const std::string& name);
+/// `weights`: for kinds that take them from a file.
+void expect_golden(const std::string& name, const std::string& weights = "");
 
 }  // namespace terrace

@@ -1,0 +1,57 @@
+// The layers of Inception-v3 with their weights, as far as they are needed, and their run over one image.
+#pragma once
+
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "data/tensor_file.h"
+#include "metrics/inception_plan.h"
+#include "tensor/inference_layer.h"
+
+namespace terrace {
+
+/// Working memory of one thread.
+class InceptionWorkspace {
+ public:
+  InceptionWorkspace(const std::vector<int64_t>& area_sizes, int64_t scratch_bytes);
+  float* area(InceptionArea area) { return areas_[static_cast<size_t>(area)].data<float>(); }
+  void* scratch() { return scratch_.raw_data(); }
+
+ private:
+  std::vector<Tensor> areas_;
+  Tensor scratch_;
+};
+
+/// Something that is read on the way.
+struct InceptionRead {
+  enum class What : uint8_t {
+    kMeans,          // of each channel over the positions: (channels)
+    kFirstChannels,  // 7 of them, (row, column, channel): sFID's features
+  };
+  InceptionReach reach;
+  What what = What::kMeans;
+};
+
+class InceptionNetwork {
+ public:
+  /// The steps that the reads need; their layers must be in the file. Throws ShapeError for another network's weights.
+  InceptionNetwork(const TensorFile& weights, std::vector<InceptionRead> reads);
+
+  InceptionWorkspace workspace() const;
+  /// image (3, 299, 299); outputs[i] takes what reads[i] is about.
+  void run(const float* image, std::span<float* const> outputs, InceptionWorkspace& workspace) const;
+
+ private:
+  struct Step {
+    InceptionPlace from, to;
+    std::variant<InferenceConv, InferencePool> layer;
+  };
+
+  std::vector<Step> steps_;
+  std::vector<InceptionRead> reads_;
+  std::vector<int64_t> area_sizes_;  // floats
+  int64_t scratch_bytes_ = 1;
+};
+
+}  // namespace terrace
