@@ -87,7 +87,7 @@ FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics exp
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench inception parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
@@ -112,6 +112,9 @@ study: deps cuda-status  ## train and compare positional encodings; DATA=FILE.h5
 bench: deps  ## build and run the benchmarks; PEER=1 sets up PyTorch to compare with, TORCH_PYTHON=PATH takes one
 	@$(MAKE) --no-print-directory benches
 	@BENCHES="$(BENCHES)" PEER="$(PEER)" tools/bench
+
+inception:  ## download the weights of the network that FID is computed with (95 MB), to where programs find them
+	@tools/fetch_inception
 
 parity: deps  ## run every golden fixture and print the table of docs/parity.md
 	@$(MAKE) --no-print-directory run_fixture >&2

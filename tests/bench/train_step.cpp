@@ -3,12 +3,8 @@
 // The same work as torch_var.py train: teacher forcing over the 32 px pyramid (155 tokens), cross-entropy, backward,
 // clipping, AdamW. FLOPs are counted as there: two per multiplication of every product that is needed, visible
 // pairs only in attention, backward twice the forward.
-#include <array>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "autograd/functions.h"
@@ -19,6 +15,7 @@
 #include "experiments/support/timing.h"
 #include "tensor/allocator.h"
 #include "tensor/pointwise.h"
+#include "tests/bench/torch_peer.h"
 #include "var/var_trainer.h"
 
 namespace terrace {
@@ -104,21 +101,12 @@ Figures measure(const VarConfig& config, int64_t batch, int64_t steps) {
 
 /// Runs torch_var.py; nothing where TORCH_PYTHON is not set.
 std::optional<Figures> measure_peer(const VarConfig& config, int64_t batch, int64_t steps, const char* program) {
-  const char* python = std::getenv("TORCH_PYTHON");
-  if (python == nullptr || *python == 0) return std::nullopt;
-  const auto root = std::filesystem::absolute(program).parent_path().parent_path().parent_path();
-  const std::string command =
-      cat("'", python, "' '", (root / "tests/bench/torch_var.py").string(), "' train --depth ", config.depth,
-          " --batch ", batch, " --patch-nums ", kPyramid, " --threads ", threads(), " --steps ", steps);
-  std::fflush(stdout);
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  std::string text;
-  std::array<char, 4096> part{};
-  while (pipe && std::fgets(part.data(), part.size(), pipe.get()) != nullptr) text += part.data();
-  const auto j = nlohmann::json::parse(text, nullptr, false);
-  if (j.is_discarded()) throw Error(cat("train_step: the peer gave no result: ", command));
-  std::printf("peer: %s\n", j.at("peer").get<std::string>().c_str());
-  return Figures{.ms = j.at("ms"), .gflops = 1e3 * j.at("tflops").get<double>(), .bytes = j.at("peak_bytes")};
+  const auto j = run_torch_peer(cat("train --depth ", config.depth, " --batch ", batch, " --patch-nums ", kPyramid,
+                                    " --threads ", threads(), " --steps ", steps),
+                                program);
+  if (!j) return std::nullopt;
+  std::printf("peer: %s\n", j->at("peer").get<std::string>().c_str());
+  return Figures{.ms = j->at("ms"), .gflops = 1e3 * j->at("tflops").get<double>(), .bytes = j->at("peak_bytes")};
 }
 
 void print(const char* name, const Figures& f) {
