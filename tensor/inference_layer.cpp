@@ -1,29 +1,19 @@
 #include "tensor/inference_layer.h"
 
-#include <dnnl.hpp>
 #include <unordered_map>
+
+#include "tensor/onednn_engine.h"
 
 namespace terrace {
 namespace {
 
 using dnnl::memory;
 using Tag = memory::format_tag;
+using onednn::cpu;
+using onednn::stream;
+using onednn::wrap;
 
 constexpr int64_t kPlainChannels = 3;  // of the network's input
-
-const dnnl::engine& cpu() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-dnnl::stream& stream() {
-  static thread_local dnnl::stream instance(cpu());
-  return instance;
-}
-
-memory wrap(const memory::desc& description, const void* data) {
-  return memory(description, cpu(), const_cast<void*>(data));
-}
 
 memory::desc images(int64_t channels, int64_t height, int64_t width) {
   const Tag blocked = inference_block() == 16 ? Tag::nChw16c : Tag::nChw8c;

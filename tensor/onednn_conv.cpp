@@ -3,18 +3,21 @@
 #include <omp.h>
 
 #include <array>
-#include <dnnl.hpp>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
 
 #include "tensor/allocator.h"
+#include "tensor/onednn_engine.h"
 
 namespace terrace {
 namespace {
 
 using dnnl::memory;
 using Tag = memory::format_tag;
+using onednn::cpu;
+using onednn::stream;
+using onednn::wrap;
 
 constexpr const char* kScratchName = "convolution layouts";  // in the report of memory by purpose
 
@@ -34,16 +37,6 @@ class Scratch {
   int tag_ = 0;
   void* data_;
 };
-
-const dnnl::engine& cpu() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-dnnl::stream& stream() {
-  static thread_local dnnl::stream instance(cpu());
-  return instance;
-}
 
 enum class Pass : uint8_t { kForward, kBackwardData, kBackwardWeights };
 enum class Bias : bool { kNone = false, kPresent = true };
@@ -194,10 +187,6 @@ std::shared_ptr<const Plan> plan_for(const Conv2dGeometry& geometry, Pass pass, 
                     "), weight (", g.out_channels, ", ", g.in_channels, ", ", g.kernel_height, ", ", g.kernel_width,
                     "), stride ", g.stride, ": ", error.what()));
   }
-}
-
-memory wrap(const memory::desc& description, const void* data) {
-  return memory(description, cpu(), const_cast<void*>(data));
 }
 
 /// An input of one call. Keeps its converted copy, which the two backward passes share where they want one layout.
