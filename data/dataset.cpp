@@ -144,6 +144,11 @@ std::optional<ImageDataset> open_held_out(const std::string& path) {
   return std::nullopt;
 }
 
+ImageDataset open_for_evaluation(const std::string& path) {
+  const std::optional<ImageDataset> held_out = open_held_out(path);
+  return held_out ? *held_out : ImageDataset::open(path, "train");
+}
+
 std::vector<int64_t> part_of(int64_t size, int64_t count) {
   constexpr uint64_t kStream = 0x9a27;
   std::vector<int64_t> rows = random_permutation(size, Generator(0, kStream));

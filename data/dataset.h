@@ -50,6 +50,8 @@ class ImageDataset {
 
 /// The split that nothing is trained on: "test" where there is one, else "val", else none.
 std::optional<ImageDataset> open_held_out(const std::string& path);
+/// The held-out split, else "train".
+ImageDataset open_for_evaluation(const std::string& path);
 
 /// `count` of `size` rows, ascending, without repetition; all where count is 0 or not below size. A fixed draw, so that
 /// a part of a set has the set's mixture of classes however the set is ordered, and two runs take the same part.

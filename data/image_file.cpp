@@ -1,6 +1,7 @@
 // Dispatch; the codecs are jpeg_file.cpp and png_file.cpp.
 #include "data/image_file.h"
 
+#include <cctype>
 #include <cstring>
 
 #include "data/atomic_file.h"
@@ -15,6 +16,17 @@ bool starts_with(std::span<const uint8_t> bytes, std::string_view mark) {
 }
 
 }  // namespace
+
+std::string lower_extension(const std::filesystem::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension;
+}
+
+bool is_picture_name(const std::filesystem::path& path) {
+  const std::string extension = lower_extension(path);
+  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
+}
 
 Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name) {
   using namespace std::string_view_literals;

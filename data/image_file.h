@@ -1,6 +1,7 @@
 // Image files: JPEG and PNG in, PNG out. A picture is a u8 tensor (H, W, 3), red first.
 #pragma once
 
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,6 +9,11 @@
 #include "tensor/tensor.h"
 
 namespace terrace {
+
+/// ".png" of "A.PNG": with the dot, in lower case.
+std::string lower_extension(const std::filesystem::path& path);
+/// Whether a file's name ends in .png, .jpg or .jpeg, in any case.
+bool is_picture_name(const std::filesystem::path& path);
 
 /// Decodes a JPEG (any colour space: grey, YCbCr, CMYK, YCCK) or PNG (palette, grey, 16 bit; alpha over white) by what
 /// its first bytes say, whatever its name. Throws IoError that names the file and the reason.

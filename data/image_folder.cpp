@@ -1,7 +1,6 @@
 #include "data/image_folder.h"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <system_error>
 
@@ -27,12 +26,6 @@ std::vector<fs::path> sorted_entries(const fs::path& folder) {
 
 bool hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-bool is_picture_name(const fs::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return !hidden(path) && (extension == ".jpg" || extension == ".jpeg" || extension == ".png");
-}
-
 std::vector<fs::path> subfolders(const fs::path& folder) {
   std::vector<fs::path> found = sorted_entries(folder);
   std::erase_if(found, [](const fs::path& path) { return hidden(path) || !fs::is_directory(path); });
@@ -53,7 +46,7 @@ ImageFolderSplit scan_split(const fs::path& folder, const std::string& name, con
     if (found == classes.end())
       throw IoError(cat("cannot read ", folder.string(), ": its class \"", class_name, "\" is not one of the others'"));
     for (const fs::path& file : sorted_entries(of_class))
-      if (is_picture_name(file)) split.files.push_back({file.string(), found - classes.begin()});
+      if (!hidden(file) && is_picture_name(file)) split.files.push_back({file.string(), found - classes.begin()});
   }
   if (split.files.empty())
     throw IoError(cat("cannot read ", folder.string(), ": no JPEG or PNG file in its class folders"));

@@ -1,7 +1,6 @@
 #include "data/image_source.h"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 
 #include "data/dataset.h"
@@ -13,17 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string lower_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return extension;
-}
-
-bool is_picture(const fs::path& path) {
-  const std::string extension = lower_extension(path);
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
-}
-
 class FolderSource : public ImageSource {
  public:
   explicit FolderSource(const std::string& folder) {
@@ -32,7 +20,7 @@ class FolderSource : public ImageSource {
     for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
       if (hidden(entry->path())) {
         entry.disable_recursion_pending();
-      } else if (entry->is_regular_file() && is_picture(entry->path())) {
+      } else if (entry->is_regular_file() && is_picture_name(entry->path())) {
         files_.push_back(entry->path());
       }
     }
@@ -139,8 +127,7 @@ class TensorSource : public LabelledSource {
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split) {
   if (lower_extension(path) == ".h5" && !fs::is_directory(path)) {
     if (!split.empty()) return std::make_shared<DatasetSource>(ImageDataset::open(path, split));
-    const std::optional<ImageDataset> held_out = open_held_out(path);
-    return std::make_shared<DatasetSource>(held_out ? *held_out : ImageDataset::open(path, "train"));
+    return std::make_shared<DatasetSource>(open_for_evaluation(path));
   }
   if (!split.empty()) throw ConfigError(cat(path, ": only datasets (.h5) have a split, got \"", split, "\""));
   if (fs::is_directory(path)) return std::make_shared<FolderSource>(path);

@@ -1,7 +1,6 @@
 #include "experiments/support/picture_source.h"
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 
 #include "data/image_file.h"
@@ -12,18 +11,6 @@ namespace terrace {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string lower_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension;
-}
-
-bool is_picture(const fs::path& path) {
-  const std::string extension = lower_extension(path);
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
-}
 
 }  // namespace
 
@@ -42,7 +29,7 @@ PictureSource::PictureSource(const std::vector<std::string>& paths, const std::s
 void PictureSource::add_folder(const std::string& path, int64_t limit) {
   std::vector<std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    if (entry.is_regular_file() && is_picture(entry.path())) files.push_back(entry.path().string());
+    if (entry.is_regular_file() && is_picture_name(entry.path())) files.push_back(entry.path().string());
   }
   if (files.empty()) throw IoError(cat(path, ": holds no .png, .jpg or .jpeg file"));
   std::sort(files.begin(), files.end());
@@ -51,12 +38,10 @@ void PictureSource::add_folder(const std::string& path, int64_t limit) {
 }
 
 void PictureSource::add_dataset(const std::string& path, const std::string& split, int64_t limit) {
-  std::optional<ImageDataset> dataset;
-  if (split.empty()) dataset = open_held_out(path);
-  if (!dataset) dataset = ImageDataset::open(path, split.empty() ? "train" : split);
-  datasets_.push_back(*dataset);
-  for (const int64_t row : part_of(dataset->size(), limit)) {
-    entries_.push_back({.name = cat(path, "/", dataset->split(), "/", row),
+  const ImageDataset dataset = split.empty() ? open_for_evaluation(path) : ImageDataset::open(path, split);
+  datasets_.push_back(dataset);
+  for (const int64_t row : part_of(dataset.size(), limit)) {
+    entries_.push_back({.name = cat(path, "/", dataset.split(), "/", row),
                         .dataset = static_cast<int64_t>(datasets_.size()) - 1,
                         .row = row});
   }
