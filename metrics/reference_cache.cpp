@@ -1,11 +1,11 @@
 #include "metrics/reference_cache.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
 #include "data/hdf5_file.h"
 #include "data/sha256.h"
+#include "metrics/cache_folder.h"
 
 namespace terrace {
 namespace {
@@ -45,8 +45,7 @@ void write_rows(Hdf5File& file, const std::string& name, const FeatureRows& rows
     file.append_rows(name, rows.read(begin, std::min(rows.size(), begin + kRowsAtOnce)).to(DType::kF32));
 }
 
-Collected read_collected(const std::string& path) {
-  const auto file = std::make_shared<const Hdf5File>(Hdf5File::open(path));
+Collected read_collected(const std::shared_ptr<const Hdf5File>& file) {
   Collected result;
   result.count = file->read_attr_int("/", "count");
   result.content_hash = file->read_attr_string("/", "content_hash");
@@ -63,14 +62,8 @@ Collected read_collected(const std::string& path) {
 }  // namespace
 
 std::string ReferenceCache::default_folder() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value == nullptr ? "" : value);
-  };
-  if (const std::string own = variable("TERRACE_CACHE"); !own.empty()) return own;
-  if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/terrace";
-  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.cache/terrace";
-  return "";
+  const std::string own = environment_variable("TERRACE_CACHE");
+  return own.empty() ? user_cache_folder() : own;
 }
 
 std::string ReferenceCache::path(const std::string& content_hash, const std::string& identity) const {
@@ -80,16 +73,16 @@ std::string ReferenceCache::path(const std::string& content_hash, const std::str
 
 std::optional<Collected> ReferenceCache::find(const std::string& content_hash, const std::string& identity,
                                               KeepRows features) const {
-  if (folder_.empty()) return std::nullopt;
+  if (!keeps()) return std::nullopt;
   const std::string file = path(content_hash, identity);
   if (!std::filesystem::exists(file)) return std::nullopt;
   try {
-    const Hdf5File kept = Hdf5File::open(file);
-    if (kept.read_attr_int("/", "version") != kVersion || kept.read_attr_string("/", "identity") != identity ||
-        kept.read_attr_string("/", "content_hash") != content_hash) {
+    const auto kept = std::make_shared<const Hdf5File>(Hdf5File::open(file));
+    if (kept->read_attr_int("/", "version") != kVersion || kept->read_attr_string("/", "identity") != identity ||
+        kept->read_attr_string("/", "content_hash") != content_hash) {
       return std::nullopt;
     }
-    Collected found = read_collected(file);
+    Collected found = read_collected(kept);
     if (features == KeepRows::kYes && found.features == nullptr) return std::nullopt;
     return found;
   } catch (const IoError&) {
@@ -98,7 +91,7 @@ std::optional<Collected> ReferenceCache::find(const std::string& content_hash, c
 }
 
 void ReferenceCache::store(const Collected& collected, const std::string& identity) const {
-  if (folder_.empty()) return;
+  if (!keeps()) return;
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) throw IoError(cat("cannot write ", folder_, ": ", error.message()));
@@ -118,6 +111,7 @@ void ReferenceCache::store(const Collected& collected, const std::string& identi
 
 Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                          const ReferenceCache& cache) {
+  if (!cache.keeps()) return collect(source, network, options);  // which finds the hash on its way
   const ContentHash hash = content_hash_of(source, options.bad_files, options.hashing);
   std::optional<Collected> found = cache.find(hash.text, network.identity, options.features);
   if (found) {

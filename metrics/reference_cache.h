@@ -14,8 +14,9 @@ class ReferenceCache {
  public:
   /// "": nothing is kept. The folder is made when something is.
   explicit ReferenceCache(std::string folder) : folder_(std::move(folder)) {}
-  /// TERRACE_CACHE, else XDG_CACHE_HOME/terrace, else HOME/.cache/terrace, else "".
+  /// TERRACE_CACHE, else user_cache_folder().
   static std::string default_folder();
+  bool keeps() const { return !folder_.empty(); }
 
   /// What was kept of these images, with features in memory of the file where `features` asks for them; nothing where
   /// there is nothing, or no features though they are asked for.
@@ -29,7 +30,8 @@ class ReferenceCache {
   std::string folder_;
 };
 
-/// From the cache, else through the network and into the cache.
+/// From the cache, else through the network and into the cache. Images are read once more for their key, but not where
+/// nothing is kept.
 Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                          const ReferenceCache& cache);
 
