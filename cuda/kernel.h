@@ -39,9 +39,9 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 inline constexpr int kPackOf = 16 / static_cast<int>(sizeof(T));
 
-template <class T>
-bool is_pack_aligned(const T* pointer) {
-  return reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
+template <class... T>
+bool are_pack_aligned(const T*... pointers) {
+  return (... && (reinterpret_cast<uintptr_t>(pointers) % 16 == 0));
 }
 
 }  // namespace terrace::cuda

@@ -25,6 +25,13 @@ struct LoopPlan {
     for (int i = 0; i + 1 < ndim; ++i) n *= extents[i];
     return n;
   }
+  /// Whether every operand is one run of neighbouring elements.
+  bool contiguous() const {
+    for (int k = 0; k < N; ++k) {
+      if (ndim != 1 || strides[k][0] != 1) return false;
+    }
+    return true;
+  }
   /// Element offsets of each operand at the beginning of inner loop number `row`.
   TERRACE_HD void offsets(int64_t row, int64_t (&out)[N]) const {
     for (int k = 0; k < N; ++k) out[k] = 0;

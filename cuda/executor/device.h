@@ -90,8 +90,7 @@ T atomically(T* address, F&& update) {
 
 }  // namespace terrace::executor
 
-// --- Barriers
-// ---------------------------------------------------------------------------------------------------------
+// --- Barriers --------------------------------------------------------------------------------------------------------
 
 inline void __syncthreads(std::source_location at = std::source_location::current()) {
   terrace::executor::block_barrier(false, at);
@@ -108,8 +107,7 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, std::source_location at = st
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
-// --- Warps; `width` is 32 everywhere in this project
-// -------------------------------------------------------------------
+// --- Warps; `width` is 32 everywhere in this project -----------------------------------------------------------------
 
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, std::source_location at = std::source_location::current()) {
@@ -139,8 +137,7 @@ inline int __all_sync(unsigned mask, int predicate, std::source_location at = st
   return terrace::executor::vote(mask, predicate != 0, "__all_sync", at) == mask;
 }
 
-// --- Atomics on integers: sums of floats would depend on the order
-// ------------------------------------------------------
+// --- Atomics on integers: sums of floats would depend on the order ---------------------------------------------------
 
 template <class T>
 concept AtomicInteger = std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, unsigned long long>;
@@ -170,8 +167,7 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
   return terrace::executor::atomically(address, [&](T old) { return old == expected ? value : old; });
 }
 
-// --- Bits
-// ---------------------------------------------------------------------------------------------------------------
+// --- Bits ------------------------------------------------------------------------------------------------------------
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }

@@ -21,23 +21,13 @@ struct CopyWord {
 template <class Word>
 void copy_words(void* to, const void* from, const LoopPlan<2>& plan) {
   const CopyWord<Word> body{static_cast<Word*>(to), static_cast<const Word*>(from)};
-  const bool contiguous = plan.ndim == 1 && plan.strides[0][0] == 1 && plan.strides[1][0] == 1;
-  if (!contiguous) return cuda::launch_plan("strided_copy", plan, body);
-  cuda::launch_packs<cuda::kPackOf<Word>>("strided_copy", plan.inner(),
-                                          cuda::is_pack_aligned(body.to) && cuda::is_pack_aligned(body.from), body);
+  if (!plan.contiguous()) return cuda::launch_plan("strided_copy", plan, body);
+  cuda::launch_packs<cuda::kPackOf<Word>>("strided_copy", plan.inner(), cuda::are_pack_aligned(body.to, body.from),
+                                          body);
 }
 
 void copy_strided(void* to, const void* from, const LoopPlan<2>& plan, int64_t bytes) {
-  switch (bytes) {
-    case 1:
-      return copy_words<uint8_t>(to, from, plan);
-    case 2:
-      return copy_words<uint16_t>(to, from, plan);
-    case 4:
-      return copy_words<uint32_t>(to, from, plan);
-    default:
-      return copy_words<uint64_t>(to, from, plan);
-  }
+  visit_word(bytes, [&](auto word) { copy_words<decltype(word)>(to, from, plan); });
 }
 
 template <class Word>
@@ -56,20 +46,11 @@ struct FillWord {
 template <class Word>
 void fill_words(void* to, uint64_t bits, int64_t count) {
   const FillWord<Word> body{static_cast<Word*>(to), static_cast<Word>(bits)};
-  cuda::launch_packs<cuda::kPackOf<Word>>("fill_", count, cuda::is_pack_aligned(body.to), body);
+  cuda::launch_packs<cuda::kPackOf<Word>>("fill_", count, cuda::are_pack_aligned(body.to), body);
 }
 
 void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
-  switch (bytes) {
-    case 1:
-      return fill_words<uint8_t>(to, bits, count);
-    case 2:
-      return fill_words<uint16_t>(to, bits, count);
-    case 4:
-      return fill_words<uint32_t>(to, bits, count);
-    default:
-      return fill_words<uint64_t>(to, bits, count);
-  }
+  visit_word(bytes, [&](auto word) { fill_words<decltype(word)>(to, bits, count); });
 }
 
 // Float16's conversions are functions of the CPU; a GPU has instructions.
@@ -117,18 +98,16 @@ void convert_elements(const From* from, To* to, int64_t count) {
   cuda::launch_packs<1>("convert", count, true, ConvertElement<From, To>{from, to});
 }
 
-template <class From, class... To>
-void register_from() {
-  (convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>), ...);
-}
-template <class... T>
-void register_all() {
-  (register_from<T, float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>(), ...);
-}
+struct RegisterConversion {
+  template <class From, class To>
+  void operator()() const {
+    convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>);
+  }
+};
 
 TERRACE_REGISTER(strided_copy, copy_strided);
 TERRACE_REGISTER(fill_elements, fill);
-TERRACE_REGISTER_BY(register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>());
+TERRACE_REGISTER_BY(for_each_conversion(RegisterConversion{}));
 
 }  // namespace
 }  // namespace terrace

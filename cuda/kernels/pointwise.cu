@@ -25,8 +25,7 @@ struct Forward {
 
 template <class Op, class T>
 void forward(const Op& op, const T* x, T* y, int64_t count) {
-  cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, count, cuda::is_pack_aligned(x) && cuda::is_pack_aligned(y),
-                                       Forward<Op, T>{op, x, y});
+  cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, count, cuda::are_pack_aligned(x, y), Forward<Op, T>{op, x, y});
 }
 
 template <class Op, class T>
@@ -53,9 +52,8 @@ struct Backward {
 
 template <class Op, class T>
 void backward(const Op& op, const T* x, const T* y, const T* dy, T* dx, int64_t count) {
-  const bool aligned =
-      cuda::is_pack_aligned(x) && cuda::is_pack_aligned(y) && cuda::is_pack_aligned(dy) && cuda::is_pack_aligned(dx);
-  cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, count, aligned, Backward<Op, T>{op, x, y, dy, dx});
+  cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, count, cuda::are_pack_aligned(x, y, dy, dx),
+                                       Backward<Op, T>{op, x, y, dy, dx});
 }
 
 template <class Op, class T>
@@ -83,11 +81,8 @@ struct ForwardBinary {
 template <class Op, class T>
 void forward_binary(const Op& op, T* y, const T* a, const T* b, const LoopPlan<3>& plan) {
   const ForwardBinary<Op, T> body{op, y, a, b};
-  const bool contiguous =
-      plan.ndim == 1 && plan.strides[0][0] == 1 && plan.strides[1][0] == 1 && plan.strides[2][0] == 1;
-  if (!contiguous) return cuda::launch_plan(Op::kName, plan, body);
-  const bool aligned = cuda::is_pack_aligned(y) && cuda::is_pack_aligned(a) && cuda::is_pack_aligned(b);
-  cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, plan.inner(), aligned, body);
+  if (!plan.contiguous()) return cuda::launch_plan(Op::kName, plan, body);
+  cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, plan.inner(), cuda::are_pack_aligned(y, a, b), body);
 }
 
 enum class Side { kA, kB };

@@ -36,16 +36,9 @@ void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
 }
 
 void copy_strided(void* to, const void* from, const LoopPlan<2>& plan, int64_t bytes) {
-  switch (bytes) {
-    case 1:
-      return copy_words(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), plan);
-    case 2:
-      return copy_words(static_cast<uint16_t*>(to), static_cast<const uint16_t*>(from), plan);
-    case 4:
-      return copy_words(static_cast<uint32_t*>(to), static_cast<const uint32_t*>(from), plan);
-    default:
-      return copy_words(static_cast<uint64_t*>(to), static_cast<const uint64_t*>(from), plan);
-  }
+  visit_word(bytes, [&](auto word) {
+    copy_words(static_cast<decltype(word)*>(to), static_cast<const decltype(word)*>(from), plan);
+  });
 }
 
 template <class Word>
@@ -57,16 +50,7 @@ void fill_words(void* to, uint64_t bits, int64_t count) {
 }
 
 void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
-  switch (bytes) {
-    case 1:
-      return fill_words<uint8_t>(to, bits, count);
-    case 2:
-      return fill_words<uint16_t>(to, bits, count);
-    case 4:
-      return fill_words<uint32_t>(to, bits, count);
-    default:
-      return fill_words<uint64_t>(to, bits, count);
-  }
+  visit_word(bytes, [&](auto word) { fill_words<decltype(word)>(to, bits, count); });
 }
 
 template <class From, class To>
@@ -75,19 +59,16 @@ void convert_elements(const From* from, To* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
 }
 
-template <class From, class... To>
-void register_from() {
-  (convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>), ...);
-}
-
-template <class... T>
-void register_all() {
-  (register_from<T, float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>(), ...);
-}
+struct RegisterConversion {
+  template <class From, class To>
+  void operator()() const {
+    convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>);
+  }
+};
 
 TERRACE_REGISTER(strided_copy, copy_strided);
 TERRACE_REGISTER(fill_elements, fill);
-TERRACE_REGISTER_BY(register_all<float, BFloat16, double, Float16, int64_t, int32_t, uint8_t, bool>());
+TERRACE_REGISTER_BY(for_each_conversion(RegisterConversion{}));
 
 }  // namespace
 }  // namespace terrace
