@@ -226,11 +226,17 @@ class Block {
       for (int64_t v = 0; v < kVectors; ++v) {
         restore(results_ + o * p_.padded + tile + v * kLanes<float>, bias, v * kLanes<float>, out);
       }
+      float lines[kResults][kResults * kLanesOfTiles];
+      for (int64_t i = 0; i < kResults; ++i) {
+        for (int64_t t = 0; t < kLanesOfTiles; ++t) {
+          for (int64_t j = 0; j < kResults; ++j) lines[i][kResults * t + j] = out[i][j][t];
+        }
+      }
       const int64_t count = std::min(kLanesOfTiles, tiles - tile);
       for (int64_t t = 0; t < count;) {
         const int64_t row = first_ + (tile + t) / p_.columns, column = (tile + t) % p_.columns;
         const int64_t run = std::min(count - t, p_.columns - column);
-        write_tiles(out, t, run, row, column, o, y);
+        write_tiles(lines, t, run, row, column, o, y);
         t += run;
       }
     }
@@ -255,17 +261,14 @@ class Block {
   }
 
   /// Tiles [t, t + run) of a panel, a run of the row `row` of tiles from `column` on.
-  void write_tiles(const float (&out)[kResults][kResults][kLanesOfTiles], int64_t t, int64_t run, int64_t row,
+  void write_tiles(const float (&lines)[kResults][kResults * kLanesOfTiles], int64_t t, int64_t run, int64_t row,
                    int64_t column, int64_t o, float* y) const {
     const int64_t height = p_.g.out_height(), width = p_.g.out_width();
     const int64_t image = row / p_.rows, top = row % p_.rows * kResults, left = column * kResults;
-    const int64_t lines = std::min(kResults, height - top), count = std::min(run * kResults, width - left);
-    for (int64_t i = 0; i < lines; ++i) {
-      float line[kResults * kLanesOfTiles];
-      for (int64_t r = 0; r < kLanesOfTiles; ++r) {
-        for (int64_t j = 0; j < kResults; ++j) line[kResults * r + j] = out[i][j][r];
-      }
-      std::copy_n(line + kResults * t, count, y + ((image * p_.g.out_channels + o) * height + top + i) * width + left);
+    const int64_t rows = std::min(kResults, height - top), count = std::min(run * kResults, width - left);
+    for (int64_t i = 0; i < rows; ++i) {
+      std::copy_n(lines[i] + kResults * t, count,
+                  y + ((image * p_.g.out_channels + o) * height + top + i) * width + left);
     }
   }
 
