@@ -54,37 +54,9 @@ double kernel(ResizeFilter filter, double x) {
   return 0;
 }
 
-/// What one output sample takes: weights of the inputs first, first + 1, ...
-struct Taps {
-  int64_t first = 0;
-  std::vector<float> weights;
-};
-
-/// The taps of outputs [begin, begin + count) of a resize from `in` to `out` samples.
-std::vector<Taps> make_taps(int64_t in, int64_t out, int64_t begin, int64_t count, ResizeFilter filter) {
-  const double ratio = static_cast<double>(in) / static_cast<double>(out);
-  const double stretch = std::max(ratio, 1.0);
-  const double reach = radius_of(filter) * stretch;
-  std::vector<Taps> all(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    const double center = (static_cast<double>(begin + i) + 0.5) * ratio;
-    Taps& taps = all[static_cast<size_t>(i)];
-    taps.first = std::clamp<int64_t>(static_cast<int64_t>(center - reach + 0.5), 0, in - 1);
-    const int64_t last = std::clamp<int64_t>(static_cast<int64_t>(center + reach + 0.5), taps.first + 1, in);
-    double sum = 0;
-    std::vector<double> weights;
-    for (int64_t j = taps.first; j < last; ++j) {
-      weights.push_back(kernel(filter, (static_cast<double>(j) + 0.5 - center) / stretch));
-      sum += weights.back();
-    }
-    for (const double weight : weights) taps.weights.push_back(static_cast<float>(weight / sum));
-  }
-  return all;
-}
-
 /// One row of three-channel pixels, resampled.
-void resample_row(const uint8_t* row, const std::vector<Taps>& columns, float* out) {
-  for (const Taps& taps : columns) {
+void resample_row(const uint8_t* row, const std::vector<ResampleTaps>& columns, float* out) {
+  for (const ResampleTaps& taps : columns) {
     const uint8_t* pixel = row + 3 * taps.first;
     float red = 0, green = 0, blue = 0;
     for (const float weight : taps.weights) {
@@ -105,8 +77,8 @@ Tensor resize_window(const Tensor& image, int64_t height, int64_t width, int64_t
                      int64_t columns, ResizeFilter filter) {
   const Tensor source = image.contiguous();
   const int64_t H = source.dim(0), W = source.dim(1);
-  const std::vector<Taps> down = make_taps(H, height, top, rows, filter);
-  const std::vector<Taps> across = make_taps(W, width, left, columns, filter);
+  const std::vector<ResampleTaps> down = resample_taps(H, height, top, rows, filter);
+  const std::vector<ResampleTaps> across = resample_taps(W, width, left, columns, filter);
   const int64_t first = down.front().first;
   const int64_t last = down.back().first + static_cast<int64_t>(down.back().weights.size());
 
@@ -117,7 +89,7 @@ Tensor resize_window(const Tensor& image, int64_t height, int64_t width, int64_t
 
   Tensor out = Tensor::empty({rows, columns, 3}, DType::kU8);
   uint8_t* to = out.data<uint8_t>();
-  for (const Taps& taps : down) {
+  for (const ResampleTaps& taps : down) {
     std::fill(sum.begin(), sum.end(), 0.0f);
     const float* from = lines.data() + static_cast<size_t>(taps.first - first) * line;
     for (const float weight : taps.weights) {
@@ -145,6 +117,27 @@ std::pair<int64_t, int64_t> short_side_extents(const Tensor& image, int64_t size
 }
 
 }  // namespace
+
+std::vector<ResampleTaps> resample_taps(int64_t in, int64_t out, int64_t begin, int64_t count, ResizeFilter filter) {
+  const double ratio = static_cast<double>(in) / static_cast<double>(out);
+  const double stretch = std::max(ratio, 1.0);
+  const double reach = radius_of(filter) * stretch;
+  std::vector<ResampleTaps> all(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    const double center = (static_cast<double>(begin + i) + 0.5) * ratio;
+    ResampleTaps& taps = all[static_cast<size_t>(i)];
+    taps.first = std::clamp<int64_t>(static_cast<int64_t>(center - reach + 0.5), 0, in - 1);
+    const int64_t last = std::clamp<int64_t>(static_cast<int64_t>(center + reach + 0.5), taps.first + 1, in);
+    double sum = 0;
+    std::vector<double> weights;
+    for (int64_t j = taps.first; j < last; ++j) {
+      weights.push_back(kernel(filter, (static_cast<double>(j) + 0.5 - center) / stretch));
+      sum += weights.back();
+    }
+    for (const double weight : weights) taps.weights.push_back(static_cast<float>(weight / sum));
+  }
+  return all;
+}
 
 ResizeFilter resize_filter_from_name(const std::string& name) {
   std::string known;

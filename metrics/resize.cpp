@@ -1,9 +1,9 @@
 #include "metrics/resize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "data/image_resize.h"
 #include "metrics/inception_plan.h"
 #include "tensor/kernels/interpolate.h"
 
@@ -45,21 +45,9 @@ class Taps {
     add(low, static_cast<float>(1 - part));
     add(std::min(low + 1, inputs_ - 1), static_cast<float>(part));
   }
-  static double keys(double x) {
-    const double t = std::abs(x);
-    if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
-    return t < 2 ? ((-0.5 * t + 2.5) * t - 4) * t + 2 : 0;
-  }
-  /// PIL: pixels whose centres lie within the filter, which widens with the reduction, normalised by their sum.
   void add_bicubic(int64_t i) {
-    const double ratio = static_cast<double>(inputs_) / static_cast<double>(kSize), stretch = std::max(ratio, 1.0);
-    const double center = (static_cast<double>(i) + 0.5) * ratio;
-    const auto low = std::max<int64_t>(static_cast<int64_t>(center - 2 * stretch + 0.5), 0);
-    const auto high = std::min(static_cast<int64_t>(center + 2 * stretch + 0.5), inputs_);
-    const auto weight = [&](int64_t j) { return keys((static_cast<double>(j) + 0.5 - center) / stretch); };
-    double sum = 0;
-    for (int64_t j = low; j < high; ++j) sum += weight(j);
-    for (int64_t j = low; j < high; ++j) add(j, static_cast<float>(weight(j) / sum));
+    const ResampleTaps taps = resample_taps(inputs_, kSize, i, 1, ResizeFilter::kBicubic).front();
+    for (size_t j = 0; j < taps.weights.size(); ++j) add(taps.first + static_cast<int64_t>(j), taps.weights[j]);
   }
 
   int64_t inputs_;
