@@ -34,7 +34,14 @@ void run_gemm(const Operand2d& a, const Operand2d& b, Tensor& c, int64_t K, Writ
   gemm(shape_of(a, b, c, K), a.keep.data<T>(), b.keep.data<T>(), c.data<T>(), write);
 }
 
+/// Products have no slot in the kernel table: they are the CPU's, and memory of another device is not to be read.
+void check_on_cpu(const Tensor& t, const char* op) {
+  if (!t.device().is_cpu()) throw DeviceError(cat(op, ": no kernel for ", t.device()));
+}
+
 void check_product(const Tensor& a, const Tensor& b, const char* op) {
+  check_on_cpu(a, op);
+  check_on_cpu(b, op);
   if (a.dtype() != b.dtype()) {
     throw DTypeError(cat(op, ": both operands must have one dtype, got ", a.describe(), " and ", b.describe()));
   }
@@ -85,6 +92,7 @@ void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write) {
   check_product(a, b, "matmul");
   check_ndim(a, 2, "matmul_into", "a");
   check_ndim(b, 2, "matmul_into", "b");
+  check_on_cpu(c, "matmul_into");
   check_shape(c, {a.dim(0), b.dim(1)}, "matmul_into", "c");
   check_dtype(c, a.dtype(), "matmul_into", "c");
   const int64_t K = a.dim(1);
@@ -131,6 +139,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_on_cpu(x, "linear");
+  check_on_cpu(weight, "linear");
+  if (bias.defined()) check_on_cpu(bias, "linear");
   check_ndim(weight, 2, "linear", "weight");
   const bool stored_narrow = x.dtype() == DType::kF32 && weight.dtype() == DType::kBF16;
   if (!stored_narrow) check_dtype(weight, x.dtype(), "linear", "weight");

@@ -3,6 +3,7 @@
 #include "cuda/executor/executor.h"
 #include "nn/optim.h"
 #include "tensor/allocator.h"
+#include "tensor/matmul.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
 #include "tests/support.h"
@@ -72,6 +73,15 @@ TEST(CudaHost, TensorsMoveThereAndBack) {
   EXPECT_EQ(sum(strided).item<double>(), 24);
   strided.slice(0, 0, 3).slice(1, 0, 6, 2).copy_(random_tensor({3, 3}, 2));
   EXPECT_CLOSE(strided.slice(0, 0, 3).slice(1, 0, 6, 2).to(kCpu), random_tensor({3, 3}, 2), 0);
+}
+
+TEST(CudaHost, ProductsAreRefused) {
+  const Tensor x = random_tensor({3, 3}, 1), there = x.to(executor_device());
+  expect_error<DeviceError>([&] { matmul(there, x); }, "matmul: no kernel for cuda-host");
+  expect_error<DeviceError>([&] { matmul(x, there); }, "matmul: no kernel for cuda-host");
+  expect_error<DeviceError>([&] { linear(there, x, {}); }, "linear: no kernel for cuda-host");
+  expect_error<DeviceError>([&] { linear(x, there, {}); }, "linear: no kernel for cuda-host");
+  expect_error<DeviceError>([&] { linear(x, x, there.select(0, 0)); }, "linear: no kernel for cuda-host");
 }
 
 TEST(CudaHost, MemoryIsCountedByDevice) {
