@@ -62,10 +62,13 @@ template <class V>
 /// The tiles of all images go in blocks of whole rows of tiles; a thread takes a block through all stages.
 struct Plan {
   explicit Plan(const Conv2dGeometry& geometry) : g(geometry) {
-    // Enough tiles that the products read the weights rarely, few enough that a block stays in the caches.
-    const int64_t wanted = g.in_channels + g.out_channels > 640 ? 32 : 64;
     columns = (g.out_width() + kResults - 1) / kResults;
     rows = (g.out_height() + kResults - 1) / kResults;
+    // Enough tiles that the products read the weights rarely, few enough that a block stays in the caches, and that
+    // small images make blocks for several threads.
+    constexpr int64_t kFewestBlocks = 4;
+    const int64_t most = g.in_channels + g.out_channels > 640 ? 32 : 64;
+    const int64_t wanted = std::clamp(g.batch * rows * columns / kFewestBlocks, kLanesOfTiles, most);
     block_rows = std::max<int64_t>(1, std::min(wanted / columns, g.batch * rows));
     blocks = (g.batch * rows + block_rows - 1) / block_rows;
     padded = (block_rows * columns + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;
