@@ -27,7 +27,7 @@ struct Settings {
   std::string data, tokenizer, tokens;
   std::string preset = "var-32px", pe = "learned";
   bool resume = false, recompute = false;
-  int64_t frechet_images = 0;
+  JudgeOptions judge;
   VarConfig model = var_preset(preset);
   VarTrainOptions training;
 };
@@ -96,10 +96,8 @@ void declare(Options& options, Settings& s) {
       .add("evaluate-images", s.training.evaluate_images,
            "held-out images to evaluate on before the end, 0 for all; at the end all are")
       .at_least(0);
-  options
-      .add("frechet-images", s.frechet_images,
-           "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none")
-      .at_least(0);
+  s.judge.declare(options,
+                  "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none");
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl and run.json");
 }
@@ -262,9 +260,9 @@ void train(int argc, char** argv) {
   };
   std::optional<SampleJudge> judge;
   double distance = -1;
-  if (s.frechet_images > 0) {
+  if (s.judge.images > 0) {
     tokenizer->eval();
-    judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.frechet_images);
+    judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.judge);
     callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {
       distance = judge->distance(trained);
       progress.message(cat("step ", done, ": ", judge->line(distance)));

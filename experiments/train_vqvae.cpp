@@ -23,7 +23,7 @@ struct Settings {
   CommonOptions common;
   std::string data, preset = "vqvae-32px";
   bool resume = false;
-  int64_t frechet_images = 0;
+  JudgeOptions judge;
   VqvaeConfig model = vqvae_preset(preset);
   VqvaeTrainOptions training;
 };
@@ -70,10 +70,8 @@ void declare(Options& options, Settings& s) {
   options.add("checkpoint-every", t.checkpoint_every, "steps between checkpoints, 0 for the end only").at_least(0);
   options.add("evaluate-every", t.evaluate_every, "steps between evaluations, 0 for the end only").at_least(0);
   options.add("evaluate-images", t.evaluate_images, "held-out images to evaluate on").at_least(0);
-  options
-      .add("frechet-images", s.frechet_images,
-           "held-out images that the Frechet distance of reconstructions is measured on at the end; 0: it is not")
-      .at_least(0);
+  s.judge.declare(
+      options, "held-out images that the Frechet distance of reconstructions is measured on at the end; 0: it is not");
   options.add("log-every", t.log_every, "steps between rows of curves.csv").at_least(1);
   options.add("workers", t.workers, "threads that prepare batches").range(0, 64);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, recon.png and run.json");
@@ -183,8 +181,8 @@ void train(int argc, char** argv) {
   keep_results(record, trainer, model);
   record.results()["evaluated_split"] = held_out.split();
   std::string distance;
-  if (s.frechet_images > 0) {
-    const SampleJudge judge(*stored, held_out, s.frechet_images);
+  if (s.judge.images > 0) {
+    const SampleJudge judge(*stored, held_out, s.judge);
     distance = cat(judge.judge().name(), ": ", format_number(judge.distance_of_reconstructions()),
                    " of the reconstructions of ", judge.judge().reference_images(), " images\n");
     record.results()["frechet"] = {{"name", judge.judge().name()},

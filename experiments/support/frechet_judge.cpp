@@ -4,8 +4,11 @@
 #include <cmath>
 
 #include "data/loader.h"
+#include "experiments/support/inception_features.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
+#include "metrics/inception_weights.h"
+#include "metrics/resize.h"
 #include "var/tokens.h"
 
 namespace terrace {
@@ -72,11 +75,30 @@ std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tens
       tokenizer_features(tokenizer), reference, ReferenceCache(""));
 }
 
-SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, int64_t images)
-    : tokenizer_(tokenizer), images_(std::min(images, dataset.size())) {
+void JudgeOptions::declare(Options& options, const std::string& images_help) {
+  options.add("frechet-images", images, images_help).at_least(0);
+  options.add("frechet-level", level, "level of Inception that the distance is of: 64, 192, 768 or 2048");
+  options.add("inception", weights, "weights of Inception; without any the distance is in the tokenizer's features")
+      .default_text("TERRACE_INCEPTION, else that of `make inception`");
+}
+
+std::unique_ptr<FrechetJudge> open_judge(const Vqvae& tokenizer, const Tensor& reference, const JudgeOptions& options) {
+  InceptionOptions inception{.weights = options.weights, .level = options.level};
+  if (inception.weights.empty()) inception.weights = find_inception_weights();
+  if (inception.weights.empty()) return tokenizer_judge(tokenizer, reference);
+  const InceptionFeatures features = open_inception(inception);
+  return std::make_unique<FrechetJudge>(
+      level_name("FID", options.level, features.complete),
+      cat("Inception-v3 (weights ", features.weights_hash.substr(0, 8), features.complete ? "" : ", its first layers",
+          ", level ", options.level, "), pytorch-fid's resize"),
+      features.network, reference, ReferenceCache(ReferenceCache::default_folder()));
+}
+
+SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const JudgeOptions& options)
+    : tokenizer_(tokenizer), images_(std::min(options.images, dataset.size())) {
   if (images_ < 2) throw ConfigError(cat("a Frechet distance needs two images or more, got ", images_));
   const Tensor reference = dataset.images(part_of(dataset.size(), images_));
-  judge_ = tokenizer_judge(tokenizer, reference);
+  judge_ = open_judge(tokenizer, reference, options);
   Tensor again = Tensor::empty(reference.shape(), DType::kU8);
   for (int64_t begin = 0; begin < images_; begin += kBatch) {
     check_interrupt();

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "experiments/support/options.h"
 #include "metrics/frechet.h"
 #include "metrics/reference_cache.h"
 #include "var/sampler.h"
@@ -40,13 +41,27 @@ FeatureNetwork tokenizer_features(const Vqvae& tokenizer);
 /// A judge by them. The distance depends on the tokenizer, so nothing is cached.
 std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tensor& reference);
 
+/// How a training or a study judges.
+struct JudgeOptions {
+  int64_t images = 0;        // on either side, at most; 0: nothing is judged
+  int64_t level = 64;        // of Inception; the first is read after a few layers, at six times the speed of the third
+  std::string weights = {};  // of Inception; "": find_inception_weights()
+
+  /// --frechet-images --frechet-level --inception.
+  void declare(Options& options, const std::string& images_help);
+};
+
+/// FID(level) where weights of Inception are found, the reference cached (pytorch-fid's protocol); else the tokenizer's
+/// judge. Throws ConfigError where weights that are there do not reach the level.
+std::unique_ptr<FrechetJudge> open_judge(const Vqvae& tokenizer, const Tensor& reference, const JudgeOptions& options);
+
 /// What a trainer is handed: the distance of samples to some of a dataset's images, that of the tokenizer's
 /// reconstructions of these beside it.
 class SampleJudge {
  public:
-  /// `images` on either side, at most as many as the dataset has. Throws ConfigError for fewer than two. The tokenizer,
-  /// in eval mode, outlives it.
-  SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, int64_t images);
+  /// options.images on either side, at most as many as the dataset has. Throws ConfigError for fewer than two. The
+  /// tokenizer, in eval mode, outlives it.
+  SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const JudgeOptions& options);
 
   /// Of images drawn with the model's present weights: classes in turn, guidance 1.5, top-p 0.95, the seed of an image
   /// its number, so that two calls differ by the weights alone.

@@ -286,7 +286,7 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) {
   const Tensor all = Tensor::from(labels, {count});
   if (is_procedural(*train_)) run.own_share = own_class_share(images, all, &run.class_share);
   run.distance = distance_of(images);
-  run.distance_images = std::min(count, config_.frechet_images);
+  run.distance_images = std::min(count, config_.judge.images);
   const int64_t each = std::min(kShownPerClass, config_.samples);
   run.samples = Tensor::empty({classes * each, train_->height(), train_->width(), 3}, DType::kU8);
   std::vector<int64_t> shown;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/support/frechet_judge.h"
 #include "experiments/support/options.h"
 #include "var/config.h"
 #include "var/sampler.h"
@@ -43,7 +44,7 @@ struct StudyConfig {
   double cfg = 2.5;
   int64_t top_k = 0;
   double top_p = 0.8;
-  int64_t frechet_images = 512;  // on either side of a Frechet distance, at most; 0: none is measured
+  JudgeOptions judge{.images = 512};
 
   void declare(Options& options);
   /// Throws ConfigError for encodings that are not, or that are given twice, for no seeds, and for options that

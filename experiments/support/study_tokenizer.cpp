@@ -200,15 +200,15 @@ void Study::describe_tokenizer() {
 }
 
 double Study::distance_of(const Tensor& images) {
-  const int64_t count = std::min(images.dim(0), config_.frechet_images);
+  const int64_t count = std::min(images.dim(0), config_.judge.images);
   if (std::min({count, held_out_->size(), held_out_tokens_.size()}) < 2) return kNotMeasured;
   if (!judge_) {
-    const int64_t reference = std::min(held_out_tokens_.size(), config_.frechet_images);
+    const int64_t reference = std::min(held_out_tokens_.size(), config_.judge.images);
     const std::vector<int64_t> held_out = part_of(held_out_->size(), config_.held_out_images);
     std::vector<int64_t> rows;
     for (const int64_t i : part_of(held_out_tokens_.size(), reference))
       rows.push_back(held_out[static_cast<size_t>(i)]);
-    judge_ = tokenizer_judge(*tokenizer_, held_out_->images(rows));
+    judge_ = open_judge(*tokenizer_, held_out_->images(rows), config_.judge);
   }
   Tensor some = images;
   if (count < images.dim(0)) {

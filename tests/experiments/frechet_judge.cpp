@@ -1,8 +1,11 @@
 #include "experiments/support/frechet_judge.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 
 #include "tensor/random.h"
+#include "tests/experiments/first_layers.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -59,6 +62,24 @@ TEST(FrechetJudge, IsZeroOfTheReferenceAndGrowsWithTheDifference) {
   EXPECT_GT(near, 0);
   EXPECT_GT(judge->distance(dark), 10 * near);
   expect_error<Error>([&] { judge->distance(pictures(1, 5)); }, "a set of 1 image has no covariance");
+}
+
+TEST(FrechetJudge, IsInceptionsWhereThereAreWeights) {
+  Generator g(1);
+  Vqvae tokenizer(tiny(), g);
+  tokenizer.eval();
+  const TemporaryFolder folder;
+  write_first_layers(folder / "w.safetensors");
+  ::setenv("TERRACE_CACHE", (folder / "cache").c_str(), 1);
+  const Tensor reference = pictures(6, 3);
+  const auto judge = open_judge(tokenizer, reference, {.images = 6, .weights = folder / "w.safetensors"});
+  EXPECT_EQ(judge->name(), "FID(64)");
+  EXPECT_NEAR(judge->distance(reference), 0, 1e-9);
+  expect_error<ConfigError>(
+      [&] { open_judge(tokenizer, reference, {.images = 6, .level = 768, .weights = folder / "w.safetensors"}); },
+      "level 768 cannot be computed");
+  EXPECT_TRUE(std::filesystem::exists(folder / "cache"));
+  ::unsetenv("TERRACE_CACHE");
 }
 
 }  // namespace

@@ -1,0 +1,116 @@
+// evaluate: FID and its kin of two sets of images, each number with what it was measured with.
+#include <cmath>
+#include <cstdio>
+
+#include "data/atomic_file.h"
+#include "experiments/support/evaluation.h"
+#include "experiments/support/options.h"
+#include "experiments/support/program.h"
+#include "experiments/support/progress.h"
+#include "experiments/support/run_record.h"
+#include "experiments/support/self_check.h"
+
+namespace terrace {
+namespace {
+
+struct Settings {
+  CommonOptions common;
+  EvaluationOptions evaluation;
+  std::string split, protocol = "pytorch-fid", json, cache = "default";
+  bool self_check = false;
+};
+
+void declare(Options& options, Settings& s) {
+  EvaluationOptions& e = s.evaluation;
+  options.group("Images");
+  options.add("fake", e.fake,
+              "images to judge: a folder of PNG and JPEG files, an .npz (arr_0 u8 NHWC), a dataset (.h5)");
+  options.add("real", e.real, "what they are compared with: the same, or saved statistics (.npz of mu, sigma)");
+  options.add("split", s.split, "of the datasets on both sides").default_text("the held-out one, else train");
+  options.add("fake-split", e.fake_split, "of --fake alone");
+  options.add("real-split", e.real_split, "of --real alone");
+  options.add("skip-bad", e.skip_bad, "leave out files that cannot be read and count them; else the first one stops");
+  options.group("Figures");
+  options
+      .add("metrics", e.metrics,
+           "fid, sfid, is (Inception Score), kid, pr (precision and recall), dc (density and coverage)")
+      .choices(metric_names());
+  options.add("protocol", s.protocol, "whose figures these are comparable with").choices(protocol_names());
+  options.add("features", e.inception.level, "level of Inception: 64, 192, 768 or 2048; published figures are of 2048");
+  options.add("weights", e.inception.weights, "of Inception; the first layers alone serve the levels they reach")
+      .default_text("TERRACE_INCEPTION, else that of `make inception`");
+  options.add("splits", e.splits, "of the Inception Score").at_least(0).default_text("10; adm: one for 5000 images");
+  options.add("kid-subsets", e.kid_subsets, "that KID is the mean of; 0: all pairs of the whole sets").at_least(0);
+  options.add("kid-size", e.kid_size, "images of a subset, at most").at_least(2);
+  options.add("pr-neighbours", e.manifold.k_precision, "of precision and recall").at_least(1);
+  options.add("dc-neighbours", e.manifold.k_density, "of density and coverage").at_least(1);
+  options.group("How far to trust them");
+  options.add("bootstrap", e.bootstrap, "resamples for FID's 95 % interval; 0: none").at_least(0);
+  options.add("fid-vs-n", e.fid_vs_n, "FID of growing parts of the fakes and its limit, FID-infinity");
+  options.add("per-class", e.per_class, "FID of each class, where both sides tell their images' classes");
+  options.add("self-check", s.self_check,
+              "no images: try what FID and its kin must fulfil, and end with 1 where one fails");
+  options.group("Run");
+  options.add("batch", e.batch, "images at a time; does not change the figures").at_least(1);
+  options.add("json", s.json, "file for figures, stamps, classes and curve");
+  options.add("save-stats", e.save_stats, "file (.npz) for the statistics of --real, for later");
+  options.add("cache", s.cache, "folder in which statistics of --real are kept by content; none: they are not")
+      .default_text("TERRACE_CACHE, else ~/.cache/terrace");
+  options.add_common(s.common, "folder for run.json");
+}
+
+void print_self_check() {
+  bool passed = true;
+  std::printf("%-58s %14s %14s %10s\n", "property", "value", "expected", "allowed");
+  for (const SelfCheck& check : self_check()) {
+    std::printf("%-58s %14.8g %14.8g %10.1e%s\n", check.what.c_str(), check.value, check.expected, check.allowed,
+                check.passed ? "" : "  FAILED");
+    passed = passed && check.passed;
+  }
+  if (!passed) throw EarlyExit{1};
+}
+
+void print(const Evaluation& result) {
+  for (const Figure& figure : result.figures) std::printf("%s\n", figure.line().c_str());
+  if (!result.classes.empty()) std::printf("\n%-24s %8s %8s %12s\n", "class", "fakes", "reals", "distance");
+  for (const ClassFigure& c : result.classes) {
+    std::printf("%-24s %8lld %8lld %12s\n", c.name.c_str(), static_cast<long long>(c.fake),
+                static_cast<long long>(c.real), std::isfinite(c.value) ? format_number(c.value).c_str() : "-");
+  }
+  for (const BadFile& bad : result.bad) std::fprintf(stderr, "skipped: %s\n", bad.reason.c_str());
+}
+
+void run(int argc, char** argv) {
+  Settings s;
+  Options options("evaluate",
+                  "Judges generated images: FID, sFID, IS, KID, precision and recall, density and coverage.");
+  declare(options, s);
+  options.epilog(
+      "  evaluate --fake samples.npz --real imagenet.h5 --metrics fid,sfid,is,pr --protocol adm --json out.json\n"
+      "  evaluate --real cifar100.h5 --split train --save-stats cifar100.npz\n"
+      "Every number comes with its protocol, weights, numbers of images and reference: docs/evaluation.md.");
+  options.parse(argc, argv);
+  s.common.apply();
+  if (s.self_check) return print_self_check();
+  EvaluationOptions& e = s.evaluation;
+  if (!s.split.empty()) {
+    for (auto [path, split] : {std::pair(&e.fake, &e.fake_split), std::pair(&e.real, &e.real_split)})
+      if (split->empty() && path->ends_with(".h5")) *split = s.split;
+  }
+  e.seed = s.common.seed;
+  e.inception.protocol = protocol_from_name(s.protocol);
+  e.cache_folder = s.cache == "default" ? ReferenceCache::default_folder() : s.cache == "none" ? "" : s.cache;
+  RunRecord record("evaluate", options.to_json(), s.common.seed);
+  const Evaluation result = evaluate(e);
+  print(result);
+  if (!s.json.empty()) write_file(s.json, result.json().dump(2) + "\n");
+  if (s.common.out.empty()) return;
+  make_folder(s.common.out);
+  record.results() = result.json();
+  record.write(s.common.out);
+}
+
+}  // namespace
+}  // namespace terrace
+
+int main(int argc, char** argv) { return terrace::run_program(argc, argv, terrace::run); }
