@@ -54,7 +54,10 @@ void declare(Options& options, Settings& s) {
   options.add("batch", e.batch, "images at a time; does not change the figures").at_least(1);
   options.add("json", s.json, "file for figures, stamps, classes and curve");
   options.add("save-stats", e.save_stats, "file (.npz) for the statistics of --real, for later");
-  options.add("cache", s.cache, "folder in which statistics of --real are kept by content; none: they are not")
+  options
+      .add("cache", s.cache,
+           "folder for statistics of --real, by content, and for what an interrupted run goes on from; none: nothing "
+           "is kept")
       .default_text("TERRACE_CACHE, else ~/.cache/terrace");
   options.add_common(s.common, "folder for run.json");
 }

@@ -10,6 +10,8 @@
 namespace terrace {
 namespace {
 
+constexpr int64_t kLogRowsAtOnce = 256;
+
 /// An image, or why there is none.
 struct Decoded {
   Tensor image;
@@ -126,32 +128,68 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
   return result;
 }
 
-Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options) {
+namespace {
+
+/// Images [first, size) through the network into the sink; what is of the images themselves, of all, into the result.
+/// The hash is fed with those that are read.
+void run_network(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options, int64_t first,
+                 Sha256& hash, const std::function<void(const Activations&)>& take, Collected& result) {
+  const int64_t batches = (source.size() - first + options.batch - 1) / options.batch;
+  // One worker: its batches are made in their order, so that the hash is fed in order.
+  const auto make = [&](int64_t i) {
+    Prepared made;
+    each_on_one_thread(1, [&](int64_t) { made = prepare(source, network, options, first + i * options.batch, hash); });
+    return made;
+  };
+  Prefetcher<Prepared> prepared(make, 0, 1, 2, batches);
+  int64_t done = first;
+  for (int64_t i = 0; i < batches; ++i) {
+    Prepared next = prepared.next();
+    if (next.input.defined()) take(network.run(next.input));
+    result.labels.insert(result.labels.end(), next.labels.begin(), next.labels.end());
+    result.bad.insert(result.bad.end(), next.bad.begin(), next.bad.end());
+    done += next.taken;
+    if (options.progress) options.progress(done, source.size());
+  }
+  result.class_names = source.class_names();
+}
+
+void check(const CollectOptions& options) {
   if (options.batch < 1) throw ConfigError(cat("collect: a batch of ", options.batch));
+}
+
+}  // namespace
+
+Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options) {
+  check(options);
   Collected result;
   Sink sink(network, options);
   Sha256 hash;
-  const int64_t batches = (source.size() + options.batch - 1) / options.batch;
-  int64_t done = 0;
-  {
-    // One worker: its batches are made in their order, so that the hash is fed in order.
-    const auto make = [&](int64_t i) {
-      Prepared made;
-      each_on_one_thread(1, [&](int64_t) { made = prepare(source, network, options, i * options.batch, hash); });
-      return made;
-    };
-    Prefetcher<Prepared> prepared(make, 0, 1, 2, batches);
-    for (int64_t i = 0; i < batches; ++i) {
-      Prepared next = prepared.next();
-      if (next.input.defined()) sink.take(network.run(next.input));
-      result.labels.insert(result.labels.end(), next.labels.begin(), next.labels.end());
-      result.bad.insert(result.bad.end(), next.bad.begin(), next.bad.end());
-      done += next.taken;
-      if (options.progress) options.progress(done, source.size());
-    }
-  }
-  result.class_names = source.class_names();
+  run_network(
+      source, network, options, 0, hash, [&](const Activations& a) { sink.take(a); }, result);
   result.content_hash = hash_text(hash);
+  sink.finish(result);
+  return result;
+}
+
+Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                  const std::string& content_hash, ActivationLog& log) {
+  check(options);
+  CollectOptions strict = options;
+  strict.bad_files = BadFiles::kStop;  // a gap would shift what is in the log
+  Collected result;
+  Sink sink(network, strict);
+  const int64_t first = std::min(log.size(), source.size());
+  for (int64_t begin = 0; begin < first; begin += kLogRowsAtOnce)
+    sink.take(log.read(begin, std::min(first, begin + kLogRowsAtOnce)));
+  for (int64_t i = 0; i < first; ++i) result.labels.push_back(source.label(i));
+  Sha256 of_the_rest;
+  const auto take = [&](const Activations& activations) {
+    sink.take(activations);  // which refuses values that are not finite, before they are kept
+    log.append(activations);
+  };
+  run_network(source, network, strict, first, of_the_rest, take, result);
+  result.content_hash = content_hash;
   sink.finish(result);
   return result;
 }

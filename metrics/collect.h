@@ -10,17 +10,11 @@
 
 #include "data/image_folder.h"
 #include "data/image_source.h"
+#include "metrics/activation_log.h"
 #include "metrics/feature_rows.h"
 #include "metrics/statistics_file.h"
 
 namespace terrace {
-
-/// What a network says of a batch, f32: undefined where it was not asked.
-struct Activations {
-  Tensor features;  // (B, d)
-  Tensor spatial;   // (B, 2023)
-  Tensor logits;    // (B, 1008)
-};
 
 /// A network that images are judged by, and how they come into it.
 struct FeatureNetwork {
@@ -65,5 +59,10 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files = BadF
 /// file that cannot be read, unless bad files are skipped (which is for separate files alone); Error where fewer than
 /// two images remain.
 Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options);
+
+/// The same, going on behind the images that `log` holds and adding what the network says of the others; the result is
+/// equal to the last bit. `content_hash` is the set's, all of whose images can be read: a bad file is an IoError.
+Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                  const std::string& content_hash, ActivationLog& log);
 
 }  // namespace terrace

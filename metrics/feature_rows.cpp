@@ -8,6 +8,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "data/descriptor_io.h"
+
 namespace terrace {
 namespace {
 
@@ -60,32 +62,14 @@ void DiskRows::append(const Tensor& features) {
   check_dtype(features, DType::kF32, "features", "features");
   check_shape(features, {features.dim(0), dim_}, "features", "features");
   const Tensor source = features.contiguous();
-  const auto* next = static_cast<const char*>(source.raw_data());
-  int64_t left = source.numel() * kFloat, at = size_ * dim_ * kFloat;
-  while (left > 0) {
-    const ssize_t written = ::pwrite(descriptor_, next, static_cast<size_t>(left), at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write", folder_);
-    next += written;
-    at += written;
-    left -= written;
-  }
+  if (!write_at(descriptor_, source.raw_data(), source.numel() * kFloat, size_ * dim_ * kFloat)) fail("write", folder_);
   size_ += features.dim(0);
 }
 
 Tensor DiskRows::read(int64_t begin, int64_t end) const {
   check_range(*this, begin, end);
   Tensor rows = Tensor::empty({end - begin, dim_});
-  auto* next = static_cast<char*>(rows.raw_data());
-  int64_t left = rows.numel() * kFloat, at = begin * dim_ * kFloat;
-  while (left > 0) {
-    const ssize_t got = ::pread(descriptor_, next, static_cast<size_t>(left), at);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) fail("read", folder_);
-    next += got;
-    at += got;
-    left -= got;
-  }
+  if (!read_at(descriptor_, rows.raw_data(), rows.numel() * kFloat, begin * dim_ * kFloat)) fail("read", folder_);
   return rows.to(DType::kF64);
 }
 

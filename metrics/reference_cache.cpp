@@ -90,11 +90,20 @@ std::optional<Collected> ReferenceCache::find(const std::string& content_hash, c
   }
 }
 
-void ReferenceCache::store(const Collected& collected, const std::string& identity) const {
-  if (!keeps()) return;
+void ReferenceCache::make_folder() const {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) throw IoError(cat("cannot write ", folder_, ": ", error.message()));
+}
+
+std::unique_ptr<ActivationLog> ReferenceCache::log(const std::string& content_hash, const std::string& identity) const {
+  make_folder();
+  return ActivationLog::open(path(content_hash, identity) + ".part", content_hash + "\n" + identity);
+}
+
+void ReferenceCache::store(const Collected& collected, const std::string& identity) const {
+  if (!keeps()) return;
+  make_folder();
   Hdf5File file = Hdf5File::create(path(collected.content_hash, identity));
   file.write_attr_int("/", "version", kVersion);
   file.write_attr_int("/", "count", collected.count);
@@ -109,6 +118,19 @@ void ReferenceCache::store(const Collected& collected, const std::string& identi
   file.commit();
 }
 
+namespace {
+
+Collected collect_with_log(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                           const ReferenceCache& cache, const ContentHash& hash) {
+  const auto log = hash.bad.empty() ? cache.log(hash.text, network.identity) : nullptr;
+  if (log == nullptr) return collect(source, network, options);
+  Collected made = collect(source, network, options, hash.text, *log);
+  log->remove();
+  return made;
+}
+
+}  // namespace
+
 Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                          const ReferenceCache& cache) {
   if (!cache.keeps()) return collect(source, network, options);  // which finds the hash on its way
@@ -118,9 +140,15 @@ Collected collect_cached(const ImageSource& source, const FeatureNetwork& networ
     found->bad = hash.bad;
     return std::move(*found);
   }
-  Collected made = collect(source, network, options);
+  Collected made = collect_with_log(source, network, options, cache, hash);
   cache.store(made, network.identity);
   return made;
+}
+
+Collected collect_resumable(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                            const ReferenceCache& cache) {
+  if (!cache.keeps()) return collect(source, network, options);
+  return collect_with_log(source, network, options, cache, content_hash_of(source, options.bad_files, options.hashing));
 }
 
 }  // namespace terrace

@@ -1,6 +1,7 @@
 // What a set of images was found to be, kept in a folder: a reference goes through the network once, whoever asks.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -24,15 +25,22 @@ class ReferenceCache {
   /// Keeps statistics, labels, class names and the rows that are there. A folder that cannot be written to is an
   /// IoError.
   void store(const Collected& collected, const std::string& identity) const;
+  /// Where an interrupted pass goes on; null where another process is at it.
+  std::unique_ptr<ActivationLog> log(const std::string& content_hash, const std::string& identity) const;
 
  private:
+  void make_folder() const;
   std::string path(const std::string& content_hash, const std::string& identity) const;
   std::string folder_;
 };
 
 /// From the cache, else through the network and into the cache. Images are read once more for their key, but not where
-/// nothing is kept.
+/// nothing is kept. A pass that was interrupted goes on where it stopped.
 Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                          const ReferenceCache& cache);
+
+/// Through the network, going on where an interrupted pass stopped; nothing stays in the cache when it is done.
+Collected collect_resumable(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
+                            const ReferenceCache& cache);
 
 }  // namespace terrace

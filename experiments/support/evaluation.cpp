@@ -113,9 +113,10 @@ EvaluationSide EvaluationRun::open_side(const std::string& path, const std::stri
   collecting.bad_files = options_.skip_bad ? BadFiles::kSkip : BadFiles::kStop;
   collecting.features = needs_features(is_fake) ? KeepRows::kYes : KeepRows::kNo;
   collecting.progress = reporter(is_fake ? "fake" : "real");
-  collecting.hashing = reporter("read real");
-  side.set = is_fake ? collect(*source, network_->network, collecting)
-                     : collect_cached(*source, network_->network, collecting, ReferenceCache(options_.cache_folder));
+  collecting.hashing = reporter(is_fake ? "read fake" : "read real");
+  const ReferenceCache cache(options_.cache_folder);
+  side.set = is_fake ? collect_resumable(*source, network_->network, collecting, cache)
+                     : collect_cached(*source, network_->network, collecting, cache);
   if (saved.saved_statistics) {
     side.saved_statistics = true;
     side.set.statistics = saved.set.statistics;

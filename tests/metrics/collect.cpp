@@ -137,6 +137,66 @@ TEST(ReferenceCache, RunsTheNetworkOnce) {
   EXPECT_EQ(*toy.seen, 28);
 }
 
+TEST(ReferenceCache, AnInterruptedPassGoesOnWhereItStopped) {
+  const TemporaryFolder folder;
+  const ReferenceCache cache(folder / "cache");
+  std::vector<int64_t> classes(700);
+  for (size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<int64_t>(i % 5);
+  const auto source = image_source_of(pictures(700, 8), Tensor::from(classes, {700}));
+  const Toy toy;
+  CollectOptions options{.batch = 8, .features = KeepRows::kYes};
+  const Collected whole = collect(*source, toy.network, options);
+  int64_t stop = 301;  // not at the end of a block of the moments
+  options.progress = [&](int64_t done, int64_t) {
+    if (done >= stop) throw Error("stopped");
+  };
+  *toy.seen = 0;
+  for (stop = 301; stop <= 700; stop += 120)
+    expect_error<Error>([&] { collect_cached(*source, toy.network, options, cache); }, "stopped");
+  EXPECT_LT(*toy.seen, 700);
+  // A record that a killed process left half written does not count.
+  std::string log;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "cache")) log = entry.path().string();
+  std::filesystem::resize_file(log, std::filesystem::file_size(log) - 5);
+  options.progress = {};
+  const Collected got = collect_cached(*source, toy.network, options, cache);
+  EXPECT_EQ(*toy.seen, 701);
+  EXPECT_SAME(got.statistics.features.covariance, whole.statistics.features.covariance);
+  EXPECT_SAME(got.statistics.spatial->mean, whole.statistics.spatial->mean);
+  EXPECT_SAME(got.features->read(0, 700), whole.features->read(0, 700));
+  EXPECT_SAME(got.logits->read(0, 700), whole.logits->read(0, 700));
+  EXPECT_EQ(got.labels, classes);
+  EXPECT_EQ(got.content_hash, whole.content_hash);
+  EXPECT_FALSE(std::filesystem::exists(log));
+}
+
+TEST(ActivationLog, IsOfOneKeyAndOneWriter) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.part";
+  const Activations some{.features = random_tensor({3, 4}, 1), .spatial = {}, .logits = random_tensor({3, 2}, 2)};
+  {
+    const auto log = ActivationLog::open(path, "one");
+    EXPECT_EQ(log->size(), 0);
+    log->append(some);
+    EXPECT_EQ(ActivationLog::open(path, "one"), nullptr);  // locked
+    expect_error<ShapeError>(
+        [&] {
+          log->append({.features = random_tensor({1, 3}, 1), .spatial = {}, .logits = random_tensor({1, 2}, 2)});
+        },
+        "activations: a part must be (1, 4)");
+  }
+  {
+    const auto log = ActivationLog::open(path, "one");
+    ASSERT_EQ(log->size(), 3);
+    EXPECT_SAME(log->read(1, 3).features, some.features.slice(0, 1, 3));
+    EXPECT_SAME(log->read(0, 3).logits, some.logits);
+    EXPECT_FALSE(log->read(0, 3).spatial.defined());
+    expect_error<IndexError>([&] { log->read(1, 4); }, "activations [1, 4) of 3");
+  }
+  EXPECT_EQ(ActivationLog::open(path, "another")->size(), 0);
+  expect_error<IoError>([&] { ActivationLog::open(folder / "none/a.part", "one"); }, "cannot write ");
+}
+
 TEST(ReferenceCache, KeepsNothingWithoutAFolderAndNamesOneItCannotWrite) {
   const TemporaryFolder folder;
   const auto source = image_source_of(pictures(3, 7));
