@@ -91,6 +91,11 @@ struct Operands {
   Tensor head_factor;  // (H) or undefined
 };
 
+/// Of `per_thread` elements for each thread of the CPU's kernels; other devices take their own.
+Tensor make_workspace(const AttentionProblem& p, int64_t per_thread, DType dtype, Device device) {
+  return Tensor::empty({device.is_cpu() ? p.threads * per_thread : 0}, dtype, device);
+}
+
 DType accumulator_of(DType dtype) { return dtype == DType::kF64 ? DType::kF64 : DType::kF32; }
 
 /// Returns y (B, Lq, H, D); lse is filled where it is defined.
@@ -100,7 +105,7 @@ Tensor run_forward(const char* op, const Plan& plan, const Operands& in, const T
   visit_floating(in.q.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = Accumulator<T>;
-    const Tensor workspace = Tensor::empty({p.threads * attention_forward_workspace(p)}, kDTypeOf<A>, in.q.device());
+    const Tensor workspace = make_workspace(p, attention_forward_workspace(p), kDTypeOf<A>, in.q.device());
     attention_forward<T>(in.q.device(), p, rows_of<T>(in.q), rows_of<T>(in.k), rows_of<T>(in.v),
                          in.head_factor.defined() ? in.head_factor.data<A>() : nullptr, output_rows<T>(y),
                          lse.defined() ? lse.data<A>() : nullptr, workspace.data<A>());
@@ -109,18 +114,20 @@ Tensor run_forward(const char* op, const Plan& plan, const Operands& in, const T
 }
 
 /// Fills dq, dk, dv (B, L, H, D; views are welcome) and dlog_factor (B, H) where defined.
-void run_backward(const char* op, const Plan& plan, const Operands& in, const Tensor& lse, const Tensor& dy, Tensor dq,
-                  Tensor dk, Tensor dv, Tensor dlog_factor) {
+void run_backward(const char* op, const Plan& plan, const Operands& in, const Tensor& y, const Tensor& lse,
+                  const Tensor& dy, Tensor dq, Tensor dk, Tensor dv, Tensor dlog_factor) {
   const AttentionProblem p = plan.get();
+  const Tensor y_rows = y.view({p.B, p.Lq, p.H, p.D});
   const Tensor dy_rows = dy.contiguous().view({p.B, p.Lq, p.H, p.D});
   visit_floating(in.q.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using A = Accumulator<T>;
-    const Tensor workspace = Tensor::empty({p.threads * attention_backward_workspace(p)}, kDTypeOf<A>, in.q.device());
+    const Tensor workspace = make_workspace(p, attention_backward_workspace(p), kDTypeOf<A>, in.q.device());
     attention_backward<T>(in.q.device(), p, rows_of<T>(in.q), rows_of<T>(in.k), rows_of<T>(in.v),
-                          in.head_factor.defined() ? in.head_factor.data<A>() : nullptr, lse.data<A>(),
-                          rows_of<T>(dy_rows), output_rows<T>(dq), output_rows<T>(dk), output_rows<T>(dv),
-                          dlog_factor.defined() ? dlog_factor.data<A>() : nullptr, workspace.data<A>());
+                          in.head_factor.defined() ? in.head_factor.data<A>() : nullptr, rows_of<T>(y_rows),
+                          lse.data<A>(), rows_of<T>(dy_rows), output_rows<T>(dq), output_rows<T>(dk),
+                          output_rows<T>(dv), dlog_factor.defined() ? dlog_factor.data<A>() : nullptr,
+                          workspace.data<A>());
   });
 }
 
@@ -144,15 +151,16 @@ Variable attention(const Variable& q, const Variable& k, const Variable& v, cons
   const Operands in{readable(q.value()), readable(k.value()), readable(v.value()), {}};
   const Tensor lse = needs_grad({q, k, v}) ? make_lse(plan, in.q) : Tensor();
   const Tensor y = run_forward(op, plan, in, lse).view({B, Lq, H * D});
-  return record(op, y, {q, k, v},
-                [plan, q = Saved(in.q), k = Saved(in.k), v = Saved(in.v), lse](const Tensor& dy) -> Gradients {
-                  const Operands saved{q.get("attention"), k.get("attention"), v.get("attention"), {}};
-                  Tensor dq = Tensor::empty(saved.q.shape(), saved.q.dtype(), saved.q.device());
-                  Tensor dk = Tensor::empty(saved.k.shape(), saved.k.dtype(), saved.k.device());
-                  Tensor dv = Tensor::empty(saved.v.shape(), saved.v.dtype(), saved.v.device());
-                  run_backward("attention", plan, saved, lse, dy, dq, dk, dv, {});
-                  return {dq, dk, dv};
-                });
+  return record(
+      op, y, {q, k, v},
+      [plan, q = Saved(in.q), k = Saved(in.k), v = Saved(in.v), y = Saved(y), lse](const Tensor& dy) -> Gradients {
+        const Operands saved{q.get("attention"), k.get("attention"), v.get("attention"), {}};
+        Tensor dq = Tensor::empty(saved.q.shape(), saved.q.dtype(), saved.q.device());
+        Tensor dk = Tensor::empty(saved.k.shape(), saved.k.dtype(), saved.k.device());
+        Tensor dv = Tensor::empty(saved.v.shape(), saved.v.dtype(), saved.v.device());
+        run_backward("attention", plan, saved, y.get("attention"), lse, dy, dq, dk, dv, {});
+        return {dq, dk, dv};
+      });
 }
 
 Variable pyramid_attention(const Variable& qkv, int64_t heads, const Variable& scale_mul, const Visibility& visibility,
@@ -180,14 +188,14 @@ Variable pyramid_attention(const Variable& qkv, int64_t heads, const Variable& s
   const Tensor lse = needs_grad({qkv, scale_mul}) ? make_lse(plan, rows) : Tensor();
   const Tensor y = run_forward(op, plan, operands(rows, factor), lse).view({B, L, C});
   return record(op, y, {qkv, scale_mul},
-                [plan, heads, operands, x = Saved(rows), scales = Saved(scales), clamped, factor,
+                [plan, heads, operands, x = Saved(rows), scales = Saved(scales), y = Saved(y), clamped, factor,
                  lse](const Tensor& dy) -> Gradients {
                   const char* name = "pyramid_attention";
                   const Operands saved = operands(x.get(name), factor);
                   Tensor dqkv = Tensor::empty(x.get(name).shape(), dy.dtype(), dy.device());
                   Tensor dlog;
                   if (factor.defined()) dlog = Tensor::empty({plan.problem.B, heads}, factor.dtype(), factor.device());
-                  run_backward(name, plan, saved, lse, dy, third(dqkv, 0, heads), third(dqkv, 1, heads),
+                  run_backward(name, plan, saved, y.get(name), lse, dy, third(dqkv, 0, heads), third(dqkv, 1, heads),
                                third(dqkv, 2, heads), dlog);
                   if (!factor.defined()) return {dqkv, Tensor()};
                   const Tensor dclamped = sum(dlog, {0});

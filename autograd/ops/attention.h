@@ -26,7 +26,7 @@ struct Visibility {
 /// Shapes:   q (B, Lq, H, D), k and v (B, Lk, H, D) -> (B, Lq, H*D), heads side by side.
 /// Arguments: views with a unit stride along D are read in place (slices of one qkv matrix, of a cache); others are
 ///           copied first. With visibility.ends Lq = Lk = ends.back().
-/// Saved:    q, k, v and the log-sum-exp (B, H, Lq); probabilities are recomputed by tiles.
+/// Saved:    q, k, v, y and the log-sum-exp (B, H, Lq); probabilities are recomputed by tiles.
 /// Errors:   ShapeError, DTypeError naming the argument.
 /// Numerics: f32, f64, bf16 (f32 inside). Accumulation in f32 (f64 for f64). Deterministic for any number of threads.
 /// Source:   Vaswani et al. 2017, eq. 1; torch.nn.functional.scaled_dot_product_attention.
@@ -37,7 +37,7 @@ Variable attention(const Variable& q, const Variable& k, const Variable& v, cons
 ///           q' = exp(min(scale_mul_h, ln 100)) q / max(|q|, 1e-12), k' = k / max(|k|, 1e-12) per head and token, then
 ///           attention(q', k', v, visibility, softmax_scale). The gradient of scale_mul is 0 above ln 100.
 /// Shapes:   qkv (B, L, 3C), scale_mul (1, H, 1, 1) or undefined -> (B, L, C); head h holds the channels [hD, (h+1)D).
-/// Saved:    qkv, scale_mul and the log-sum-exp (B, H, L).
+/// Saved:    qkv, scale_mul, y and the log-sum-exp (B, H, L).
 /// Errors, numerics, source: as attention(). scale_mul is of the accumulator's type (f32 under bf16).
 Variable pyramid_attention(const Variable& qkv, int64_t heads, const Variable& scale_mul, const Visibility& visibility,
                            double softmax_scale);

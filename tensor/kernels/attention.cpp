@@ -297,9 +297,9 @@ void forward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<
 
 template <class T>
 void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<const T> k, AttentionRows<const T> v,
-              const Accumulator<T>* head_factor, const Accumulator<T>* lse, AttentionRows<const T> dy,
-              AttentionRows<T> dq, AttentionRows<T> dk, AttentionRows<T> dv, Accumulator<T>* dlog_factor,
-              Accumulator<T>* workspace) {
+              const Accumulator<T>* head_factor, AttentionRows<const T> /*y*/, const Accumulator<T>* lse,
+              AttentionRows<const T> dy, AttentionRows<T> dq, AttentionRows<T> dk, AttentionRows<T> dv,
+              Accumulator<T>* dlog_factor, Accumulator<T>* workspace) {
   for_each_head(p, workspace, attention_backward_workspace(p),
                 Backward<T>{p, q, k, v, head_factor, lse, dy, dq, dk, dv, dlog_factor});
 }

@@ -13,7 +13,8 @@ struct AttentionRows {
   int64_t batch, token, head;
 };
 
-/// The queries [query_begin, query_end) see the keys [0, key_end). Every query is in exactly one block.
+/// The queries [query_begin, query_end) see the keys [0, key_end). Every query is in exactly one block; from block to
+/// block queries and key_end ascend.
 struct AttentionBlock {
   int64_t query_begin, query_end, key_end;
 };
@@ -23,7 +24,7 @@ struct AttentionProblem {
   const AttentionBlock* blocks;  // in host memory
   int64_t block_count;
   double scale;
-  int64_t threads;  // stretches of workspace, and so threads of the CPU's kernels
+  int64_t threads;  // of the CPU's kernels: stretches of their workspace, which on other devices is empty
 };
 
 inline constexpr double kAttentionNormEps = 1e-12;  // smallest norm that a query or key is divided by
@@ -59,12 +60,14 @@ inline constinit Kernel<void(const AttentionProblem& problem, AttentionRows<cons
                              Accumulator<T>* lse, Accumulator<T>* workspace)>
     attention_forward{"attention"};
 
-/// Overwrites dq, dk, dv and, with head_factor, dlog_factor (B, H): d loss / d ln(head_factor) by sample.
+/// Overwrites dq, dk, dv and, with head_factor, dlog_factor (B, H): d loss / d ln(head_factor) by sample. y is the
+/// forward pass's: rowsum(P dP) = rowsum(y dy), which a kernel that never sees a whole row of P takes from there.
 template <class T>
 inline constinit Kernel<void(const AttentionProblem& problem, AttentionRows<const T> q, AttentionRows<const T> k,
-                             AttentionRows<const T> v, const Accumulator<T>* head_factor, const Accumulator<T>* lse,
-                             AttentionRows<const T> dy, AttentionRows<T> dq, AttentionRows<T> dk, AttentionRows<T> dv,
-                             Accumulator<T>* dlog_factor, Accumulator<T>* workspace)>
+                             AttentionRows<const T> v, const Accumulator<T>* head_factor, AttentionRows<const T> y,
+                             const Accumulator<T>* lse, AttentionRows<const T> dy, AttentionRows<T> dq,
+                             AttentionRows<T> dk, AttentionRows<T> dv, Accumulator<T>* dlog_factor,
+                             Accumulator<T>* workspace)>
     attention_backward{"attention backward"};
 
 }  // namespace terrace

@@ -1,0 +1,180 @@
+// Attention in tiles, without the matrix of probabilities (Dao et al. 2022): scores of a tile of queries and a tile of
+// keys, their exponentials against the largest score so far, their product with the values; the row's sum divides at
+// the end. The backward pass computes the probabilities again, from the log-sum-exp: once for the queries' gradients,
+// by tiles of queries, and once for those of keys and values, by tiles of keys, so that every sum has one owner and one
+// order and nothing is added atomically.
+//
+// Here: what both passes need by row, and which kernels run.
+#include "cuda/attention.h"
+#include "cuda/collectives.h"
+#include "tensor/math.h"
+
+namespace terrace {
+namespace {
+
+using cuda::AttentionCall;
+using cuda::AttentionScales;
+
+constexpr int kThreads = 256;
+
+struct DotOf {
+  template <class A>
+  __device__ A operator()(A sum) const {
+    return sum;
+  }
+};
+struct InverseNormOf {
+  template <class A>
+  __device__ A operator()(A squares) const {
+    const A norm = math::sqrt(squares), eps = static_cast<A>(kAttentionNormEps);
+    return A(1) / (norm < eps ? eps : norm);
+  }
+};
+
+/// out (B, H, L) = finish(sum over d of x y). `Lanes` threads read a row, N elements at a time.
+template <int Lanes, int N, class Finish, class T>
+__global__ void __launch_bounds__(kThreads) row_sums(AttentionRows<const T> x, AttentionRows<const T> y,
+                                                     Accumulator<T>* out, int64_t rows, int H, int L, int D) {
+  using A = Accumulator<T>;
+  using Values = cuda::Pack<T, N>;
+  const int64_t r = int64_t{blockIdx.x} * (kThreads / Lanes) + threadIdx.x / Lanes;
+  // Heads of a token lie side by side in memory, and so do their threads.
+  const int64_t h = r % H, token = r / H % L, b = r / H / L;
+  A sum = 0;
+  if (r < rows) {
+    const T* own_x = cuda::head_rows(x, b, h) + token * x.token;
+    const T* own_y = cuda::head_rows(y, b, h) + token * y.token;
+    for (int d = static_cast<int>(threadIdx.x) % Lanes * N; d < D; d += Lanes * N) {
+      const Values vx = *reinterpret_cast<const Values*>(own_x + d), vy = *reinterpret_cast<const Values*>(own_y + d);
+#pragma unroll
+      for (int i = 0; i < N; ++i) sum += static_cast<A>(vx.v[i]) * static_cast<A>(vy.v[i]);
+    }
+  }
+#pragma unroll
+  for (int bits = Lanes / 2; bits > 0; bits /= 2) sum += __shfl_xor_sync(cuda::kFullWarp, sum, bits);
+  if (r < rows && threadIdx.x % Lanes == 0) out[(b * H + h) * L + token] = Finish()(sum);
+}
+
+template <class T>
+bool rows_are_aligned(const AttentionRows<T>& rows) {
+  constexpr int64_t kPack = cuda::kPackOf<std::remove_const_t<T>>;
+  return cuda::are_pack_aligned(rows.data) && rows.batch % kPack == 0 && rows.token % kPack == 0 &&
+         rows.head % kPack == 0;
+}
+
+template <class Finish, class T>
+void launch_row_sums(const char* name, const AttentionProblem& p, AttentionRows<const T> x, AttentionRows<const T> y,
+                     int64_t L, Accumulator<T>* out) {
+  const int64_t rows = p.B * p.H * L;
+  const auto run = [&](auto lanes, auto pack) {
+    cuda::launch(name, row_sums<lanes(), pack(), Finish, T>,
+                 cuda::Grid(cuda::blocks_for(rows, kThreads / lanes()), kThreads), x, y, out, rows,
+                 static_cast<int>(p.H), static_cast<int>(L), static_cast<int>(p.D));
+  };
+  constexpr int kPack = cuda::kPackOf<T>;
+  if (rows_are_aligned(x) && rows_are_aligned(y) && p.D % kPack == 0) {
+    run(std::integral_constant<int, 8>{}, std::integral_constant<int, kPack>{});
+  } else {
+    run(std::integral_constant<int, cuda::kWarpSize>{}, std::integral_constant<int, 1>{});
+  }
+}
+
+/// out (heads) = sum of each head's parts.
+template <class A>
+__global__ void __launch_bounds__(kThreads) add_parts(const A* parts, A* out, int64_t heads, int tiles) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= heads) return;
+  A sum = 0;
+  for (int t = 0; t < tiles; ++t) sum += parts[i * tiles + t];
+  out[i] = sum;
+}
+
+AttentionScales scales_of(const AttentionProblem& p) {
+  if (p.block_count > cuda::kMostScales) {
+    throw ConfigError(cat("attention: CUDA's kernels take up to ", cuda::kMostScales, " scales, got ", p.block_count));
+  }
+  AttentionScales scales{};
+  scales.count = static_cast<int>(p.block_count);
+  for (int s = 0; s < scales.count; ++s) {
+    scales.query_end[s] = static_cast<int>(p.blocks[s].query_end);
+    scales.key_end[s] = static_cast<int>(p.blocks[s].key_end);
+  }
+  return scales;
+}
+
+/// A call and the norms that it points at.
+template <class T>
+struct Prepared {
+  using A = Accumulator<T>;
+  cuda::Scratch norms;
+  AttentionCall<T> call{};
+
+  Prepared(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<const T> k, AttentionRows<const T> v,
+           const A* head_factor)
+      : norms(head_factor ? sizeof(A) * static_cast<size_t>(p.B * p.H * (p.Lq + p.Lk)) : 0) {
+    call.B = static_cast<int>(p.B);
+    call.H = static_cast<int>(p.H);
+    call.Lq = static_cast<int>(p.Lq);
+    call.Lk = static_cast<int>(p.Lk);
+    call.D = static_cast<int>(p.D);
+    call.scale = static_cast<A>(p.scale);
+    call.scales = scales_of(p);
+    call.q = q;
+    call.k = k;
+    call.v = v;
+    call.head_factor = head_factor;
+    if (!head_factor) return;
+    A* query_norms = norms.template as<A>();
+    A* key_norms = query_norms + p.B * p.H * p.Lq;
+    launch_row_sums<InverseNormOf, T>("attention norms", p, q, q, p.Lq, query_norms);
+    launch_row_sums<InverseNormOf, T>("attention norms", p, k, k, p.Lk, key_norms);
+    call.query_norms = query_norms;
+    call.key_norms = key_norms;
+  }
+};
+
+template <class T>
+void forward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<const T> k, AttentionRows<const T> v,
+             const Accumulator<T>* head_factor, AttentionRows<T> y, Accumulator<T>* lse,
+             Accumulator<T>* /*workspace*/) {
+  Prepared<T> prepared(p, q, k, v, head_factor);
+  AttentionCall<T>& call = prepared.call;
+  call.y = y;
+  call.lse_out = lse;
+  cuda::general_attention_forward(call);
+}
+
+template <class T>
+void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<const T> k, AttentionRows<const T> v,
+              const Accumulator<T>* head_factor, AttentionRows<const T> y, const Accumulator<T>* lse,
+              AttentionRows<const T> dy, AttentionRows<T> dq, AttentionRows<T> dk, AttentionRows<T> dv,
+              Accumulator<T>* dlog_factor, Accumulator<T>* /*workspace*/) {
+  using A = Accumulator<T>;
+  Prepared<T> prepared(p, q, k, v, head_factor);
+  AttentionCall<T>& call = prepared.call;
+  const int tiles = cuda::query_tiles(call.scales, cuda::kGeneralQueryTile<T>);
+  const cuda::Scratch dots(sizeof(A) * static_cast<size_t>(p.B * p.H * p.Lq));
+  const cuda::Scratch parts(dlog_factor ? sizeof(A) * static_cast<size_t>(p.B * p.H * tiles) : 0);
+  launch_row_sums<DotOf, T>("attention dots", p, y, dy, p.Lq, dots.as<A>());
+  call.lse = lse;
+  call.dots = dots.as<A>();
+  call.dy = dy;
+  call.dq = dq;
+  call.dk = dk;
+  call.dv = dv;
+  call.dlog_parts = dlog_factor ? parts.as<A>() : nullptr;
+  cuda::general_attention_backward(call);
+  if (!dlog_factor) return;
+  cuda::launch("attention factors", add_parts<A>, cuda::Grid(cuda::blocks_for(p.B * p.H, kThreads), kThreads),
+               parts.as<A>(), dlog_factor, p.B * p.H, tiles);
+}
+
+TERRACE_REGISTER(attention_forward<float>, forward<float>);
+TERRACE_REGISTER(attention_forward<double>, forward<double>);
+TERRACE_REGISTER(attention_forward<BFloat16>, forward<BFloat16>);
+TERRACE_REGISTER(attention_backward<float>, backward<float>);
+TERRACE_REGISTER(attention_backward<double>, backward<double>);
+TERRACE_REGISTER(attention_backward<BFloat16>, backward<BFloat16>);
+
+}  // namespace
+}  // namespace terrace
