@@ -115,6 +115,7 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
                             const std::function<void(int64_t done, int64_t total)>& progress) {
   Sha256 hash;
   ContentHash result;
+  if (progress) progress(0, source.size());
   for (int64_t i = 0; i < source.size(); ++i) {
     const Decoded decoded = decode(source, i, bad_files);
     if (decoded.image.defined()) {
@@ -143,6 +144,7 @@ void run_network(const ImageSource& source, const FeatureNetwork& network, const
   };
   Prefetcher<Prepared> prepared(make, 0, 1, 2, batches);
   int64_t done = first;
+  if (options.progress) options.progress(done, source.size());
   for (int64_t i = 0; i < batches; ++i) {
     Prepared next = prepared.next();
     if (next.input.defined()) take(network.run(next.input));

@@ -31,8 +31,9 @@ struct CollectOptions {
   int64_t batch = 32;
   KeepRows features = KeepRows::kNo;  // on disk (DiskRows)
   BadFiles bad_files = BadFiles::kStop;
-  std::function<void(int64_t done, int64_t total)> progress = {};  // may throw to stop
-  std::function<void(int64_t done, int64_t total)> hashing = {};   // the same of the pass that only reads
+  /// Called before the first batch, with the images that are there already, and after each. May throw to stop.
+  std::function<void(int64_t done, int64_t total)> progress = {};
+  std::function<void(int64_t done, int64_t total)> hashing = {};  // the same of the pass that only reads
 };
 
 struct Collected {

@@ -88,7 +88,7 @@ EvaluationSide EvaluationRun::read_saved(const std::string& path) const {
   return side;
 }
 
-/// A progress bar that begins when the first image is done.
+/// A progress bar that begins with its pass.
 std::function<void(int64_t, int64_t)> reporter(const char* doing) {
   const auto bar = std::make_shared<std::unique_ptr<Progress>>();
   return [bar, doing](int64_t done, int64_t total) {

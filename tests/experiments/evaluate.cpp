@@ -1,5 +1,7 @@
 // evaluate: figures, their names and stamps, what it refuses; the self-check. The network is Inception's first layers
 // with weights by chance, which serve level 64.
+#include <png.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -9,11 +11,13 @@
 #include "data/cifar100.h"
 #include "data/dataset.h"
 #include "data/image_file.h"
+#include "data/image_source.h"
 #include "data/npz_file.h"
 #include "experiments/support/evaluation.h"
 #include "experiments/support/run_record.h"
 #include "experiments/support/self_check.h"
 #include "tensor/random.h"
+#include "tests/data/pictures.h"
 #include "tests/experiments/first_layers.h"
 #include "tests/support.h"
 
@@ -188,6 +192,45 @@ TEST_F(Evaluate, OneBadFileStopsUnlessSkipped) {
   EXPECT_EQ(result.figures[0].stamp["fake"]["images"], 6);
   EXPECT_NE(result.figures[0].line().find("; 1 bad file skipped;"), std::string::npos);
   EXPECT_NE(result.json()["bad_files"][0].get<std::string>().find("3.png"), std::string::npos);
+}
+
+/// Every kind of file that pictures come in, beside the same pictures as plain RGB files of the same odd sizes.
+TEST_F(Evaluate, TakesEveryKindOfPicture) {
+  const std::string odd = folder_ / "odd", plain = folder_ / "plain";
+  for (const std::string& path : {odd, plain}) make_folder(path);
+  const Tensor grey = smooth_picture(9, 14).slice(2, 0, 1).contiguous();
+  Tensor cmyk = Tensor::full({8, 8, 4}, 200, DType::kU8);
+  cmyk.slice(2, 1, 2).fill_(90);
+  write_jpeg(odd + "/grey.jpg", grey);
+  write_jpeg(odd + "/cmyk.jpeg", cmyk);
+  write_raw_png(odd + "/deep.png", 1, 2, 16, PNG_COLOR_TYPE_RGB, {{200, 0, 10, 0, 30, 0, 1, 255, 99, 0, 0, 128}});
+  write_raw_png(odd + "/alpha.png", 1, 2, 8, PNG_COLOR_TYPE_RGB_ALPHA, {{10, 20, 30, 0, 200, 100, 50, 128}});
+  write_raw_png(odd + "/palette.png", 1, 2, 8, PNG_COLOR_TYPE_PALETTE, {{1, 0}}, {10, 20, 30, 40, 50, 60});
+  for (const auto& entry : std::filesystem::directory_iterator(odd))
+    write_png(cat(plain, "/", entry.path().stem().string(), ".png"), read_image(entry.path().string()));
+  options_.fake = odd;
+  options_.real = plain;
+  const Evaluation result = evaluate(options_);
+  EXPECT_NEAR(result.figures[0].value, 0, 1e-9);
+  EXPECT_EQ(result.figures[0].stamp["fake"]["images"], 5);
+  // In the order of their names: alpha, cmyk, deep, grey, palette.
+  const auto source = open_image_source(odd);
+  EXPECT_SAME(source->image(0).select(0, 0).select(0, 0), Tensor::full({3}, 255, DType::kU8));  // transparent: white
+  EXPECT_EQ(source->image(2).data<uint8_t>()[0], 199);                                          // 0xc800 of 0xffff
+  EXPECT_EQ(source->image(3).shape(), (Shape{9, 14, 3}));
+  EXPECT_EQ(source->image(4).data<uint8_t>()[0], 40);
+}
+
+TEST_F(Evaluate, NamesASetWithoutImages) {
+  make_folder(folder_ / "empty");
+  write_samples(options_.real, pictures(4, 1));
+  options_.fake = folder_ / "empty";
+  expect_error<IoError>([&] { evaluate(options_); }, cat("cannot read ", options_.fake, ": it holds no .png"));
+  options_.fake = folder_ / "none.npz";
+  expect_error<IoError>([&] { evaluate(options_); }, "none.npz: No such file");
+  options_.fake = folder_ / "flat.npz";
+  write_samples(options_.fake, Tensor::zeros({4, 12, 16}, DType::kU8));
+  expect_error<IoError>([&] { evaluate(options_); }, "flat.npz");
 }
 
 TEST_F(Evaluate, ClassByClass) {
