@@ -39,6 +39,29 @@ TERRACE_HD inline QueryTile query_tile(const AttentionScales& scales, int size, 
   }
 }
 
+/// The end of the keys that a query sees.
+TERRACE_HD inline int key_end_of(const AttentionScales& scales, int query) {
+  int s = 0;
+  while (query >= scales.query_end[s]) ++s;
+  return scales.key_end[s];
+}
+
+/// Neighbouring scales that together fill no more than a tile become one, whose queries see what the last of them sees
+/// or less: the first scales of a pyramid have few queries.
+inline AttentionScales merged_scales(const AttentionScales& scales, int size) {
+  AttentionScales merged{};
+  int begin = 0;
+  for (int s = 0; s < scales.count; ++s) {
+    if (merged.count == 0 || scales.query_end[s] - begin > size) {
+      begin = scales.query_begin(s);
+      ++merged.count;
+    }
+    merged.query_end[merged.count - 1] = scales.query_end[s];
+    merged.key_end[merged.count - 1] = scales.key_end[s];
+  }
+  return merged;
+}
+
 /// Both directions' operands; what a direction does not have is null. Arrays by head are (B, H, L).
 template <class T>
 struct AttentionCall {
@@ -78,5 +101,11 @@ template <class T>
 void general_attention_backward(const AttentionCall<T>& call);
 template <class T>
 inline constexpr int kGeneralQueryTile = sizeof(T) == 8 ? 32 : 64;
+
+/// cuda/kernels/attention_mma_*.cu: D = 64, a positive scale, rows in multiples of 16 bytes. Backward needs dlog_parts
+/// for mma_query_tiles(scales).
+void mma_attention_forward(const AttentionCall<BFloat16>& call);
+void mma_attention_backward(const AttentionCall<BFloat16>& call);
+int mma_query_tiles(const AttentionScales& scales);
 
 }  // namespace terrace::cuda

@@ -1,6 +1,6 @@
-// Tensor cores as kernels reach them: mma.sync m16n8k16 on bf16 with f32 sums, ldmatrix, cp.async. In the executor each
-// does the same to the same fragments: lanes, registers and halves as the PTX manual lays them out ("Matrix fragments
-// for mma.m16n8k16"). wgmma and TMA have no such twin.
+// Tensor cores as kernels reach them: mma.sync m16n8k16 on bf16 with f32 sums, ldmatrix, cp.async, and what goes with
+// them: pairs of bf16, powers of 2. In the executor each does the same to the same fragments: lanes, registers and
+// halves as the PTX manual lays them out ("Matrix fragments for mma.m16n8k16"). wgmma and TMA have no such twin.
 //
 // With group = lane / 4 and pair = lane % 4 a lane holds
 //   a[0]: A[group][2 pair, +1]      a[1]: A[group + 8][2 pair, +1]
@@ -85,12 +85,17 @@ inline void ldmatrix_x4_transposed(uint32_t (&words)[4], const BFloat16* row,
   executor::warp_collective(kFullWarp, emulated::load_lanes<true>, &row, words, "ldmatrix.trans", at);
 }
 inline void copy_async_16(void* shared, const void* global) { executor::copy_later(shared, global, 16); }
+inline void copy_async_4(void* shared, const void* global) { executor::copy_later(shared, global, 4); }
 inline void zero_async_16(void* shared) { executor::copy_later(shared, nullptr, 16); }
 inline void copy_async_commit() { executor::commit_copies(); }
 template <int GroupsLeft>
 void copy_async_wait() {
   executor::wait_for_copies(GroupsLeft);
 }
+inline uint32_t pack_bf16(float low, float high) {
+  return BFloat16(low).bits | static_cast<uint32_t>(BFloat16(high).bits) << 16;
+}
+inline float exp2_approx(float x) { return std::exp2(x); }
 
 #else
 
@@ -121,12 +126,30 @@ __device__ __forceinline__ void copy_async_16(void* shared, const void* global) 
       "l"(__cvta_generic_to_global(global))
       : "memory");
 }
+__device__ __forceinline__ void copy_async_4(void* shared, const void* global) {
+  asm volatile(
+      "cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+      "l"(__cvta_generic_to_global(global))
+      : "memory");
+}
 __device__ __forceinline__ void zero_async_16(void* shared) { *static_cast<uint4*>(shared) = uint4{0, 0, 0, 0}; }
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most GroupsLeft of this thread's groups are on their way.
 template <int GroupsLeft>
 __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(GroupsLeft) : "memory");
+}
+/// Two rounded to bf16 in a register.
+__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
+  uint32_t word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+}
+/// 2^x to 2 ulp, by the special function unit; below the normal numbers 0.
+__device__ __forceinline__ float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 
 #endif

@@ -89,6 +89,12 @@ __global__ void __launch_bounds__(kThreads) add_parts(const A* parts, A* out, in
   out[i] = sum;
 }
 
+/// Whether the tensor cores' kernels take these rows.
+template <class... Rows>
+bool fits_tensor_cores(const AttentionProblem& p, const Rows&... rows) {
+  return p.D == 64 && p.scale > 0 && (... && rows_are_aligned(rows));
+}
+
 AttentionScales scales_of(const AttentionProblem& p) {
   if (p.block_count > cuda::kMostScales) {
     throw ConfigError(cat("attention: CUDA's kernels take up to ", cuda::kMostScales, " scales, got ", p.block_count));
@@ -141,6 +147,9 @@ void forward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<
   AttentionCall<T>& call = prepared.call;
   call.y = y;
   call.lse_out = lse;
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (fits_tensor_cores(p, q, k, v, y)) return cuda::mma_attention_forward(call);
+  }
   cuda::general_attention_forward(call);
 }
 
@@ -152,7 +161,9 @@ void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows
   using A = Accumulator<T>;
   Prepared<T> prepared(p, q, k, v, head_factor);
   AttentionCall<T>& call = prepared.call;
-  const int tiles = cuda::query_tiles(call.scales, cuda::kGeneralQueryTile<T>);
+  const bool on_tensor_cores = std::is_same_v<T, BFloat16> && fits_tensor_cores(p, q, k, v, dy, dq, dk, dv);
+  const int tiles =
+      on_tensor_cores ? cuda::mma_query_tiles(call.scales) : cuda::query_tiles(call.scales, cuda::kGeneralQueryTile<T>);
   const cuda::Scratch dots(sizeof(A) * static_cast<size_t>(p.B * p.H * p.Lq));
   const cuda::Scratch parts(dlog_factor ? sizeof(A) * static_cast<size_t>(p.B * p.H * tiles) : 0);
   launch_row_sums<DotOf, T>("attention dots", p, y, dy, p.Lq, dots.as<A>());
@@ -163,7 +174,10 @@ void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows
   call.dk = dk;
   call.dv = dv;
   call.dlog_parts = dlog_factor ? parts.as<A>() : nullptr;
-  cuda::general_attention_backward(call);
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (on_tensor_cores) cuda::mma_attention_backward(call);
+  }
+  if (!on_tensor_cores) cuda::general_attention_backward(call);
   if (!dlog_factor) return;
   cuda::launch("attention factors", add_parts<A>, cuda::Grid(cuda::blocks_for(p.B * p.H, kThreads), kThreads),
                parts.as<A>(), dlog_factor, p.B * p.H, tiles);
