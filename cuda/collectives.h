@@ -54,6 +54,32 @@ __device__ T block_max(T value) {
   return block_reduce<Threads>(value, Largest{});
 }
 
+/// The sum of the values of this thread and of those before it; `total` receives that of the whole block. Two barriers;
+/// may be called again at once.
+template <int Threads, class T>
+__device__ T block_scan(T value, T& total) {
+  static_assert(Threads % kWarpSize == 0 && Threads <= 1024);
+  constexpr int kWarps = Threads / kWarpSize;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
+#pragma unroll
+  for (int by = 1; by < kWarpSize; by *= 2) {
+    const T other = __shfl_up_sync(kFullWarp, value, static_cast<unsigned>(by));
+    if (lane >= by) value += other;
+  }
+  TERRACE_SHARED(parts, T[kWarps]);
+  if (lane == kWarpSize - 1) parts[warp] = value;
+  __syncthreads();
+  T before = 0;
+  total = 0;
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i) {
+    if (i == warp) before = total;
+    total += parts[i];
+  }
+  __syncthreads();
+  return before + value;
+}
+
 /// A block size for work over rows of `cols` elements.
 template <class F>
 void with_row_threads(int64_t cols, F&& f) {

@@ -181,6 +181,37 @@ void check_codes(const Tensor& x, const Tensor& codes) {
   }
 }
 
+/// Undefined norms: the largest product.
+template <class T>
+void search_in_one(const Tensor& x, const Tensor& table, const Tensor& row_norms, const Tensor& code_norms,
+                   Tensor& index) {
+  const auto data = [](const Tensor& norms) { return norms.defined() ? norms.data<T>() : nullptr; };
+  nearest_search<T>(x.device(), x.dim(0), table.dim(0), x.dim(1), x.data<T>(), table.data<T>(), data(row_norms),
+                    data(code_norms), index.data<int64_t>());
+}
+
+/// The same by the library's matrix product, in chunks of rows.
+template <class T>
+void search_by_products(const Tensor& x, const Tensor& table, const Tensor& row_norms, const Tensor& code_norms,
+                        Tensor& index) {
+  constexpr int64_t kProductsAtOnce = int64_t{1} << 20;  // 4 MiB of f32: they stay in the last cache
+  const int64_t rows = x.dim(0), count = table.dim(0);
+  const int64_t chunk = std::clamp<int64_t>(kProductsAtOnce / count, 1, rows);
+  const Tensor buffer = Tensor::empty({chunk, count}, x.dtype(), x.device());
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t end = std::min(begin + chunk, rows);
+    Tensor products = buffer.slice(0, 0, end - begin);
+    matmul_into(x.slice(0, begin, end), table.transpose(0, 1), products);
+    int64_t* out = index.data<int64_t>() + begin;
+    if (!row_norms.defined()) {
+      arg_extreme<T>(x.device(), end - begin, count, 1, Extreme::kLargest, products.data<T>(), out);
+    } else {
+      nearest_by_products<T>(x.device(), end - begin, count, row_norms.data<T>() + begin, code_norms.data<T>(),
+                             products.data<T>(), out);
+    }
+  }
+}
+
 }  // namespace
 
 Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
@@ -272,32 +303,21 @@ Tensor bincount(const Tensor& x, int64_t minlength) {
 
 Tensor nearest_code(const Tensor& x, const Tensor& codes, CodeDistance distance) {
   check_codes(x, codes);
-  constexpr int64_t kProductsAtOnce = int64_t{1} << 20;  // 4 MiB of f32: they stay in the last cache
-  const int64_t rows = x.dim(0), count = codes.dim(0);
-  Tensor index = Tensor::empty({rows}, DType::kI64, x.device());
-  if (rows == 0) return index;
+  Tensor index = Tensor::empty({x.dim(0)}, DType::kI64, x.device());
+  if (x.dim(0) == 0) return index;
 
   const bool cosine = distance == CodeDistance::kCosine;
   const Tensor vectors = cosine ? unit_rows(x.contiguous()) : x.contiguous();
   const Tensor table = cosine ? unit_rows(codes.contiguous()) : codes.contiguous();
-  const Tensor row_norms = norms_of(vectors), code_norms = norms_of(table);
-  const int64_t chunk = std::clamp<int64_t>(kProductsAtOnce / count, 1, rows);
-  const Tensor buffer = Tensor::empty({chunk, count}, x.dtype(), x.device());
-  for (int64_t begin = 0; begin < rows; begin += chunk) {
-    const int64_t end = std::min(begin + chunk, rows);
-    Tensor products = buffer.slice(0, 0, end - begin);
-    matmul_into(vectors.slice(0, begin, end), table.transpose(0, 1), products);
-    visit_f32_f64(x.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      int64_t* out = index.data<int64_t>() + begin;
-      if (cosine) {
-        arg_extreme<T>(x.device(), end - begin, count, 1, Extreme::kLargest, products.data<T>(), out);
-      } else {
-        nearest_by_products<T>(x.device(), end - begin, count, row_norms.data<T>() + begin, code_norms.data<T>(),
-                               products.data<T>(), out);
-      }
-    });
-  }
+  const Tensor row_norms = cosine ? Tensor() : norms_of(vectors), code_norms = cosine ? Tensor() : norms_of(table);
+  visit_f32_f64(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if (nearest_search<T>.has(backend_of(x.device()))) {
+      search_in_one<T>(vectors, table, row_norms, code_norms, index);
+    } else {
+      search_by_products<T>(vectors, table, row_norms, code_norms, index);
+    }
+  });
   return index;
 }
 

@@ -1,14 +1,17 @@
-// The gradient without float atomics: the block of a row's first occurrence adds up all of its occurrences, in the
-// order of the indices. Each block reads all indices: right for the tables of VAR (classes, positions, scales), whose
-// counts are a few thousand.
+// The gradient without float atomics: the indices are sorted, their places with them, so that the rows of dy that
+// belong together are neighbours, in the order of the indices. A block sums a stretch of them, a thread a column; a run
+// of equal indices that crosses the end of a stretch leaves its parts, which a second kernel adds up in their order.
 #include "tensor/kernels/embedding.h"
 
-#include "cuda/kernel.h"
+#include "cuda/sorting.h"
 
 namespace terrace {
 namespace {
 
+using cuda::NarrowItem;
+
 constexpr int kThreads = 128;
+constexpr int64_t kStretch = 64;  // rows of dy
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) gather_rows(const T* weight, const int64_t* indices, T* y, int64_t cols) {
@@ -17,38 +20,95 @@ __global__ void __launch_bounds__(kThreads) gather_rows(const T* weight, const i
   for (int64_t c = threadIdx.x; c < cols; c += kThreads) to[c] = from[c];
 }
 
+/// The item of index i: sorted by row of the table, then by i.
+struct IndexItem {
+  const int64_t* indices;
+  __device__ NarrowItem operator()(int64_t, int64_t i) const {
+    return cuda::make_item(static_cast<uint32_t>(indices[i]), i);
+  }
+};
+
+/// Sorted indices, cut into stretches.
+struct Sorted {
+  const NarrowItem* items;
+  int64_t count;
+
+  __device__ int64_t row(int64_t at) const { return cuda::key_of(items[at]); }
+  __device__ int64_t end(int64_t stretch) const {
+    return (stretch + 1) * kStretch < count ? (stretch + 1) * kStretch : count;
+  }
+  /// Whether the run that holds `at` goes on behind it.
+  __device__ bool goes_on(int64_t at) const { return at + 1 < count && row(at + 1) == row(at); }
+};
+
+/// A stretch's first run where it began before the stretch, and its last where it goes on behind it but began here.
+enum Part : int { kHead, kTail, kParts };
+
+/// blockIdx.x: stretch, y: block of columns. parts (stretches, kParts, cols).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    add_rows(const T* dy, const int64_t* indices, Accumulator<T>* dweight, int64_t count, int64_t cols) {
+    sum_stretches(const T* dy, Sorted sorted, Accumulator<T>* parts, Accumulator<T>* dweight, int64_t cols) {
   using A = Accumulator<T>;
-  const int64_t own = blockIdx.x, row = indices[own];
-  int earlier = 0;
-  for (int64_t i = threadIdx.x; i < own; i += kThreads) earlier |= indices[i] == row;
-  if (__syncthreads_or(earlier)) return;  // the same for the whole block
-  TERRACE_SHARED(stretch, int64_t[kThreads]);
-  for (int64_t columns = 0; columns < cols; columns += kThreads) {
-    const int64_t c = columns + threadIdx.x;
-    A sum = c < cols ? dweight[row * cols + c] : A(0);
-    for (int64_t first = own; first < count; first += kThreads) {
-      const int64_t length = count - first < kThreads ? count - first : kThreads;
-      if (threadIdx.x < length) stretch[threadIdx.x] = indices[first + threadIdx.x];
-      __syncthreads();
-      for (int64_t i = 0; i < length; ++i) {
-        if (stretch[i] == row && c < cols) sum += static_cast<A>(dy[(first + i) * cols + c]);
-      }
-      __syncthreads();
+  const int64_t stretch = blockIdx.x, begin = stretch * kStretch, end = sorted.end(stretch);
+  const int64_t c = int64_t{blockIdx.y} * kThreads + threadIdx.x;
+  if (c >= cols) return;
+  bool began_before = begin > 0 && sorted.goes_on(begin - 1);
+  A sum = 0;
+  for (int64_t at = begin; at < end; ++at) {
+    sum += static_cast<A>(dy[cuda::index_of(sorted.items[at]) * cols + c]);
+    const bool goes_on = sorted.goes_on(at);
+    if (goes_on && at + 1 < end) continue;
+    if (began_before) {
+      parts[(stretch * kParts + kHead) * cols + c] = sum;
+    } else if (goes_on) {
+      parts[(stretch * kParts + kTail) * cols + c] = sum;
+    } else {
+      dweight[sorted.row(at) * cols + c] += sum;
     }
-    if (c < cols) dweight[row * cols + c] = sum;
+    began_before = false;
+    sum = 0;
   }
+}
+
+/// The same grid: the block of the stretch where a run began adds up its parts.
+template <class A>
+__global__ void __launch_bounds__(kThreads) join_parts(Sorted sorted, const A* parts, A* dweight, int64_t cols) {
+  int64_t stretch = blockIdx.x;
+  const int64_t c = int64_t{blockIdx.y} * kThreads + threadIdx.x;
+  int64_t last = sorted.end(stretch) - 1;
+  const int64_t begin = stretch * kStretch, row = sorted.row(last);
+  const bool began_before = begin > 0 && sorted.row(begin - 1) == row;
+  if (c >= cols || began_before || !sorted.goes_on(last)) return;
+  A sum = parts[(stretch * kParts + kTail) * cols + c];
+  do {
+    ++stretch;
+    sum += parts[(stretch * kParts + kHead) * cols + c];
+    last = sorted.end(stretch) - 1;
+  } while (sorted.row(last) == row && sorted.goes_on(last));
+  dweight[row * cols + c] += sum;
 }
 
 template <class T>
 void forward(const T* weight, const int64_t* indices, T* y, int64_t count, int64_t cols) {
   cuda::launch("embedding", gather_rows<T>, cuda::Grid(count, kThreads), weight, indices, y, cols);
 }
+
 template <class T>
 void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, int64_t count, int64_t cols) {
-  cuda::launch("embedding backward", add_rows<T>, cuda::Grid(count, kThreads), dy, indices, dweight, count, cols);
+  using A = Accumulator<T>;
+  if (count * cols == 0) return;
+  if (count >= cuda::kNarrowLimit) throw ShapeError(cat("embedding: up to 2^32 - 1 indices on a GPU, got ", count));
+  const size_t bytes = static_cast<size_t>(count) * sizeof(NarrowItem);
+  const cuda::Scratch one(bytes), two(bytes);
+  const Sorted sorted{
+      cuda::sort_rows("embedding backward", 1, count, IndexItem{indices}, one.as<NarrowItem>(), two.as<NarrowItem>()),
+      count};
+  const int64_t stretches = cuda::blocks_for(count, kStretch);
+  const cuda::Scratch parts(static_cast<size_t>(stretches * kParts * cols) * sizeof(A));
+  const dim3 blocks(static_cast<unsigned>(stretches), static_cast<unsigned>(cuda::blocks_for(cols, kThreads)));
+  const cuda::Grid grid(blocks, dim3(kThreads));
+  cuda::launch("embedding backward", sum_stretches<T>, grid, dy, sorted, parts.as<A>(), dweight, cols);
+  cuda::launch("embedding backward", join_parts<A>, grid, sorted, parts.as<A>(), dweight, cols);
 }
 
 TERRACE_REGISTER(embedding_forward<float>, forward<float>);

@@ -63,4 +63,11 @@ inline constinit Kernel<void(int64_t rows, int64_t codes, const T* row_norms, co
                              int64_t* index)>
     nearest_by_products{"nearest_code"};
 
+/// The same from the vectors themselves, x (rows, cols) and table (codes, cols), for backends whose product and minimum
+/// are one kernel. Null norms: the row of the table with the largest product.
+template <class T>
+inline constinit Kernel<void(int64_t rows, int64_t codes, int64_t cols, const T* x, const T* table, const T* row_norms,
+                             const T* code_norms, int64_t* index)>
+    nearest_search{"nearest_code"};
+
 }  // namespace terrace

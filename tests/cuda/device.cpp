@@ -101,13 +101,19 @@ TEST(CudaHost, LayerNorm) {
 }
 
 TEST(CudaHost, Embedding) {
-  std::vector<int64_t> values;
-  for (int64_t i = 0; i < 300; ++i) values.push_back((i * i + 3) % 7);
-  const Tensor indices = Tensor::from(values, {300});
-  for (const int64_t cols : {1, 33, 129}) {
+  // Runs of equal indices within a stretch of 64, across two, and across many.
+  const auto expect = [](int64_t count, int64_t rows, int64_t cols) {
+    std::vector<int64_t> values;
+    for (int64_t i = 0; i < count; ++i) values.push_back(i % 3 == 0 ? 1 : (i * 7 + i / 11) % rows);
+    const Tensor indices = Tensor::from(values, {count});
     expect_parity([&](const std::vector<Variable>& in) { return embedding(in[0], indices.to(in[0].value().device())); },
-                  {{10, cols}});
-  }
+                  {{rows, cols}});
+  };
+  expect(1, 2, 1);
+  expect(64, 64, 33);
+  expect(300, 10, 129);
+  expect(300, 2, 3);
+  expect(2500, 900, 2);
 }
 
 TEST(CudaHost, AdamWOverMoreTensorsThanALaunchTakes) {

@@ -1,0 +1,173 @@
+// A thread an output element, forward; backward a thread an element of the image, which gathers from the windows that
+// cover it, so that nothing is added to the same place by two threads.
+#include "tensor/kernels/pool2d.h"
+
+#include "cuda/elementwise.h"
+#include "tensor/dtype.h"
+
+namespace terrace {
+namespace {
+
+/// Pool2dGeometry with its results computed once, on the host.
+struct Geometry {
+  explicit Geometry(const Pool2dGeometry& g)
+      : planes(g.planes),
+        height(g.height),
+        width(g.width),
+        kernel(g.kernel),
+        stride(g.stride),
+        pad(g.pad),
+        out_height(g.out_height()),
+        out_width(g.out_width()) {}
+  int64_t inputs() const { return planes * height * width; }
+  int64_t outputs() const { return planes * out_height * out_width; }
+
+  int64_t planes, height, width, kernel, stride, pad, out_height, out_width;
+};
+
+/// [begin, end)
+struct Range {
+  int64_t begin, end;
+  __device__ int64_t count() const { return end - begin; }
+};
+
+/// The part of window `i` that lies in an image of `extent` rows (columns); never empty, since pad <= kernel / 2.
+__device__ Range window(const Geometry& g, int64_t i, int64_t extent) {
+  const int64_t first = i * g.stride - g.pad, last = first + g.kernel;
+  return {first < 0 ? 0 : first, last < extent ? last : extent};
+}
+
+/// The windows, of `outputs`, that cover row (column) `r`.
+__device__ Range covering(const Geometry& g, int64_t r, int64_t outputs) {
+  const int64_t last = (r + g.pad) / g.stride + 1;
+  return {r + g.pad < g.kernel ? 0 : (r + g.pad - g.kernel) / g.stride + 1, last < outputs ? last : outputs};
+}
+
+template <class T>
+struct AverageForward {
+  Geometry g;
+  int64_t divisor;
+  const T* x;
+  T* y;
+  template <int>
+  __device__ void run(int64_t at) const {
+    using A = Accumulator<T>;
+    const int64_t row = at / g.out_width, plane = row / g.out_height;
+    const Range rows = window(g, row % g.out_height, g.height), cols = window(g, at % g.out_width, g.width);
+    A sum = 0;
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
+      for (int64_t c = cols.begin; c < cols.end; ++c) {
+        sum += static_cast<A>(x[(plane * g.height + r) * g.width + c]);
+      }
+    }
+    y[at] = static_cast<T>(sum / static_cast<A>(divisor != 0 ? divisor : rows.count() * cols.count()));
+  }
+};
+
+template <class T>
+struct AverageBackward {
+  Geometry g;
+  int64_t divisor;
+  const T* dy;
+  T* dx;
+  template <int>
+  __device__ void run(int64_t at) const {
+    using A = Accumulator<T>;
+    const int64_t row = at / g.width, plane = row / g.height;
+    const Range is = covering(g, row % g.height, g.out_height), js = covering(g, at % g.width, g.out_width);
+    A sum = 0;
+    for (int64_t i = is.begin; i < is.end; ++i) {
+      for (int64_t j = js.begin; j < js.end; ++j) {
+        const int64_t count = divisor != 0 ? divisor : window(g, i, g.height).count() * window(g, j, g.width).count();
+        sum += static_cast<A>(dy[(plane * g.out_height + i) * g.out_width + j]) / static_cast<A>(count);
+      }
+    }
+    dx[at] = static_cast<T>(sum);
+  }
+};
+
+template <class T>
+struct MaximumForward {
+  Geometry g;
+  const T* x;
+  T* y;
+  int64_t* winner;
+  template <int>
+  __device__ void run(int64_t at) const {
+    using A = Accumulator<T>;
+    const int64_t row = at / g.out_width, plane = row / g.out_height;
+    const Range rows = window(g, row % g.out_height, g.height), cols = window(g, at % g.out_width, g.width);
+    const T* in = x + plane * g.height * g.width;
+    int64_t best = rows.begin * g.width + cols.begin;
+    A most = static_cast<A>(in[best]);
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
+      for (int64_t c = cols.begin; c < cols.end; ++c) {
+        const A value = static_cast<A>(in[r * g.width + c]);
+        if (!(value > most || value != value)) continue;  // the second holds for NaN alone, which nothing exceeds
+        most = value;
+        best = r * g.width + c;
+      }
+    }
+    y[at] = static_cast<T>(most);
+    winner[at] = best;
+  }
+};
+
+template <class T>
+struct MaximumBackward {
+  Geometry g;
+  const int64_t* winner;
+  const T* dy;
+  T* dx;
+  template <int>
+  __device__ void run(int64_t at) const {
+    using A = Accumulator<T>;
+    const int64_t row = at / g.width, plane = row / g.height, own = at - plane * g.height * g.width;
+    const Range is = covering(g, row % g.height, g.out_height), js = covering(g, at % g.width, g.out_width);
+    A sum = 0;
+    for (int64_t i = is.begin; i < is.end; ++i) {
+      for (int64_t j = js.begin; j < js.end; ++j) {
+        const int64_t from = (plane * g.out_height + i) * g.out_width + j;
+        if (winner[from] == own) sum += static_cast<A>(dy[from]);
+      }
+    }
+    dx[at] = static_cast<T>(sum);
+  }
+};
+
+template <class T>
+void avg_forward(const Pool2dGeometry& geometry, int64_t divisor, const T* x, T* y) {
+  const Geometry g(geometry);
+  cuda::launch_packs<1>("avg_pool2d", g.outputs(), true, AverageForward<T>{g, divisor, x, y});
+}
+template <class T>
+void avg_backward(const Pool2dGeometry& geometry, int64_t divisor, const T* dy, T* dx) {
+  const Geometry g(geometry);
+  cuda::launch_packs<1>("avg_pool2d backward", g.inputs(), true, AverageBackward<T>{g, divisor, dy, dx});
+}
+template <class T>
+void max_forward(const Pool2dGeometry& geometry, const T* x, T* y, int64_t* winner) {
+  const Geometry g(geometry);
+  cuda::launch_packs<1>("max_pool2d", g.outputs(), true, MaximumForward<T>{g, x, y, winner});
+}
+template <class T>
+void max_backward(const Pool2dGeometry& geometry, const int64_t* winner, const T* dy, T* dx) {
+  const Geometry g(geometry);
+  cuda::launch_packs<1>("max_pool2d backward", g.inputs(), true, MaximumBackward<T>{g, winner, dy, dx});
+}
+
+template <class T>
+void register_type() {
+  constexpr Backend kBackend = Backend::TERRACE_BACKEND;
+  avg_pool2d_forward<T>.set(kBackend, &avg_forward<T>);
+  avg_pool2d_backward<T>.set(kBackend, &avg_backward<T>);
+  max_pool2d_forward<T>.set(kBackend, &max_forward<T>);
+  max_pool2d_backward<T>.set(kBackend, &max_backward<T>);
+}
+
+TERRACE_REGISTER_BY(register_type<float>());
+TERRACE_REGISTER_BY(register_type<double>());
+TERRACE_REGISTER_BY(register_type<BFloat16>());
+
+}  // namespace
+}  // namespace terrace
