@@ -143,7 +143,8 @@ TEST(CudaAttentionMma, PyramidsWithinTheirBounds) {
   for (const auto& patch_nums : pyramids) {
     for (const bool normalized : {false, true}) {
       SCOPED_TRACE(cat(patch_nums.size(), " scales, ", patch_nums.back(), normalized ? " normalized" : ""));
-      expect_within_bounds(make_pyramid(patch_nums.size() == 3 ? 2 : 1, 2, patch_nums, normalized));
+      const bool small = patch_nums.back() < 5;
+      expect_within_bounds(make_pyramid(small ? 2 : 1, small ? 2 : 1, patch_nums, normalized));
     }
   }
 }
