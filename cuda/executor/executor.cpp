@@ -79,6 +79,7 @@ class Machine {
   void collective(unsigned mask, Collective f, const void* operand, void* result, const char* name,
                   std::source_location at);
   void interleave();
+  void copy(const PendingCopy& copy);
   void* shared(const void* key, size_t bytes, size_t alignment);
   void* dynamic();
   [[noreturn]] void thread_main();
@@ -326,6 +327,22 @@ void Machine::interleave() {
   pause();
 }
 
+void arrive(const PendingCopy& c) {
+  if (c.from == nullptr) {
+    std::memset(c.to, 0, c.bytes);
+  } else {
+    std::memcpy(c.to, c.from, c.bytes);
+  }
+}
+
+void Machine::copy(const PendingCopy& copy) {
+  if (seed_ != 0 && dice_.below(2) == 0) {
+    arrive(copy);
+  } else {
+    self_->copies.push_back(copy);
+  }
+}
+
 void* Machine::shared(const void* key, size_t bytes, size_t alignment) {
   for (const SharedVariable& v : shared_) {
     if (v.key == key) return v.memory;
@@ -370,7 +387,7 @@ void* shared_variable(const void* key, size_t bytes, size_t alignment) {
 }
 void* dynamic_shared() { return machine->dynamic(); }
 
-void copy_later(void* to, const void* from, size_t bytes) { machine->self().copies.push_back({to, from, bytes}); }
+void copy_later(void* to, const void* from, size_t bytes) { machine->copy({to, from, bytes}); }
 
 void commit_copies() {
   Thread& t = machine->self();
@@ -380,13 +397,7 @@ void commit_copies() {
 void wait_for_copies(int groups_left) {
   Thread& t = machine->self();
   while (static_cast<int>(t.groups.size()) > groups_left) {
-    for (const PendingCopy& c : t.groups.front()) {
-      if (c.from == nullptr) {
-        std::memset(c.to, 0, c.bytes);
-      } else {
-        std::memcpy(c.to, c.from, c.bytes);
-      }
-    }
+    for (const PendingCopy& c : t.groups.front()) arrive(c);
     t.groups.erase(t.groups.begin());
   }
 }

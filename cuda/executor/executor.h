@@ -78,7 +78,8 @@ void* shared_variable(const void* key, size_t bytes, size_t alignment);
 /// The dynamic shared memory that the launch asked for.
 void* dynamic_shared();
 
-/// Asynchronous copies arrive only when the thread waits for their group: a kernel that does not sees the old contents.
+/// Asynchronous copies arrive when the thread waits for their group, so that a kernel that does not wait sees the old
+/// contents; in schedules other than 0 half of them arrive at once, so that one that others still read from shows.
 void copy_later(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_for_copies(int groups_left);

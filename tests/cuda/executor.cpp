@@ -107,6 +107,29 @@ TEST(Executor, BrokenRulesAreReported) {
   EXPECT_EQ(reversed<Barrier::kPresent>(2)[0], 1);
 }
 
+/// Copies over what its neighbour is about to read.
+__global__ void copies_too_early(const int* in, int* out) {
+  TERRACE_SHARED(tile, int[32]);
+  tile[threadIdx.x] = 1;
+  __syncthreads();
+  cuda::copy_async_4(&tile[(threadIdx.x + 1) % 32], in);
+  cuda::copy_async_commit();
+  out[threadIdx.x] = tile[threadIdx.x];
+  __syncthreads();
+  cuda::copy_async_wait<0>();
+}
+
+TEST(Executor, ACopyOverWhatIsStillReadShows) {
+  const int two = 2;
+  const auto copied = [&](uint64_t seed) {
+    const Schedule schedule(seed);
+    std::vector<int> out(32);
+    launch("early", copies_too_early, Grid(1, 32), &two, out.data());
+    return std::count(out.begin(), out.end(), two);
+  };
+  for (const uint64_t seed : kSeeds) EXPECT_EQ(copied(seed) > 0, seed != 0) << "schedule " << seed;
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 __global__ void beyond_shared(float* out) {
   TERRACE_SHARED(tile, float[32]);
