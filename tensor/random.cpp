@@ -10,17 +10,6 @@
 namespace terrace {
 namespace {
 
-/// Block `block` of the generator's stream: draws 4 * block to 4 * block + 3.
-std::array<uint32_t, 4> draw_block(const Generator& g, uint64_t block) {
-  return philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(g.stream),
-                     static_cast<uint32_t>(g.stream >> 32)},
-                    {static_cast<uint32_t>(g.seed), static_cast<uint32_t>(g.seed >> 32)});
-}
-
-uint32_t draw(const Generator& g, uint64_t index) { return draw_block(g, index / 4)[index % 4]; }
-
-double to_unit(uint32_t word) { return static_cast<double>(word >> 8) * 0x1p-24; }
-
 /// Writes value(i-th draw as a 32-bit word) to every element and consumes numel draws.
 template <class F>
 void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
@@ -35,7 +24,7 @@ void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
     const int64_t first_block = static_cast<int64_t>(begin / 4), last_block = static_cast<int64_t>((end + 3) / 4);
 #pragma omp parallel for schedule(static) if (n > 4096)
     for (int64_t block = first_block; block < last_block; ++block) {
-      const auto words = draw_block(g, static_cast<uint64_t>(block));
+      const auto words = draw_block(g.seed, g.stream, static_cast<uint64_t>(block));
       for (uint64_t k = 0; k < 4; ++k) {
         const uint64_t index = static_cast<uint64_t>(block) * 4 + k;
         if (index >= begin && index < end) out[index - begin] = static_cast<T>(value(words[k]));
@@ -110,23 +99,10 @@ double to_open_unit(uint32_t word) { return (static_cast<double>(word) + 0.5) * 
 
 }  // namespace
 
-std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  auto [c0, c1, c2, c3] = counter;
-  auto [k0, k1] = key;
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53u} * c0;
-    const uint64_t p1 = uint64_t{0xCD9E8D57u} * c2;
-    c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
-    c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
-    c1 = static_cast<uint32_t>(p1);
-    c3 = static_cast<uint32_t>(p0);
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  return {c0, c1, c2, c3};
+uint32_t Generator::next_u32() {
+  const uint64_t index = offset++;
+  return draw_block(seed, stream, index / 4)[index % 4];
 }
-
-uint32_t Generator::next_u32() { return draw(*this, offset++); }
 
 double Generator::next_uniform() { return to_unit(next_u32()); }
 

@@ -3,15 +3,12 @@
 // device. The tables of the paper's reference implementation are checked in tests/tensor/random.cpp.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
+#include "tensor/philox.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
-
-/// One block of four 32-bit words for a 128-bit counter and a 64-bit key.
-std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 /// A position in a stream of draws. Filling a tensor consumes one draw per element and moves `offset` on.
 struct Generator {

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 #include "autograd/functions.h"
+#include "tensor/kernels/sampling.h"
 #include "tensor/matmul.h"
 #include "tensor/parallel.h"
 #include "tensor/pointwise.h"
@@ -13,57 +12,9 @@
 namespace terrace {
 namespace {
 
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 // Streams of an image's generator: one for the choices, then one per token for the noise of the smooth mix.
 constexpr uint64_t kChoiceStream = 0;
 constexpr uint64_t kNoiseStream = 1;
-
-void keep_largest(float* row, int64_t V, int64_t k, std::vector<float>& scratch) {
-  scratch.assign(row, row + V);
-  std::nth_element(scratch.begin(), scratch.begin() + (k - 1), scratch.end(), std::greater<>());
-  const float smallest_kept = scratch[static_cast<size_t>(k - 1)];
-  for (int64_t v = 0; v < V; ++v) {
-    if (row[v] < smallest_kept) row[v] = kMinusInfinity;
-  }
-}
-
-void keep_nucleus(float* row, int64_t V, double p, std::vector<int64_t>& order, std::vector<float>& weights) {
-  order.resize(static_cast<size_t>(V));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [row](int64_t a, int64_t b) { return row[a] < row[b]; });
-  const float largest = row[order.back()];
-  weights.resize(static_cast<size_t>(V));
-  double total = 0;
-  for (int64_t i = 0; i < V; ++i) {
-    const auto at = static_cast<size_t>(i);
-    weights[at] = std::exp(row[order[at]] - largest);
-    total += weights[at];
-  }
-  double cumulative = 0;
-  for (int64_t i = 0; i + 1 < V; ++i) {
-    cumulative += weights[static_cast<size_t>(i)];
-    if (cumulative / total > 1 - p) break;
-    row[order[static_cast<size_t>(i)]] = kMinusInfinity;
-  }
-}
-
-/// Position of the draw `u` in [0, 1) in the distribution softmax(row).
-int64_t choose(const float* row, int64_t V, double u) {
-  const float largest = *std::max_element(row, row + V);
-  double total = 0;
-  for (int64_t v = 0; v < V; ++v) total += std::exp(row[v] - largest);
-  const double target = u * total;
-  double cumulative = 0;
-  int64_t last = 0;
-  for (int64_t v = 0; v < V; ++v) {
-    const double weight = std::exp(row[v] - largest);
-    if (weight == 0) continue;
-    cumulative += weight;
-    last = v;
-    if (cumulative > target) return v;
-  }
-  return last;  // the sum's last bit was lost to rounding
-}
 
 /// What happens at one scale of one batch: (B, n, V) logits, tokens from `begin` on.
 struct ScaleDraw {
@@ -78,16 +29,19 @@ struct ScaleDraw {
   }
 };
 
+/// The images' seeds as a tensor, for kernels of a device.
+Tensor seeds_on(Device device, const std::vector<uint64_t>& seeds) {
+  return Tensor::from(std::vector<int64_t>(seeds.begin(), seeds.end()), {static_cast<int64_t>(seeds.size())})
+      .to(device);
+}
+
 Tensor draw_indices(const ScaleDraw& draw) {
-  const int64_t B = draw.logits.dim(0), n = draw.logits.dim(1), V = draw.logits.dim(2);
-  Tensor indices = Tensor::empty({B, n}, DType::kI64);
-  const float* logits = draw.logits.data<float>();
-  int64_t* index = indices.data<int64_t>();
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < B * n; ++r) {
-    const double u = draw.generator(r / n, kChoiceStream, draw.begin + r % n).next_uniform();
-    index[r] = choose(logits + r * V, V, u);
-  }
+  const Tensor& logits = draw.logits;
+  const int64_t B = logits.dim(0), n = logits.dim(1), V = logits.dim(2);
+  Tensor indices = Tensor::empty({B, n}, DType::kI64, logits.device());
+  const Tensor seeds = seeds_on(logits.device(), draw.seeds);
+  draw_classes(logits.device(), logits.data<float>(), B * n, V, n, seeds.data<int64_t>(), kChoiceStream,
+               static_cast<uint64_t>(draw.begin), indices.data<int64_t>());
   return indices;
 }
 
@@ -251,17 +205,7 @@ void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
   const int64_t V = logits.shape().back();
   if (V == 0) throw ShapeError(cat("filter_logits_: no logits in ", logits.shape()));
   const int64_t rows = logits.numel() / V;
-  float* data = logits.data<float>();
-#pragma omp parallel
-  {
-    std::vector<float> scratch;
-    std::vector<int64_t> order;
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
-      if (top_k > 0 && top_k < V) keep_largest(data + r * V, V, top_k, scratch);
-      if (top_p > 0) keep_nucleus(data + r * V, V, top_p, order, scratch);
-    }
-  }
+  filter_logits(logits.device(), logits.data<float>(), rows, V, top_k, top_p);
   logits.bump_version();
 }
 

@@ -13,12 +13,12 @@ void check_probability(double p, const char* op) {
 
 double kept_factor(double p) { return p < 1 ? 1 / (1 - p) : 0; }
 
-Tensor drop_elements(const Tensor& x, Generator generator, double p) {
-  const Tensor draws = rand(x.shape(), generator).to(x.device());
+Tensor drop_elements(const Tensor& x, const Generator& start, double p) {
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   visit_floating(x.dtype(), "dropout", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    dropout_apply<T>(x.device(), x.data<T>(), draws.data<float>(), y.data<T>(), x.numel(), p, kept_factor(p));
+    dropout_apply<T>(x.device(), x.data<T>(), y.data<T>(), x.numel(), {start.seed, start.stream, start.offset}, p,
+                     kept_factor(p));
   });
   return y;
 }

@@ -1,18 +1,27 @@
 #include "tensor/kernels/dropout.h"
 
 #include "tensor/kernels/rows.h"
+#include "tensor/philox.h"
 
 namespace terrace {
 namespace {
 
 template <class T>
-void apply(const T* x, const float* draws, T* y, int64_t count, double p, double factor) {
+void apply(const T* x, T* y, int64_t count, DrawRange draws, double p, double factor) {
   using A = Accumulator<T>;
   const float threshold = static_cast<float>(p);
   const A kept = static_cast<A>(factor);
-#pragma omp parallel for simd schedule(static) if (parallel : count > kParallelElements)
-  for (int64_t i = 0; i < count; ++i) {
-    y[i] = static_cast<T>(static_cast<A>(x[i]) * (draws[i] >= threshold ? kept : A(0)));
+  const uint64_t begin = draws.first, end = begin + static_cast<uint64_t>(count);
+  const auto first_block = static_cast<int64_t>(begin / 4), last_block = static_cast<int64_t>((end + 3) / 4);
+#pragma omp parallel for schedule(static) if (count > kParallelElements)
+  for (int64_t block = first_block; block < last_block; ++block) {
+    const auto words = draw_block(draws.seed, draws.stream, static_cast<uint64_t>(block));
+    for (uint64_t k = 0; k < 4; ++k) {
+      const uint64_t index = static_cast<uint64_t>(block) * 4 + k;
+      if (index < begin || index >= end) continue;
+      const bool stays = static_cast<float>(to_unit(words[k])) >= threshold;
+      y[index - begin] = static_cast<T>(static_cast<A>(x[index - begin]) * (stays ? kept : A(0)));
+    }
   }
 }
 

@@ -6,10 +6,15 @@
 
 namespace terrace {
 
-/// y[i] = x[i] * (draws[i] >= p ? factor : 0) for `count` elements.
+/// Draws first, first + 1, ... of a stream of random numbers, as tensor/philox.h has them.
+struct DrawRange {
+  uint64_t seed, stream, first;
+};
+
+/// y[i] = x[i] * (draw i >= p ? factor : 0) for `count` elements.
 template <class T>
-inline constinit Kernel<void(const T* x, const float* draws, T* y, int64_t count, double p, double factor)>
-    dropout_apply{"dropout"};
+inline constinit Kernel<void(const T* x, T* y, int64_t count, DrawRange draws, double p, double factor)> dropout_apply{
+    "dropout"};
 
 /// y[r, c] = x[r, c] * (draws[r] >= p ? factor : 0) for (rows, cols).
 template <class T>

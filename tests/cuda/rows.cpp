@@ -1,4 +1,5 @@
 // Kernels that go over rows and planes, beside the CPU's: lengths around a warp, a block and a pack, aligned or not.
+#include "tensor/random.h"
 #include "tests/cuda/parity.h"
 
 namespace terrace {
@@ -81,6 +82,24 @@ TEST(CudaRows, BatchNorm) {
           return batch_norm_eval(in[0], mean, variance, in[1], in[2], 1e-5);
         },
         {x, {x[1]}, {x[1]}});
+  }
+}
+
+TEST(CudaRows, DropoutDrawsTheNumbersOfTheCpu) {
+  for (const uint64_t offset : {0, 3, 6}) {  // blocks of four draws that begin before the tensor
+    for (const Shape& shape : {Shape{0}, Shape{1}, Shape{5, 9}, Shape{3, 200}, Shape{4, 64}}) {
+      const auto from_there = [&](auto&& op) {
+        expect_parity(
+            [&](const std::vector<Variable>& in) {
+              default_generator() = Generator(7, 2);
+              default_generator().offset = offset;
+              return op(in[0]);
+            },
+            {shape});
+      };
+      from_there([](const Variable& x) { return dropout(x, 0.3, true); });
+      from_there([](const Variable& x) { return drop_path(x, 0.5, true); });
+    }
   }
 }
 

@@ -1,0 +1,84 @@
+// The mask is drawn where it is used, by the generator of the CPU: a draw is a function of its number alone, so nothing
+// is stored, and backward draws the same again. A thread has four elements, what one block of the generator gives.
+#include "tensor/kernels/dropout.h"
+
+#include "cuda/elementwise.h"
+#include "tensor/philox.h"
+
+namespace terrace {
+namespace {
+
+constexpr int kDraws = 4;
+
+template <class T>
+struct DropElements {
+  using A = Accumulator<T>;
+  const T* x;
+  T* y;
+  int64_t count;
+  DrawRange draws;
+  float threshold;
+  A kept;
+
+  template <int>
+  __device__ void run(int64_t i) const {
+    const uint64_t block = draws.first / kDraws + static_cast<uint64_t>(i);
+    const auto words = draw_block(draws.seed, draws.stream, block);
+    const auto begin = static_cast<int64_t>(block * kDraws - draws.first);  // wraps to what is before element 0
+#pragma unroll
+    for (int k = 0; k < kDraws; ++k) {
+      const int64_t at = begin + k;
+      if (at < 0 || at >= count) continue;
+      const bool stays = static_cast<float>(to_unit(words[static_cast<size_t>(k)])) >= threshold;
+      y[at] = static_cast<T>(static_cast<A>(x[at]) * (stays ? kept : A(0)));
+    }
+  }
+};
+
+template <class T>
+struct DropRows {
+  using A = Accumulator<T>;
+  const T* x;
+  const float* draws;
+  T* y;
+  int64_t cols;
+  float threshold;
+  A kept;
+
+  template <int N>
+  __device__ void run(int64_t first) const {
+    const auto in = *reinterpret_cast<const cuda::Pack<T, N>*>(x + first);
+    cuda::Pack<T, N> out;
+    const A factor = draws[first / cols] >= threshold ? kept : A(0);  // a pack lies within a row
+#pragma unroll
+    for (int k = 0; k < N; ++k) out.v[k] = static_cast<T>(static_cast<A>(in.v[k]) * factor);
+    *reinterpret_cast<cuda::Pack<T, N>*>(y + first) = out;
+  }
+};
+
+template <class T>
+void apply(const T* x, T* y, int64_t count, DrawRange draws, double p, double factor) {
+  if (count == 0) return;
+  const uint64_t end = draws.first + static_cast<uint64_t>(count);
+  const auto blocks = static_cast<int64_t>((end + kDraws - 1) / kDraws - draws.first / kDraws);
+  cuda::launch_packs<1>(
+      "dropout", blocks, true,
+      DropElements<T>{x, y, count, draws, static_cast<float>(p), static_cast<Accumulator<T>>(factor)});
+}
+
+template <class T>
+void apply_rows(const T* x, const float* draws, T* y, int64_t rows, int64_t cols, double p, double factor) {
+  constexpr int kN = cuda::kPackOf<T>;
+  cuda::launch_packs<kN>("drop_path", rows * cols, cols % kN == 0 && cuda::are_pack_aligned(x, y),
+                         DropRows<T>{x, draws, y, cols, static_cast<float>(p), static_cast<Accumulator<T>>(factor)});
+}
+
+TERRACE_REGISTER(dropout_apply<float>, apply<float>);
+TERRACE_REGISTER(dropout_apply<BFloat16>, apply<BFloat16>);
+TERRACE_REGISTER(dropout_apply<double>, apply<double>);
+TERRACE_REGISTER(drop_path_apply<float>, apply_rows<float>);
+TERRACE_REGISTER(drop_path_apply<BFloat16>, apply_rows<BFloat16>);
+TERRACE_REGISTER(drop_path_apply<double>, apply_rows<double>);
+
+}  // namespace
+}  // namespace terrace

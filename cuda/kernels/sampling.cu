@@ -1,0 +1,196 @@
+// A block has a row, and nothing is sorted. The k-th largest logit is found by its bits, eight at a time, from counts;
+// the nucleus' border by bisection over the bits too, as the smallest key below which enough probability lies.
+// Exponentials are rounded from f64, as the CPU's are to within one in hundreds, and sums are f64, so that a draw falls
+// into the same class.
+#include "tensor/kernels/sampling.h"
+
+#include "cuda/collectives.h"
+#include "cuda/sorting.h"
+#include "tensor/math.h"
+#include "tensor/philox.h"
+
+namespace terrace {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int64_t kMostBlocks = 132 * 8;  // of rows in turn: their weights stay in the first caches
+
+__device__ float weight_of(float logit, float largest) {
+  return static_cast<float>(math::exp(static_cast<double>(logit - largest)));
+}
+
+template <class F>
+__device__ void for_classes(int64_t classes, F&& f) {
+  for (int64_t v = threadIdx.x; v < classes; v += kThreads) f(v);
+}
+
+__device__ float largest_of(const float* row, int64_t classes) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for_classes(classes, [&](int64_t v) { largest = cuda::Largest{}(largest, row[v]); });
+  return cuda::block_max<kThreads>(largest);
+}
+
+/// The ordered bits of the k-th largest.
+__device__ uint32_t kth_largest(const float* row, int64_t classes, unsigned k) {
+  TERRACE_SHARED(counts, unsigned[kThreads]);
+  TERRACE_SHARED(chosen, unsigned[2]);  // the byte, and how many of its keys belong to the k
+  uint32_t key = 0, known = 0;          // the bits found so far, and which they are
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    counts[threadIdx.x] = 0;
+    __syncthreads();
+    for_classes(classes, [&](int64_t v) {
+      const uint32_t bits = cuda::ordered_bits(row[v]);
+      if ((bits & known) == key) atomicAdd(&counts[bits >> shift & 0xffu], 1u);
+    });
+    __syncthreads();
+    // From the largest byte down, the one at which the counts reach k.
+    const unsigned byte = kThreads - 1 - threadIdx.x, own = counts[byte];
+    unsigned total;
+    const unsigned up_to = cuda::block_scan<kThreads>(own, total);
+    if (up_to >= k && up_to - own < k) {
+      chosen[0] = byte;
+      chosen[1] = k - (up_to - own);
+    }
+    __syncthreads();
+    key |= chosen[0] << shift;
+    known |= 0xffu << shift;
+    k = chosen[1];
+    __syncthreads();
+  }
+  return key;
+}
+
+__device__ void keep_largest(float* row, int64_t classes, int64_t k) {
+  const uint32_t smallest_kept = kth_largest(row, classes, static_cast<unsigned>(k));
+  for_classes(classes, [&](int64_t v) {
+    if (cuda::ordered_bits(row[v]) < smallest_kept) row[v] = -std::numeric_limits<float>::infinity();
+  });
+  __syncthreads();
+}
+
+/// The sum of the weights whose keys are at most `key`.
+__device__ double mass_up_to(const float* row, const float* weights, int64_t classes, uint32_t key) {
+  double mass = 0;
+  for_classes(classes, [&](int64_t v) {
+    if (cuda::ordered_bits(row[v]) <= key) mass += static_cast<double>(weights[v]);
+  });
+  return cuda::block_sum<kThreads>(mass);
+}
+
+/// Those equal to the border are as probable as one another: the first `dropped` of them go, in their order.
+__device__ void drop_below(float* row, int64_t classes, uint32_t border, unsigned dropped) {
+  unsigned before = 0;  // equals of the border in earlier strides
+  for (int64_t begin = 0; begin < classes; begin += kThreads) {
+    const int64_t v = begin + threadIdx.x;
+    const uint32_t key = v < classes ? cuda::ordered_bits(row[v]) : ~0u;
+    const bool equal = v < classes && key == border;
+    unsigned total;
+    const unsigned up_to = before + cuda::block_scan<kThreads>(equal ? 1u : 0u, total);
+    before += total;
+    if ((v < classes && key < border) || (equal && up_to <= dropped)) row[v] = -std::numeric_limits<float>::infinity();
+  }
+  __syncthreads();
+}
+
+__device__ void keep_nucleus(float* row, float* weights, int64_t classes, double p) {
+  const float largest = largest_of(row, classes);
+  for_classes(classes, [&](int64_t v) { weights[v] = weight_of(row[v], largest); });
+  // Every thread reads back what it wrote itself.
+  const double total = mass_up_to(row, weights, classes, ~0u);
+  const auto may_go = [&](double mass) { return mass / total <= 1 - p; };
+  const uint32_t top = cuda::ordered_bits(largest);
+  uint32_t low = 0, high = top;  // the border: the smallest key up to which more lies than may go, or that of the best
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (may_go(mass_up_to(row, weights, classes, middle))) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  const uint32_t border = low;
+  const double below = border == 0 ? 0.0 : mass_up_to(row, weights, classes, border - 1);
+  unsigned equals = 0;
+  float weight = 0;
+  for_classes(classes, [&](int64_t v) {
+    if (cuda::ordered_bits(row[v]) != border) return;
+    ++equals;
+    weight = weights[v];
+  });
+  equals = cuda::block_reduce<kThreads>(equals, cuda::Plus{});
+  weight = cuda::block_max<kThreads>(weight);
+  const unsigned most = border == top ? equals - 1 : equals;  // the best stays
+  unsigned dropped = 0;
+  for (double mass = below; dropped < most; ++dropped) {
+    mass += static_cast<double>(weight);
+    if (!may_go(mass)) break;
+  }
+  drop_below(row, classes, border, dropped);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    filter_rows(float* logits, float* weights, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
+  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+    float* row = logits + r * classes;
+    if (top_k > 0 && top_k < classes) keep_largest(row, classes, top_k);
+    if (top_p > 0) keep_nucleus(row, weights + blockIdx.x * classes, classes, top_p);
+  }
+}
+
+struct Least {
+  __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
+};
+
+/// The draws of the rows: var/sampler.h.
+struct Draws {
+  const int64_t* seeds;
+  int64_t tokens;
+  uint64_t stream, first;
+  __device__ double of_row(int64_t r) const {
+    return uniform_draw(static_cast<uint64_t>(seeds[r / tokens]), stream, first + static_cast<uint64_t>(r % tokens));
+  }
+};
+
+__global__ void __launch_bounds__(kThreads)
+    draw_rows(const float* logits, int64_t* index, int64_t classes, Draws draws) {
+  const float* row = logits + blockIdx.x * classes;
+  const float largest = largest_of(row, classes);
+  double sum = 0;
+  for_classes(classes, [&](int64_t v) { sum += static_cast<double>(weight_of(row[v], largest)); });
+  const double target = draws.of_row(blockIdx.x) * cuda::block_sum<kThreads>(sum);
+  double before = 0;
+  int64_t last = 0;  // of weight, and of this thread: chosen where the sum's last bit was lost to rounding
+  for (int64_t begin = 0; begin < classes; begin += kThreads) {
+    const int64_t v = begin + threadIdx.x;
+    const double weight = v < classes ? static_cast<double>(weight_of(row[v], largest)) : 0.0;
+    double total;
+    const double cumulative = before + cuda::block_scan<kThreads>(weight, total);
+    before += total;
+    if (weight > 0) last = v;
+    const int64_t found = cuda::block_reduce<kThreads>(weight > 0 && cumulative > target ? v : classes, Least{});
+    if (found == classes) continue;
+    if (threadIdx.x == 0) index[blockIdx.x] = found;
+    return;  // the whole block
+  }
+  last = cuda::block_max<kThreads>(last);
+  if (threadIdx.x == 0) index[blockIdx.x] = last;
+}
+
+void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
+  const int64_t blocks = rows < kMostBlocks ? rows : kMostBlocks;
+  const cuda::Scratch weights(top_p > 0 ? static_cast<size_t>(blocks * classes) * sizeof(float) : 0);
+  cuda::launch("filter_logits_", filter_rows, cuda::Grid(blocks, kThreads), logits, weights.as<float>(), rows, classes,
+               top_k, top_p);
+}
+
+void draw(const float* logits, int64_t rows, int64_t classes, int64_t tokens, const int64_t* seeds, uint64_t stream,
+          uint64_t first, int64_t* index) {
+  cuda::launch("sample", draw_rows, cuda::Grid(rows, kThreads), logits, index, classes,
+               Draws{seeds, tokens, stream, first});
+}
+
+TERRACE_REGISTER(filter_logits, filter);
+TERRACE_REGISTER(draw_classes, draw);
+
+}  // namespace
+}  // namespace terrace

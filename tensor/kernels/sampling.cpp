@@ -1,0 +1,91 @@
+#include "tensor/kernels/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "tensor/philox.h"
+
+namespace terrace {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+void keep_largest(float* row, int64_t V, int64_t k, std::vector<float>& scratch) {
+  scratch.assign(row, row + V);
+  std::nth_element(scratch.begin(), scratch.begin() + (k - 1), scratch.end(), std::greater<>());
+  const float smallest_kept = scratch[static_cast<size_t>(k - 1)];
+  for (int64_t v = 0; v < V; ++v) {
+    if (row[v] < smallest_kept) row[v] = kMinusInfinity;
+  }
+}
+
+void keep_nucleus(float* row, int64_t V, double p, std::vector<int64_t>& order, std::vector<float>& weights) {
+  order.resize(static_cast<size_t>(V));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [row](int64_t a, int64_t b) { return row[a] < row[b]; });
+  const float largest = row[order.back()];
+  weights.resize(static_cast<size_t>(V));
+  double total = 0;
+  for (int64_t i = 0; i < V; ++i) {
+    const auto at = static_cast<size_t>(i);
+    weights[at] = std::exp(row[order[at]] - largest);
+    total += weights[at];
+  }
+  double cumulative = 0;
+  for (int64_t i = 0; i + 1 < V; ++i) {
+    cumulative += weights[static_cast<size_t>(i)];
+    if (cumulative / total > 1 - p) break;
+    row[order[static_cast<size_t>(i)]] = kMinusInfinity;
+  }
+}
+
+void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
+#pragma omp parallel
+  {
+    std::vector<float> scratch;
+    std::vector<int64_t> order;
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      float* row = logits + r * classes;
+      if (top_k > 0 && top_k < classes) keep_largest(row, classes, top_k, scratch);
+      if (top_p > 0) keep_nucleus(row, classes, top_p, order, scratch);
+    }
+  }
+}
+
+/// Position of the draw `u` in [0, 1) in the distribution softmax(row).
+int64_t choose(const float* row, int64_t V, double u) {
+  const float largest = *std::max_element(row, row + V);
+  double total = 0;
+  for (int64_t v = 0; v < V; ++v) total += std::exp(row[v] - largest);
+  const double target = u * total;
+  double cumulative = 0;
+  int64_t last = 0;
+  for (int64_t v = 0; v < V; ++v) {
+    const double weight = std::exp(row[v] - largest);
+    if (weight == 0) continue;
+    cumulative += weight;
+    last = v;
+    if (cumulative > target) return v;
+  }
+  return last;  // the sum's last bit was lost to rounding
+}
+
+void draw(const float* logits, int64_t rows, int64_t classes, int64_t tokens, const int64_t* seeds, uint64_t stream,
+          uint64_t first, int64_t* index) {
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto seed = static_cast<uint64_t>(seeds[r / tokens]);
+    index[r] =
+        choose(logits + r * classes, classes, uniform_draw(seed, stream, first + static_cast<uint64_t>(r % tokens)));
+  }
+}
+
+TERRACE_REGISTER(filter_logits, filter);
+TERRACE_REGISTER(draw_classes, draw);
+
+}  // namespace
+}  // namespace terrace

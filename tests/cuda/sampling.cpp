@@ -1,0 +1,52 @@
+// Tokens drawn on the device are those that the CPU draws.
+#include "tensor/kernels/sampling.h"
+
+#include "tests/cuda/parity.h"
+
+namespace terrace {
+namespace {
+
+Tensor logits_of(int64_t rows, int64_t classes) {
+  const Tensor x = random_tensor({rows, classes}, 5, -6, 6);
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    float& value = x.data<float>()[i];
+    if (i / classes % 3 == 1) value = std::round(value);  // rows in which many are equal
+    if (i / classes % 3 == 2 && i % 5 != 0) value = -INFINITY;
+  }
+  return x;
+}
+
+Tensor filtered(const Tensor& logits, Device device, int64_t top_k, double top_p) {
+  const Tensor there = logits.clone().to(device);
+  filter_logits(device, there.data<float>(), there.dim(0), there.dim(1), top_k, top_p);
+  return there;
+}
+
+Tensor drawn(const Tensor& logits, Device device, int64_t tokens) {
+  const Tensor there = logits.to(device);
+  const Tensor seeds = Tensor::from<int64_t>({3, -1, 1 << 20}, {3}).to(device);
+  const Tensor index = Tensor::empty({there.dim(0)}, DType::kI64, device);
+  draw_classes(device, there.data<float>(), there.dim(0), there.dim(1), tokens, seeds.data<int64_t>(), 0, 7,
+               index.data<int64_t>());
+  return index.to(kCpu);
+}
+
+TEST(CudaSampling, FiltersAndDrawsAsOnTheCpu) {
+  for (const auto& [tokens, classes] : {std::pair<int64_t, int64_t>{1, 1}, {3, 7}, {2, 300}, {1, 1100}}) {
+    const Tensor logits = logits_of(3 * tokens, classes);
+    for (const auto& [top_k, top_p] :
+         {std::pair<int64_t, double>{0, 0}, {1, 0}, {9, 0}, {0, 0.3}, {0, 0.96}, {0, 1}, {40, 0.9}}) {
+      const Tensor expected = filtered(logits, kCpu, top_k, top_p);
+      const Tensor choice = drawn(expected, kCpu, tokens);
+      for (const uint64_t seed : {0, 1}) {
+        const executor::Schedule schedule(seed);
+        EXPECT_SAME(filtered(logits, executor_device(), top_k, top_p).to(kCpu), expected)
+            << classes << " classes, top_k " << top_k << ", top_p " << top_p;
+        EXPECT_SAME(drawn(expected, executor_device(), tokens), choice);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace terrace
