@@ -56,6 +56,8 @@ thread_local int current_name = 0;
 // emptied only when its memory is used up: giving it back waits for all work.
 constexpr int64_t kCacheFloor = int64_t{256} << 20;
 
+constexpr size_t kLarge = size_t{1} << 20;
+
 void release_cached(Pool& p, const DeviceMemory& memory) {
   if (p.cached > 0) memory.synchronize();
   for (auto& [size, blocks] : p.free) {
@@ -67,6 +69,8 @@ void release_cached(Pool& p, const DeviceMemory& memory) {
 
 void* allocate_fresh(Pool& p, size_t size, Device device) {
   const DeviceMemory& memory = device_memory(device);
+  // On the CPU cached blocks of other sizes are one piece of memory to the C library, and this one a part of it.
+  if (device.is_cpu() && p.cached >= static_cast<int64_t>(size) && size >= kLarge) release_cached(p, memory);
   if (void* block = memory.allocate(size)) return block;
   release_cached(p, memory);
   if (void* block = memory.allocate(size)) return block;

@@ -1,6 +1,7 @@
 // Memory of every device: a caching allocator of 64-byte-aligned blocks (256 on a GPU) that counts what is live, the
 // peak, and the high-water mark of every named purpose. A block that is given back may be handed out again at once: on
-// a GPU its next user's kernels come after the last one's in the device's one stream.
+// a GPU its next user's kernels come after the last one's in the device's one stream. On the CPU a large block that no
+// cached one fits takes the memory of cached ones of other sizes, which the C library joins and divides.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,7 @@ struct MemoryFigure {
 struct MemoryStats {
   int64_t live = 0;                 // bytes in use by tensors
   int64_t peak = 0;                 // most in use at once since the last reset
-  int64_t reserved = 0;             // bytes held from the operating system: live + cached
+  int64_t reserved = 0;             // bytes held from the C library or the driver: live + cached
   std::vector<MemoryFigure> named;  // largest peak first
 };
 
@@ -32,7 +33,7 @@ void deallocate(void* block, size_t bytes, int tag, Device device = kCpu);
 
 MemoryStats memory_stats(Device device = kCpu);
 void reset_peak_memory(Device device = kCpu);
-void release_cached_memory(Device device = kCpu);  // gives cached blocks back to the operating system or the driver
+void release_cached_memory(Device device = kCpu);  // gives cached blocks back to the C library or the driver
 
 /// While it lives, tensors allocated by this thread are counted under `name`: { AllocationName scope("kv-cache"); ... }
 class AllocationName {

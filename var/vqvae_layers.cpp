@@ -36,9 +36,11 @@ ResnetBlock::ResnetBlock(int64_t in, int64_t out, const VqvaeConfig& config, Gen
 }
 
 Variable ResnetBlock::operator()(const Variable& x) const {
-  const Variable h = conv1_(norm1_.normalize_silu(x));
-  const Variable branch = conv2_(dropout_(norm2_.normalize_silu(h)));
-  return add(nin_shortcut_ ? (*nin_shortcut_)(x) : x, branch);
+  Variable h = norm1_.normalize_silu(x);  // one name: without a graph, each map is freed as soon as the next is there
+  h = conv1_(h);
+  h = norm2_.normalize_silu(h);
+  h = conv2_(dropout_(h));
+  return add(nin_shortcut_ ? (*nin_shortcut_)(x) : x, h);
 }
 
 AttentionBlock::AttentionBlock(int64_t channels, const VqvaeConfig& config, Generator& g)

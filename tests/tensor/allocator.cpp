@@ -57,6 +57,13 @@ TEST(Allocator, GivesCachedBlocksBack) {
   EXPECT_GE(memory_stats().reserved, memory_stats().live);
 }
 
+TEST(Allocator, ALargeBlockTakesTheMemoryOfCachedOnesOfOtherSizes) {
+  release_cached_memory();
+  { const Tensor first = Tensor::empty({6 << 20}), second = Tensor::empty({6 << 20}); }
+  const Tensor larger = Tensor::empty({9 << 20});
+  EXPECT_EQ(memory_stats().reserved, memory_stats().live) << "nothing is left in the cache";
+}
+
 TEST(Allocator, CountsByName) {
   reset_peak_memory();
   {
