@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "nn/weight_scopes.h"
+
 namespace terrace {
 
 Fans compute_fans(const Shape& shape) {
@@ -13,11 +15,17 @@ Fans compute_fans(const Shape& shape) {
   return {shape[1] * field, shape[0] * field};
 }
 
-void trunc_normal_(Variable& p, double std, Generator& g) { trunc_normal_(p.value(), 0, std, -2, 2, g); }
+void trunc_normal_(Variable& p, double std, Generator& g) {
+  if (draws_initial_values()) trunc_normal_(p.value(), 0, std, -2, 2, g);
+}
 
-void normal_(Variable& p, double std, Generator& g) { normal_(p.value(), 0, std, g); }
+void normal_(Variable& p, double std, Generator& g) {
+  if (draws_initial_values()) normal_(p.value(), 0, std, g);
+}
 
-void uniform_(Variable& p, double low, double high, Generator& g) { uniform_(p.value(), low, high, g); }
+void uniform_(Variable& p, double low, double high, Generator& g) {
+  if (draws_initial_values()) uniform_(p.value(), low, high, g);
+}
 
 void xavier_uniform_(Variable& p, double gain, Generator& g) {
   const Fans fans = compute_fans(p.shape());

@@ -3,12 +3,13 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "nn/weight_scopes.h"
 
 namespace terrace {
 namespace {
 
-Variable make_parameter(const Shape& shape, double value) {
-  return Variable(Tensor::full(shape, value), Requires::kGrad);
+Variable make_parameter(const Shape& shape, double value, DType dtype = DType::kF32) {
+  return Variable(Tensor::full(shape, value, dtype), Requires::kGrad);
 }
 
 void check_extent(int64_t extent, const char* layer, const char* what) {
@@ -31,7 +32,7 @@ void init_projection(Variable& weight, Variable& bias, Generator& g) {
 Linear::Linear(int64_t in, int64_t out, Bias with_bias, Generator& g) {
   check_extent(in, "Linear", "the number of inputs");
   check_extent(out, "Linear", "the number of outputs");
-  weight = make_parameter({out, in}, 0);
+  weight = make_parameter({out, in}, 0, linear_weight_type());
   register_parameter("weight", weight);
   if (with_bias == Bias::kYes) {
     bias = make_parameter({out}, 0);

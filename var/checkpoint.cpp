@@ -1,5 +1,7 @@
 #include "var/checkpoint.h"
 
+#include "nn/weight_scopes.h"
+
 namespace terrace {
 
 void write_state(Hdf5File& file, const std::string& group, const State& state) {
@@ -31,6 +33,7 @@ void check_kind(const Hdf5File& file, const std::string& kind) {
 }
 
 LoadedTransformer load_transformer(const std::string& path, const WeightOptions& options) {
+  const WithoutInitialValues read_instead;
   LoadedTransformer loaded;
   Generator scratch(0);
   const TensorFile tensors = open_tensor_file(path);

@@ -6,6 +6,7 @@
 // Nothing in the file depends on the clock.
 #include <nlohmann/json.hpp>
 
+#include "nn/weight_scopes.h"
 #include "var/checkpoint.h"
 #include "var/vqvae_train_state.h"
 
@@ -192,6 +193,7 @@ void VqvaeTrainer::resume(const std::string& path) {
 }
 
 std::unique_ptr<Vqvae> load_vqvae(const std::string& path, const WeightOptions& options) {
+  const WithoutInitialValues read_instead;
   Generator scratch(0);
   const TensorFile tensors = open_tensor_file(path);
   if (tensors.format() != "HDF5") {

@@ -8,7 +8,7 @@
 #include "data/atomic_file.h"
 #include "data/loader.h"
 #include "experiments/support/timing.h"
-#include "tensor/allocator.h"
+#include "nn/weight_scopes.h"
 #include "tensor/parallel.h"
 #include "var/checkpoint.h"
 #include "var/presets.h"
@@ -30,7 +30,7 @@ std::vector<std::string> read_lines(const std::string& path) {
 }
 
 /// The preset and its tokenizer at full size, both drawn from the seed.
-Models random_models(const std::string& preset, uint64_t seed) {
+Models random_models(const std::string& preset, uint64_t seed, DType dtype) {
   VarConfig config = var_preset(preset);
   VqvaeConfig tokenizer = vqvae_preset(preset == "var-32px" ? "vqvae-32px" : "vae-ch160v4096z32");
   tokenizer.patch_nums = config.patch_nums;
@@ -38,16 +38,24 @@ Models random_models(const std::string& preset, uint64_t seed) {
   config.Cvae = tokenizer.z_channels;
   Generator for_transformer(seed, 0), for_tokenizer(seed, 1);
   Models models;
-  models.transformer = std::make_unique<VarTransformer>(config, for_transformer);
+  {
+    const LinearWeightsIn type(dtype);
+    models.transformer = std::make_unique<VarTransformer>(config, for_transformer);
+  }
   models.tokenizer = std::make_unique<Vqvae>(tokenizer, for_tokenizer);
   models.transformer->eval();
   models.tokenizer->eval();
   return models;
 }
 
-Models stored_models(const ModelOptions& chosen) {
+LoadedTransformer load_transformer_in(DType dtype, const std::string& path) {
+  const LinearWeightsIn type(dtype);
+  return load_transformer(path);
+}
+
+Models stored_models(const ModelOptions& chosen, DType dtype) {
   Models models;
-  LoadedTransformer loaded = load_transformer(chosen.checkpoint);
+  LoadedTransformer loaded = load_transformer_in(dtype, chosen.checkpoint);
   WeightOptions tokenizer_options;
   tokenizer_options.patch_nums = loaded.model->config().patch_nums;
   models.tokenizer = load_vqvae(chosen.tokenizer, tokenizer_options);
@@ -83,6 +91,11 @@ void declare_models(Options& options, ModelOptions& models) {
            "in place of files: draw the weights of --model and its tokenizer from this seed, to measure speed")
       .at_least(-1)
       .default_text("");
+  options
+      .add(
+          "dtype", models.dtype,
+          "type that the transformer's matrices are kept in; bf16: half their memory, 8 bits of precision, sums in f32")
+      .choices({"f32", "bf16"});
 }
 
 Models open_models(const ModelOptions& chosen) {
@@ -96,8 +109,9 @@ Models open_models(const ModelOptions& chosen) {
   if (!random && chosen.tokenizer.empty()) {
     throw ConfigError("--tokenizer is missing: weights of the tokenizer (or --random-weights SEED)");
   }
-  Models models =
-      random ? random_models(chosen.preset, static_cast<uint64_t>(chosen.random_weights)) : stored_models(chosen);
+  const DType dtype = chosen.dtype == "bf16" ? DType::kBF16 : DType::kF32;
+  Models models = random ? random_models(chosen.preset, static_cast<uint64_t>(chosen.random_weights), dtype)
+                         : stored_models(chosen, dtype);
   if (!chosen.class_names.empty()) models.class_names = read_lines(chosen.class_names);
   const auto names = static_cast<int64_t>(models.class_names.size());
   if (names != 0 && names != models.num_classes()) {
@@ -116,8 +130,12 @@ int64_t fitting_batch(const Models& models, int64_t asked) {
 }
 
 Json identity_of(const ModelOptions& chosen) {
-  if (chosen.random_weights >= 0) return {{"preset", chosen.preset}, {"seed", chosen.random_weights}};
-  return {{"checkpoint", identity_of_file(chosen.checkpoint)}, {"tokenizer", identity_of_file(chosen.tokenizer)}};
+  if (chosen.random_weights >= 0) {
+    return {{"preset", chosen.preset}, {"seed", chosen.random_weights}, {"dtype", chosen.dtype}};
+  }
+  return {{"checkpoint", identity_of_file(chosen.checkpoint)},
+          {"tokenizer", identity_of_file(chosen.tokenizer)},
+          {"dtype", chosen.dtype}};
 }
 
 int64_t Models::class_of(const std::string& text, const std::string& option) const {
@@ -172,7 +190,6 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
   drawn.token_seconds = seconds_of([&] {
     sampled = draw(*models.transformer, models.tokenizer->quantizer(), labels, request.seeds, values, extras);
   });
-  release_cached_memory();  // keys and values: blocks of sizes that the decoder has no use for
   drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
   for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));
   return drawn;

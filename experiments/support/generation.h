@@ -19,9 +19,10 @@ struct ModelOptions {
   std::string checkpoint, tokenizer, class_names;
   std::string preset = "var-d16";
   int64_t random_weights = -1;  // seed; negative: from files
+  std::string dtype = "f32";    // of the transformer's matrices
 };
 
-/// --checkpoint --tokenizer --class-names --model --random-weights.
+/// --checkpoint --tokenizer --class-names --model --random-weights --dtype.
 void declare_models(Options& options, ModelOptions& models);
 
 struct Models {
@@ -43,7 +44,8 @@ Models open_models(const ModelOptions& chosen);
 /// `asked`, or where it is 0 as many images as have their keys and values in 1 GiB, at most 64.
 int64_t fitting_batch(const Models& models, int64_t asked);
 
-/// What tells one set of weights from another: path, size and time of both files, or the preset and its seed.
+/// What tells one set of weights from another: path, size and time of both files, or the preset and its seed;
+/// and the type that the transformer is kept in.
 Json identity_of(const ModelOptions& chosen);
 
 struct SamplingOptions {

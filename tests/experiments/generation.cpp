@@ -175,6 +175,15 @@ TEST_F(Generation, RandomWeightsNeedNoFiles) {
   EXPECT_TRUE(fs::exists(file("random/1-0000.png")));
 }
 
+TEST_F(Generation, WeightsAreKeptInBf16WhereAsked) {
+  run("sample", "--model var-32px --random-weights 3 --dtype bf16 --classes 1 --count 1 --out " + file("narrow"));
+  EXPECT_TRUE(fs::exists(file("narrow/1-0000.png")));
+  run("sample", models() + "--dtype bf16 --classes 0 --count 2 --top-k 1 --cfg 0 --out " + file("bf16"));
+  run("sample", models() + "--classes 0 --count 2 --top-k 1 --cfg 0 --out " + file("f32"));
+  EXPECT_NE(read_file(file("bf16/run.json")).find("\"dtype\": \"bf16\""), std::string::npos);
+  expect_refusal("sample", models() + "--dtype f16 --out " + file("x"), "--dtype must be one of f32,bf16, got 'f16'");
+}
+
 TEST_F(Generation, SampleRefusesNonsense) {
   const std::string out = " --out " + file("x");
   expect_refusal("sample", models() + "--classes 16" + out,

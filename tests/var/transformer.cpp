@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "nn/weight_scopes.h"
 #include "tensor/reduce.h"
 #include "tests/support.h"
 #include "tests/var/golden_var.h"
@@ -116,6 +117,29 @@ TEST(VarTransformer, StartsAsTheOfficialModel) {
     EXPECT_EQ(squared_norm(parameter.value()), 0) << name;
   }
   for (const float s : block.attn.scale_mul.value().to_vector<float>()) EXPECT_FLOAT_EQ(s, std::log(4.0f));
+}
+
+TEST(VarTransformer, WeightsInBf16GiveNearlyTheSameLogits) {
+  VarConfig c = small_config();
+  c.depth = 6;
+  c.embed_dim = 128;
+  c.adaln_gamma_init = 0.5;  // open gates: every product counts
+  Generator a(7), b(8), data(9);
+  VarTransformer wide(c, a);
+  const LinearWeightsIn scope(DType::kBF16);
+  VarTransformer narrow(c, b);
+  narrow.load_state(wide.state());
+  ASSERT_EQ(narrow.blocks[5]->ffn.fc1.weight.dtype(), DType::kBF16);
+  const NoGrad no_grad;
+  const Tensor labels = randint(c.num_classes, {3}, data);
+  const Variable input(randn({3, c.length() - 1, c.Cvae}, data));
+  wide.eval();
+  narrow.eval();
+  const Tensor expected = wide.forward(labels, input).value(), found = narrow.forward(labels, input).value();
+  EXPECT_EQ(found.dtype(), DType::kF32);
+  const double difference = root_mean_square((Variable(found) - Variable(expected)).value());
+  EXPECT_LT(difference, 0.02 * root_mean_square(expected));
+  EXPECT_GT(difference, 1e-4 * root_mean_square(expected)) << "the weights were not rounded";
 }
 
 TEST(VarTransformer, SameSeedSameStart) {
