@@ -1,12 +1,8 @@
 // Inception-v3 on 32 px images, resize included, beside PyTorch's where TORCH_PYTHON names an interpreter that has it
 // and torchvision: the same work as torch_var.py inception, in eager mode and compiled.
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 
-#include "experiments/support/fixtures/fixture.h"
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
@@ -17,6 +13,7 @@
 #include "metrics/resize.h"
 #include "tensor/allocator.h"
 #include "tensor/random.h"
+#include "tests/bench/golden_check.h"
 #include "tests/bench/torch_peer.h"
 
 namespace terrace {
@@ -65,21 +62,6 @@ double gflop_of_image(int64_t level) {
   return sum;
 }
 
-/// The golden activations, every level and resize.
-void validate(const char* program) {
-  namespace fs = std::filesystem;
-  const fs::path root = fs::absolute(program).parent_path().parent_path().parent_path();
-  const std::string fixture = (root / "tests/golden/procedural_inception.h5").string();
-  const fs::path out = fs::temp_directory_path() / cat("bench_inception_", getpid(), ".h5");
-  run_fixture(fixture, out.string());
-  const std::vector<ResultDifference> results = compare_with_fixture(fixture, out.string());
-  fs::remove(out);
-  for (const ResultDifference& r : results) {
-    if (!r.within()) throw Error(cat("bench_inception: ", r.dataset, " is not the fixture's: ", r.problem, r.error));
-  }
-  std::printf("valid: %zu golden results\n", results.size());
-}
-
 struct Figures {
   double images_per_second = 0, bytes = 0;
 };
@@ -118,7 +100,7 @@ void run(int argc, char** argv) {
   std::printf("inception: level %lld, batch %lld, %.2f GFLOP an image, f32, %d threads, %s\n",
               static_cast<long long>(level), static_cast<long long>(batch), gflop, threads(), cpu_model().c_str());
   const Figures own = measure(level, batch, steps);  // before the fixture, whose memory would count
-  validate(argv[0]);
+  validate_fixture("procedural_inception.h5", argv[0]);
   print("terrace", own, gflop);
   for (const auto& [mode, target] : {std::pair{"", 2.0}, std::pair{" --compile", 1.3}}) {
     const auto peer = run_torch_peer(
