@@ -8,6 +8,7 @@
 #include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/embedding.h"
+#include "autograd/ops/feed_forward.h"
 #include "autograd/ops/gated_residual.h"
 #include "autograd/ops/group_norm.h"
 #include "autograd/ops/interpolate.h"

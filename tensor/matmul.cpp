@@ -1,20 +1,25 @@
 #include "tensor/matmul.h"
 
+#include "tensor/gemm.h"
+#include "tensor/kernels/product.h"
 #include "tensor/pointwise.h"
+#include "tensor/reduce.h"
 
 namespace terrace {
 namespace {
 
-/// A matrix as the libraries take it: row-major or its transpose, with the length of its stored rows.
-struct Operand2d {
+/// A matrix, or a batch of them, as the kernels take it: row-major or its transpose, with the length of its stored
+/// rows.
+struct Operand {
   Tensor keep;  // the copy, where the strides fit neither form
   Transpose transpose;
   int64_t stride;
+  int64_t step() const { return keep.ndim() == 3 ? keep.strides()[0] : 0; }
 };
 
-Operand2d as_operand(const Tensor& t) {
-  const int64_t rows = t.dim(0), cols = t.dim(1);
-  const int64_t row_step = t.strides()[0], col_step = t.strides()[1];
+Operand as_operand(const Tensor& t) {
+  const int64_t rows = t.dim(-2), cols = t.dim(-1);
+  const int64_t row_step = t.strides()[t.ndim() - 2], col_step = t.strides()[t.ndim() - 1];
   if ((col_step == 1 || cols == 1) && (row_step >= cols || rows == 1)) {
     return {t, Transpose::kNo, rows == 1 ? cols : row_step};
   }
@@ -24,24 +29,43 @@ Operand2d as_operand(const Tensor& t) {
   return {t.contiguous(), Transpose::kNo, cols};
 }
 
-GemmShape shape_of(const Operand2d& a, const Operand2d& b, const Tensor& c, int64_t K) {
-  return {a.transpose, b.transpose, c.dim(0), c.dim(1),
-          K,           a.stride,    b.stride, c.dim(0) == 1 ? c.dim(1) : c.strides()[0]};
-}
-
 template <class T>
-void run_gemm(const Operand2d& a, const Operand2d& b, Tensor& c, int64_t K, Write write) {
-  gemm(shape_of(a, b, c, K), a.keep.data<T>(), b.keep.data<T>(), c.data<T>(), write);
+T* data_or_null(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
 }
 
-/// Products have no slot in the kernel table: they are the CPU's, and memory of another device is not to be read.
-void check_on_cpu(const Tensor& t, const char* op) {
-  if (!t.device().is_cpu()) throw DeviceError(cat(op, ": no kernel for ", t.device()));
+/// c = a b for (M, K) and (K, N), or for batches of them.
+template <class T>
+Product<T> product_of(const Operand& a, const Operand& b, const Tensor& c) {
+  Product<T> p;
+  const int64_t M = c.dim(-2), N = c.dim(-1), K = a.keep.dim(-1);
+  p.shape = {a.transpose, b.transpose, M, N, K, a.stride, b.stride, M == 1 ? N : c.strides()[c.ndim() - 2]};
+  p.a = a.keep.data<T>();
+  p.b = b.keep.data<T>();
+  p.c = c.data<T>();
+  if (c.ndim() == 3) {
+    p.batch = c.dim(0);
+    p.step_a = a.step();
+    p.step_b = b.step();
+    p.step_c = c.strides()[0];
+  }
+  return p;
+}
+
+/// Fills `c` with a b by the slot; more(p) says what else is wanted. c is not empty and the sums have terms.
+template <class More>
+void multiply(const Tensor& a, const Tensor& b, const Tensor& c, const char* op, const More& more) {
+  visit_floating(c.dtype(), op, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Operand left = as_operand(a), right = as_operand(b);
+    Product<T> p = product_of<T>(left, right, c);
+    more(p);
+    matrix_product<T>(c.device(), p);
+  });
 }
 
 void check_product(const Tensor& a, const Tensor& b, const char* op) {
-  check_on_cpu(a, op);
-  check_on_cpu(b, op);
+  check_one_device(op, {{"a", a}, {"b", b}});
   if (a.dtype() != b.dtype()) {
     throw DTypeError(cat(op, ": both operands must have one dtype, got ", a.describe(), " and ", b.describe()));
   }
@@ -53,67 +77,96 @@ void check_product(const Tensor& a, const Tensor& b, const char* op) {
   }
 }
 
-template <class T>
-void run_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
-  const int64_t batch = c.dim(0), M = c.dim(1), N = c.dim(2), K = a.dim(2);
-  const Operand2d first_a = as_operand(a.select(0, 0)), first_b = as_operand(b.select(0, 0));
-  const GemmShape shape{first_a.transpose, first_b.transpose, M, N, K, first_a.stride, first_b.stride, N};
-  const T *pa = a.data<T>(), *pb = b.data<T>();
-  T* pc = c.data<T>();
-  const int64_t step_a = a.strides()[0], step_b = b.strides()[0];
-  check_openblas_extents(shape);
-  // A region of one thread must not surround the library's own: OpenMP would make and end a thread for every call.
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < batch; ++i) {
-    gemm(shape, pa + i * step_a, pb + i * step_b, pc + i * M * N, Write::kOverwrite);
+/// a (batch, M, K), b (batch, K, N), c (batch, M, N).
+void multiply_batches(const Tensor& a, const Tensor& b, Tensor c) {
+  if (c.numel() == 0) return;
+  if (a.dim(2) == 0) {
+    c.zero_();
+    return;
+  }
+  multiply(a, b, c, "matmul", [](auto&) {});
+}
+
+void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const char* op) {
+  check_one_device(op, {{"x", x}, {"weight", weight}, {"bias", bias}});
+  check_ndim(weight, 2, op, "weight");
+  const bool stored_narrow = x.dtype() == DType::kF32 && weight.dtype() == DType::kBF16;
+  if (!stored_narrow) check_dtype(weight, x.dtype(), op, "weight");
+  const int64_t K = weight.dim(1), N = weight.dim(0);
+  if (x.ndim() < 1 || x.dim(-1) != K) {
+    throw ShapeError(
+        cat(op, ": x must end in K = ", K, " for weight (N, K) = ", weight.shape(), ", got ", x.describe()));
+  }
+  if (bias.defined()) {
+    check_shape(bias, {N}, op, "bias");
+    check_dtype(bias, x.dtype(), op, "bias");
   }
 }
 
-/// Many small products: one thread each. `a` and `b` have matrices that the libraries take as they are.
-bool suits_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
-  constexpr int64_t kSmall = int64_t{1} << 22;
-  return c.dim(0) > 1 && c.dim(0) >= threads() && c.dim(1) * c.dim(2) * a.dim(2) < kSmall && c.numel() > 0 &&
-         a.dim(2) > 0 && as_operand(a.select(0, 0)).keep.shares_storage_with(a) &&
-         as_operand(b.select(0, 0)).keep.shares_storage_with(b);
+/// On the CPU a weight stored in bf16 is widened while it is packed; elsewhere beforehand.
+bool is_packed_narrow(const Tensor& x, const Tensor& weight) {
+  return weight.dtype() != x.dtype() && x.device().is_cpu();
 }
 
-void multiply_batches(const Tensor& a, const Tensor& b, const Tensor& c) {
-  if (c.dtype() == DType::kF32 && suits_batches(a, b, c)) return run_batches<float>(a, b, c);
-  if (c.dtype() == DType::kF64 && suits_batches(a, b, c)) return run_batches<double>(a, b, c);
-  for (int64_t i = 0; i < c.dim(0); ++i) {
-    Tensor product = c.select(0, i);
-    matmul_into(a.select(0, i), b.select(0, i), product);
+void multiply_packed_narrow(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
+  const Operand a = as_operand(x), b = as_operand(weight.transpose(0, 1));
+  const GemmShape s{a.transpose, b.transpose, y.dim(0), y.dim(1), x.dim(1), a.stride, b.stride, y.dim(1)};
+  packed_gemm(s, a.keep.data<float>(), b.keep.data<BFloat16>(), y.data<float>(), Write::kOverwrite,
+              data_or_null<float>(bias));
+}
+
+/// What linear and linear_gelu compute: `y` (rows, N), and `before` as Product has it.
+void run_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y, Epilogue epilogue,
+                const Tensor& before, const char* op) {
+  const Tensor row = bias.defined() ? bias.contiguous() : Tensor();
+  multiply(x, weight.to(x.dtype()).transpose(0, 1), y, op, [&](auto& p) {
+    using T = std::remove_pointer_t<decltype(p.c)>;
+    p.epilogue = epilogue;
+    p.bias = data_or_null<T>(row);
+    p.before = data_or_null<T>(before);
+  });
+}
+
+/// A sum without terms: the bias alone.
+void fill_with_bias(Tensor& y, const Tensor& bias) {
+  if (bias.defined()) {
+    y.copy_(bias);
+  } else {
+    y.zero_();
   }
+}
+
+Tensor empty_result(const Tensor& x, int64_t N) {
+  Shape shape = x.shape();
+  shape[shape.size() - 1] = N;
+  return Tensor::empty(shape, x.dtype(), x.device());
 }
 
 }  // namespace
 
+Tensor as_rows(const Tensor& x) {
+  int64_t rows = 1;
+  for (int64_t i = 0; i + 1 < x.ndim(); ++i) rows *= x.dim(i);
+  return x.reshape({rows, x.dim(-1)});
+}
+
 void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write) {
+  check_one_device("matmul_into", {{"a", a}, {"b", b}, {"c", c}});
   check_product(a, b, "matmul");
   check_ndim(a, 2, "matmul_into", "a");
   check_ndim(b, 2, "matmul_into", "b");
-  check_on_cpu(c, "matmul_into");
   check_shape(c, {a.dim(0), b.dim(1)}, "matmul_into", "c");
   check_dtype(c, a.dtype(), "matmul_into", "c");
-  const int64_t K = a.dim(1);
   c.bump_version();
   if (c.numel() == 0) return;
-  if (K == 0) {
+  if (a.dim(1) == 0) {
     if (write == Write::kOverwrite) c.zero_();
     return;
   }
   if (c.dim(1) != 1 && c.strides()[1] != 1) {
     throw ShapeError(cat("matmul_into: the rows of c must be contiguous, its strides are ", c.strides()));
   }
-  if (a.dtype() == DType::kF64) {
-    run_gemm<double>(as_operand(a), as_operand(b), c, K, write);
-  } else if (a.dtype() == DType::kF32) {
-    run_gemm<float>(as_operand(a), as_operand(b), c, K, write);
-  } else {  // bf16: products and sums in f32
-    Tensor wide = write == Write::kAccumulate ? c.to(DType::kF32) : Tensor::empty(c.shape());
-    run_gemm<float>(as_operand(a.to(DType::kF32)), as_operand(b.to(DType::kF32)), wide, K, write);
-    c.copy_(wide);
-  }
+  multiply(a, b, c, "matmul", [write](auto& p) { p.write = write; });
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
@@ -139,42 +192,75 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_on_cpu(x, "linear");
-  check_on_cpu(weight, "linear");
-  if (bias.defined()) check_on_cpu(bias, "linear");
-  check_ndim(weight, 2, "linear", "weight");
-  const bool stored_narrow = x.dtype() == DType::kF32 && weight.dtype() == DType::kBF16;
-  if (!stored_narrow) check_dtype(weight, x.dtype(), "linear", "weight");
-  const int64_t K = weight.dim(1), N = weight.dim(0);
-  if (x.ndim() < 1 || x.dim(-1) != K) {
-    throw ShapeError(
-        cat("linear: x must end in K = ", K, " for weight (N, K) = ", weight.shape(), ", got ", x.describe()));
-  }
-  if (bias.defined()) {
-    check_shape(bias, {N}, "linear", "bias");
-    check_dtype(bias, x.dtype(), "linear", "bias");
-  }
-  Shape shape = x.shape();
-  shape[shape.size() - 1] = 1;
-  const int64_t M = shape.numel();
-  shape[shape.size() - 1] = N;
-  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  Tensor rows = y.view({M, N});
-  if (x.dtype() == DType::kF32 && y.numel() > 0 && K > 0) {
-    const Operand2d a = as_operand(x.reshape({M, K})), b = as_operand(weight.transpose(0, 1));
-    const Tensor row = bias.defined() ? bias.contiguous() : Tensor();
-    const float* added = bias.defined() ? row.data<float>() : nullptr;
-    const GemmShape s = shape_of(a, b, rows, K);
-    if (stored_narrow) {
-      packed_gemm(s, a.keep.data<float>(), b.keep.data<BFloat16>(), rows.data<float>(), Write::kOverwrite, added);
-    } else {
-      gemm(s, a.keep.data<float>(), b.keep.data<float>(), rows.data<float>(), Write::kOverwrite, added);
-    }
+  check_linear(x, weight, bias, "linear");
+  Tensor y = empty_result(x, weight.dim(0));
+  if (y.numel() == 0) return y;
+  if (x.dim(-1) == 0) {
+    fill_with_bias(y, bias);
     return y;
   }
-  if (bias.defined()) y.copy_(bias);
-  matmul_into(x.reshape({M, K}), weight.transpose(0, 1), rows, bias.defined() ? Write::kAccumulate : Write::kOverwrite);
+  Tensor rows = as_rows(y);
+  if (is_packed_narrow(x, weight)) {
+    multiply_packed_narrow(as_rows(x), weight, bias.defined() ? bias.contiguous() : Tensor(), rows);
+  } else {
+    run_linear(as_rows(x), weight, bias, rows, Epilogue::kBias, Tensor(), "linear");
+  }
   return y;
+}
+
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before) {
+  check_linear(x, weight, bias, "linear_gelu");
+  if (is_packed_narrow(x, weight) || x.numel() == 0 || weight.numel() == 0) {
+    const Tensor value = linear(x, weight, bias);
+    if (before != nullptr) *before = value;
+    return apply(GeluTanh{}, value);
+  }
+  Tensor y = empty_result(x, weight.dim(0));
+  if (before != nullptr) *before = Tensor::empty(y.shape(), y.dtype(), y.device());
+  Tensor rows = as_rows(y);
+  run_linear(as_rows(x), weight, bias, rows, Epilogue::kBiasGelu, before == nullptr ? Tensor() : *before,
+             "linear_gelu");
+  return y;
+}
+
+LinearGradients linear_weight_gradients(const Tensor& dy, const Tensor& x, BiasGradient bias) {
+  check_one_device("linear", {{"dy", dy}, {"x", x}});
+  const int64_t N = dy.dim(-1), K = x.dim(-1);
+  LinearGradients d;
+  d.weight = Tensor::empty({N, K}, dy.dtype(), dy.device());
+  if (bias == BiasGradient::kYes) d.bias = Tensor::empty({N}, dy.dtype(), dy.device());
+  const Tensor rows = as_rows(dy).contiguous(), inputs = as_rows(x);
+  if (rows.numel() == 0 || inputs.numel() == 0) {
+    d.weight.zero_();
+    if (d.bias.defined()) d.bias.copy_(sum(rows, {0}));
+    return d;
+  }
+  multiply(rows.transpose(0, 1), inputs, d.weight, "linear", [&](auto& p) {
+    using T = std::remove_pointer_t<decltype(p.c)>;
+    p.sums_of_a = data_or_null<T>(d.bias);
+  });
+  return d;
+}
+
+GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, const Tensor& before, BiasGradient bias) {
+  check_one_device("linear_gelu", {{"dy", dy}, {"weight", weight}, {"before", before}});
+  const int64_t K = weight.dim(1);
+  GeluGradients d;
+  d.before = Tensor::empty(before.shape(), dy.dtype(), dy.device());
+  if (bias == BiasGradient::kYes) d.bias = Tensor::empty({K}, dy.dtype(), dy.device());
+  if (d.before.numel() == 0 || weight.dim(0) == 0) {
+    d.before.zero_();
+    if (d.bias.defined()) d.bias.zero_();
+    return d;
+  }
+  const Tensor packed = before.contiguous();
+  multiply(as_rows(dy), weight, as_rows(d.before), "linear_gelu", [&](auto& p) {
+    using T = std::remove_pointer_t<decltype(p.c)>;
+    p.epilogue = Epilogue::kGeluBackward;
+    p.before = packed.data<T>();
+    p.column_sums = data_or_null<T>(d.bias);
+  });
+  return d;
 }
 
 }  // namespace terrace

@@ -1,14 +1,14 @@
-// Matrix products of tensors, over the two CPU libraries (tensor/gemm.h picks by shape).
+// Matrix products of tensors, by the slot of tensor/kernels/product.h: the CPU's by gemm() of tensor/gemm.h.
+// f32, bf16 (f32 accumulation, also of what is fused) and f64. Operands of one call are on one device (DeviceError).
 #pragma once
 
-#include "tensor/gemm.h"
+#include "tensor/kernel.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
 
 /// c (M,N) = [c +] op(a) op(b) for matrices with a unit stride in one dimension (row- or column-major, any leading
-/// dimension); others are copied first. f32 and bf16 through gemm() of tensor/gemm.h, f64 through OpenBLAS.
-/// `c` must be row-contiguous. f32 accumulation for bf16.
+/// dimension); others are copied first. `c` must be row-contiguous.
 void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write = Write::kOverwrite);
 
 /// a (..., M, K) times b (..., K, N) with numpy's broadcasting over the leading extents. Throws ShapeError, DTypeError.
@@ -17,5 +17,31 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 /// x (..., K) times weight (N, K) transposed, plus bias (N) where defined: (..., N). The form of
 /// torch.nn.functional.linear. A weight may be stored in bf16 beside an f32 x: products and sums are f32's.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+/// gelu_tanh(linear(x, weight, bias)) in one pass over the product. `before`, unless null, is given linear's value,
+/// which the derivative reads.
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before);
+
+/// x (..., K) as (rows, K).
+Tensor as_rows(const Tensor& x);
+
+// --- Gradients of the two, for dy (..., N) ---------------------------------------------------------------------------
+
+enum class BiasGradient : bool { kNo = false, kYes = true };
+
+/// What a layer's weight and bias receive; `bias` is undefined where it was not asked for.
+struct LinearGradients {
+  Tensor weight;  // (N, K) = dy^T x
+  Tensor bias;    // (N) = dy summed over all rows
+};
+LinearGradients linear_weight_gradients(const Tensor& dy, const Tensor& x, BiasGradient bias);
+
+/// Through linear(gelu_tanh(before), weight): d_before = (dy weight) gelu_tanh'(before), and what the bias inside
+/// `before` receives.
+struct GeluGradients {
+  Tensor before;  // as before (..., K)
+  Tensor bias;    // (K) = the former summed over all rows, or undefined
+};
+GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, const Tensor& before, BiasGradient bias);
 
 }  // namespace terrace

@@ -32,7 +32,8 @@ Tensor apply_backward(const Op& op, const Tensor& x, const Tensor& y, const Tens
 
 namespace {
 
-void check_same_dtype(const Tensor& a, const Tensor& b, const char* op) {
+void check_operands(const Tensor& a, const Tensor& b, const char* op) {
+  check_one_device(op, {{"a", a}, {"b", b}});
   if (a.dtype() != b.dtype()) {
     throw DTypeError(cat(op, ": both operands must have one dtype, got ", a.describe(), " and ", b.describe(),
                          "; convert one with to()"));
@@ -43,7 +44,7 @@ void check_same_dtype(const Tensor& a, const Tensor& b, const char* op) {
 
 template <class Op>
 Tensor apply(const Op& op, const Tensor& a, const Tensor& b) {
-  check_same_dtype(a, b, Op::kName);
+  check_operands(a, b, Op::kName);
   const Shape shape = broadcast_shapes(a.shape(), b.shape(), Op::kName);
   Tensor y = Tensor::empty(shape, a.dtype(), a.device());
   if (y.numel() == 0) return y;
@@ -81,7 +82,7 @@ Tensor scale(const Tensor& x, double factor) { return apply(Scale{factor}, x); }
 Tensor add_scalar(const Tensor& x, double term) { return apply(AddScalar{term}, x); }
 
 Tensor& add_(Tensor& x, const Tensor& y, double factor) {
-  check_same_dtype(x, y, "add_");
+  check_operands(x, y, "add_");
   if (broadcast_shapes(x.shape(), y.shape(), "add_") != x.shape()) {
     throw ShapeError(cat("add_: ", y.describe(), " does not broadcast to ", x.describe()));
   }

@@ -342,6 +342,17 @@ void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* a
   }
 }
 
+void check_one_device(const char* op, std::initializer_list<Argument> arguments) {
+  const Argument* first = nullptr;
+  for (const Argument& each : arguments) {
+    if (!each.tensor.defined()) continue;
+    if (first == nullptr) first = &each;
+    if (each.tensor.device() == first->tensor.device()) continue;
+    throw DeviceError(cat(op, ": ", first->name, " is on ", first->tensor.device(), ", ", each.name, " on ",
+                          each.tensor.device(), "; move one with to(device)"));
+  }
+}
+
 #define TERRACE_INSTANTIATE(T)                                    \
   template Tensor Tensor::from(std::span<const T>, const Shape&); \
   template T* Tensor::data<T>() const;                            \

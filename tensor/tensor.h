@@ -8,6 +8,7 @@
 // Functions that end in _ write in place and bump the storage's version, which autograd checks.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -126,5 +127,13 @@ std::ostream& operator<<(std::ostream& out, const Tensor& t);
 void check_dtype(const Tensor& t, DType expected, const char* op, const char* argument);
 void check_shape(const Tensor& t, const Shape& expected, const char* op, const char* argument);
 void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* argument);
+
+/// An argument as messages call it; an undefined tensor is one that was not given.
+struct Argument {
+  const char* name;
+  const Tensor& tensor;
+};
+/// Throws DeviceError unless all are on one device: "linear: x is on cpu, weight on cuda:0; move one with to(device)".
+void check_one_device(const char* op, std::initializer_list<Argument> arguments);
 
 }  // namespace terrace

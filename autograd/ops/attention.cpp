@@ -140,6 +140,7 @@ Tensor make_lse(const Plan& plan, const Tensor& q) {
 Variable attention(const Variable& q, const Variable& k, const Variable& v, const Visibility& visibility,
                    double scale) {
   const char* op = "attention";
+  check_one_device(op, {{"q", q.value()}, {"k", k.value()}, {"v", v.value()}});
   check_ndim(q.value(), 4, op, "q");
   check_ndim(k.value(), 4, op, "k");
   const int64_t B = q.dim(0), Lq = q.dim(1), H = q.dim(2), D = q.dim(3), Lk = k.dim(1);
@@ -176,6 +177,7 @@ Variable pyramid_attention(const Variable& qkv, int64_t heads, const Variable& s
   const Tensor rows = readable(qkv.value());
   Tensor scales, clamped, factor;  // (H)
   if (scale_mul.defined()) {
+    check_one_device(op, {{"qkv", qkv.value()}, {"scale_mul", scale_mul.value()}});
     check_shape(scale_mul.value(), {1, heads, 1, 1}, op, "scale_mul");
     check_dtype(scale_mul.value(), accumulator_of(qkv.dtype()), op, "scale_mul");
     scales = scale_mul.value().contiguous().view({heads});

@@ -17,6 +17,7 @@ void check_options(const Conv2dOptions& options) {
 }
 
 Conv2dGeometry geometry_of(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+  check_one_device("conv2d", {{"x", x}, {"weight", weight}, {"bias", bias}});
   check_ndim(x, 4, "conv2d", "x (B,C,H,W)");
   check_ndim(weight, 4, "conv2d", "weight (O,C,kh,kw)");
   check_dtype(weight, x.dtype(), "conv2d", "weight");
@@ -42,33 +43,23 @@ Conv2dGeometry geometry_of(const Tensor& x, const Tensor& weight, const Tensor& 
   return g;
 }
 
-/// The type a convolution of `dtype` computes in.
-DType compute_type(DType dtype) { return dtype == DType::kBF16 ? DType::kF32 : dtype; }
+/// The type of the kernel for tensors like `t`: bf16 is converted where there is none of its own.
+DType compute_type(const Tensor& t) {
+  const bool converted = t.dtype() == DType::kBF16 && !conv2d_forward<BFloat16>.has(backend_of(t.device()));
+  return converted ? DType::kF32 : t.dtype();
+}
 
-Tensor prepared(const Tensor& t) { return t.to(compute_type(t.dtype())).contiguous(); }
+Tensor prepared(const Tensor& t) { return t.to(compute_type(t)).contiguous(); }
 
 template <class T>
 T* data_or_null(const Tensor& t) {
   return t.defined() ? t.data<T>() : nullptr;
 }
 
-/// f32 or f64 alone: bf16 has been converted.
-template <class F>
-void visit_computed(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::kF32:
-      return f(TypeTag<float>{});
-    case DType::kF64:
-      return f(TypeTag<double>{});
-    default:
-      throw DTypeError(cat("conv2d: needs f32, bf16 or f64, got ", dtype));
-  }
-}
-
 Tensor forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Shape shape{g.batch, g.out_channels, g.out_height(), g.out_width()};
-  Tensor y = Tensor::empty(shape, compute_type(x.dtype()), x.device());
-  visit_computed(y.dtype(), [&](auto tag) {
+  Tensor y = Tensor::empty(shape, compute_type(x), x.device());
+  visit_floating(y.dtype(), "conv2d", [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (g.batch == 0) return;
     const Tensor xs = prepared(x), ws = prepared(weight), bs = bias.defined() ? prepared(bias) : Tensor();
@@ -86,7 +77,7 @@ Gradients backward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weigh
                    const Wanted& wanted) {
   const Shape x_shape{g.batch, g.in_channels, g.height, g.width};
   const Shape weight_shape{g.out_channels, g.in_channels, g.kernel_height, g.kernel_width};
-  const DType dtype = dy.dtype(), computed = compute_type(dtype);
+  const DType dtype = dy.dtype(), computed = compute_type(dy);
   if (g.batch == 0) {
     return {wanted.x ? Tensor::zeros(x_shape, dtype, dy.device()) : Tensor(),
             wanted.weight ? Tensor::zeros(weight_shape, dtype, dy.device()) : Tensor(),
@@ -99,7 +90,7 @@ Gradients backward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weigh
   if (wanted.weight && wanted.bias) dbias = Tensor::empty({g.out_channels}, computed, dy.device());
   if (wanted.x || wanted.weight) {
     const Tensor xs = wanted.weight ? prepared(x) : Tensor(), ws = wanted.x ? prepared(weight) : Tensor();
-    visit_computed(computed, [&](auto tag) {
+    visit_floating(computed, "conv2d", [&](auto tag) {
       using T = typename decltype(tag)::type;
       conv2d_backward<T>(dy.device(), g, data_or_null<T>(xs), data_or_null<T>(ws), gradient.data<T>(),
                          data_or_null<T>(dx), data_or_null<T>(dweight), data_or_null<T>(dbias));

@@ -19,8 +19,8 @@ struct Conv2dOptions {
 /// x (B,C,H,W), weight (O,C,kh,kw), bias (O) or {} -> (B, O, (H+top+bottom-kh)/stride+1, (W+left+right-kw)/stride+1).
 /// f32, bf16 and f64, all arguments of one type. Saves x and weight.
 /// Throws ShapeError (extents, a kernel larger than the padded image), DTypeError, ConfigError (stride < 1, pad < 0).
-/// Numerics: f32 accumulation (f64 for f64; bf16 is converted to f32 and back); the same thread count gives the same
-/// bits. What computes it is said in tensor/kernels/conv2d.h.
+/// Numerics: f32 accumulation (f64 for f64; on the CPU bf16 is converted to f32 and back); the same thread count gives
+/// the same bits. What computes it is said in tensor/kernels/conv2d.h.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& options = {});
 
 }  // namespace terrace

@@ -10,6 +10,7 @@ namespace {
 constexpr const char* kName = "cross_entropy";
 
 void check_arguments(const Tensor& logits, const Tensor& targets, double label_smoothing, int64_t classes) {
+  check_one_device(kName, {{"logits", logits}, {"targets", targets}});
   check_dtype(targets, DType::kI64, kName, "targets");
   const Shape expected(logits.shape().begin(), logits.shape().end() - 1);
   if (targets.shape() != expected) {

@@ -10,6 +10,7 @@ namespace {
 constexpr const char* kName = "embedding";
 
 void check_arguments(const Tensor& weight, const Tensor& indices) {
+  check_one_device(kName, {{"weight", weight}, {"indices", indices}});
   check_ndim(weight, 2, kName, "weight");
   check_dtype(indices, DType::kI64, kName, "indices");
   if (!indices.device().is_cpu()) return;  // searching another device's memory would stall it

@@ -11,6 +11,7 @@ namespace {
 constexpr const char* kName = "gated_residual";
 
 void check_arguments(const Tensor& x, const Tensor& y, const Tensor& gamma) {
+  check_one_device(kName, {{"x", x}, {"y", y}, {"gamma", gamma}});
   check_ndim(x, 3, kName, "x");
   check_shape(y, x.shape(), kName, "y");
   check_dtype(y, x.dtype(), kName, "y");

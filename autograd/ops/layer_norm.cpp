@@ -67,6 +67,7 @@ constexpr const char* kModulate = "layer_norm_modulate";
 
 /// (B, 1, C) or (1, 1, C), contiguous.
 Tensor modulation(const Tensor& t, const Tensor& x, const char* argument) {
+  check_one_device(kModulate, {{"x", x}, {argument, t}});
   const Shape each{x.dim(0), 1, x.dim(2)};
   if (t.shape() != each && t.shape() != Shape{1, 1, x.dim(2)}) {
     throw ShapeError(cat(kModulate, ": ", argument, " must be (B,1,C)=", each, " or (1,1,C), got ", t.shape(),

@@ -34,12 +34,16 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
                  need_weight = weight.requires_grad(), has_bias = bias.defined(),
                  need_bias = bias.requires_grad()](const Tensor& dy) -> Gradients {
                   const Tensor &xv = saved_x.get("linear"), &wv = saved_weight.get("linear");
-                  const int64_t N = wv.dim(0), K = wv.dim(1);
-                  const Tensor rows = dy.reshape({dy.numel() / (N > 0 ? N : 1), N});
+                  const Tensor rows = as_rows(dy);
                   Gradients d(has_bias ? 3 : 2);
                   if (need_x) d[0] = matmul(rows, wv).reshape(xv.shape());
-                  if (need_weight) d[1] = matmul(rows.transpose(0, 1), xv.reshape({rows.dim(0), K}));
-                  if (need_bias) d[2] = sum(rows, {0});
+                  if (need_weight) {
+                    LinearGradients g = linear_weight_gradients(dy, xv, BiasGradient{need_bias});
+                    d[1] = std::move(g.weight);
+                    if (need_bias) d[2] = std::move(g.bias);
+                  } else if (need_bias) {
+                    d[2] = sum(rows, {0});
+                  }
                   return d;
                 });
 }

@@ -15,6 +15,7 @@ DType accumulator_dtype(DType dtype) { return dtype == DType::kF64 ? DType::kF64
 Tensor channel_parameter(const Tensor& parameter, int64_t channels, const Tensor& x, const char* op,
                          const char* argument) {
   if (!parameter.defined()) return {};
+  check_one_device(op, {{"x", x}, {argument, parameter}});
   if (parameter.shape() != Shape{channels}) {
     throw ShapeError(cat(op, ": ", argument, " must be (C)=", Shape{channels}, ", got ", parameter.shape(), "; x is ",
                          x.describe()));

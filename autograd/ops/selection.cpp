@@ -166,6 +166,7 @@ Tensor unit_rows(const Tensor& x) {
 }
 
 void check_codes(const Tensor& x, const Tensor& codes) {
+  check_one_device("nearest_code", {{"x", x}, {"codes", codes}});
   check_ndim(x, 2, "nearest_code", "x (N,C)");
   check_ndim(codes, 2, "nearest_code", "codes (V,C)");
   if (x.dtype() != DType::kF32 && x.dtype() != DType::kF64) {
@@ -218,6 +219,7 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
   if (condition.dtype() != DType::kBool && condition.dtype() != DType::kU8) {
     throw DTypeError(cat("where: condition must be bool or u8, got ", condition.describe()));
   }
+  check_one_device("where", {{"condition", condition}, {"a", a.value()}, {"b", b.value()}});
   check_dtype(b.value(), a.dtype(), "where", "b");
   const Shape shape = broadcast_shapes(broadcast_shapes(a.shape(), b.shape(), "where"), condition.shape(), "where");
   const Tensor mask = stretched(condition, shape);
@@ -236,6 +238,7 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
 Variable gather(const Variable& x, int64_t dim, const Tensor& index) {
   check_has_dimension(x.value(), "gather");
   const int64_t along = normalize_dim(dim, x.ndim(), "gather");
+  check_one_device("gather", {{"x", x.value()}, {"index", index}});
   check_dtype(index, DType::kI64, "gather", "index");
   check_ndim(index, x.ndim(), "gather", "index");
   for (int64_t d = 0; d < x.ndim(); ++d) {

@@ -11,6 +11,7 @@ Tensor concat_values(const std::vector<Tensor>& parts, int64_t dim) {
   for (const Tensor& part : parts) {
     Shape expected = parts[0].shape();
     if (part.ndim() == expected.size()) expected[dim] = part.shape()[dim];
+    check_one_device("concat", {{"the first part", parts[0]}, {"another", part}});
     check_dtype(part, parts[0].dtype(), "concat", "every part");
     if (part.shape() != expected) {
       throw ShapeError(cat("concat: all parts must agree except in dimension ", dim, ", got ", parts[0].describe(),
@@ -115,8 +116,9 @@ std::vector<Variable> chunk(const Variable& x, int64_t count, int64_t dim) {
   std::vector<Tensor> values;
   for (int64_t i = 0; i < count; ++i) values.push_back(x.value().slice(at, i * length, (i + 1) * length));
   return record_outputs("chunk", std::move(values), {x},
-                        [shape = x.shape(), dtype = x.dtype(), at, length](const Gradients& dys) -> Gradients {
-                          Tensor dx = Tensor::empty(shape, dtype);
+                        [shape = x.shape(), dtype = x.dtype(), device = x.value().device(), at,
+                         length](const Gradients& dys) -> Gradients {
+                          Tensor dx = Tensor::empty(shape, dtype, device);
                           for (size_t i = 0; i < dys.size(); ++i) {
                             const int64_t begin = static_cast<int64_t>(i) * length;
                             Tensor part = dx.slice(at, begin, begin + length);

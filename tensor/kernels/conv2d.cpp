@@ -5,26 +5,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "tensor/allocator.h"
 #include "tensor/gemm.h"
+#include "tensor/kernels/buffer.h"
 #include "tensor/kernels/winograd.h"
 #include "tensor/onednn_conv.h"
 
 namespace terrace {
 namespace {
-
-/// Working memory for the length of a call.
-template <class T>
-struct Buffer {
-  explicit Buffer(int64_t count)
-      : bytes(static_cast<size_t>(count) * sizeof(T)), data(static_cast<T*>(allocate(bytes, &tag))) {}
-  ~Buffer() { deallocate(data, bytes, tag); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  size_t bytes;
-  int tag = 0;
-  T* data;
-};
 
 // --- Products of packed matrices ------------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
-// What the tests of CUDA's kernels share: an op on "cuda-host", under several schedules, beside the CPU's.
+// What the tests of CUDA's kernels share: an op on "cuda-host", under several schedules, and on a GPU where there is
+// one, beside the CPU's.
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "autograd/functions.h"
 #include "cuda/executor/executor.h"
@@ -11,6 +13,28 @@
 namespace terrace {
 
 inline Device executor_device() { return device_from_name("cuda-host"); }
+
+/// The GPU, where the backend is built and finds one.
+inline const std::optional<Device>& gpu() {
+  static const std::optional<Device> found = []() -> std::optional<Device> {
+    try {
+      return device_from_name("cuda");
+    } catch (const DeviceError&) {
+      return std::nullopt;
+    }
+  }();
+  return found;
+}
+/// For tests of a GPU alone. With REQUIRE_GPU=1 in the environment Gpu.IsHere fails where there is none.
+#define SKIP_WITHOUT_GPU() \
+  if (!::terrace::gpu()) GTEST_SKIP() << "needs a GPU"
+
+/// Where CUDA's kernels run: the executor, and the GPU where there is one.
+inline std::vector<Device> cuda_devices() {
+  std::vector<Device> all{executor_device()};
+  if (gpu()) all.push_back(*gpu());
+  return all;
+}
 
 using Function = std::function<Variable(const std::vector<Variable>&)>;
 
@@ -29,7 +53,20 @@ inline Results results_on(Device device, const Function& f, const std::vector<Te
   return results;
 }
 
-/// Value and gradients must be the CPU's in f32 and bf16, the same bits under every schedule.
+inline void expect_close(const Results& actual, const Results& expected, double tolerance, const std::string& where) {
+  EXPECT_CLOSE(actual.value, expected.value, tolerance) << where;
+  for (size_t i = 0; i < expected.gradients.size(); ++i) {
+    EXPECT_CLOSE(actual.gradients[i], expected.gradients[i], tolerance) << where << " gradient of input " << i;
+  }
+}
+inline void expect_same(const Results& actual, const Results& expected, const std::string& where) {
+  EXPECT_SAME(actual.value, expected.value) << where;
+  for (size_t i = 0; i < expected.gradients.size(); ++i) {
+    EXPECT_SAME(actual.gradients[i], expected.gradients[i]) << where << " gradient of input " << i;
+  }
+}
+
+/// Value and gradients must be the CPU's in f32 and bf16, and the same bits under every schedule and every time.
 inline void expect_parity(const Function& f, const std::vector<Shape>& shapes, double low = -2, double high = 2) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     // f32: sums in another order, about sqrt(length) roundings. bf16: those, rounded to 8 bits.
@@ -41,17 +78,14 @@ inline void expect_parity(const Function& f, const std::vector<Shape>& shapes, d
     for (const uint64_t seed : {0, 1, 2}) {
       const executor::Schedule schedule(seed);
       const Results actual = results_on(executor_device(), f, inputs);
-      EXPECT_CLOSE(actual.value, expected.value, tolerance) << dtype << " schedule " << seed;
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        EXPECT_CLOSE(actual.gradients[i], expected.gradients[i], tolerance) << dtype << " gradient of input " << i;
-      }
-      if (seed == 0) {
-        first = actual;
-        continue;
-      }
-      EXPECT_SAME(actual.value, first.value) << "schedule " << seed;
-      for (size_t i = 0; i < inputs.size(); ++i) EXPECT_SAME(actual.gradients[i], first.gradients[i]) << seed;
+      expect_close(actual, expected, tolerance, cat(dtype, " schedule ", seed));
+      if (seed == 0) first = actual;
+      expect_same(actual, first, cat(dtype, " schedule ", seed));
     }
+    if (!gpu()) continue;
+    const Results once = results_on(*gpu(), f, inputs);
+    expect_close(once, expected, tolerance, cat(dtype, " on the GPU"));
+    expect_same(results_on(*gpu(), f, inputs), once, cat(dtype, " on the GPU again"));
   }
 }
 

@@ -1,0 +1,124 @@
+// By the tiles of cuda/tiles.h, with the epilogue in the same pass.
+#include "cuda/product.h"
+
+#include "cuda/backend_device.h"
+#include "cuda/elementwise.h"
+#include "cuda/tiles.h"
+#include "tensor/formulas.h"
+#include "tensor/kernels/reduce.h"
+
+namespace terrace {
+namespace {
+
+/// The element (m, n) of P becomes what is stored; `at` is its place in packed matrices.
+template <class T>
+struct Finish {
+  Epilogue epilogue;
+  const T* bias;
+  T* before;
+  __device__ Accumulator<T> operator()(Accumulator<T> value, int64_t n, int64_t at) const {
+    if (epilogue == Epilogue::kGeluBackward) {
+      return value * GeluTanh{}.df(static_cast<Accumulator<T>>(before[at]), Accumulator<T>(0));
+    }
+    if (epilogue == Epilogue::kNone) return value;
+    if (bias) value += static_cast<Accumulator<T>>(bias[n]);
+    if (epilogue == Epilogue::kBias) return value;
+    if (before) before[at] = static_cast<T>(value);
+    return GeluTanh{}.f(value);
+  }
+};
+
+/// Element (i, k) of an operand whose stored rows lie `stride` apart, from row `first` of `count`.
+template <class T>
+__device__ auto operand(const T* x, cuda::Neighbours neighbours, int64_t stride, int64_t first, int64_t count,
+                        int64_t K) {
+  return cuda::tile_operand(neighbours, [=](int i, int64_t k) {
+    const int64_t at = first + i;
+    if (at >= count || k >= K) return Accumulator<T>(0);
+    return static_cast<Accumulator<T>>(x[neighbours == cuda::Neighbours::kAlongK ? at * stride + k : k * stride + at]);
+  });
+}
+
+/// blockIdx.x: tile of columns, tile of rows, matrix, the first the fastest.
+template <class T>
+__global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T> p) {
+  using A = Accumulator<T>;
+  using cuda::kTile, cuda::Neighbours;
+  const GemmShape& s = p.shape;
+  const int64_t columns = (s.N + kTile - 1) / kTile, rows = (s.M + kTile - 1) / kTile;
+  const int64_t first_n = blockIdx.x % columns * kTile, first_m = blockIdx.x / columns % rows * kTile;
+  const int64_t matrix = blockIdx.x / (columns * rows);
+  const Neighbours along_a = s.transpose_a == Transpose::kYes ? Neighbours::kAcross : Neighbours::kAlongK;
+  const Neighbours along_b = s.transpose_b == Transpose::kYes ? Neighbours::kAlongK : Neighbours::kAcross;
+  const Finish<T> finish{p.epilogue, p.bias, p.before};
+  cuda::multiply_tile<A>(s.K, operand(p.a + matrix * p.step_a, along_a, s.lda, first_m, s.M, s.K),
+                         operand(p.b + matrix * p.step_b, along_b, s.ldb, first_n, s.N, s.K),
+                         [&](int row, int column, A sum) {
+                           const int64_t m = first_m + row, n = first_n + column;
+                           if (m >= s.M || n >= s.N) return;
+                           T& out = p.c[matrix * p.step_c + m * s.ldc + n];
+                           if (p.write == Write::kAccumulate) sum += static_cast<A>(out);
+                           out = static_cast<T>(finish(sum, n, m * s.N + n));
+                         });
+}
+
+template <class T>
+struct FinishStored {
+  Finish<T> finish;
+  T* c;
+  int64_t columns;
+  template <int N>
+  __device__ void run(int64_t first) const {
+#pragma unroll
+    for (int64_t i = first; i < first + N; ++i) {
+      c[i] = static_cast<T>(finish(static_cast<Accumulator<T>>(c[i]), i % columns, i));
+    }
+  }
+};
+
+/// The sums that go with a product, once c is stored.
+template <class T>
+void sum_up(const Product<T>& p) {
+  const GemmShape& s = p.shape;
+  if (p.column_sums) reduce_sum<T>(cuda::kThisDevice, p.c, p.column_sums, 1, s.M, s.N);
+  if (!p.sums_of_a) return;
+  if (s.transpose_a == Transpose::kYes) {
+    reduce_sum<T>(cuda::kThisDevice, p.a, p.sums_of_a, 1, s.K, s.M);
+  } else {
+    reduce_sum<T>(cuda::kThisDevice, p.a, p.sums_of_a, s.M, s.K, 1);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void cuda::tiled_product(const Product<T>& p) {
+  const GemmShape& s = p.shape;
+  const int64_t blocks = cuda::blocks_for(s.N, cuda::kTile) * cuda::blocks_for(s.M, cuda::kTile) * p.batch;
+  cuda::launch("matmul", multiply_tiles<T>, cuda::Grid(blocks, cuda::kTileThreads), p);
+  sum_up(p);
+}
+
+template <class T>
+void cuda::finish_product(const Product<T>& p) {
+  if (p.epilogue != Epilogue::kNone) {
+    const FinishStored<T> body{{p.epilogue, p.bias, p.before}, p.c, p.shape.N};
+    cuda::launch_packs<1>("matmul epilogue", p.shape.M * p.shape.N, true, body);
+  }
+  sum_up(p);
+}
+
+#define TERRACE_PRODUCT(T)                                 \
+  template void cuda::tiled_product<T>(const Product<T>&); \
+  template void cuda::finish_product<T>(const Product<T>&)
+TERRACE_PRODUCT(float);
+TERRACE_PRODUCT(double);
+TERRACE_PRODUCT(BFloat16);
+
+#if defined(TERRACE_CUDA_HOST)
+TERRACE_REGISTER(matrix_product<float>, cuda::tiled_product<float>);
+TERRACE_REGISTER(matrix_product<double>, cuda::tiled_product<double>);
+TERRACE_REGISTER(matrix_product<BFloat16>, cuda::tiled_product<BFloat16>);
+#endif
+
+}  // namespace terrace

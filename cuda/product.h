@@ -1,0 +1,17 @@
+// Products without NVIDIA's libraries (cuda/kernels/product.cu): what cuda-host computes them by, and what a GPU falls
+// back to where cuBLASLt takes no such layout, type or epilogue.
+#pragma once
+
+#include "tensor/kernels/product.h"
+
+namespace terrace::cuda {
+
+/// The whole of `product`, by tiles in shared memory and plain multiply-adds; each sum in the order of k.
+template <class T>
+void tiled_product(const Product<T>& product);
+
+/// What is left once p.c holds op(A) op(B) alone: bias, GELU or its derivative in place, and the sums.
+template <class T>
+void finish_product(const Product<T>& product);
+
+}  // namespace terrace::cuda

@@ -1,0 +1,246 @@
+// Products through cuBLASLt. It stores matrices by columns: our C (M, N) by rows is its D = C^T (N, M), so that it is
+// given B as its first operand and A as its second.
+//
+// f32 is computed in f32 (no TF32), bf16 with f32 sums, f64 in f64. What cuBLASLt proposes for a form of product is
+// kept; only algorithms are asked for that add partial sums in the type they are computed in and in a fixed order. What
+// it refuses with a fused epilogue is done in two steps, what it refuses altogether by cuda/kernels/product.cu.
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <tuple>
+
+#include "cuda/launch.h"
+#include "cuda/product.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/handles.h"
+#include "cuda/runtime/range.h"
+#include "cuda/runtime/stream.h"
+
+namespace terrace {
+namespace {
+
+using cuda::check;
+
+constexpr size_t kWorkspace = size_t{32} << 20;  // what NVIDIA advises for Hopper
+
+// --- cuBLASLt's descriptors, which release themselves ---------------------------------------------------------------
+
+template <class Handle, cublasStatus_t (*destroy)(Handle)>
+class Owned {
+ public:
+  Owned() = default;
+  Owned(Owned&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() {
+    if (handle_ != nullptr) destroy(handle_);
+  }
+  Handle* address() { return &handle_; }
+  Handle get() const { return handle_; }
+
+ private:
+  Handle handle_ = nullptr;
+};
+using Operation = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+
+template <class V>
+void set(const Operation& operation, cublasLtMatmulDescAttributes_t attribute, const V& value) {
+  TERRACE_CUDA(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof value));
+}
+template <class V>
+void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, const V& value) {
+  TERRACE_CUDA(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
+}
+template <class V>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, const V& value) {
+  TERRACE_CUDA(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+}
+
+// --- Types -----------------------------------------------------------------------------------------------------------
+
+struct Types {
+  cudaDataType_t element, scale;
+  cublasComputeType_t compute;
+};
+template <class T>
+constexpr Types types_of() {
+  if constexpr (std::is_same_v<T, double>) return {CUDA_R_64F, CUDA_R_64F, CUBLAS_COMPUTE_64F};
+  if constexpr (std::is_same_v<T, BFloat16>) return {CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F};
+  return {CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F};
+}
+
+template <class T>
+cublasLtEpilogue_t epilogue_of(const Product<T>& p) {
+  switch (p.epilogue) {
+    case Epilogue::kNone:
+      return p.sums_of_a != nullptr ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::kBias:
+      return p.bias != nullptr ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::kBiasGelu:
+      if (p.before == nullptr) return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+      return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::kGeluBackward:
+      return p.column_sums != nullptr ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU;
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+/// What the epilogue calls bias: the vector added, or the one that sums are stored in.
+template <class T>
+const T* vector_of(const Product<T>& p) {
+  if (p.epilogue == Epilogue::kNone) return p.sums_of_a;
+  return p.epilogue == Epilogue::kGeluBackward ? p.column_sums : p.bias;
+}
+
+// --- Forms of products, and what is kept for each -------------------------------------------------------------------
+
+/// The largest power of two up to 256 that divides an address.
+uint32_t alignment(const void* pointer) {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  return address == 0 ? 256 : static_cast<uint32_t>(std::min<uintptr_t>(address & (~address + 1), 256));
+}
+
+/// All that an algorithm depends on.
+using Form = std::tuple<const Types*, std::array<int64_t, 10>, std::array<int, 4>, std::array<uint32_t, 5>>;
+
+struct Plan {
+  Operation operation;
+  Layout a, b, c;
+  cublasLtMatmulAlgo_t algorithm;
+  size_t workspace = 0;
+};
+
+template <class T>
+Form form_of(const Product<T>& p) {
+  static const Types type = types_of<T>();  // its address tells the types apart
+  const GemmShape& s = p.shape;
+  return {&type,
+          {s.M, s.N, s.K, s.lda, s.ldb, s.ldc, p.batch, p.step_a, p.step_b, p.step_c},
+          {static_cast<int>(s.transpose_a), static_cast<int>(s.transpose_b), static_cast<int>(p.write),
+           static_cast<int>(epilogue_of(p))},
+          {alignment(p.a), alignment(p.b), alignment(p.c), alignment(vector_of(p)), alignment(p.before)}};
+}
+
+Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns, int64_t stride, int64_t batch, int64_t step) {
+  Layout layout;
+  TERRACE_CUDA(cublasLtMatrixLayoutCreate(layout.address(), type, static_cast<uint64_t>(rows),
+                                          static_cast<uint64_t>(columns), stride));
+  if (batch > 1) {
+    set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
+    set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, step);
+  }
+  return layout;
+}
+
+template <class T>
+void set_pointers(const Operation& operation, const Product<T>& p) {
+  if (const T* vector = vector_of(p)) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
+  if (p.before != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before);
+}
+
+template <class T>
+Operation operation_of(const Product<T>& p) {
+  constexpr Types types = types_of<T>();
+  const auto flag = [](Transpose t) { return t == Transpose::kYes ? CUBLAS_OP_T : CUBLAS_OP_N; };
+  Operation operation;
+  TERRACE_CUDA(cublasLtMatmulDescCreate(operation.address(), types.compute, types.scale));
+  set(operation, CUBLASLT_MATMUL_DESC_TRANSA, flag(p.shape.transpose_b));
+  set(operation, CUBLASLT_MATMUL_DESC_TRANSB, flag(p.shape.transpose_a));
+  set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p));
+  if (p.before != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.shape.N);
+  set_pointers(operation, p);
+  return operation;
+}
+
+Preference preference_for(const std::array<uint32_t, 5>& alignments) {
+  Preference preference;
+  TERRACE_CUDA(cublasLtMatmulPreferenceCreate(preference.address()));
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[1]);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[0]);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
+  return preference;
+}
+
+/// None where cuBLASLt has no algorithm for this.
+template <class T>
+std::optional<Plan> make_plan(const Product<T>& p, const Form& form) {
+  const GemmShape& s = p.shape;
+  if (p.batch > INT32_MAX) return std::nullopt;
+  const auto element = types_of<T>().element;
+  const bool across_a = s.transpose_a == Transpose::kYes, across_b = s.transpose_b == Transpose::kYes;
+  Plan plan{operation_of(p),
+            layout_of(element, across_b ? s.K : s.N, across_b ? s.N : s.K, s.ldb, p.batch, p.step_b),
+            layout_of(element, across_a ? s.M : s.K, across_a ? s.K : s.M, s.lda, p.batch, p.step_a),
+            layout_of(element, s.N, s.M, s.ldc, p.batch, p.step_c),
+            {}};
+  const Preference preference = preference_for(std::get<3>(form));
+  cublasLtMatmulHeuristicResult_t best{};
+  int found = 0;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(cuda::cublaslt(), plan.operation.get(), plan.a.get(), plan.b.get(), plan.c.get(),
+                                     plan.c.get(), preference.get(), 1, &best, &found);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return std::nullopt;
+  check(status, "cublasLtMatmulAlgoGetHeuristic");
+  if (found == 0 || best.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  plan.algorithm = best.algo;
+  plan.workspace = best.workspaceSize;
+  return plan;
+}
+
+struct Plans {
+  std::mutex mutex;
+  std::map<Form, std::optional<Plan>> kept;
+};
+Plans& plans() {
+  static Plans* const all = new Plans;  // never destroyed: the libraries may be gone by then
+  return *all;
+}
+
+/// Whether cuBLASLt has done all of `p`.
+template <class T>
+bool run_by_cublaslt(const Product<T>& p) {
+  Plans& all = plans();
+  const std::lock_guard lock(all.mutex);
+  const Form form = form_of(p);
+  auto found = all.kept.find(form);
+  if (found == all.kept.end()) found = all.kept.emplace(form, make_plan(p, form)).first;
+  if (!found->second) return false;
+  const Plan& plan = *found->second;
+  set_pointers(plan.operation, p);
+  const cuda::Scratch workspace(plan.workspace);
+  const Accumulator<T> one = 1, old = p.write == Write::kAccumulate ? Accumulator<T>(1) : Accumulator<T>(0);
+  cuda::Range range("matmul");
+  check(cublasLtMatmul(cuda::cublaslt(), plan.operation.get(), &one, p.b, plan.a.get(), p.a, plan.b.get(), &old, p.c,
+                       plan.c.get(), p.c, plan.c.get(), &plan.algorithm, workspace.as<void>(), plan.workspace,
+                       cuda::current_stream().get()),
+        "cublasLtMatmul");
+  check(range.finish(), "cublasLtMatmul");
+  return true;
+}
+
+template <class T>
+void multiply(const Product<T>& p) {
+  if (run_by_cublaslt(p)) return;
+  if (p.epilogue != Epilogue::kNone || p.sums_of_a != nullptr) {
+    Product<T> plain = p;
+    plain.epilogue = Epilogue::kNone;
+    plain.bias = nullptr;
+    plain.before = plain.column_sums = plain.sums_of_a = nullptr;
+    if (run_by_cublaslt(plain)) return cuda::finish_product(p);
+  }
+  cuda::tiled_product(p);
+}
+
+TERRACE_REGISTER(matrix_product<float>, multiply<float>);
+TERRACE_REGISTER(matrix_product<double>, multiply<double>);
+TERRACE_REGISTER(matrix_product<BFloat16>, multiply<BFloat16>);
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,134 @@
+#include "tensor/kernels/product.h"
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "tensor/kernels/buffer.h"
+#include "tensor/kernels/copy.h"
+#include "tensor/kernels/pointwise.h"
+#include "tensor/kernels/reduce.h"
+
+namespace terrace {
+namespace {
+
+/// One matrix; `bias` or null goes with Write::kOverwrite.
+void multiply_one(const GemmShape& s, const float* a, const float* b, float* c, Write write, const float* bias) {
+  gemm(s, a, b, c, write, bias);
+}
+void multiply_one(const GemmShape& s, const double* a, const double* b, double* c, Write write, const double* bias) {
+  if (bias != nullptr) {
+    for (int64_t m = 0; m < s.M; ++m) std::copy_n(bias, s.N, c + m * s.ldc);
+    write = Write::kAccumulate;
+  }
+  gemm(s, a, b, c, write);
+}
+
+template <class T>
+void multiply_batches(const Product<T>& p) {
+  const auto one = [&p](int64_t i) {
+    multiply_one(p.shape, p.a + i * p.step_a, p.b + i * p.step_b, p.c + i * p.step_c, p.write, p.bias);
+  };
+  // Many small products: one thread each. A region of one thread must not surround the library's own: OpenMP would
+  // make and end a thread for every call.
+  constexpr int64_t kSmall = int64_t{1} << 22;
+  const bool thread_each =
+      p.batch > 1 && p.batch >= omp_get_max_threads() && p.shape.M * p.shape.N * p.shape.K < kSmall;
+  if (!thread_each) {
+    for (int64_t i = 0; i < p.batch; ++i) one(i);
+    return;
+  }
+  check_openblas_extents(p.shape);
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < p.batch; ++i) one(i);
+}
+
+template <class T>
+void multiply(const Product<T>& p) {
+  const GemmShape& s = p.shape;
+  const int64_t count = s.M * s.N;
+  if (p.epilogue == Epilogue::kBiasGelu) {
+    const Buffer<T> unseen(p.before == nullptr ? count : 0);
+    Product<T> before = p;
+    before.c = p.before == nullptr ? unseen.data : p.before;
+    multiply_batches(before);
+    unary_forward<GeluTanh, T>(kCpu, GeluTanh{}, before.c, p.c, count);
+  } else {
+    multiply_batches(p);
+  }
+  if (p.epilogue == Epilogue::kGeluBackward) {
+    unary_backward<GeluTanh, T>(kCpu, GeluTanh{}, p.before, p.c, p.c, p.c, count);
+    if (p.column_sums != nullptr) reduce_sum<T>(kCpu, p.c, p.column_sums, 1, s.M, s.N);
+  }
+  if (p.sums_of_a != nullptr) {
+    if (s.transpose_a == Transpose::kYes) {
+      reduce_sum<T>(kCpu, p.a, p.sums_of_a, 1, s.K, s.M);
+    } else {
+      reduce_sum<T>(kCpu, p.a, p.sums_of_a, s.M, s.K, 1);
+    }
+  }
+}
+
+// --- bf16: converted, multiplied in f32, rounded once ---------------------------------------------------------------
+
+/// Elements from the first to the last one of `batch` matrices of stored rows.
+int64_t span(int64_t batch, int64_t step, int64_t rows, int64_t columns, int64_t stride) {
+  return (batch - 1) * step + (rows - 1) * stride + columns;
+}
+
+/// An f32 copy of `count` elements; none of null.
+struct Widened : Buffer<float> {
+  Widened(const BFloat16* from, int64_t count) : Buffer(from == nullptr ? 0 : count) {
+    if (from != nullptr) convert<BFloat16, float>(kCpu, from, data, count);
+  }
+};
+
+void round_into(const float* from, BFloat16* to, int64_t count) {
+  if (to != nullptr) convert<float, BFloat16>(kCpu, from, to, count);
+}
+
+void multiply_bf16(const Product<BFloat16>& p) {
+  const GemmShape& s = p.shape;
+  const auto [rows_a, columns_a] = s.transpose_a == Transpose::kYes ? std::pair(s.K, s.M) : std::pair(s.M, s.K);
+  const auto [rows_b, columns_b] = s.transpose_b == Transpose::kYes ? std::pair(s.N, s.K) : std::pair(s.K, s.N);
+  const Widened a(p.a, span(p.batch, p.step_a, rows_a, columns_a, s.lda));
+  const Widened b(p.b, span(p.batch, p.step_b, rows_b, columns_b, s.ldb));
+  const Widened bias(p.bias, s.N);
+  const Buffer<float> c(p.batch * s.M * s.N), before(s.M * s.N), column_sums(s.N), sums_of_a(s.M);
+  const auto for_rows = [&](const auto& f) {  // of c: the stored one and the packed copy
+    for (int64_t i = 0; i < p.batch; ++i) {
+      for (int64_t m = 0; m < s.M; ++m) f(p.c + i * p.step_c + m * s.ldc, c.data + (i * s.M + m) * s.N);
+    }
+  };
+  if (p.epilogue == Epilogue::kGeluBackward) convert<BFloat16, float>(kCpu, p.before, before.data, s.M * s.N);
+  if (p.write == Write::kAccumulate) {
+    for_rows([&](const BFloat16* stored, float* copy) { convert<BFloat16, float>(kCpu, stored, copy, s.N); });
+  }
+  Product<float> wide{.shape = s,
+                      .a = a.data,
+                      .b = b.data,
+                      .c = c.data,
+                      .write = p.write,
+                      .batch = p.batch,
+                      .step_a = p.step_a,
+                      .step_b = p.step_b,
+                      .step_c = s.M * s.N,
+                      .epilogue = p.epilogue,
+                      .bias = p.bias == nullptr ? nullptr : bias.data,
+                      .before = p.before == nullptr ? nullptr : before.data,
+                      .column_sums = p.column_sums == nullptr ? nullptr : column_sums.data,
+                      .sums_of_a = p.sums_of_a == nullptr ? nullptr : sums_of_a.data};
+  wide.shape.ldc = s.N;
+  multiply(wide);
+  for_rows([&](BFloat16* stored, const float* copy) { convert<float, BFloat16>(kCpu, copy, stored, s.N); });
+  if (p.epilogue == Epilogue::kBiasGelu) round_into(before.data, p.before, s.M * s.N);
+  round_into(column_sums.data, p.column_sums, s.N);
+  round_into(sums_of_a.data, p.sums_of_a, s.M);
+}
+
+TERRACE_REGISTER(matrix_product<float>, multiply<float>);
+TERRACE_REGISTER(matrix_product<double>, multiply<double>);
+TERRACE_REGISTER(matrix_product<BFloat16>, multiply_bf16);
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,40 @@
+// Products of strided matrices, many at once, with what is done to a product before it is stored: the slot of
+// tensor/matmul.h. On the CPU it calls gemm() of tensor/gemm.h; on a GPU cuBLASLt (cuda/runtime/product.cpp).
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/gemm.h"
+#include "tensor/kernel.h"
+
+namespace terrace {
+
+/// What is stored, of the product P = op(A) op(B) in f32 (f64 for f64):
+enum class Epilogue : uint8_t {
+  kNone,          // c = P, or c + P with Write::kAccumulate
+  kBias,          // c = P + bias
+  kBiasGelu,      // c = gelu_tanh(P + bias), and before = P + bias where it is asked for
+  kGeluBackward,  // c = P gelu_tanh'(before), and column_sums where they are asked for
+};
+
+/// No extent is 0. Every epilogue but kNone goes with Write::kOverwrite, one matrix and a packed c (ldc == N).
+template <class T>
+struct Product {
+  GemmShape shape;
+  const T* a = nullptr;
+  const T* b = nullptr;
+  T* c = nullptr;
+  Write write = Write::kOverwrite;
+  int64_t batch = 1;
+  int64_t step_a = 0, step_b = 0, step_c = 0;  // elements from one matrix to the next; 0 for one that all share
+  Epilogue epilogue = Epilogue::kNone;
+  const T* bias = nullptr;   // (N), read by kBias and kBiasGelu; null is none
+  T* before = nullptr;       // (M, N), packed: what gelu_tanh is applied to; read by kGeluBackward
+  T* column_sums = nullptr;  // (N): with kGeluBackward, c summed over its rows
+  T* sums_of_a = nullptr;    // (M): with kNone, op(A) summed over k; A's rows are packed
+};
+
+template <class T>
+inline constinit Kernel<void(const Product<T>& product)> matrix_product{"matmul"};
+
+}  // namespace terrace

@@ -1,0 +1,128 @@
+// Products of cuda/kernels/product.cu in the executor, beside the CPU's.
+#include "cuda/product.h"
+
+#include "tensor/matmul.h"
+#include "tensor/pointwise.h"
+#include "tests/cuda/parity.h"
+
+namespace terrace {
+namespace {
+
+using Inputs = std::vector<Variable>;
+
+struct Extents {
+  int64_t M, K, N;
+};
+constexpr Extents kExtents[] = {{1, 1, 1}, {2, 7, 1}, {1, 129, 31}, {31, 33, 7}, {33, 16, 65}, {70, 40, 32}};
+
+TEST(CudaProduct, Matmul) {
+  for (const auto [M, K, N] : kExtents) {
+    expect_parity([](const Inputs& in) { return matmul(in[0], in[1]); }, {{M, K}, {K, N}});
+    expect_parity([](const Inputs& in) { return matmul(transpose(in[0], 0, 1), transpose(in[1], 0, 1)); },
+                  {{K, M}, {N, K}});
+  }
+}
+
+TEST(CudaProduct, BatchesWithSharedAndStridedMatrices) {
+  expect_parity([](const Inputs& in) { return matmul(in[0], in[1]); }, {{3, 33, 7}, {3, 7, 35}});
+  expect_parity([](const Inputs& in) { return matmul(in[0], in[1]); }, {{2, 1, 5, 7}, {3, 7, 4}});
+  expect_parity([](const Inputs& in) { return matmul(in[0], in[1]); }, {{1, 5, 7}, {4, 7, 4}});
+  expect_parity([](const Inputs& in) { return matmul(slice(in[0], 2, 3, 12), transpose(in[1], 1, 2)); },
+                {{2, 33, 20}, {2, 5, 9}});
+}
+
+TEST(CudaProduct, Linear) {
+  for (const auto [M, K, N] : kExtents) {
+    expect_parity([](const Inputs& in) { return linear(in[0], in[1], in[2]); }, {{2, M, K}, {N, K}, {N}});
+    expect_parity([](const Inputs& in) { return linear(in[0], in[1]); }, {{M, K}, {N, K}});
+  }
+}
+
+TEST(CudaProduct, FeedForward) {
+  for (const auto [M, K, N] : kExtents) {
+    expect_parity([](const Inputs& in) { return feed_forward(in[0], in[1], in[2], in[3], in[4]); },
+                  {{2, M, K}, {N, K}, {N}, {K, N}, {K}}, -1, 1);
+  }
+  expect_parity([](const Inputs& in) { return feed_forward(in[0], in[1], {}, in[2], {}); }, {{5, 7}, {33, 7}, {3, 33}},
+                -1, 1);
+}
+
+TEST(CudaProduct, AccumulatesAndLeavesGapsAlone) {
+  const Tensor a = random_tensor({33, 20}, 1), b = random_tensor({20, 35}, 2), before = random_tensor({33, 40}, 3);
+  const auto run = [&](Device device) {
+    Tensor wide = before.to(device).clone();
+    Tensor c = wide.slice(1, 2, 37);
+    matmul_into(a.to(device), b.to(device), c, Write::kAccumulate);
+    return wide.to(kCpu);
+  };
+  EXPECT_CLOSE(run(executor_device()), run(kCpu), 1e-6);
+}
+
+/// What a GPU does where cuBLASLt refuses an epilogue: the product alone, then finish_product.
+template <class T>
+void expect_two_steps_equal_one(Epilogue epilogue) {
+  constexpr DType kType = kDTypeOf<T>;
+  const Device device = executor_device();
+  const int64_t M = 33, N = 35, K = 20;
+  const auto on_device = [&](const Shape& shape, uint64_t seed) {
+    return random_tensor(shape, seed, -1, 1, kType).to(device);
+  };
+  const Tensor a = on_device({K, M}, 1), b = on_device({K, N}, 2), bias = on_device({N}, 3);
+  const auto run = [&](bool at_once) {
+    const Tensor c = Tensor::empty({M, N}, kType, device), before = on_device({M, N}, 4).clone();
+    const Tensor columns = Tensor::zeros({N}, kType, device), sums = Tensor::zeros({M}, kType, device);
+    Product<T> p{.shape = {Transpose::kYes, Transpose::kNo, M, N, K, M, N, N},
+                 .a = a.data<T>(),
+                 .b = b.data<T>(),
+                 .c = c.data<T>(),
+                 .epilogue = epilogue};
+    const Product<T> plain = [&p] {
+      Product<T> copy = p;
+      copy.epilogue = Epilogue::kNone;
+      return copy;
+    }();
+    p.bias = bias.data<T>();
+    p.before = before.data<T>();
+    if (epilogue == Epilogue::kGeluBackward) p.column_sums = columns.data<T>();
+    if (epilogue == Epilogue::kNone) p.sums_of_a = sums.data<T>();
+    matrix_product<T>(device, at_once ? p : plain);
+    if (!at_once) cuda::finish_product(p);
+    return std::vector<Tensor>{c.to(kCpu), before.to(kCpu), columns.to(kCpu), sums.to(kCpu)};
+  };
+  const std::vector<Tensor> once = run(true), twice = run(false);
+  // bf16 rounds the product before the second step.
+  for (size_t i = 0; i < once.size(); ++i) EXPECT_CLOSE(twice[i], once[i], kType == DType::kBF16 ? 1e-2 : 1e-6) << i;
+}
+
+TEST(CudaProduct, EpiloguesInTwoSteps) {
+  for (const Epilogue epilogue : {Epilogue::kNone, Epilogue::kBias, Epilogue::kBiasGelu, Epilogue::kGeluBackward}) {
+    expect_two_steps_equal_one<float>(epilogue);
+    expect_two_steps_equal_one<BFloat16>(epilogue);
+  }
+}
+
+TEST(CudaProduct, BFloat16SumsInF32) {
+  const int64_t K = 4096;  // bf16 sums of ones would stop at 256
+  const Tensor ones = Tensor::full({1, K}, 1, DType::kBF16, executor_device());
+  EXPECT_EQ(matmul(ones, ones.transpose(0, 1)).item<double>(), 4096);
+}
+
+TEST(CudaProduct, WeightsStoredInBf16) {
+  const Device device = executor_device();
+  const Tensor x = random_tensor({3, 40}, 7), weight = random_tensor({33, 40}, 8, -1, 1, DType::kBF16);
+  EXPECT_CLOSE(linear(x.to(device), weight.to(device), {}).to(kCpu), linear(x, weight, {}), 1e-6);
+}
+
+TEST(CudaProduct, OperandsOfTwoDevicesAreRefused) {
+  const Tensor x = random_tensor({3, 3}, 1), there = x.to(executor_device());
+  expect_error<DeviceError>([&] { matmul(there, x); }, "matmul: a is on cuda-host, b on cpu; move one with to(device)");
+  expect_error<DeviceError>([&] { linear(x, there, {}); }, "linear: x is on cpu, weight on cuda-host");
+  expect_error<DeviceError>([&] { linear(x, x, there.select(0, 0)); }, "linear: x is on cpu, bias on cuda-host");
+  expect_error<DeviceError>([&] { linear_gelu(x, there, {}, nullptr); },
+                            "linear_gelu: x is on cpu, weight on cuda-host");
+  Tensor c = Tensor::zeros({3, 3});
+  expect_error<DeviceError>([&] { matmul_into(there, there, c); }, "matmul_into: a is on cuda-host, c on cpu");
+}
+
+}  // namespace
+}  // namespace terrace
