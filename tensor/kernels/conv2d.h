@@ -2,10 +2,12 @@
 //
 // On the CPU f32 runs by one sgemm per image for 1x1 kernels, by Winograd's algorithm for 3x3 kernels of stride 1 on
 // all but small images (forward, and the gradient of x; tensor/kernels/winograd.h), else through oneDNN
-// (tensor/onednn_conv.h); f64 runs through im2col and dgemm. Unlike other kernels these take working memory from the
-// allocator themselves, because only the library knows how much it needs.
+// (tensor/onednn_conv.h); f64 runs through im2col and dgemm; bf16 is converted by the card. On a GPU all three run
+// through cuDNN (cuda/runtime/conv2d.cpp). Unlike other kernels these take working memory from the allocator
+// themselves, because only the library knows how much it needs.
 #pragma once
 
+#include "tensor/host_device.h"
 #include "tensor/kernel.h"
 
 namespace terrace {
@@ -16,8 +18,8 @@ struct Conv2dGeometry {
   int64_t out_channels = 0, kernel_height = 0, kernel_width = 0, stride = 1;
   int64_t top = 0, bottom = 0, left = 0, right = 0;
   bool operator==(const Conv2dGeometry&) const = default;
-  int64_t out_height() const { return (height + top + bottom - kernel_height) / stride + 1; }
-  int64_t out_width() const { return (width + left + right - kernel_width) / stride + 1; }
+  TERRACE_HD int64_t out_height() const { return (height + top + bottom - kernel_height) / stride + 1; }
+  TERRACE_HD int64_t out_width() const { return (width + left + right - kernel_width) / stride + 1; }
 };
 
 /// x (B,C,H,W), weight (O,C,kh,kw), bias (O) or null -> y (B,O,h,w), overwritten.

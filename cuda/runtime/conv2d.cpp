@@ -1,0 +1,279 @@
+// Convolutions through cuDNN, NCHW, in f32 (no TF32), f64, or bf16 with f32 sums. Only algorithms that give the same
+// bits every time; the one that cuDNN's heuristics put first among them is kept for each geometry. Where there is none,
+// cuda/kernels/conv2d.cu computes. cuDNN pads both sides alike: other padding is put around the images beforehand.
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "cuda/backend_device.h"
+#include "cuda/conv2d.h"
+#include "cuda/launch.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/handles.h"
+#include "cuda/runtime/range.h"
+#include "tensor/device_memory.h"
+#include "tensor/kernels/copy.h"
+
+namespace terrace {
+namespace {
+
+constexpr size_t kMostWorkspace = size_t{1} << 30;
+
+template <class T>
+constexpr cudnnDataType_t element_type() {
+  if constexpr (std::is_same_v<T, double>) return CUDNN_DATA_DOUBLE;
+  if constexpr (std::is_same_v<T, BFloat16>) return CUDNN_DATA_BFLOAT16;
+  return CUDNN_DATA_FLOAT;
+}
+template <class T>
+constexpr cudnnDataType_t sum_type() {
+  return std::is_same_v<T, double> ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+}
+
+// --- Padding ---------------------------------------------------------------------------------------------------------
+
+bool pads_alike(const Conv2dGeometry& g) { return g.top == g.bottom && g.left == g.right; }
+
+/// The same convolution of images that have their padding around them already.
+Conv2dGeometry without_padding(Conv2dGeometry g) {
+  g.height += g.top + g.bottom;
+  g.width += g.left + g.right;
+  g.top = g.bottom = g.left = g.right = 0;
+  return g;
+}
+
+/// Where the images lie inside the padded ones.
+template <class T>
+void copy_inside(const Conv2dGeometry& g, T* to, int64_t to_height, int64_t to_width, const T* from,
+                 int64_t from_height, int64_t from_width) {
+  const Shape shape{g.batch * g.in_channels, g.height, g.width};
+  const auto plan =
+      plan_loops<2>(shape, {Shape{to_height * to_width, to_width, 1}, Shape{from_height * from_width, from_width, 1}});
+  strided_copy(cuda::kThisDevice, to, from, plan, sizeof(T));
+}
+
+template <class T>
+size_t bytes_of_images(const Conv2dGeometry& g) {
+  return static_cast<size_t>(g.batch * g.in_channels * g.height * g.width) * sizeof(T);
+}
+
+/// The images of `g` inside zeros; `padded` is without_padding(g).
+template <class T>
+struct PaddedImages : cuda::Scratch {
+  PaddedImages(const Conv2dGeometry& g, const Conv2dGeometry& padded, const T* x)
+      : Scratch(bytes_of_images<T>(padded)) {
+    device_memory(cuda::kThisDevice).zero(as<T>(), bytes_of_images<T>(padded));
+    copy_inside(g, as<T>() + g.top * padded.width + g.left, padded.height, padded.width, x, g.height, g.width);
+  }
+};
+
+// --- What is kept for a geometry -------------------------------------------------------------------------------------
+
+template <class Descriptor, cudnnStatus_t (*create)(Descriptor*), cudnnStatus_t (*destroy)(Descriptor)>
+class Owned {
+ public:
+  Owned() { TERRACE_CUDA(create(&descriptor_)); }
+  ~Owned() { destroy(descriptor_); }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  Descriptor get() const { return descriptor_; }
+
+ private:
+  Descriptor descriptor_ = nullptr;
+};
+
+/// Descriptors of a convolution, and the algorithm of each direction once it was asked for.
+struct Plan {
+  Owned<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor> x, y, bias;
+  Owned<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor> weight;
+  Owned<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor> convolution;
+  template <class Algorithm>
+  struct Choice {
+    bool asked = false;
+    std::optional<Algorithm> best;  // none: cuDNN has nothing deterministic
+  };
+  Choice<cudnnConvolutionFwdAlgoPerf_t> forward;
+  Choice<cudnnConvolutionBwdDataAlgoPerf_t> data;
+  Choice<cudnnConvolutionBwdFilterAlgoPerf_t> filter;
+};
+
+using Key = std::array<int64_t, 11>;
+
+template <class T>
+Key key_of(const Conv2dGeometry& g) {
+  return {element_type<T>(), g.batch,        g.in_channels, g.height, g.width, g.out_channels,
+          g.kernel_height,   g.kernel_width, g.stride,      g.top,    g.left};
+}
+
+template <class T>
+void describe(Plan& plan, const Conv2dGeometry& g) {
+  const auto narrow = [](int64_t extent) {
+    if (extent > INT32_MAX) throw ShapeError(cat("conv2d: an extent of ", extent, " is beyond cuDNN's 2^31"));
+    return static_cast<int>(extent);
+  };
+  const auto images = [&](cudnnTensorDescriptor_t descriptor, int64_t b, int64_t c, int64_t h, int64_t w) {
+    TERRACE_CUDA(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NCHW, element_type<T>(), narrow(b), narrow(c),
+                                            narrow(h), narrow(w)));
+  };
+  images(plan.x.get(), g.batch, g.in_channels, g.height, g.width);
+  images(plan.y.get(), g.batch, g.out_channels, g.out_height(), g.out_width());
+  images(plan.bias.get(), 1, g.out_channels, 1, 1);
+  TERRACE_CUDA(cudnnSetFilter4dDescriptor(plan.weight.get(), element_type<T>(), CUDNN_TENSOR_NCHW,
+                                          narrow(g.out_channels), narrow(g.in_channels), narrow(g.kernel_height),
+                                          narrow(g.kernel_width)));
+  const int stride = narrow(g.stride);
+  TERRACE_CUDA(cudnnSetConvolution2dDescriptor(plan.convolution.get(), narrow(g.top), narrow(g.left), stride, stride, 1,
+                                               1, CUDNN_CROSS_CORRELATION, sum_type<T>()));
+  constexpr auto kMath = std::is_same_v<T, BFloat16> ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH;  // FMA: no TF32
+  TERRACE_CUDA(cudnnSetConvolutionMathType(plan.convolution.get(), kMath));
+}
+
+/// Never destroyed: the library may be gone by then.
+std::mutex& plans_mutex() {
+  static auto* const mutex = new std::mutex;
+  return *mutex;
+}
+
+/// Hold plans_mutex(). `g` pads both sides alike.
+template <class T>
+Plan& plan_for(const Conv2dGeometry& g) {
+  static auto* const kept = new std::map<Key, std::unique_ptr<Plan>>;
+  std::unique_ptr<Plan>& plan = (*kept)[key_of<T>(g)];
+  if (!plan) {
+    auto made = std::make_unique<Plan>();
+    describe<T>(*made, g);
+    plan = std::move(made);
+  }
+  return *plan;
+}
+
+/// The first usable one of what ask(most, &count, results) lists, best first.
+template <class Algorithm, class Ask>
+const std::optional<Algorithm>& choose(Plan::Choice<Algorithm>& choice, const Ask& ask) {
+  if (choice.asked) return choice.best;
+  constexpr int kMost = 16;
+  Algorithm results[kMost];
+  int count = 0;
+  const cudnnStatus_t status = ask(kMost, &count, results);
+  if (status != CUDNN_STATUS_SUCCESS && status < CUDNN_STATUS_NOT_SUPPORTED) cuda::check(status, "conv2d: choice");
+  for (int i = 0; i < count && !choice.best; ++i) {
+    const Algorithm& r = results[i];
+    if (r.status == CUDNN_STATUS_SUCCESS && r.determinism == CUDNN_DETERMINISTIC && r.memory <= kMostWorkspace) {
+      choice.best = r;
+    }
+  }
+  choice.asked = true;
+  return choice.best;
+}
+
+// --- The three directions; false where cuDNN has no way --------------------------------------------------------------
+
+template <class T>
+bool run_forward(const Conv2dGeometry& g, const T* x, const T* weight, const T* bias, T* y) {
+  const std::lock_guard lock(plans_mutex());
+  Plan& p = plan_for<T>(g);
+  const auto& best = choose(p.forward, [&](int most, int* count, auto* results) {
+    return cudnnGetConvolutionForwardAlgorithm_v7(cuda::cudnn(), p.x.get(), p.weight.get(), p.convolution.get(),
+                                                  p.y.get(), most, count, results);
+  });
+  if (!best) return false;
+  const Accumulator<T> one = 1, zero = 0;
+  const cuda::Scratch workspace(best->memory);
+  cuda::Range range("conv2d");
+  TERRACE_CUDA(cudnnConvolutionForward(cuda::cudnn(), &one, p.x.get(), x, p.weight.get(), weight, p.convolution.get(),
+                                       best->algo, workspace.as<void>(), best->memory, &zero, p.y.get(), y));
+  if (bias != nullptr) TERRACE_CUDA(cudnnAddTensor(cuda::cudnn(), &one, p.bias.get(), bias, &one, p.y.get(), y));
+  TERRACE_CUDA(range.finish());
+  return true;
+}
+
+template <class T>
+bool run_gradient_of_x(const Conv2dGeometry& g, const T* weight, const T* dy, T* dx) {
+  const std::lock_guard lock(plans_mutex());
+  Plan& p = plan_for<T>(g);
+  const auto& best = choose(p.data, [&](int most, int* count, auto* results) {
+    return cudnnGetConvolutionBackwardDataAlgorithm_v7(cuda::cudnn(), p.weight.get(), p.y.get(), p.convolution.get(),
+                                                       p.x.get(), most, count, results);
+  });
+  if (!best) return false;
+  const Accumulator<T> one = 1, zero = 0;
+  const cuda::Scratch workspace(best->memory);
+  cuda::Range range("conv2d gradient of x");
+  TERRACE_CUDA(cudnnConvolutionBackwardData(cuda::cudnn(), &one, p.weight.get(), weight, p.y.get(), dy,
+                                            p.convolution.get(), best->algo, workspace.as<void>(), best->memory, &zero,
+                                            p.x.get(), dx));
+  TERRACE_CUDA(range.finish());
+  return true;
+}
+
+template <class T>
+bool run_gradient_of_weight(const Conv2dGeometry& g, const T* x, const T* dy, T* dweight) {
+  const std::lock_guard lock(plans_mutex());
+  Plan& p = plan_for<T>(g);
+  const auto& best = choose(p.filter, [&](int most, int* count, auto* results) {
+    return cudnnGetConvolutionBackwardFilterAlgorithm_v7(cuda::cudnn(), p.x.get(), p.y.get(), p.convolution.get(),
+                                                         p.weight.get(), most, count, results);
+  });
+  if (!best) return false;
+  const Accumulator<T> one = 1, zero = 0;
+  const cuda::Scratch workspace(best->memory);
+  cuda::Range range("conv2d gradient of weight");
+  TERRACE_CUDA(cudnnConvolutionBackwardFilter(cuda::cudnn(), &one, p.x.get(), x, p.y.get(), dy, p.convolution.get(),
+                                              best->algo, workspace.as<void>(), best->memory, &zero, p.weight.get(),
+                                              dweight));
+  TERRACE_CUDA(range.finish());
+  return true;
+}
+
+// --- The slots -------------------------------------------------------------------------------------------------------
+
+template <class T>
+void forward(const Conv2dGeometry& g, const T* x, const T* weight, const T* bias, T* y) {
+  if (!pads_alike(g)) {
+    const Conv2dGeometry padded = without_padding(g);
+    const PaddedImages<T> images(g, padded, x);
+    return forward<T>(padded, images.template as<T>(), weight, bias, y);
+  }
+  if (!run_forward(g, x, weight, bias, y)) cuda::tiled_convolution(g, x, weight, bias, y);
+}
+
+template <class T>
+void gradient_of_x(const Conv2dGeometry& g, const T* weight, const T* dy, T* dx) {
+  if (!pads_alike(g)) {
+    const Conv2dGeometry padded = without_padding(g);
+    const cuda::Scratch whole(bytes_of_images<T>(padded));
+    gradient_of_x<T>(padded, weight, dy, whole.as<T>());
+    return copy_inside<T>(g, dx, g.height, g.width, whole.as<T>() + g.top * padded.width + g.left, padded.height,
+                          padded.width);
+  }
+  if (!run_gradient_of_x(g, weight, dy, dx)) cuda::tiled_gradient_of_x(g, weight, dy, dx);
+}
+
+template <class T>
+void gradient_of_weight(const Conv2dGeometry& g, const T* x, const T* dy, T* dweight) {
+  if (!pads_alike(g)) {
+    const Conv2dGeometry padded = without_padding(g);
+    const PaddedImages<T> images(g, padded, x);
+    return gradient_of_weight<T>(padded, images.template as<T>(), dy, dweight);
+  }
+  if (!run_gradient_of_weight(g, x, dy, dweight)) cuda::tiled_gradient_of_weight(g, x, dy, dweight);
+}
+
+template <class T>
+void backward(const Conv2dGeometry& g, const T* x, const T* weight, const T* dy, T* dx, T* dweight, T* dbias) {
+  if (dx != nullptr) gradient_of_x(g, weight, dy, dx);
+  if (dweight != nullptr) gradient_of_weight(g, x, dy, dweight);
+  if (dbias != nullptr) cuda::gradient_of_bias(g, dy, dbias);
+}
+
+TERRACE_REGISTER(conv2d_forward<float>, forward<float>);
+TERRACE_REGISTER(conv2d_forward<double>, forward<double>);
+TERRACE_REGISTER(conv2d_forward<BFloat16>, forward<BFloat16>);
+TERRACE_REGISTER(conv2d_backward<float>, backward<float>);
+TERRACE_REGISTER(conv2d_backward<double>, backward<double>);
+TERRACE_REGISTER(conv2d_backward<BFloat16>, backward<BFloat16>);
+
+}  // namespace
+}  // namespace terrace
