@@ -161,11 +161,11 @@ void run(int argc, char** argv) {
       "  edit --image dog.png --box 64,64,192,192 --outpaint --class 207 --count 8 ...\n"
       "Masks are reduced to the finest grid of tokens: a cell is painted anew where at least half of it is white.");
   options.parse(argc, argv);
-  s.common.apply();
+  const Device device = s.common.apply();
 
   const Tensor image = read_image(s.image);
   const Tensor repaint = repaint_mask(s, image);
-  const Models models = open_models(s.models);
+  const Models models = open_models(s.models, device);
   s.batch = fitting_batch(models, s.batch);
   const int64_t label = models.class_of(s.label, "--class"), size = models.image_size();
   const Pyramid& pyramid = models.tokenizer->pyramid();

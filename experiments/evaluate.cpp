@@ -93,7 +93,7 @@ void run(int argc, char** argv) {
       "  evaluate --real cifar100.h5 --split train --save-stats cifar100.npz\n"
       "Every number comes with its protocol, weights, numbers of images and reference: docs/evaluation.md.");
   options.parse(argc, argv);
-  s.common.apply();
+  s.common.apply_on_cpu();
   if (s.self_check) return print_self_check();
   EvaluationOptions& e = s.evaluation;
   if (!s.split.empty()) {

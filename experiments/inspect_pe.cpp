@@ -19,7 +19,7 @@ void inspect_pe(int argc, char** argv) {
   options.add("checkpoint", checkpoint, "checkpoint of train_var, or a run's folder").positional().required();
   options.add_common(common, "folder for inspect.html and inspect.json");
   options.parse(argc, argv);
-  common.apply();
+  common.apply_on_cpu();
 
   RunRecord record("inspect_pe", options.to_json(), common.seed);
   const Inspection inspection = inspect_checkpoint(checkpoint);

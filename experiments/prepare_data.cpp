@@ -168,7 +168,7 @@ void write_record(const RunRecord& record, const std::string& out) {
 
 void convert(const Options& options, Arguments& a) {
   if (a.common.out.empty()) throw ConfigError("--out FILE.h5 is needed: the dataset to write");
-  a.common.apply();
+  a.common.apply_on_cpu();
   RunRecord record("prepare_data", options.to_json(), a.common.seed);
   std::optional<Progress> progress;  // begins when the number of pictures is known
   const auto report_bad = [&](int64_t done, int64_t total, int64_t bad) {

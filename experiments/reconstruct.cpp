@@ -108,7 +108,7 @@ void Reconstruction::run_batch(int64_t begin, int64_t end) {
   Tensor originals = Tensor::empty({B, side_, side_, 3}, DType::kU8);
   for (int64_t k = 0; k < B; ++k) originals.select(0, k).copy_(source_.load(begin + k, side_));
 
-  const Tensor f = model_.encode(Variable(images_to_float(originals))).value();
+  const Tensor f = model_.encode(Variable(images_to_float(originals).to(model_.device()))).value();
   const Tensor indices = model_.quantizer().f_to_indices(f);
   const std::vector<Tensor> f_hats = model_.quantizer().indices_to_f_hats(indices);
   std::vector<Tensor> scales;  // u8 (B, H, W, 3): after every scale, or the last alone
@@ -232,12 +232,13 @@ void run(int argc, char** argv) {
       "  reconstruct dog.png cat.jpg --tokenizer vae_ch160v4096z32.pth --show-scales\n"
       "  reconstruct cifar100.h5 --limit 64 --tokenizer runs/vqvae/checkpoint.h5");
   options.parse(argc, argv);
-  s.common.apply();
+  const Device device = s.common.apply();
 
   const PictureSource source(s.images, s.split, s.limit);
   WeightOptions weights;
   weights.patch_nums = s.patch_nums;
   const std::unique_ptr<Vqvae> model = load_vqvae(s.tokenizer, weights);
+  model->to(device);
   make_folder(s.common.out);
   RunRecord record("reconstruct", options.to_json(), s.common.seed);
   Reconstruction reconstruction(s, *model, source);

@@ -62,9 +62,9 @@ void body(int argc, char** argv) {
   options.epilog(
       "The exit code is 0 where every result is within its tolerance, 1 where one is not, 2 after an error.");
   options.parse(argc, argv);
-  common.apply();
+  const Device device = common.apply();
   if (common.out.empty()) throw ConfigError("--out OUT.h5 is missing");
-  run_fixture(fixture, common.out, weights);
+  run_fixture(fixture, common.out, weights, device);
   if (!print_differences(compare_with_fixture(fixture, common.out))) throw EarlyExit{1};
 }
 

@@ -230,9 +230,9 @@ void run(int argc, char** argv) {
       "Image i of a run has the seed SEED + i and the class i mod the number of classes (docs/sampling.md).");
   options.parse(argc, argv);
   apply_evaluation(options, s);
-  s.common.apply();
+  const Device device = s.common.apply();
 
-  const Models models = open_models(s.models);
+  const Models models = open_models(s.models, device);
   const std::vector<int64_t> classes = chosen_classes(s, models);
   s.batch = fitting_batch(models, s.batch);
   make_folder(s.common.out);

@@ -215,13 +215,14 @@ void train(int argc, char** argv) {
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --out runs/var\n"
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --pe sinusoid-2d --pe-rms 0.03");
   options.parse(argc, argv);
-  s.common.apply();
+  const Device device = s.common.apply();
   s.model.positions.kind = positional_kind_from_name(s.pe);
   check_positions(s.model.positions, PositionalConfig());
   make_folder(s.common.out);
   RunRecord record("train_var", options.to_json(), s.common.seed);
 
   const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
+  tokenizer->to(device);
   const std::optional<ImageDataset> held_out = open_held_out(s.data);
   const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
   s.model.patch_nums = tokenizer->config().patch_nums;
@@ -234,6 +235,7 @@ void train(int argc, char** argv) {
 
   Generator initial(s.common.seed);
   VarTransformer model(s.model, initial);
+  model.to(device);
   print_tables(model);
   Json tables = Json::object();
   for (const TableSummary& row : model.table_summary()) tables[row.name] = row.rms;

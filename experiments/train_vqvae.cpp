@@ -149,7 +149,7 @@ void train(int argc, char** argv) {
       "  train_vqvae --data procedural.h5 --out runs/vqvae\n"
       "  train_vqvae --data procedural.h5 --out runs/vqvae --resume");
   options.parse(argc, argv);
-  s.common.apply();
+  const Device device = s.common.apply();
   s.training.seed = s.common.seed;
   make_folder(s.common.out);
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
@@ -160,6 +160,7 @@ void train(int argc, char** argv) {
   RunRecord record("train_vqvae", options.to_json(), s.common.seed);
 
   Vqvae model(s.model);
+  model.to(device);
   Progress progress("tokenizer", s.training.steps);
   VqvaeTrainCallbacks callbacks;
   double psnr = 0;
@@ -176,6 +177,7 @@ void train(int argc, char** argv) {
   progress.finish();
 
   const std::unique_ptr<Vqvae> stored = load_vqvae(s.training.checkpoint_path);
+  stored->to(device);
   write_file(s.common.out + "/curves.csv", curves_csv(trainer.log()));
   write_reconstructions(s.common.out + "/recon.png", *stored, held_out);
   keep_results(record, trainer, model);

@@ -131,6 +131,15 @@ void Module::load_state(const State& state_in, const std::vector<std::string>& i
   copy_state("load_state", state(), state_in, ignored);
 }
 
+void Module::to(Device device) {
+  for (auto& [name, parameter] : parameters_) {
+    parameter->zero_grad();
+    parameter->set_value(parameter->value().to(device));
+  }
+  for (auto& [name, buffer] : buffers_) *buffer = buffer->to(device);
+  for (auto& [name, module] : modules_) module->to(device);
+}
+
 void Module::zero_grad() {
   for (auto& [name, parameter] : named_parameters()) parameter.zero_grad();
 }

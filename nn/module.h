@@ -67,6 +67,9 @@ class Module {
   /// As copy_state into state().
   void load_state(const State& state, const std::vector<std::string>& ignored = {});
 
+  /// Moves parameters and buffers; gradients are dropped. Handles of parameters stay valid, those of tensors do not.
+  void to(Device device);
+
   /// Dropout, drop-path and the like act while training. A new module is training.
   void train() { set_training(true); }
   void eval() { set_training(false); }

@@ -100,7 +100,7 @@ Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& 
 }
 
 Tensor count_hits(const Tensor& indices, const Pyramid& pyramid, int64_t vocab_size) {
-  const Tensor rows = indices.contiguous();
+  const Tensor rows = indices.to(kCpu).contiguous();
   const int64_t B = rows.dim(0), L = pyramid.length();
   check_shape(rows, {B, L}, "count_hits", "indices");
   Tensor hits = Tensor::zeros({pyramid.scales(), vocab_size});
@@ -114,7 +114,8 @@ Tensor count_hits(const Tensor& indices, const Pyramid& pyramid, int64_t vocab_s
   return hits;
 }
 
-CodeUse code_use(const Tensor& hits, double threshold) {
+CodeUse code_use(const Tensor& counts, double threshold) {
+  const Tensor hits = counts.to(kCpu);
   const int64_t S = hits.dim(0), V = hits.dim(1);
   const float* count = hits.data<float>();
   CodeUse use;

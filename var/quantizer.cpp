@@ -95,7 +95,7 @@ Variable Quantizer::contribution(int64_t s, const Variable& h) const {
 
 Variable Quantizer::embed_map(const Tensor& indices, int64_t s) const {
   const int64_t B = indices.dim(0), p = pyramid_.patch(s);
-  const Variable rows = embedding_(indices);  // (B, p*p, C)
+  const Variable rows = embedding_(indices.to(embedding_.weight.device()));  // (B, p*p, C)
   return reshape(transpose(rows, 1, 2), {B, config_.channels, p, p});
 }
 
@@ -169,7 +169,7 @@ Tensor Quantizer::indices_to_f_hat(const Tensor& indices) const { return indices
 Tensor Quantizer::indices_to_var_input(const Tensor& indices) const {
   const std::vector<Tensor> f_hats = indices_to_f_hats(indices);
   const int64_t B = indices.dim(0), C = config_.channels, first = pyramid_.tokens(0);
-  Tensor input = Tensor::empty({B, pyramid_.length() - first, C});
+  Tensor input = Tensor::empty({B, pyramid_.length() - first, C}, DType::kF32, f_hats[0].device());
   for (int64_t s = 1; s < pyramid_.scales(); ++s) {
     const int64_t p = pyramid_.patch(s);
     const Tensor pooled = interpolate(f_hats[static_cast<size_t>(s - 1)], p, p, Interpolation::kArea);
@@ -212,7 +212,7 @@ void Quantizer::record_hits(const Tensor& hits, int64_t recorded) {
   check_shape(hits, ema_vocab_hit_.shape(), "Quantizer::record_hits", "hits");
   const double weight = recorded == 0 ? 1 : recorded < 100 ? 0.1 : 0.01;
   scale_(ema_vocab_hit_, 1 - weight);
-  add_(ema_vocab_hit_, hits, weight);
+  add_(ema_vocab_hit_, hits.to(ema_vocab_hit_.device()), weight);
 }
 
 std::vector<Tensor> split_scales(const Tensor& indices, const Pyramid& pyramid) {
@@ -225,9 +225,10 @@ std::vector<Tensor> split_scales(const Tensor& indices, const Pyramid& pyramid) 
 }
 
 Tensor join_scales(const std::vector<Tensor>& per_scale) {
+  if (per_scale.empty()) return Tensor::empty({0, 0}, DType::kI64);
   int64_t length = 0;
   for (const Tensor& part : per_scale) length += part.dim(1);
-  Tensor joined = Tensor::empty({per_scale.empty() ? 0 : per_scale[0].dim(0), length}, DType::kI64);
+  Tensor joined = Tensor::empty({per_scale[0].dim(0), length}, DType::kI64, per_scale[0].device());
   int64_t at = 0;
   for (const Tensor& part : per_scale) {
     joined.slice(1, at, at + part.dim(1)).copy_(part);

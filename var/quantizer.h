@@ -51,7 +51,7 @@ class Quantizer : public Module {
   /// Training forward. Throws ShapeError unless f is (B, C, P, P) with P the finest patch.
   Output forward(const Variable& f) const;
 
-  // --- Without a graph ---
+  // --- Without a graph; indices may be on another device than the codebook ---
   Tensor f_to_indices(const Tensor& f) const;                          // (B,C,P,P) -> (B, L)
   std::vector<Tensor> f_to_f_hats(const Tensor& f) const;              // f_hat_s for every scale
   std::vector<Tensor> indices_to_f_hats(const Tensor& indices) const;  // (B, L) -> f_hat_s for every scale

@@ -190,10 +190,10 @@ Chosen choose_scale(Tensor& logits, const ScaleDraw& draw, const Quantizer& quan
   const double share = scale_share(s, pyramid.scales());
   if (options.top_k == 1) filter_logits_(logits, 1, 0);
   gumbel_softmax_(draw, 1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005));
-  chosen.h = as_map(matmul(logits, quantizer.codebook().value()), pyramid.patch(s));
+  chosen.h = as_map(matmul(logits.to(codes.device()), quantizer.codebook().value()), pyramid.patch(s));
   if (given != nullptr) {
     const Tensor kept_cells = keep.contiguous().view({keep.dim(0), 1, pyramid.patch(s), pyramid.patch(s)});
-    chosen.h = where(kept_cells, Variable(codes), Variable(chosen.h)).value();
+    chosen.h = where(kept_cells.to(codes.device()), Variable(codes), Variable(chosen.h)).value();
   }
   return chosen;
 }
@@ -202,6 +202,7 @@ Chosen choose_scale(Tensor& logits, const ScaleDraw& draw, const Quantizer& quan
 
 void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
   check_dtype(logits, DType::kF32, "filter_logits_", "logits");
+  if (!logits.device().is_cpu()) throw DeviceError(cat("filter_logits_: draws on the CPU, got ", logits.describe()));
   const int64_t V = logits.shape().back();
   if (V == 0) throw ShapeError(cat("filter_logits_: no logits in ", logits.shape()));
   const int64_t rows = logits.numel() / V;
@@ -217,6 +218,7 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
   const EvalScope eval(model);
   const Pyramid& pyramid = model.pyramid();
   const VarConfig& config = model.config();
+  const Device device = quantizer.codebook().device();
   const int64_t B = labels.dim(0), S = pyramid.scales(), P = pyramid.largest();
   const bool guided = options.cfg > 0;
 
@@ -226,12 +228,13 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
   KeyValueCache cache = model.make_cache(all_labels.dim(0));
 
   Sampled result;
-  result.f_hat = Tensor::zeros({B, config.Cvae, P, P});
+  result.f_hat = Tensor::zeros({B, config.Cvae, P, P}, DType::kF32, device);
   Tensor input;
   for (int64_t s = 0; s < S; ++s) {
     if (extras.poll) extras.poll();
     Tensor logits = model.next_scale(s, input, conditions, cache);
     if (guided) logits = guide(logits, options.cfg * scale_share(s, S));
+    logits = logits.to(kCpu);
     ScaleView view{
         .scale = s, .logits = extras.observe ? logits.clone() : Tensor(), .indices = {}, .f_hat = {}, .next_input = {}};
 
@@ -239,7 +242,7 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
     const Chosen chosen = choose_scale(logits, draw, quantizer, s, options, extras.given);
     const Tensor next = quantizer.next_input(s, result.f_hat, chosen.h);
     result.indices.push_back(chosen.indices);
-    if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(result.f_hat.clone());
+    if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(result.f_hat.to(kCpu).clone());
     if (s + 1 < S) {
       input = next.view({B, config.Cvae, pyramid.tokens(s + 1)}).transpose(1, 2).contiguous();
       if (guided)
@@ -247,11 +250,12 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
     }
     if (extras.observe) {
       view.indices = chosen.indices;
-      view.f_hat = result.f_hat.clone();
-      if (s + 1 < S) view.next_input = next;
+      view.f_hat = result.f_hat.to(kCpu).clone();
+      if (s + 1 < S) view.next_input = next.to(kCpu);
       extras.observe(view);
     }
   }
+  result.f_hat = result.f_hat.to(kCpu);
   return result;
 }
 

@@ -15,7 +15,7 @@ std::string content_hash(const Module& module) {
   for (const auto& [name, parameter] : module.named_parameters()) {
     const std::string head = cat(name, " ", parameter.shape(), " ", parameter.dtype(), "\n");
     hash.update(head.data(), head.size());
-    const Tensor value = parameter.value().contiguous();
+    const Tensor value = parameter.value().to(kCpu).contiguous();
     hash.update(value.raw_data(), static_cast<size_t>(value.numel() * size_of(value.dtype())));
   }
   return "sha256:" + hash.hex();

@@ -138,7 +138,7 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
                  {.beta1 = options.beta1, .beta2 = options.beta2}),
       schedule_(schedule_options(options)) {
   check_data();
-  for (const auto& [name, table] : tables()) initial_tables_[name] = table.clone();
+  for (const auto& [name, table] : tables()) initial_tables_[name] = table.to(kCpu).clone();
 }
 
 void VarTrainer::check_data() const {
@@ -190,10 +190,11 @@ std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
 /// Mean loss of a slice.
 Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, double smoothing, Detail detail,
                                 Sums& sums) {
-  const Variable logits = model_.forward(labels, Variable(data_.embed(indices)), options_.recompute);
-  const Variable token_loss = cross_entropy(logits, indices, smoothing);
-  const Tensor predicted = detail == Detail::kAll ? argmax(logits.value(), -1) : Tensor();
-  sums.add(model_.pyramid(), token_loss.value(), predicted, indices);
+  const Device device = model_.pos_start.device();
+  const Variable logits = model_.forward(labels, Variable(data_.embed(indices).to(device)), options_.recompute);
+  const Variable token_loss = cross_entropy(logits, indices.to(device), smoothing);
+  const Tensor predicted = detail == Detail::kAll ? argmax(logits.value(), -1).to(kCpu) : Tensor();
+  sums.add(model_.pyramid(), token_loss.value().to(kCpu), predicted, indices);
   return mean(token_loss);
 }
 
@@ -247,7 +248,7 @@ VarStepRecord VarTrainer::step(Detail detail) {
   record.step = step_;
   record.epoch = static_cast<double>(step_ * options_.batch) / static_cast<double>(data_.labels.numel());
   record.seconds_per_step = std::chrono::duration<double>(Clock::now() - started).count();
-  record.peak_bytes = memory_stats().peak;
+  record.peak_bytes = memory_stats(model_.pos_start.device()).peak;
   return record;
 }
 
@@ -258,7 +259,7 @@ void VarTrainer::observe_tables(VarStepRecord& record) const {
   if (!position_gradient_.defined()) return;
   const Pyramid& pyramid = model_.pyramid();
   const int64_t C = model_.config().embed_dim;
-  const Tensor gradient = position_gradient_.contiguous();
+  const Tensor gradient = position_gradient_.to(kCpu).contiguous();
   const float* g = gradient.data<float>();
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     double scale_square = 0;

@@ -14,7 +14,7 @@ const VqvaeConfig& validated(const VqvaeConfig& config) {
   return config;
 }
 
-Tensor clamp_image(const Variable& x) { return clamp(x, -1, 1).value(); }
+Tensor clamp_image(const Variable& x) { return clamp(x, -1, 1).value().to(kCpu); }
 
 }  // namespace
 
@@ -64,12 +64,12 @@ Vqvae::Output Vqvae::forward(const Variable& images) const {
 
 Tensor Vqvae::images_to_indices(const Tensor& images) const {
   NoGrad no_grad;
-  return quantize_.f_to_indices(encode(Variable(images)).value());
+  return quantize_.f_to_indices(encode(Variable(images.to(device()))).value()).to(kCpu);
 }
 
 Tensor Vqvae::f_hat_to_images(const Tensor& f_hat) const {
   NoGrad no_grad;
-  return clamp_image(decode(Variable(f_hat)));
+  return clamp_image(decode(Variable(f_hat.to(device()))));
 }
 
 Tensor Vqvae::indices_to_images(const Tensor& indices) const {
@@ -77,6 +77,8 @@ Tensor Vqvae::indices_to_images(const Tensor& indices) const {
 }
 
 Tensor Vqvae::reconstruct(const Tensor& images) const { return indices_to_images(images_to_indices(images)); }
+
+Device Vqvae::device() const { return quantize_.codebook().device(); }
 
 double psnr_from_mse(double mse) { return 10 * std::log10(4 / mse); }
 

@@ -72,7 +72,10 @@ class Vqvae : public Module {
   Variable encode(const Variable& images) const;      // quant_conv(encoder): f (B, z_channels, H/d, W/d)
   Variable decode(const Variable& f_hat) const;       // decoder(post_quant_conv(f_hat)), not clamped
 
-  // --- Without a graph; images are clamped to [-1, 1] ---
+  /// Where the weights are; forward, encode and decode take what is there too. to() of Module moves them.
+  Device device() const;
+
+  // --- Without a graph, of tensors on any device, with results on the CPU; images are clamped to [-1, 1] ---
   Tensor images_to_indices(const Tensor& images) const;  // (B, L) i64
   Tensor f_hat_to_images(const Tensor& f_hat) const;
   Tensor indices_to_images(const Tensor& indices) const;

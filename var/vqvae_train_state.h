@@ -19,6 +19,7 @@ struct VqvaeTrainer::State {
   VqvaeStepRecord run_step();
   void start_codes();
   int64_t revive_codes(const Quantizer::Output& quantized);
+  void reseed(const std::vector<int64_t>& codes, const Quantizer::Output& quantized, Generator& g);
   void accumulate(const VqvaeStepRecord& one);
   void close_record();
   /// The averages of the codes, which the codes' jumps (start, revival) must reach at once; undefined without an EMA.

@@ -128,9 +128,9 @@ void VqvaeTrainer::State::start_codes() {
   NoGrad no_grad;
   model.eval();  // without dropout: the residuals that the codes will have to represent
   for (int64_t images = 0; images < 256; images += options.batch) {
-    const Tensor f = model.encode(Variable(batches.next().images)).value();
+    const Tensor f = model.encode(Variable(batches.next().images.to(model.device()))).value();
     const std::vector<Tensor> residuals = model.quantizer().ideal_residuals(f);
-    for (size_t s = 0; s < rows.size(); ++s) rows[s].push_back(residuals[s]);
+    for (size_t s = 0; s < rows.size(); ++s) rows[s].push_back(residuals[s].to(kCpu));
   }
   std::vector<Tensor> chosen;
   for (const std::vector<Tensor>& parts : rows) {
@@ -153,13 +153,23 @@ void VqvaeTrainer::State::start_codes() {
 
 Tensor VqvaeTrainer::State::averaged_codes() { return ema ? ema->state().at(kCodesName) : Tensor(); }
 
+// On the CPU: an unused code is rare.
+void VqvaeTrainer::State::reseed(const std::vector<int64_t>& codes, const Quantizer::Output& quantized, Generator& g) {
+  std::vector<Tensor> residuals;
+  for (const Tensor& rows : quantized.residuals) residuals.push_back(rows.to(kCpu));
+  Tensor& codebook = model.quantizer().codebook().value();
+  Tensor moved = codebook.to(kCpu);
+  reseed_codes(moved, codes, residuals, quantized.indices.to(kCpu), model.pyramid(), g);
+  if (!codebook.device().is_cpu()) codebook.copy_(moved);
+}
+
 // Moves codes that nobody uses, their averages with them, and clears their moments, which belong to the old place.
 int64_t VqvaeTrainer::State::revive_codes(const Quantizer::Output& quantized) {
   if (options.revive_after <= 0) return 0;
   const std::vector<int64_t> idle = clock.idle(step, options.revive_after);
   if (idle.empty()) return 0;
   Generator g = generator_of(options.seed, kRevival, step);
-  reseed_codes(model.quantizer().codebook().value(), idle, quantized.residuals, quantized.indices, model.pyramid(), g);
+  reseed(idle, quantized, g);
   terrace::State moments = optimizer.state_dict();
   const Tensor averages = averaged_codes();
   for (const int64_t code : idle) {
@@ -184,7 +194,7 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   model.train();
   StepGenerator generator(generator_of(options.seed, kDropout, step));
 
-  const Variable images(loader->next().images);
+  const Variable images(loader->next().images.to(model.device()));
   const Vqvae::Output out = model.forward(images);
   const Variable error = sub(out.reconstruction, images);
   const Variable mse = mean(square(error));

@@ -62,8 +62,8 @@ FeatureNetwork tokenizer_features(const Vqvae& tokenizer) {
           .run =
               [model](const Tensor& batch) {
                 const NoGrad no_grad;
-                return Activations{
-                    .features = map_statistics(model->encode(Variable(batch)).value()), .spatial = {}, .logits = {}};
+                const Tensor maps = model->encode(Variable(batch.to(model->device()))).value().to(kCpu);
+                return Activations{.features = map_statistics(maps), .spatial = {}, .logits = {}};
               }};
 }
 

@@ -98,7 +98,7 @@ void declare_models(Options& options, ModelOptions& models) {
       .choices({"f32", "bf16"});
 }
 
-Models open_models(const ModelOptions& chosen) {
+Models open_models(const ModelOptions& chosen, Device device) {
   const bool random = chosen.random_weights >= 0, files = !chosen.checkpoint.empty() || !chosen.tokenizer.empty();
   if (random && files) throw ConfigError("--random-weights takes the place of --checkpoint and --tokenizer: give one");
   if (!random && chosen.preset != ModelOptions().preset)
@@ -118,6 +118,8 @@ Models open_models(const ModelOptions& chosen) {
     throw ConfigError(cat("--class-names: ", chosen.class_names, " has ", names, " names, the model has ",
                           models.num_classes(), " classes"));
   }
+  models.transformer->to(device);
+  models.tokenizer->to(device);
   return models;
 }
 

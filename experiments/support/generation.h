@@ -38,8 +38,8 @@ struct Models {
   std::string class_name(int64_t label) const;
 };
 
-/// Throws ConfigError where the two files do not belong together or too few options are given.
-Models open_models(const ModelOptions& chosen);
+/// Both on `device`. Throws ConfigError where the two files do not belong together or too few options are given.
+Models open_models(const ModelOptions& chosen, Device device);
 
 /// `asked`, or where it is 0 as many images as have their keys and values in 1 GiB, at most 64.
 int64_t fitting_batch(const Models& models, int64_t asked);

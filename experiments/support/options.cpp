@@ -63,6 +63,10 @@ Device CommonOptions::apply() const {
   return device_from_name(device);
 }
 
+void CommonOptions::apply_on_cpu() const {
+  if (!apply().is_cpu()) throw ConfigError(cat("--device ", device, ": this program computes on the CPU alone"));
+}
+
 // --- Options --------------------------------------------------------------------------------------------------------
 
 Options::Options(std::string program, std::string purpose)
@@ -86,7 +90,8 @@ void Options::add_common(CommonOptions& common, const std::string& out_help) {
   add("out", common.out, out_help);
   add("seed", common.seed, "seed of every random draw");
   add("threads", common.threads, "processor threads").range(0, 4096).default_text("all cores");
-  add("device", common.device, "where to compute").choices({"cpu", "cuda"});
+  add("device", common.device,
+      "where to compute: cpu, cuda, cuda:N, or cuda-host, which tests CUDA's kernels on the CPU");
 }
 
 Options& Options::command(const std::string& name, const std::string& purpose) {

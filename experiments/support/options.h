@@ -80,11 +80,13 @@ class Option {
 struct CommonOptions {
   uint64_t seed = 0;
   int threads = 0;             // 0: all cores
-  std::string device = "cpu";  // cpu or cuda
+  std::string device = "cpu";  // as device_from_name takes it
   std::string out;
 
   /// Sets the thread count, seeds the default generator, and resolves the device (DeviceError where it is not here).
   Device apply() const;
+  /// The same for a program that computes on the CPU alone: ConfigError where another device is asked for.
+  void apply_on_cpu() const;
 };
 
 class Options {

@@ -39,7 +39,10 @@ double own_class_share(const Tensor& images, const Tensor& labels, std::vector<d
 }
 
 Study::Study(const StudyConfig& config, Json configuration)
-    : config_(config), configuration_(std::move(configuration)), start_(StudyClock::now()) {
+    : config_(config),
+      configuration_(std::move(configuration)),
+      start_(StudyClock::now()),
+      device_(device_from_name(config.common.device)) {
   config_.validate();
   open_folder();
 }
@@ -146,6 +149,7 @@ void Study::plan_transformers() {
   const int64_t classes = train_->num_classes();
   Generator g(0, kInitStream);
   VarTransformer model(config_.transformer_config(config_.encodings.front(), tokenizer_->config(), classes), g);
+  model.to(device_);
   VarTrainOptions options = config_.transformer_training(kTrialSteps, 0);
   VarTrainer trial(model, training_data(), options);
   std::vector<double> seconds;
@@ -183,9 +187,10 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   }
   make_folder(folder);
   const StudyClock::time_point start = StudyClock::now();
-  const int64_t live_before = memory_stats().live;  // images, tokens and the tokenizer are no part of training
+  const int64_t live_before = memory_stats(device_).live;  // images, tokens and the tokenizer are no part of training
   Generator g(seed, kInitStream);
   VarTransformer model(config_.transformer_config(encoding, tokenizer_->config(), train_->num_classes()), g);
+  model.to(device_);
   StudyRun run;
   run.encoding = encoding;
   run.seed = seed;
@@ -196,7 +201,8 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   const auto table_now = [&]() -> Tensor {
     NoGrad no_grad;
     const Variable table = model.positions().table();
-    return table.defined() ? table.value().reshape({model.pyramid().length(), config_.embed_dim}).clone() : Tensor();
+    if (!table.defined()) return {};
+    return table.value().to(kCpu).reshape({model.pyramid().length(), config_.embed_dim}).clone();
   };
   run.initial_table = table_now();
 
@@ -219,7 +225,7 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
     check_interrupt();
     progress.update(done, {{"loss", loss}});
   };
-  reset_peak_memory();
+  reset_peak_memory(device_);
   VarTrainer trainer(model, training_data(), options, callbacks);
   if (std::filesystem::exists(options.checkpoint_path)) trainer.resume(options.checkpoint_path);
   try {

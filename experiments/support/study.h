@@ -59,6 +59,7 @@ class Study {
   Json configuration_, plan_ = Json::object();
   std::chrono::steady_clock::time_point start_;
   std::optional<ImageDataset> train_, held_out_;
+  Device device_;
   std::unique_ptr<Vqvae> tokenizer_;
   double earlier_tokenizer_seconds_ = 0;  // in sessions before this one
   TokenSet train_tokens_, held_out_tokens_;

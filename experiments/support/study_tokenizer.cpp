@@ -65,6 +65,7 @@ void Study::prepare_tokenizer() {
   } else {
     train_tokenizer();
   }
+  tokenizer_->to(device_);
   tokenizer_->eval();
   const int64_t size = tokenizer_->config().image_size();
   if (train_->height() != size || train_->width() != size) {
@@ -77,6 +78,7 @@ void Study::train_tokenizer() {
   if (config_.minutes > 0 && !plan_.contains("tokenizer_steps")) {
     Generator g(config_.common.seed, kInitStream);
     Vqvae model(config_.tokenizer_config(), g);
+    model.to(device_);
     VqvaeTrainer trial(model, *train_, &*held_out_, config_.tokenizer_training(kTrialSteps));
     std::vector<double> seconds;
     for (int64_t i = 0; i < kTrialSteps; ++i) {
@@ -92,6 +94,7 @@ void Study::train_tokenizer() {
 
   Generator g(config_.common.seed, kInitStream);
   Vqvae model(config_.tokenizer_config(), g);
+  model.to(device_);
   VqvaeTrainOptions training = config_.tokenizer_training(steps);
   training.checkpoint_path = path("tokenizer.h5");
   Progress progress("tokenizer", steps);
