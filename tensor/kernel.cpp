@@ -7,7 +7,23 @@ namespace {
 TERRACE_REGISTRAR_(kAvx2) constinit Registrar no_avx2 = nullptr;
 TERRACE_REGISTRAR_(kAvx512) constinit Registrar no_avx512 = nullptr;
 
+constinit KernelSlot* first_slot = nullptr;
+
 }  // namespace
+
+void KernelSlot::note(Backend backend) {
+  if (filled_ == 0) {
+    next_ = first_slot;
+    first_slot = this;
+  }
+  filled_ |= 1u << static_cast<int>(backend);
+}
+
+std::vector<const KernelSlot*> kernel_slots() {
+  std::vector<const KernelSlot*> all;
+  for (const KernelSlot* slot = first_slot; slot != nullptr; slot = slot->next_) all.push_back(slot);
+  return all;
+}
 
 // The linker defines these: the bounds of each section.
 #define TERRACE_SECTION_BOUNDS(backend)                                                                   \

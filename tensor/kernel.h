@@ -11,6 +11,9 @@
 // DeviceError that names the op.
 #pragma once
 
+#include <typeinfo>
+#include <vector>
+
 #include "tensor/device.h"
 #include "tensor/error.h"
 
@@ -19,30 +22,54 @@ namespace terrace {
 /// Whether a kernel replaces what its output holds or adds to it.
 enum class Write : uint8_t { kOverwrite, kAccumulate };
 
+/// What a slot is beside its functions: for listings of what a backend has.
+class KernelSlot {
+ public:
+  KernelSlot(const KernelSlot&) = delete;
+  KernelSlot& operator=(const KernelSlot&) = delete;
+  const char* name() const { return name_; }
+  const std::type_info& signature() const { return *signature_; }  // tells the slots of one name apart
+  bool has(Backend backend) const { return (filled_ >> static_cast<int>(backend) & 1) != 0; }
+
+ protected:
+  constexpr KernelSlot(const char* name, const std::type_info& signature) : name_(name), signature_(&signature) {}
+  ~KernelSlot() = default;
+  void note(Backend backend);
+
+ private:
+  friend std::vector<const KernelSlot*> kernel_slots();
+  const char* name_;
+  const std::type_info* signature_;
+  unsigned filled_ = 0;  // a bit for each backend
+  KernelSlot* next_ = nullptr;
+};
+
+/// Every slot that some loaded backend has an entry of.
+std::vector<const KernelSlot*> kernel_slots();
+
 template <class Signature>
 class Kernel;
 
 template <class Result, class... Args>
-class Kernel<Result(Args...)> {
+class Kernel<Result(Args...)> : public KernelSlot {
  public:
   using Function = Result (*)(Args...);
-  constexpr explicit Kernel(const char* name) : name_(name) {}
-  Kernel(const Kernel&) = delete;
-  Kernel& operator=(const Kernel&) = delete;
+  constexpr explicit Kernel(const char* name) : KernelSlot(name, typeid(Result(Args...))) {}
 
-  void set(Backend backend, Function f) { entries_[static_cast<int>(backend)] = f; }
-  bool has(Backend backend) const { return entries_[static_cast<int>(backend)] != nullptr; }
+  void set(Backend backend, Function f) {
+    entries_[static_cast<int>(backend)] = f;
+    note(backend);
+  }
 
   Result operator()(Device device, Args... args) const {
     const Backend backend = backend_of(device);
     Function f = entries_[static_cast<int>(backend)];
     if (f == nullptr && device.is_cpu()) f = entries_[static_cast<int>(cpu_backend())];
-    if (f == nullptr) throw DeviceError(cat(name_, ": no kernel for ", device, " (", name_of(backend), ")"));
+    if (f == nullptr) throw DeviceError(cat(name(), ": no kernel for ", device, " (", name_of(backend), ")"));
     return f(args...);
   }
 
  private:
-  const char* name_;
   Function entries_[kBackends] = {};
 };
 

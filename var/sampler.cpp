@@ -202,7 +202,6 @@ Chosen choose_scale(Tensor& logits, const ScaleDraw& draw, const Quantizer& quan
 
 void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
   check_dtype(logits, DType::kF32, "filter_logits_", "logits");
-  if (!logits.device().is_cpu()) throw DeviceError(cat("filter_logits_: draws on the CPU, got ", logits.describe()));
   const int64_t V = logits.shape().back();
   if (V == 0) throw ShapeError(cat("filter_logits_: no logits in ", logits.shape()));
   const int64_t rows = logits.numel() / V;
@@ -234,14 +233,17 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
     if (extras.poll) extras.poll();
     Tensor logits = model.next_scale(s, input, conditions, cache);
     if (guided) logits = guide(logits, options.cfg * scale_share(s, S));
-    logits = logits.to(kCpu);
-    ScaleView view{
-        .scale = s, .logits = extras.observe ? logits.clone() : Tensor(), .indices = {}, .f_hat = {}, .next_input = {}};
+    if (options.smoothing == Smoothing::kOn || extras.given != nullptr) logits = logits.to(kCpu);  // host loops
+    ScaleView view{.scale = s,
+                   .logits = extras.observe ? logits.to(kCpu).clone() : Tensor(),
+                   .indices = {},
+                   .f_hat = {},
+                   .next_input = {}};
 
     const ScaleDraw draw{logits, seeds, pyramid.begin(s)};
     const Chosen chosen = choose_scale(logits, draw, quantizer, s, options, extras.given);
     const Tensor next = quantizer.next_input(s, result.f_hat, chosen.h);
-    result.indices.push_back(chosen.indices);
+    result.indices.push_back(chosen.indices.to(kCpu));
     if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(result.f_hat.to(kCpu).clone());
     if (s + 1 < S) {
       input = next.view({B, config.Cvae, pyramid.tokens(s + 1)}).transpose(1, 2).contiguous();
@@ -249,7 +251,7 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
         input = input.unsqueeze(0).expand({2, B, input.dim(1), config.Cvae}).reshape({2 * B, -1, config.Cvae});
     }
     if (extras.observe) {
-      view.indices = chosen.indices;
+      view.indices = result.indices.back();
       view.f_hat = result.f_hat.to(kCpu).clone();
       if (s + 1 < S) view.next_input = next.to(kCpu);
       extras.observe(view);
