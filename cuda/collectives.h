@@ -20,11 +20,16 @@ struct Largest {
   }
 };
 
+/// Over groups of `Lanes` neighbouring lanes, a power of two: every lane of the warp calls it and gets its group's.
+template <int Lanes, class T, class Combine>
+__device__ T lanes_reduce(T value, Combine combine) {
+#pragma unroll
+  for (int bits = Lanes / 2; bits > 0; bits /= 2) value = combine(value, __shfl_xor_sync(kFullWarp, value, bits));
+  return value;
+}
 template <class T, class Combine>
 __device__ T warp_reduce(T value, Combine combine) {
-#pragma unroll
-  for (int bits = kWarpSize / 2; bits > 0; bits /= 2) value = combine(value, __shfl_xor_sync(kFullWarp, value, bits));
-  return value;
+  return lanes_reduce<kWarpSize>(value, combine);
 }
 
 /// `Threads` is the size of the block, one-dimensional, a multiple of 32. Two barriers; may be called again at once.

@@ -18,6 +18,12 @@ __global__ void __launch_bounds__(kElementThreads) for_packs(int64_t count, Body
   for (int64_t i = packs * N + thread; i < count; i += stride) body.template run<1>(i);
 }
 
+/// Runs body.run<1>(i) for each of `count` elements.
+template <class Body>
+void launch_each(const char* name, int64_t count, const Body& body) {
+  launch(name, for_packs<1, Body>, Grid(grid_stride_blocks(count, kElementThreads), kElementThreads), count, body);
+}
+
 /// Runs `body` over `count` elements; in packs of N where `aligned` says that every pointer allows it.
 template <int N, class Body>
 void launch_packs(const char* name, int64_t count, bool aligned, const Body& body) {
@@ -25,7 +31,7 @@ void launch_packs(const char* name, int64_t count, bool aligned, const Body& bod
     launch(name, for_packs<N, Body>, Grid(grid_stride_blocks(count, kElementThreads * N), kElementThreads), count,
            body);
   } else {
-    launch(name, for_packs<1, Body>, Grid(grid_stride_blocks(count, kElementThreads), kElementThreads), count, body);
+    launch_each(name, count, body);
   }
 }
 

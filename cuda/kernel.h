@@ -35,6 +35,15 @@ struct alignas(sizeof(T) * N) Pack {
   T v[N];
 };
 
+template <int N, class T>
+__device__ Pack<T, N> load_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <int N, class T>
+__device__ void store_pack(T* to, const Pack<T, N>& pack) {
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
 /// How many T fill 16 bytes.
 template <class T>
 inline constexpr int kPackOf = 16 / static_cast<int>(sizeof(T));

@@ -5,15 +5,6 @@
 
 namespace terrace::cuda {
 
-template <int N, class T>
-__device__ Pack<T, N> load_pack(const T* from) {
-  return *reinterpret_cast<const Pack<T, N>*>(from);
-}
-template <int N, class T>
-__device__ void store_pack(T* to, const Pack<T, N>& pack) {
-  *reinterpret_cast<Pack<T, N>*>(to) = pack;
-}
-
 /// Calls f(i) for the first element of each of this thread's packs; N divides `cols`.
 template <int Threads, int N, class F>
 __device__ void for_row_packs(int64_t cols, F&& f) {

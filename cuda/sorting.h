@@ -121,19 +121,30 @@ __global__ void __launch_bounds__(kSortThreads) merge_runs(const Item* from, Ite
   }
 }
 
-/// Sorts rows of `extent` items, which make(row, i) gives on the device. The result is in one of the two buffers, each
-/// of rows * extent items.
-template <class Item, class Make>
-Item* sort_rows(const char* name, int64_t rows, int64_t extent, const Make& make, Item* items, Item* other) {
-  int padded = 2;
-  while (padded < kSortBlock && padded < extent) padded *= 2;
-  const Grid grid(rows * blocks_for(extent, kSortBlock), kSortThreads);
-  launch(name, sort_stretches<Item, Make>, grid, make, items, extent, padded);
-  for (int64_t run = kSortBlock; run < extent; run *= 2) {
-    launch(name, merge_runs<Item>, grid, items, other, extent, run);
-    std::swap(items, other);
+/// Rows of `extent` items, which make(row, i) gives on the device, each row sorted.
+template <class Item>
+class SortedRows {
+ public:
+  template <class Make>
+  SortedRows(const char* name, int64_t rows, int64_t extent, const Make& make)
+      : one_(static_cast<size_t>(rows * extent) * sizeof(Item)),
+        two_(static_cast<size_t>(rows * extent) * sizeof(Item)) {
+    int padded = 2;
+    while (padded < kSortBlock && padded < extent) padded *= 2;
+    const Grid grid(rows * blocks_for(extent, kSortBlock), kSortThreads);
+    Item *items = one_.as<Item>(), *other = two_.as<Item>();
+    launch(name, sort_stretches<Item, Make>, grid, make, items, extent, padded);
+    for (int64_t run = kSortBlock; run < extent; run *= 2) {
+      launch(name, merge_runs<Item>, grid, items, other, extent, run);
+      std::swap(items, other);
+    }
+    items_ = items;
   }
-  return items;
-}
+  const Item* items() const { return items_; }
+
+ private:
+  Scratch one_, two_;
+  const Item* items_ = nullptr;
+};
 
 }  // namespace terrace::cuda

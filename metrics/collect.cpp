@@ -42,7 +42,7 @@ struct Prepared {
 };
 
 Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options, int64_t begin,
-                 Sha256& hash) {
+                 Sha256* hash) {
   const int64_t end = std::min(source.size(), begin + options.batch);
   Prepared result;
   result.taken = end - begin;
@@ -53,7 +53,7 @@ Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const
       result.bad.push_back(std::move(decoded.bad));
       continue;
     }
-    hash_image(hash, decoded.image);
+    if (hash != nullptr) hash_image(*hash, decoded.image);
     rows.push_back(network.prepare(decoded.image).contiguous());
     result.labels.push_back(source.label(i));
   }
@@ -132,9 +132,9 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
 namespace {
 
 /// Images [first, size) through the network into the sink; what is of the images themselves, of all, into the result.
-/// The hash is fed with those that are read.
+/// The hash, unless null, is fed with those that are read.
 void run_network(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options, int64_t first,
-                 Sha256& hash, const std::function<void(const Activations&)>& take, Collected& result) {
+                 Sha256* hash, const std::function<void(const Activations&)>& take, Collected& result) {
   const int64_t batches = (source.size() - first + options.batch - 1) / options.batch;
   // One worker: its batches are made in their order, so that the hash is fed in order.
   const auto make = [&](int64_t i) {
@@ -168,7 +168,7 @@ Collected collect(const ImageSource& source, const FeatureNetwork& network, cons
   Sink sink(network, options);
   Sha256 hash;
   run_network(
-      source, network, options, 0, hash, [&](const Activations& a) { sink.take(a); }, result);
+      source, network, options, 0, &hash, [&](const Activations& a) { sink.take(a); }, result);
   result.content_hash = hash_text(hash);
   sink.finish(result);
   return result;
@@ -185,12 +185,11 @@ Collected collect(const ImageSource& source, const FeatureNetwork& network, cons
   for (int64_t begin = 0; begin < first; begin += kLogRowsAtOnce)
     sink.take(log.read(begin, std::min(first, begin + kLogRowsAtOnce)));
   for (int64_t i = 0; i < first; ++i) result.labels.push_back(source.label(i));
-  Sha256 of_the_rest;
   const auto take = [&](const Activations& activations) {
     sink.take(activations);  // which refuses values that are not finite, before they are kept
     log.append(activations);
   };
-  run_network(source, network, strict, first, of_the_rest, take, result);
+  run_network(source, network, strict, first, nullptr, take, result);
   result.content_hash = content_hash;
   sink.finish(result);
   return result;

@@ -29,11 +29,6 @@ Operand as_operand(const Tensor& t) {
   return {t.contiguous(), Transpose::kNo, cols};
 }
 
-template <class T>
-T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-
 /// c = a b for (M, K) and (K, N), or for batches of them.
 template <class T>
 Product<T> product_of(const Operand& a, const Operand& b, const Tensor& c) {
@@ -223,12 +218,16 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Te
   return y;
 }
 
-LinearGradients linear_weight_gradients(const Tensor& dy, const Tensor& x, BiasGradient bias) {
+LinearGradients linear_parameter_gradients(const Tensor& dy, const Tensor& x, LinearWanted wanted) {
   check_one_device("linear", {{"dy", dy}, {"x", x}});
   const int64_t N = dy.dim(-1), K = x.dim(-1);
   LinearGradients d;
+  if (!wanted.weight) {
+    if (wanted.bias) d.bias = sum(as_rows(dy), {0});
+    return d;
+  }
   d.weight = Tensor::empty({N, K}, dy.dtype(), dy.device());
-  if (bias == BiasGradient::kYes) d.bias = Tensor::empty({N}, dy.dtype(), dy.device());
+  if (wanted.bias) d.bias = Tensor::empty({N}, dy.dtype(), dy.device());
   const Tensor rows = as_rows(dy).contiguous(), inputs = as_rows(x);
   if (rows.numel() == 0 || inputs.numel() == 0) {
     d.weight.zero_();

@@ -29,12 +29,15 @@ Tensor as_rows(const Tensor& x);
 
 enum class BiasGradient : bool { kNo = false, kYes = true };
 
-/// What a layer's weight and bias receive; `bias` is undefined where it was not asked for.
+/// What a layer's weight and bias receive; undefined where it was not asked for.
 struct LinearGradients {
   Tensor weight;  // (N, K) = dy^T x
   Tensor bias;    // (N) = dy summed over all rows
 };
-LinearGradients linear_weight_gradients(const Tensor& dy, const Tensor& x, BiasGradient bias);
+struct LinearWanted {
+  bool weight, bias;
+};
+LinearGradients linear_parameter_gradients(const Tensor& dy, const Tensor& x, LinearWanted wanted);
 
 /// Through linear(gelu_tanh(before), weight): d_before = (dy weight) gelu_tanh'(before), and what the bias inside
 /// `before` receives.

@@ -128,6 +128,12 @@ void check_dtype(const Tensor& t, DType expected, const char* op, const char* ar
 void check_shape(const Tensor& t, const Shape& expected, const char* op, const char* argument);
 void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* argument);
 
+/// The elements of a tensor, or null where it is undefined.
+template <class T>
+T* data_or_null(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
+}
+
 /// An argument as messages call it; an undefined tensor is one that was not given.
 struct Argument {
   const char* name;

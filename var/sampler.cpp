@@ -20,6 +20,7 @@ constexpr uint64_t kNoiseStream = 1;
 struct ScaleDraw {
   Tensor logits;
   const std::vector<uint64_t>& seeds;
+  const Tensor& seeds_there;  // the same, where the logits are
   int64_t begin;
   int64_t rows_per_image() const { return logits.dim(1); }
   Generator generator(int64_t image, uint64_t stream, int64_t offset) const {
@@ -39,8 +40,7 @@ Tensor draw_indices(const ScaleDraw& draw) {
   const Tensor& logits = draw.logits;
   const int64_t B = logits.dim(0), n = logits.dim(1), V = logits.dim(2);
   Tensor indices = Tensor::empty({B, n}, DType::kI64, logits.device());
-  const Tensor seeds = seeds_on(logits.device(), draw.seeds);
-  draw_classes(logits.device(), logits.data<float>(), B * n, V, n, seeds.data<int64_t>(), kChoiceStream,
+  draw_classes(logits.device(), logits.data<float>(), B * n, V, n, draw.seeds_there.data<int64_t>(), kChoiceStream,
                static_cast<uint64_t>(draw.begin), indices.data<int64_t>());
   return indices;
 }
@@ -226,6 +226,10 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
   const Conditions conditions = model.conditions(all_labels);
   KeyValueCache cache = model.make_cache(all_labels.dim(0));
 
+  const bool by_host_loops = options.smoothing == Smoothing::kOn || extras.given != nullptr;
+  const Device draws_on = by_host_loops ? kCpu : model.device();
+  const Tensor seeds_there = seeds_on(draws_on, seeds);
+
   Sampled result;
   result.f_hat = Tensor::zeros({B, config.Cvae, P, P}, DType::kF32, device);
   Tensor input;
@@ -233,14 +237,14 @@ Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels
     if (extras.poll) extras.poll();
     Tensor logits = model.next_scale(s, input, conditions, cache);
     if (guided) logits = guide(logits, options.cfg * scale_share(s, S));
-    if (options.smoothing == Smoothing::kOn || extras.given != nullptr) logits = logits.to(kCpu);  // host loops
+    logits = logits.to(draws_on);
     ScaleView view{.scale = s,
                    .logits = extras.observe ? logits.to(kCpu).clone() : Tensor(),
                    .indices = {},
                    .f_hat = {},
                    .next_input = {}};
 
-    const ScaleDraw draw{logits, seeds, pyramid.begin(s)};
+    const ScaleDraw draw{logits, seeds, seeds_there, pyramid.begin(s)};
     const Chosen chosen = choose_scale(logits, draw, quantizer, s, options, extras.given);
     const Tensor next = quantizer.next_input(s, result.f_hat, chosen.h);
     result.indices.push_back(chosen.indices.to(kCpu));

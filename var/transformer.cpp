@@ -270,7 +270,7 @@ Conditions VarTransformer::conditions(const Tensor& labels) const {
   check_ndim(labels, 1, "VAR", "labels");
   const int64_t C = config_.embed_dim;
   Conditions c;
-  c.embedding = class_emb(labels.to(pos_start.device()));
+  c.embedding = class_emb(labels.to(device()));
   if (shared_ada_lin) c.shared = reshape((*shared_ada_lin)(c.embedding), {-1, 1, 6, C});
   for (const auto& block : blocks) c.blocks.push_back(block->modulation(c.embedding, c.shared));
   const std::vector<Variable> v = vectors(head_ada_lin(c.embedding), 2, C);
@@ -289,7 +289,7 @@ Variable VarTransformer::position_terms(int64_t begin, int64_t end) {
   if (!position_observer_ || !grad_enabled()) return terms;
   // The sum enters the sequence by itself, so its gradient is that of any table in it, learned, fixed or absent.
   if (!terms.defined()) {
-    terms = Variable(Tensor::zeros({1, end - begin, config_.embed_dim}, DType::kF32, pos_start.device()));
+    terms = Variable(Tensor::zeros({1, end - begin, config_.embed_dim}, DType::kF32, device()));
   }
   if (!terms.requires_grad()) terms = Variable(terms.value(), Requires::kGrad);
   terms = add_scalar(terms, 0);
@@ -355,8 +355,8 @@ KeyValueCache VarTransformer::make_cache(int64_t batch) const {
   KeyValueCache cache;
   const Shape shape = {batch, pyramid_.length(), config_.num_heads, config_.embed_dim / config_.num_heads};
   for (size_t i = 0; i < blocks.size(); ++i) {
-    cache.keys.push_back(Tensor::empty(shape, DType::kF32, pos_start.device()));
-    cache.values.push_back(Tensor::empty(shape, DType::kF32, pos_start.device()));
+    cache.keys.push_back(Tensor::empty(shape, DType::kF32, device()));
+    cache.values.push_back(Tensor::empty(shape, DType::kF32, device()));
   }
   return cache;
 }
@@ -373,7 +373,7 @@ Tensor VarTransformer::next_scale(int64_t scale, const Tensor& input, const Cond
     x = reshape(c.embedding, {-1, 1, config_.embed_dim}) + pos_start;
   } else {
     check_shape(input, {B, end - begin, config_.Cvae}, "VAR", "input");
-    x = word_embed(Variable(input.to(pos_start.device())));
+    x = word_embed(Variable(input.to(device())));
   }
   const Variable terms = position_terms(begin, end);
   if (terms.defined()) x = x + terms;

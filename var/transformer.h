@@ -108,6 +108,8 @@ class VarTransformer : public Module {
 
   const VarConfig& config() const { return config_; }
   const Pyramid& pyramid() const { return pyramid_; }
+  /// Where the weights are. to() of Module moves them.
+  Device device() const { return pos_start.device(); }
   PositionalEncoding& positions() { return *positions_; }
   const Tensor& level_of_token() const { return level_of_token_; }  // i64 (1, L)
   /// RMS of position tables, pos_start and the level embedding as they are now.

@@ -190,7 +190,7 @@ std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
 /// Mean loss of a slice.
 Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, double smoothing, Detail detail,
                                 Sums& sums) {
-  const Device device = model_.pos_start.device();
+  const Device device = model_.device();
   const Variable logits = model_.forward(labels, Variable(data_.embed(indices).to(device)), options_.recompute);
   const Variable token_loss = cross_entropy(logits, indices.to(device), smoothing);
   const Tensor predicted = detail == Detail::kAll ? argmax(logits.value(), -1).to(kCpu) : Tensor();
@@ -248,7 +248,7 @@ VarStepRecord VarTrainer::step(Detail detail) {
   record.step = step_;
   record.epoch = static_cast<double>(step_ * options_.batch) / static_cast<double>(data_.labels.numel());
   record.seconds_per_step = std::chrono::duration<double>(Clock::now() - started).count();
-  record.peak_bytes = memory_stats(model_.pos_start.device()).peak;
+  record.peak_bytes = memory_stats(model_.device()).peak;
   return record;
 }
 

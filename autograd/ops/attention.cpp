@@ -107,8 +107,7 @@ Tensor run_forward(const char* op, const Plan& plan, const Operands& in, const T
     using A = Accumulator<T>;
     const Tensor workspace = make_workspace(p, attention_forward_workspace(p), kDTypeOf<A>, in.q.device());
     attention_forward<T>(in.q.device(), p, rows_of<T>(in.q), rows_of<T>(in.k), rows_of<T>(in.v),
-                         in.head_factor.defined() ? in.head_factor.data<A>() : nullptr, output_rows<T>(y),
-                         lse.defined() ? lse.data<A>() : nullptr, workspace.data<A>());
+                         data_or_null<A>(in.head_factor), output_rows<T>(y), data_or_null<A>(lse), workspace.data<A>());
   });
   return y;
 }
@@ -124,9 +123,8 @@ void run_backward(const char* op, const Plan& plan, const Operands& in, const Te
     using A = Accumulator<T>;
     const Tensor workspace = make_workspace(p, attention_backward_workspace(p), kDTypeOf<A>, in.q.device());
     attention_backward<T>(in.q.device(), p, rows_of<T>(in.q), rows_of<T>(in.k), rows_of<T>(in.v),
-                          in.head_factor.defined() ? in.head_factor.data<A>() : nullptr, rows_of<T>(y_rows),
-                          lse.data<A>(), rows_of<T>(dy_rows), output_rows<T>(dq), output_rows<T>(dk),
-                          output_rows<T>(dv), dlog_factor.defined() ? dlog_factor.data<A>() : nullptr,
+                          data_or_null<A>(in.head_factor), rows_of<T>(y_rows), lse.data<A>(), rows_of<T>(dy_rows),
+                          output_rows<T>(dq), output_rows<T>(dk), output_rows<T>(dv), data_or_null<A>(dlog_factor),
                           workspace.data<A>());
   });
 }

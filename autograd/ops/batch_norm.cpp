@@ -31,8 +31,8 @@ Variable batch_norm_eval(const Variable& x_in, const Tensor& running_mean, const
   }
   const Tensor mean = parameter(running_mean, "running_mean");
   const Tensor variance = parameter(running_var, "running_var");
-  const Tensor weight = parameter(weight_in.defined() ? weight_in.value() : Tensor(), "weight");
-  const Tensor bias = parameter(bias_in.defined() ? bias_in.value() : Tensor(), "bias");
+  const Tensor weight = parameter(value_or_none(weight_in), "weight");
+  const Tensor bias = parameter(value_or_none(bias_in), "bias");
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   visit_floating(x.dtype(), kName, [&](auto tag) {
     using T = typename decltype(tag)::type;

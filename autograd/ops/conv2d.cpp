@@ -51,11 +51,6 @@ DType compute_type(const Tensor& t) {
 
 Tensor prepared(const Tensor& t) { return t.to(compute_type(t)).contiguous(); }
 
-template <class T>
-T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-
 Tensor forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Shape shape{g.batch, g.out_channels, g.out_height(), g.out_width()};
   Tensor y = Tensor::empty(shape, compute_type(x), x.device());

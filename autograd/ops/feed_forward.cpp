@@ -1,14 +1,12 @@
 #include "autograd/ops/feed_forward.h"
 
+#include "autograd/ops/rows.h"
 #include "tensor/matmul.h"
-#include "tensor/reduce.h"
 
 namespace terrace {
 namespace {
 
 constexpr const char* kName = "feed_forward";
-
-Tensor value_or_none(const Variable& v) { return v.defined() ? v.value() : Tensor(); }
 
 /// Which gradients are wanted, in the order of the inputs.
 struct Wanted {
@@ -22,18 +20,14 @@ struct SavedTensors {
 /// In the order x, weight1, bias1, weight2, bias2.
 Gradients backward(const SavedTensors& saved, const Wanted& wanted, const Tensor& dy) {
   Gradients d(5);
-  if (wanted.weight2) {
-    LinearGradients outer = linear_weight_gradients(dy, saved.hidden.get(kName), BiasGradient{wanted.bias2});
-    d[3] = std::move(outer.weight);
-    d[4] = std::move(outer.bias);
-  } else if (wanted.bias2) {
-    d[4] = sum_to(dy, {dy.dim(-1)});
-  }
+  LinearGradients outer = linear_parameter_gradients(dy, saved.hidden.get(kName), {wanted.weight2, wanted.bias2});
+  d[3] = std::move(outer.weight);
+  d[4] = std::move(outer.bias);
   if (!wanted.x && !wanted.weight1 && !wanted.bias1) return d;
   GeluGradients inner =
       linear_gelu_gradients(dy, saved.weight2.get(kName), saved.before.get(kName), BiasGradient{wanted.bias1});
   d[2] = std::move(inner.bias);
-  if (wanted.weight1) d[1] = linear_weight_gradients(inner.before, saved.x.get(kName), BiasGradient::kNo).weight;
+  d[1] = linear_parameter_gradients(inner.before, saved.x.get(kName), {wanted.weight1, false}).weight;
   if (wanted.x) d[0] = matmul(as_rows(inner.before), saved.weight1.get(kName)).reshape(saved.x.get(kName).shape());
   return d;
 }

@@ -24,7 +24,7 @@ Variable normalize(const char* name, const Variable& x_in, int64_t groups, const
   const Tensor x = x_in.value().contiguous();
   const GroupNormLayout layout = layout_of(x, groups, name);
   const auto parameter = [&](const Variable& v, const char* argument) {
-    return channel_parameter(v.defined() ? v.value() : Tensor(), layout.channels, x, name, argument);
+    return channel_parameter(value_or_none(v), layout.channels, x, name, argument);
   };
   const Tensor weight = parameter(weight_in, "weight");
   const Tensor bias = parameter(bias_in, "bias");

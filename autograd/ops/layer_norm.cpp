@@ -40,8 +40,8 @@ Variable normalize(const char* name, const Variable& x_in, const Variable& gain_
   });
   const bool want_gain = gain.defined() && gain_in.requires_grad();
   const bool want_shift = shift.defined() && shift_in.requires_grad();
-  const Reduction gain_sum = reduction_of(gain_in.defined() ? gain_in.value() : Tensor(), layout.gain_stride);
-  const Reduction shift_sum = reduction_of(shift_in.defined() ? shift_in.value() : Tensor(), layout.shift_stride);
+  const Reduction gain_sum = reduction_of(value_or_none(gain_in), layout.gain_stride);
+  const Reduction shift_sum = reduction_of(value_or_none(shift_in), layout.shift_stride);
   return record(name, y, {x_in, gain_in, shift_in},
                 [=, x = Saved(x), gain = Saved(gain)](const Tensor& dy_in) -> Gradients {
                   const Tensor& input = x.get(name);
@@ -83,8 +83,8 @@ Variable layer_norm(const Variable& x, double eps, const Variable& weight, const
   constexpr const char* kName = "layer_norm";
   const Tensor input = x.value().contiguous();
   const Rows extent(input, kName);
-  const Tensor w = channel_parameter(weight.defined() ? weight.value() : Tensor(), extent.cols, input, kName, "weight");
-  const Tensor b = channel_parameter(bias.defined() ? bias.value() : Tensor(), extent.cols, input, kName, "bias");
+  const Tensor w = channel_parameter(value_or_none(weight), extent.cols, input, kName, "weight");
+  const Tensor b = channel_parameter(value_or_none(bias), extent.cols, input, kName, "bias");
   return normalize(kName, x, weight, bias, input, w, b, {1, extent.rows, extent.cols, 0, 0, 0.0}, eps);
 }
 

@@ -1,6 +1,7 @@
 #include "autograd/ops/matmul.h"
 
 #include <algorithm>
+#include "autograd/ops/rows.h"
 
 #include "tensor/matmul.h"
 #include "tensor/reduce.h"
@@ -26,7 +27,7 @@ Variable matmul(const Variable& a, const Variable& b) {
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
-  const Tensor bias_value = bias.defined() ? bias.value() : Tensor();
+  const Tensor bias_value = value_or_none(bias);
   std::vector<Variable> inputs{x, weight};
   if (bias.defined()) inputs.push_back(bias);
   return record("linear", linear(x.value(), weight.value(), bias_value), inputs,
@@ -34,16 +35,11 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
                  need_weight = weight.requires_grad(), has_bias = bias.defined(),
                  need_bias = bias.requires_grad()](const Tensor& dy) -> Gradients {
                   const Tensor &xv = saved_x.get("linear"), &wv = saved_weight.get("linear");
-                  const Tensor rows = as_rows(dy);
                   Gradients d(has_bias ? 3 : 2);
-                  if (need_x) d[0] = matmul(rows, wv).reshape(xv.shape());
-                  if (need_weight) {
-                    LinearGradients g = linear_weight_gradients(dy, xv, BiasGradient{need_bias});
-                    d[1] = std::move(g.weight);
-                    if (need_bias) d[2] = std::move(g.bias);
-                  } else if (need_bias) {
-                    d[2] = sum(rows, {0});
-                  }
+                  if (need_x) d[0] = matmul(as_rows(dy), wv).reshape(xv.shape());
+                  LinearGradients parameters = linear_parameter_gradients(dy, xv, {need_weight, need_bias});
+                  d[1] = std::move(parameters.weight);
+                  if (has_bias) d[2] = std::move(parameters.bias);
                   return d;
                 });
 }

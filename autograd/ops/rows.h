@@ -1,7 +1,7 @@
 // How ops over the last dimension see a tensor; for the cards of this folder.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "autograd/variable.h"
 
 namespace terrace {
 
@@ -20,10 +20,7 @@ DType accumulator_dtype(DType dtype);
 Tensor channel_parameter(const Tensor& parameter, int64_t channels, const Tensor& x, const char* op,
                          const char* argument);
 
-/// The elements of a tensor, or null where it is undefined.
-template <class T>
-T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
+/// What an op computes with; undefined where the argument was not given.
+inline Tensor value_or_none(const Variable& v) { return v.defined() ? v.value() : Tensor(); }
 
 }  // namespace terrace

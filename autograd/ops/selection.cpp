@@ -38,8 +38,7 @@ Tensor select_by(const Tensor& condition, const Tensor& a, const Tensor& b, DTyp
   const auto* mask = static_cast<const uint8_t*>(condition.raw_data());
   visit_floating(dtype, "where", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    where_select<T>(condition.device(), condition.numel(), mask, a.defined() ? a.data<T>() : nullptr,
-                    b.defined() ? b.data<T>() : nullptr, y.data<T>());
+    where_select<T>(condition.device(), condition.numel(), mask, data_or_null<T>(a), data_or_null<T>(b), y.data<T>());
   });
   return y;
 }
@@ -186,9 +185,8 @@ void check_codes(const Tensor& x, const Tensor& codes) {
 template <class T>
 void search_in_one(const Tensor& x, const Tensor& table, const Tensor& row_norms, const Tensor& code_norms,
                    Tensor& index) {
-  const auto data = [](const Tensor& norms) { return norms.defined() ? norms.data<T>() : nullptr; };
-  nearest_search<T>(x.device(), x.dim(0), table.dim(0), x.dim(1), x.data<T>(), table.data<T>(), data(row_norms),
-                    data(code_norms), index.data<int64_t>());
+  nearest_search<T>(x.device(), x.dim(0), table.dim(0), x.dim(1), x.data<T>(), table.data<T>(),
+                    data_or_null<T>(row_norms), data_or_null<T>(code_norms), index.data<int64_t>());
 }
 
 /// The same by the library's matrix product, in chunks of rows.

@@ -36,7 +36,6 @@ template <int Lanes, int N, class Finish, class T>
 __global__ void __launch_bounds__(kThreads) row_sums(AttentionRows<const T> x, AttentionRows<const T> y,
                                                      Accumulator<T>* out, int64_t rows, int H, int L, int D) {
   using A = Accumulator<T>;
-  using Values = cuda::Pack<T, N>;
   const int64_t r = int64_t{blockIdx.x} * (kThreads / Lanes) + threadIdx.x / Lanes;
   // Heads of a token lie side by side in memory, and so do their threads.
   const int64_t h = r % H, token = r / H % L, b = r / H / L;
@@ -45,13 +44,12 @@ __global__ void __launch_bounds__(kThreads) row_sums(AttentionRows<const T> x, A
     const T* own_x = cuda::head_rows(x, b, h) + token * x.token;
     const T* own_y = cuda::head_rows(y, b, h) + token * y.token;
     for (int d = static_cast<int>(threadIdx.x) % Lanes * N; d < D; d += Lanes * N) {
-      const Values vx = *reinterpret_cast<const Values*>(own_x + d), vy = *reinterpret_cast<const Values*>(own_y + d);
+      const auto vx = cuda::load_pack<N>(own_x + d), vy = cuda::load_pack<N>(own_y + d);
 #pragma unroll
       for (int i = 0; i < N; ++i) sum += static_cast<A>(vx.v[i]) * static_cast<A>(vy.v[i]);
     }
   }
-#pragma unroll
-  for (int bits = Lanes / 2; bits > 0; bits /= 2) sum += __shfl_xor_sync(cuda::kFullWarp, sum, bits);
+  sum = cuda::lanes_reduce<Lanes>(sum, cuda::Plus{});
   if (r < rows && threadIdx.x % Lanes == 0) out[(b * H + h) * L + token] = Finish()(sum);
 }
 

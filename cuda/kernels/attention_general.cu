@@ -31,9 +31,7 @@ __device__ int column() { return static_cast<int>(threadIdx.x) % kSide; }
 
 template <class A, class Combine>
 __device__ A reduce_row(A value, Combine combine) {
-#pragma unroll
-  for (int bits = kSide / 2; bits > 0; bits /= 2) value = combine(value, __shfl_xor_sync(kFullWarp, value, bits));
-  return value;
+  return lanes_reduce<kSide>(value, combine);
 }
 
 template <class A, int R>

@@ -14,7 +14,7 @@ struct CopyWord {
   __device__ void operator()(const int64_t (&at)[2]) const { to[at[0]] = from[at[1]]; }
   template <int N>
   __device__ void run(int64_t first) const {
-    *reinterpret_cast<Pack<Word, N>*>(to + first) = *reinterpret_cast<const Pack<Word, N>*>(from + first);
+    cuda::store_pack(to + first, cuda::load_pack<N>(from + first));
   }
 };
 
@@ -39,7 +39,7 @@ struct FillWord {
     Pack<Word, N> pack;
 #pragma unroll
     for (int i = 0; i < N; ++i) pack.v[i] = word;
-    *reinterpret_cast<Pack<Word, N>*>(to + first) = pack;
+    cuda::store_pack(to + first, pack);
   }
 };
 
@@ -95,7 +95,7 @@ struct ConvertElement {
 
 template <class From, class To>
 void convert_elements(const From* from, To* to, int64_t count) {
-  cuda::launch_packs<1>("convert", count, true, ConvertElement<From, To>{from, to});
+  cuda::launch_each("convert", count, ConvertElement<From, To>{from, to});
 }
 
 struct RegisterConversion {

@@ -47,12 +47,12 @@ struct DropRows {
 
   template <int N>
   __device__ void run(int64_t first) const {
-    const auto in = *reinterpret_cast<const cuda::Pack<T, N>*>(x + first);
+    const auto in = cuda::load_pack<N>(x + first);
     cuda::Pack<T, N> out;
     const A factor = draws[first / cols] >= threshold ? kept : A(0);  // a pack lies within a row
 #pragma unroll
     for (int k = 0; k < N; ++k) out.v[k] = static_cast<T>(static_cast<A>(in.v[k]) * factor);
-    *reinterpret_cast<cuda::Pack<T, N>*>(y + first) = out;
+    cuda::store_pack(y + first, out);
   }
 };
 
@@ -61,9 +61,8 @@ void apply(const T* x, T* y, int64_t count, DrawRange draws, double p, double fa
   if (count == 0) return;
   const uint64_t end = draws.first + static_cast<uint64_t>(count);
   const auto blocks = static_cast<int64_t>((end + kDraws - 1) / kDraws - draws.first / kDraws);
-  cuda::launch_packs<1>(
-      "dropout", blocks, true,
-      DropElements<T>{x, y, count, draws, static_cast<float>(p), static_cast<Accumulator<T>>(factor)});
+  cuda::launch_each("dropout", blocks,
+                    DropElements<T>{x, y, count, draws, static_cast<float>(p), static_cast<Accumulator<T>>(factor)});
 }
 
 template <class T>

@@ -98,11 +98,8 @@ void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, int6
   using A = Accumulator<T>;
   if (count * cols == 0) return;
   if (count >= cuda::kNarrowLimit) throw ShapeError(cat("embedding: up to 2^32 - 1 indices on a GPU, got ", count));
-  const size_t bytes = static_cast<size_t>(count) * sizeof(NarrowItem);
-  const cuda::Scratch one(bytes), two(bytes);
-  const Sorted sorted{
-      cuda::sort_rows("embedding backward", 1, count, IndexItem{indices}, one.as<NarrowItem>(), two.as<NarrowItem>()),
-      count};
+  const cuda::SortedRows<NarrowItem> by_row("embedding backward", 1, count, IndexItem{indices});
+  const Sorted sorted{by_row.items(), count};
   const int64_t stretches = cuda::blocks_for(count, kStretch);
   const cuda::Scratch parts(static_cast<size_t>(stretches * kParts * cols) * sizeof(A));
   const dim3 blocks(static_cast<unsigned>(stretches), static_cast<unsigned>(cuda::blocks_for(cols, kThreads)));

@@ -51,13 +51,13 @@ void resample_planes(int64_t planes, const SparseRows<Accumulator<T>>& rows, con
   using A = Accumulator<T>;
   const int64_t outputs = planes * rows.outputs * cols.outputs;
   if (rows.outputs <= rows.inputs) {
-    cuda::launch_packs<1>("interpolate rows", planes * rows.outputs * cols.inputs, true,
-                          CombineRows<A, T, A>{rows, cols.inputs, x, scratch});
-    cuda::launch_packs<1>("interpolate columns", outputs, true, CombineColumns<A, A, T>{cols, scratch, y});
+    cuda::launch_each("interpolate rows", planes * rows.outputs * cols.inputs,
+                      CombineRows<A, T, A>{rows, cols.inputs, x, scratch});
+    cuda::launch_each("interpolate columns", outputs, CombineColumns<A, A, T>{cols, scratch, y});
   } else {
-    cuda::launch_packs<1>("interpolate columns", planes * rows.inputs * cols.outputs, true,
-                          CombineColumns<A, T, A>{cols, x, scratch});
-    cuda::launch_packs<1>("interpolate rows", outputs, true, CombineRows<A, A, T>{rows, cols.outputs, scratch, y});
+    cuda::launch_each("interpolate columns", planes * rows.inputs * cols.outputs,
+                      CombineColumns<A, T, A>{cols, x, scratch});
+    cuda::launch_each("interpolate rows", outputs, CombineRows<A, A, T>{rows, cols.outputs, scratch, y});
   }
 }
 

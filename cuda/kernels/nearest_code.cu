@@ -48,8 +48,8 @@ __device__ void multiply_tiles(T (&products)[kEach][kEach], const T* x, const T*
     __syncthreads();
 #pragma unroll
     for (int c = 0; c < kDepth; ++c) {
-      const auto a = *reinterpret_cast<const cuda::Pack<T, kEach>*>(&vectors[c][mine]);
-      const auto b = *reinterpret_cast<const cuda::Pack<T, kEach>*>(&candidates[c][theirs]);
+      const auto a = cuda::load_pack<kEach>(&vectors[c][mine]);
+      const auto b = cuda::load_pack<kEach>(&candidates[c][theirs]);
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
 #pragma unroll

@@ -15,11 +15,11 @@ struct Forward {
   template <int N>
   __device__ void run(int64_t first) const {
     using A = Accumulator<T>;
-    const auto in = *reinterpret_cast<const Pack<T, N>*>(x + first);
+    const auto in = cuda::load_pack<N>(x + first);
     Pack<T, N> out;
 #pragma unroll
     for (int i = 0; i < N; ++i) out.v[i] = static_cast<T>(op.f(static_cast<A>(in.v[i])));
-    *reinterpret_cast<Pack<T, N>*>(y + first) = out;
+    cuda::store_pack(y + first, out);
   }
 };
 
@@ -38,15 +38,15 @@ struct Backward {
   template <int N>
   __device__ void run(int64_t first) const {
     using A = Accumulator<T>;
-    const auto xs = *reinterpret_cast<const Pack<T, N>*>(x + first);
-    const auto ys = *reinterpret_cast<const Pack<T, N>*>(y + first);
-    const auto dys = *reinterpret_cast<const Pack<T, N>*>(dy + first);
+    const auto xs = cuda::load_pack<N>(x + first);
+    const auto ys = cuda::load_pack<N>(y + first);
+    const auto dys = cuda::load_pack<N>(dy + first);
     Pack<T, N> out;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       out.v[i] = static_cast<T>(static_cast<A>(dys.v[i]) * op.df(static_cast<A>(xs.v[i]), static_cast<A>(ys.v[i])));
     }
-    *reinterpret_cast<Pack<T, N>*>(dx + first) = out;
+    cuda::store_pack(dx + first, out);
   }
 };
 
@@ -69,12 +69,12 @@ struct ForwardBinary {
   template <int N>
   __device__ void run(int64_t first) const {
     using A = Accumulator<T>;
-    const auto as = *reinterpret_cast<const Pack<T, N>*>(a + first);
-    const auto bs = *reinterpret_cast<const Pack<T, N>*>(b + first);
+    const auto as = cuda::load_pack<N>(a + first);
+    const auto bs = cuda::load_pack<N>(b + first);
     Pack<T, N> out;
 #pragma unroll
     for (int i = 0; i < N; ++i) out.v[i] = static_cast<T>(op.f(static_cast<A>(as.v[i]), static_cast<A>(bs.v[i])));
-    *reinterpret_cast<Pack<T, N>*>(y + first) = out;
+    cuda::store_pack(y + first, out);
   }
 };
 

@@ -138,22 +138,22 @@ struct MaximumBackward {
 template <class T>
 void avg_forward(const Pool2dGeometry& geometry, int64_t divisor, const T* x, T* y) {
   const Geometry g(geometry);
-  cuda::launch_packs<1>("avg_pool2d", g.outputs(), true, AverageForward<T>{g, divisor, x, y});
+  cuda::launch_each("avg_pool2d", g.outputs(), AverageForward<T>{g, divisor, x, y});
 }
 template <class T>
 void avg_backward(const Pool2dGeometry& geometry, int64_t divisor, const T* dy, T* dx) {
   const Geometry g(geometry);
-  cuda::launch_packs<1>("avg_pool2d backward", g.inputs(), true, AverageBackward<T>{g, divisor, dy, dx});
+  cuda::launch_each("avg_pool2d backward", g.inputs(), AverageBackward<T>{g, divisor, dy, dx});
 }
 template <class T>
 void max_forward(const Pool2dGeometry& geometry, const T* x, T* y, int64_t* winner) {
   const Geometry g(geometry);
-  cuda::launch_packs<1>("max_pool2d", g.outputs(), true, MaximumForward<T>{g, x, y, winner});
+  cuda::launch_each("max_pool2d", g.outputs(), MaximumForward<T>{g, x, y, winner});
 }
 template <class T>
 void max_backward(const Pool2dGeometry& geometry, const int64_t* winner, const T* dy, T* dx) {
   const Geometry g(geometry);
-  cuda::launch_packs<1>("max_pool2d backward", g.inputs(), true, MaximumBackward<T>{g, winner, dy, dx});
+  cuda::launch_each("max_pool2d backward", g.inputs(), MaximumBackward<T>{g, winner, dy, dx});
 }
 
 template <class T>

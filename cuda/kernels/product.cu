@@ -5,7 +5,6 @@
 #include "cuda/elementwise.h"
 #include "cuda/tiles.h"
 #include "tensor/formulas.h"
-#include "tensor/kernels/reduce.h"
 
 namespace terrace {
 namespace {
@@ -76,19 +75,6 @@ struct FinishStored {
   }
 };
 
-/// The sums that go with a product, once c is stored.
-template <class T>
-void sum_up(const Product<T>& p) {
-  const GemmShape& s = p.shape;
-  if (p.column_sums) reduce_sum<T>(cuda::kThisDevice, p.c, p.column_sums, 1, s.M, s.N);
-  if (!p.sums_of_a) return;
-  if (s.transpose_a == Transpose::kYes) {
-    reduce_sum<T>(cuda::kThisDevice, p.a, p.sums_of_a, 1, s.K, s.M);
-  } else {
-    reduce_sum<T>(cuda::kThisDevice, p.a, p.sums_of_a, s.M, s.K, 1);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -96,16 +82,16 @@ void cuda::tiled_product(const Product<T>& p) {
   const GemmShape& s = p.shape;
   const int64_t blocks = cuda::blocks_for(s.N, cuda::kTile) * cuda::blocks_for(s.M, cuda::kTile) * p.batch;
   cuda::launch("matmul", multiply_tiles<T>, cuda::Grid(blocks, cuda::kTileThreads), p);
-  sum_up(p);
+  sum_up(cuda::kThisDevice, p);
 }
 
 template <class T>
 void cuda::finish_product(const Product<T>& p) {
   if (p.epilogue != Epilogue::kNone) {
     const FinishStored<T> body{{p.epilogue, p.bias, p.before}, p.c, p.shape.N};
-    cuda::launch_packs<1>("matmul epilogue", p.shape.M * p.shape.N, true, body);
+    cuda::launch_each("matmul epilogue", p.shape.M * p.shape.N, body);
   }
-  sum_up(p);
+  sum_up(cuda::kThisDevice, p);
 }
 
 #define TERRACE_PRODUCT(T)                                 \

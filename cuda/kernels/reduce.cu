@@ -108,7 +108,7 @@ void reduce(const char* name, const T* x, Out* y, int64_t A, int64_t R, int64_t 
   } else {
     cuda::launch(name, reduce_shard<32, How, Map, T>, cuda::Grid(blocks, dim3(kThreads)), x, parts, e);
   }
-  cuda::launch_packs<1>(name, A * C, true, CombineShards<How, Out>{parts, y, A * C, shards});
+  cuda::launch_each(name, A * C, CombineShards<How, Out>{parts, y, A * C, shards});
 }
 
 template <class T>

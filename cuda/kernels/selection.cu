@@ -15,8 +15,7 @@ namespace {
 
 using cuda::Pack;
 
-// --- where
-// ---------------------------------------------------------------------------------------------------------------
+// --- where ----------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct Select {
@@ -26,13 +25,13 @@ struct Select {
   T* y;
   template <int N>
   __device__ void run(int64_t first) const {
-    const auto mask = *reinterpret_cast<const Pack<uint8_t, N>*>(condition + first);
+    const auto mask = cuda::load_pack<N>(condition + first);
     Pack<T, N> yes{}, no{}, out;
-    if (a != nullptr) yes = *reinterpret_cast<const Pack<T, N>*>(a + first);
-    if (b != nullptr) no = *reinterpret_cast<const Pack<T, N>*>(b + first);
+    if (a != nullptr) yes = cuda::load_pack<N>(a + first);
+    if (b != nullptr) no = cuda::load_pack<N>(b + first);
 #pragma unroll
     for (int k = 0; k < N; ++k) out.v[k] = mask.v[k] != 0 ? yes.v[k] : no.v[k];
-    *reinterpret_cast<Pack<T, N>*>(y + first) = out;
+    cuda::store_pack(y + first, out);
   }
 };
 
@@ -42,8 +41,7 @@ void select(int64_t count, const uint8_t* condition, const T* a, const T* b, T* 
                                        Select<T>{condition, a, b, y});
 }
 
-// --- gather
-// --------------------------------------------------------------------------------------------------------------
+// --- gather ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct Gather {
@@ -59,7 +57,7 @@ struct Gather {
 
 template <class T>
 void gather(int64_t outer, int64_t extent, int64_t inner, int64_t count, const T* x, const int64_t* index, T* y) {
-  cuda::launch_packs<1>("gather", outer * count * inner, true, Gather<T>{extent, inner, count, x, index, y});
+  cuda::launch_each("gather", outer * count * inner, Gather<T>{extent, inner, count, x, index, y});
 }
 
 /// Up to here a thread walks the indices of its column; more are sorted first, so that many threads share a column.
@@ -126,19 +124,15 @@ void scatter_add(int64_t outer, int64_t extent, int64_t inner, int64_t count, co
   const int64_t columns = outer * inner;
   device_memory(cuda::kThisDevice).zero(dx, static_cast<size_t>(columns * extent) * sizeof(T));
   if (count <= kWalked) {
-    cuda::launch_packs<1>("gather backward", columns, true, WalkColumn<T>{extent, inner, count, index, dy, dx});
+    cuda::launch_each("gather backward", columns, WalkColumn<T>{extent, inner, count, index, dy, dx});
     return;
   }
   check_narrow(extent > count ? extent : count, "gather");
-  const size_t bytes = static_cast<size_t>(columns * count) * sizeof(cuda::NarrowItem);
-  const cuda::Scratch one(bytes), two(bytes);
-  const auto* items = cuda::sort_rows("gather backward", columns, count, IndexItem{inner, count, index},
-                                      one.as<cuda::NarrowItem>(), two.as<cuda::NarrowItem>());
-  cuda::launch_packs<1>("gather backward", columns * count, true, SumRuns<T>{extent, inner, count, items, dy, dx});
+  const cuda::SortedRows<cuda::NarrowItem> sorted("gather backward", columns, count, IndexItem{inner, count, index});
+  cuda::launch_each("gather backward", columns * count, SumRuns<T>{extent, inner, count, sorted.items(), dy, dx});
 }
 
-// --- cumsum
-// --------------------------------------------------------------------------------------------------------------
+// --- cumsum ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct CumulateColumn {
@@ -176,7 +170,7 @@ template <class T>
 void cumulative_sum(int64_t outer, int64_t extent, int64_t inner, Scan scan, const T* x, T* y) {
   if (extent == 0) return;
   if (inner > 1) {
-    cuda::launch_packs<1>("cumsum", outer * inner, true, CumulateColumn<T>{extent, inner, scan, x, y});
+    cuda::launch_each("cumsum", outer * inner, CumulateColumn<T>{extent, inner, scan, x, y});
     return;
   }
   cuda::with_row_threads(extent, [&](auto threads) {
@@ -184,8 +178,7 @@ void cumulative_sum(int64_t outer, int64_t extent, int64_t inner, Scan scan, con
   });
 }
 
-// --- sort
-// ----------------------------------------------------------------------------------------------------------------
+// --- sort -----------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct ElementItem {
@@ -219,15 +212,11 @@ void sort_prefix(int64_t rows, int64_t extent, int64_t k, SortOrder order, const
   using Item = std::conditional_t<std::is_same_v<T, double>, cuda::WideItem, cuda::NarrowItem>;
   if (rows * k == 0) return;
   check_narrow(extent, "sort");
-  const size_t bytes = static_cast<size_t>(rows * extent) * sizeof(Item);
-  const cuda::Scratch one(bytes), two(bytes);
-  const Item* items =
-      cuda::sort_rows("sort", rows, extent, ElementItem<T>{x, extent, order}, one.as<Item>(), two.as<Item>());
-  cuda::launch_packs<1>("sort", rows * k, true, TakePrefix<T, Item>{x, items, extent, k, values, indices});
+  const cuda::SortedRows<Item> sorted("sort", rows, extent, ElementItem<T>{x, extent, order});
+  cuda::launch_each("sort", rows * k, TakePrefix<T, Item>{x, sorted.items(), extent, k, values, indices});
 }
 
-// --- argmax, argmin
-// ------------------------------------------------------------------------------------------------------
+// --- argmax, argmin -------------------------------------------------------------------------------------------------
 
 /// What elements are compared as.
 template <class T>
@@ -270,7 +259,7 @@ __global__ void __launch_bounds__(Threads) extreme_of_row(const T* x, int64_t* i
 template <class T>
 void find_extreme(int64_t outer, int64_t extent, int64_t inner, Extreme extreme, const T* x, int64_t* index) {
   if (inner > 1) {
-    cuda::launch_packs<1>("argmax/argmin", outer * inner, true, ExtremeOfColumn<T>{extent, inner, extreme, x, index});
+    cuda::launch_each("argmax/argmin", outer * inner, ExtremeOfColumn<T>{extent, inner, extreme, x, index});
     return;
   }
   cuda::with_row_threads(extent, [&](auto threads) {

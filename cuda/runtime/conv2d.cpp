@@ -71,24 +71,16 @@ struct PaddedImages : cuda::Scratch {
 
 // --- What is kept for a geometry -------------------------------------------------------------------------------------
 
-template <class Descriptor, cudnnStatus_t (*create)(Descriptor*), cudnnStatus_t (*destroy)(Descriptor)>
-class Owned {
- public:
-  Owned() { TERRACE_CUDA(create(&descriptor_)); }
-  ~Owned() { destroy(descriptor_); }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  Descriptor get() const { return descriptor_; }
-
- private:
-  Descriptor descriptor_ = nullptr;
-};
-
 /// Descriptors of a convolution, and the algorithm of each direction once it was asked for.
 struct Plan {
-  Owned<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor> x, y, bias;
-  Owned<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor> weight;
-  Owned<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor> convolution;
+  cuda::Owned<cudnnTensorDescriptor_t, cudnnDestroyTensorDescriptor> x, y, bias;
+  cuda::Owned<cudnnFilterDescriptor_t, cudnnDestroyFilterDescriptor> weight;
+  cuda::Owned<cudnnConvolutionDescriptor_t, cudnnDestroyConvolutionDescriptor> convolution;
+  Plan() {
+    for (auto* tensor : {&x, &y, &bias}) TERRACE_CUDA(cudnnCreateTensorDescriptor(tensor->address()));
+    TERRACE_CUDA(cudnnCreateFilterDescriptor(weight.address()));
+    TERRACE_CUDA(cudnnCreateConvolutionDescriptor(convolution.address()));
+  }
   template <class Algorithm>
   struct Choice {
     bool asked = false;

@@ -27,25 +27,9 @@ constexpr size_t kWorkspace = size_t{32} << 20;  // what NVIDIA advises for Hopp
 
 // --- cuBLASLt's descriptors, which release themselves ---------------------------------------------------------------
 
-template <class Handle, cublasStatus_t (*destroy)(Handle)>
-class Owned {
- public:
-  Owned() = default;
-  Owned(Owned&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  ~Owned() {
-    if (handle_ != nullptr) destroy(handle_);
-  }
-  Handle* address() { return &handle_; }
-  Handle get() const { return handle_; }
-
- private:
-  Handle handle_ = nullptr;
-};
-using Operation = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+using Operation = cuda::Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Layout = cuda::Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Preference = cuda::Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 template <class V>
 void set(const Operation& operation, cublasLtMatmulDescAttributes_t attribute, const V& value) {

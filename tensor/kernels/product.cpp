@@ -7,7 +7,6 @@
 #include "tensor/kernels/buffer.h"
 #include "tensor/kernels/copy.h"
 #include "tensor/kernels/pointwise.h"
-#include "tensor/kernels/reduce.h"
 
 namespace terrace {
 namespace {
@@ -45,8 +44,7 @@ void multiply_batches(const Product<T>& p) {
 
 template <class T>
 void multiply(const Product<T>& p) {
-  const GemmShape& s = p.shape;
-  const int64_t count = s.M * s.N;
+  const int64_t count = p.shape.M * p.shape.N;
   if (p.epilogue == Epilogue::kBiasGelu) {
     const Buffer<T> unseen(p.before == nullptr ? count : 0);
     Product<T> before = p;
@@ -58,15 +56,8 @@ void multiply(const Product<T>& p) {
   }
   if (p.epilogue == Epilogue::kGeluBackward) {
     unary_backward<GeluTanh, T>(kCpu, GeluTanh{}, p.before, p.c, p.c, p.c, count);
-    if (p.column_sums != nullptr) reduce_sum<T>(kCpu, p.c, p.column_sums, 1, s.M, s.N);
   }
-  if (p.sums_of_a != nullptr) {
-    if (s.transpose_a == Transpose::kYes) {
-      reduce_sum<T>(kCpu, p.a, p.sums_of_a, 1, s.K, s.M);
-    } else {
-      reduce_sum<T>(kCpu, p.a, p.sums_of_a, s.M, s.K, 1);
-    }
-  }
+  sum_up(kCpu, p);
 }
 
 // --- bf16: converted, multiplied in f32, rounded once ---------------------------------------------------------------
@@ -94,7 +85,8 @@ void multiply_bf16(const Product<BFloat16>& p) {
   const Widened a(p.a, span(p.batch, p.step_a, rows_a, columns_a, s.lda));
   const Widened b(p.b, span(p.batch, p.step_b, rows_b, columns_b, s.ldb));
   const Widened bias(p.bias, s.N);
-  const Buffer<float> c(p.batch * s.M * s.N), before(s.M * s.N), column_sums(s.N), sums_of_a(s.M);
+  const Buffer<float> c(p.batch * s.M * s.N), before(p.before == nullptr ? 0 : s.M * s.N);
+  const Buffer<float> column_sums(p.column_sums == nullptr ? 0 : s.N), sums_of_a(p.sums_of_a == nullptr ? 0 : s.M);
   const auto for_rows = [&](const auto& f) {  // of c: the stored one and the packed copy
     for (int64_t i = 0; i < p.batch; ++i) {
       for (int64_t m = 0; m < s.M; ++m) f(p.c + i * p.step_c + m * s.ldc, c.data + (i * s.M + m) * s.N);

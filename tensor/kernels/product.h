@@ -6,6 +6,7 @@
 
 #include "tensor/gemm.h"
 #include "tensor/kernel.h"
+#include "tensor/kernels/reduce.h"
 
 namespace terrace {
 
@@ -36,5 +37,18 @@ struct Product {
 
 template <class T>
 inline constinit Kernel<void(const Product<T>& product)> matrix_product{"matmul"};
+
+/// The sums that go with a product, once c is stored: for the kernels of a device.
+template <class T>
+void sum_up(Device device, const Product<T>& p) {
+  const GemmShape& s = p.shape;
+  if (p.column_sums != nullptr) reduce_sum<T>(device, p.c, p.column_sums, 1, s.M, s.N);
+  if (p.sums_of_a == nullptr) return;
+  if (s.transpose_a == Transpose::kYes) {
+    reduce_sum<T>(device, p.a, p.sums_of_a, 1, s.K, s.M);
+  } else {
+    reduce_sum<T>(device, p.a, p.sums_of_a, s.M, s.K, 1);
+  }
+}
 
 }  // namespace terrace

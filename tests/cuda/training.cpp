@@ -1,6 +1,7 @@
 // A small transformer trained and sampled on every device of CUDA's kernels, beside the CPU.
 #include "tensor/random.h"
 #include "tests/cuda/parity.h"
+#include "tests/var/small_models.h"
 #include "var/sampler.h"
 #include "var/var_trainer.h"
 
@@ -8,17 +9,8 @@ namespace terrace {
 namespace {
 
 VarConfig tiny() {
-  VarConfig c;
-  c.depth = 2;
-  c.embed_dim = 32;
-  c.num_heads = 2;
-  c.patch_nums = {1, 2, 3};
-  c.vocab_size = 13;
-  c.Cvae = 4;
-  c.num_classes = 3;
+  VarConfig c = toy_config();
   c.drop_path_rate = 0;
-  c.cond_drop_rate = 0.1;
-  c.adaln_gamma_init = 0.1;
   return c;
 }
 

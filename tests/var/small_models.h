@@ -1,4 +1,4 @@
-// A transformer and a quantizer that sample in milliseconds.
+// Transformers that train in seconds, and one with a quantizer that samples in milliseconds.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,22 @@
 #include "var/transformer.h"
 
 namespace terrace {
+
+/// What trains in seconds.
+inline VarConfig toy_config() {
+  VarConfig c;
+  c.depth = 2;
+  c.embed_dim = 32;
+  c.num_heads = 2;
+  c.patch_nums = {1, 2, 3};
+  c.vocab_size = 13;
+  c.Cvae = 4;
+  c.num_classes = 3;
+  c.drop_path_rate = 0.2;
+  c.cond_drop_rate = 0.1;
+  c.adaln_gamma_init = 0.1;
+  return c;
+}
 
 struct SmallModels {
   VarConfig config;

@@ -10,26 +10,12 @@
 #include "autograd/functions.h"
 #include "tests/support.h"
 #include "tests/var/one_thread.h"
+#include "tests/var/small_models.h"
 #include "var/checkpoint.h"
 #include "var/curves.h"
 
 namespace terrace {
 namespace {
-
-VarConfig toy_config() {
-  VarConfig c;
-  c.depth = 2;
-  c.embed_dim = 32;
-  c.num_heads = 2;
-  c.patch_nums = {1, 2, 3};
-  c.vocab_size = 13;
-  c.Cvae = 4;
-  c.num_classes = 3;
-  c.drop_path_rate = 0.2;
-  c.cond_drop_rate = 0.1;
-  c.adaln_gamma_init = 0.1;
-  return c;
-}
 
 struct ToyTokens {
   Tensor indices, labels;
