@@ -83,7 +83,9 @@ struct Plan {
   int64_t weights() const { return matrices() * weight_stride; }
   /// Floats that one thread works in.
   int64_t workspace() const {
-    return matrices() * (value_stride + result_stride + padded) + 2 * kPoints * (line + kLanesOfTiles);
+    const int64_t lines = 2 * kPoints * (line + kLanesOfTiles);
+    const int64_t whole_lines = (lines + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;  // the next thread's begins
+    return matrices() * (value_stride + result_stride + padded) + whole_lines;                // at a vector
   }
 
   const Conv2dGeometry& g;
