@@ -26,6 +26,7 @@ struct Settings {
   CommonOptions common;
   std::string data, tokenizer, tokens;
   std::string preset = "var-32px", pe = "learned";
+  std::string dtype = "f32";
   bool resume = false, recompute = false;
   JudgeOptions judge;
   VarConfig model = var_preset(preset);
@@ -76,6 +77,10 @@ void declare_training(Options& options, Settings& s) {
   options.add("beta2", t.beta2, "of AdamW").range(0, 0.9999);
   options.add("clip", t.clip, "largest gradient norm, 0 for any").at_least(0);
   options.add("label-smoothing", t.label_smoothing, "of the cross-entropy").range(0, 1);
+  options
+      .add("dtype", s.dtype,
+           "what blocks and head compute in; bf16: half the memory of activations, weights and checkpoints stay f32")
+      .choices({"f32", "bf16"});
   options.add("recompute", s.recompute, "keep each block's input only and compute the rest again: less memory, slower");
 }
 
@@ -231,6 +236,7 @@ void train(int argc, char** argv) {
   s.model.num_classes = static_cast<int64_t>(data.class_names.size());
   s.training.seed = s.common.seed;
   s.training.recompute = s.recompute ? Recompute::kBlocks : Recompute::kNothing;
+  s.training.dtype = dtype_from_name(s.dtype);
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
 
   Generator initial(s.common.seed);

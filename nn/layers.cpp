@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "nn/compute_copies.h"
 #include "nn/weight_scopes.h"
 
 namespace terrace {
@@ -41,7 +42,11 @@ Linear::Linear(int64_t in, int64_t out, Bias with_bias, Generator& g) {
   init_projection(weight, bias, g);
 }
 
-Variable Linear::operator()(const Variable& x) const { return linear(x, weight, bias); }
+Variable Linear::operator()(const Variable& x) const {
+  const Variable w = compute_copy(weight);
+  const bool copied = w.impl() != weight.impl();
+  return linear(copied ? terrace::to(x, w.dtype()) : x, w, compute_copy(bias));
+}
 
 Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, Bias with_bias, Generator& g)
     : Conv2d(in, out, kernel, stride, Padding2d{pad, pad, pad, pad}, with_bias, g) {}

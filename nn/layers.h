@@ -13,7 +13,8 @@ namespace terrace {
 enum class Bias : bool { kNo = false, kYes = true };
 enum class Affine : bool { kNo = false, kYes = true };
 
-/// y = x W^T + b. x (..., in) -> (..., out). weight (out, in), bias (out): uniform in +-1/sqrt(in).
+/// y = x W^T + b. x (..., in) -> (..., out). weight (out, in), bias (out): uniform in +-1/sqrt(in). Where the weight
+/// has a compute copy (nn/compute_copies.h) x is converted to its type, and y is of that type.
 class Linear : public Module {
  public:
   Linear(int64_t in, int64_t out, Bias with_bias = Bias::kYes, Generator& g = default_generator());

@@ -43,7 +43,7 @@ AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions options) : groups_
         }
       }
       moments_.push_back({name, parameter, Tensor::zeros(value.shape(), value.dtype(), value.device()),
-                          Tensor::zeros(value.shape(), value.dtype(), value.device()), 0, group.lr_scale,
+                          Tensor::zeros(value.shape(), value.dtype(), value.device()), Tensor(), 0, group.lr_scale,
                           group.weight_decay_scale});
     }
   }
@@ -62,10 +62,11 @@ void AdamW::step_of(double lr, double weight_decay, double grad_scale) {
     grads.push_back(m.param.grad().contiguous());
     device = m.param.device();
     tensors.push_back({m.param.value().template data<T>(), grads.back().template data<T>(),
-                       m.exp_avg.template data<T>(), m.exp_avg_sq.template data<T>(), m.param.numel(),
-                       1 - step_lr * weight_decay * m.weight_decay_scale, step_lr / (1 - std::pow(options_.beta1, t)),
-                       1 / std::sqrt(1 - std::pow(options_.beta2, t))});
+                       m.exp_avg.template data<T>(), m.exp_avg_sq.template data<T>(), data_or_null<BFloat16>(m.copy),
+                       m.param.numel(), 1 - step_lr * weight_decay * m.weight_decay_scale,
+                       step_lr / (1 - std::pow(options_.beta1, t)), 1 / std::sqrt(1 - std::pow(options_.beta2, t))});
     m.param.value().bump_version();
+    if (m.copy.defined()) m.copy.bump_version();
   }
   if (tensors.empty()) return;
   adamw_step<T>(device, tensors.data(), static_cast<int64_t>(tensors.size()),
@@ -81,6 +82,10 @@ void AdamW::step(double lr, double weight_decay, double grad_scale) {
   ++steps_;
   step_of<float>(lr, weight_decay, grad_scale);
   step_of<double>(lr, weight_decay, grad_scale);
+}
+
+void AdamW::write_copies(const ComputeCopies& copies) {
+  for (Moments& m : moments_) m.copy = copies.of(m.param);
 }
 
 void AdamW::zero_grad() {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/compute_copies.h"
 #include "nn/module.h"
 
 namespace terrace {
@@ -40,6 +41,8 @@ class AdamW {
   /// One fused pass over parameters, gradients and moments. lr and weight_decay are multiplied by the group's scales.
   void step(double lr, double weight_decay, double grad_scale = 1);
   void zero_grad();
+  /// From now on every step stores the new values of those parameters that have a copy there too, in the same pass.
+  void write_copies(const ComputeCopies& copies);
 
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   const AdamWOptions& options() const { return options_; }
@@ -56,6 +59,7 @@ class AdamW {
     std::string name;
     Variable param;
     Tensor exp_avg, exp_avg_sq;
+    Tensor copy;  // bf16, undefined where none is kept
     int64_t step = 0;
     double lr_scale = 1, weight_decay_scale = 1;
   };

@@ -5,6 +5,7 @@
 
 #include "autograd/checkpoint.h"
 #include "autograd/functions.h"
+#include "nn/compute_copies.h"
 #include "nn/init.h"
 #include "tensor/allocator.h"
 #include "tensor/pointwise.h"
@@ -58,7 +59,8 @@ SelfAttention::SelfAttention(const VarConfig& config, Generator& g)
 }
 
 Variable SelfAttention::project_qkv(const Variable& x) const {
-  return linear(x, mat_qkv.weight, concat({q_bias, Variable(zero_k_bias), v_bias}, 0));
+  const Variable q = compute_copy(q_bias), v = compute_copy(v_bias);
+  return linear(x, compute_copy(mat_qkv.weight), concat({q, Variable(zero_k_bias.to(q.dtype())), v}, 0));
 }
 
 Variable SelfAttention::forward(const Variable& x, const Visibility& visibility) const {
@@ -96,7 +98,8 @@ FeedForward::FeedForward(const VarConfig& config, Generator& g)
 }
 
 Variable FeedForward::forward(const Variable& x) const {
-  return feed_forward(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias);
+  return feed_forward(x, compute_copy(fc1.weight), compute_copy(fc1.bias), compute_copy(fc2.weight),
+                      compute_copy(fc2.bias));
 }
 
 VarBlock::VarBlock(const VarConfig& config, double drop_path_rate, Generator& g)
@@ -120,7 +123,7 @@ VarBlock::VarBlock(const VarConfig& config, double drop_path_rate, Generator& g)
 
 Modulation VarBlock::modulation(const Variable& condition, const Variable& shared) const {
   const int64_t C = attn.q_bias.dim(0);
-  const Variable six = ada_lin ? (*ada_lin)(condition) : shared + ada_gss;
+  const Variable six = ada_lin ? (*ada_lin)(condition) : shared + compute_copy(ada_gss);
   const std::vector<Variable> v = vectors(six, 6, C);
   // Stochastic depth drops a sample's branch through its gate, which is L times smaller than the branch.
   return {.gamma1 = drop_path(v[0], drop_path_rate_, training()),
@@ -241,6 +244,15 @@ const std::vector<std::string>& VarTransformer::no_decay_names() {
   return names;
 }
 
+NamedParameters VarTransformer::compute_in_bf16() const {
+  NamedParameters matrices;
+  for (const auto& [name, parameter] : named_parameters()) {
+    const bool inside = name.starts_with("blocks.") || name.starts_with("head") || name.starts_with("shared_ada_lin");
+    if (inside && !name.ends_with("scale_mul_1H11")) matrices.emplace_back(name, parameter);
+  }
+  return matrices;
+}
+
 std::vector<TableSummary> VarTransformer::table_summary() const {
   std::vector<TableSummary> rows;
   for (const TableSummary& row : positions_->summary())
@@ -330,7 +342,7 @@ Variable VarTransformer::forward(const Tensor& labels, const Variable& input, Re
   check_ndim(labels, 1, "VAR", "labels");
   check_input(labels, input);
   const Conditions c = conditions(drop_labels(labels));
-  Variable x = embed_input(c, input);
+  Variable x = terrace::to(embed_input(c, input), c.head_scale.dtype());
   const auto& ends = pyramid_.ends();
   const auto last = std::find(ends.begin(), ends.end(), x.dim(1));
   const Visibility visibility{std::vector<int64_t>(ends.begin(), last + 1)};

@@ -96,25 +96,26 @@ void require_same(const std::string& path, const char* what, const std::string& 
 }  // namespace
 
 std::string to_text(const VarTrainOptions& o) {
-  return nlohmann::ordered_json{{"steps", o.steps},
-                                {"batch", o.batch},
-                                {"accumulate", o.accumulate},
-                                {"lr", o.lr},
-                                {"weight_decay", o.weight_decay},
-                                {"weight_decay_end", o.weight_decay_end},
-                                {"schedule", o.schedule},
-                                {"warmup_share", o.warmup_share},
-                                {"warmup_start", o.warmup_start},
-                                {"final_lr", o.final_lr},
-                                {"beta1", o.beta1},
-                                {"beta2", o.beta2},
-                                {"clip", o.clip},
-                                {"label_smoothing", o.label_smoothing},
-                                {"seed", o.seed},
-                                {"log_every", o.log_every},
-                                {"evaluate_every", o.evaluate_every},
-                                {"evaluate_images", o.evaluate_images}}
-      .dump();
+  nlohmann::ordered_json text{{"steps", o.steps},
+                              {"batch", o.batch},
+                              {"accumulate", o.accumulate},
+                              {"lr", o.lr},
+                              {"weight_decay", o.weight_decay},
+                              {"weight_decay_end", o.weight_decay_end},
+                              {"schedule", o.schedule},
+                              {"warmup_share", o.warmup_share},
+                              {"warmup_start", o.warmup_start},
+                              {"final_lr", o.final_lr},
+                              {"beta1", o.beta1},
+                              {"beta2", o.beta2},
+                              {"clip", o.clip},
+                              {"label_smoothing", o.label_smoothing},
+                              {"seed", o.seed},
+                              {"log_every", o.log_every},
+                              {"evaluate_every", o.evaluate_every},
+                              {"evaluate_images", o.evaluate_images}};
+  if (o.dtype != DType::kF32) text["dtype"] = cat(o.dtype);  // f32 is not written: runs from before there was a choice
+  return text.dump();
 }
 
 std::string VarTrainer::data_hash() const {
@@ -152,6 +153,7 @@ void VarTrainer::resume(const std::string& path) {
   require_same(path, "set of training options", file.read_attr_string("/", "training"), to_text(options_));
   require_same(path, "set of tokens", file.read_attr_string("/", "data_hash"), data_hash());
   model_.load_state(read_state(file, "model"));
+  copies_.refresh();
   optimizer_.load_state_dict(read_state(file, "optimizer"));
   initial_tables_ = read_state(file, "initial");
   log_ = read_log(file);

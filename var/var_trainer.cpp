@@ -81,6 +81,9 @@ void check_options(const VarTrainOptions& o) {
   require(o.warmup_share >= 0 && o.warmup_share < 1, "warmup_share must be in [0, 1)", o.warmup_share);
   require(o.clip >= 0, "clip must not be negative", o.clip);
   require(o.log_every >= 1, "log_every must be positive", static_cast<double>(o.log_every));
+  if (o.dtype != DType::kF32 && o.dtype != DType::kBF16) {
+    throw ConfigError(cat("VAR training: dtype must be f32 or bf16, got ", o.dtype));
+  }
 }
 
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
@@ -138,6 +141,8 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
                  {.beta1 = options.beta1, .beta2 = options.beta2}),
       schedule_(schedule_options(options)) {
   check_data();
+  if (options.dtype == DType::kBF16) copies_ = ComputeCopies(model.compute_in_bf16());
+  optimizer_.write_copies(copies_);
   for (const auto& [name, table] : tables()) initial_tables_[name] = table.to(kCpu).clone();
 }
 
@@ -201,6 +206,7 @@ Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, dou
 VarStepRecord VarTrainer::step(Detail detail) {
   const auto started = Clock::now();
   const ModeScope mode(model_, true);
+  const ComputeWith precision(copies_);
   const GeneratorScope generator(Generator(options_.seed, kStepStreams + static_cast<uint64_t>(step_)));
   const std::vector<int64_t> rows = batch_rows(step_);
   Sums sums(model_.pyramid().scales());
@@ -278,6 +284,7 @@ HeldOut VarTrainer::evaluate(HeldOutPart part) {
     throw ConfigError("VAR training: evaluate() needs held-out tokens, none were given");
   const NoGrad no_grad;
   const ModeScope mode(model_, false);
+  const ComputeWith precision(copies_);
   Sums sums(model_.pyramid().scales());
   const std::vector<int64_t> images =
       part_of(data_.held_out_labels.numel(), part == HeldOutPart::kAll ? 0 : options_.evaluate_images);

@@ -37,6 +37,10 @@ struct VarTrainOptions {
   double clip = 2.0;  // global gradient norm; 0: off
   double label_smoothing = 0;
   Recompute recompute = Recompute::kNothing;
+  /// kF32 or kBF16: what products, attention and activations from the first block to the logits are computed in. Under
+  /// bf16 the weights and their moments stay f32, as do checkpoints; products take bf16 copies that every step makes
+  /// anew. Sums, the statistics of softmax and norms, the loss and the gradients that are kept are f32.
+  DType dtype = DType::kF32;
   uint64_t seed = 0;              // order of the data, dropout, dropped labels and paths
   int64_t log_every = 10;         // steps between records
   int64_t evaluate_every = 0;     // steps between held-out losses (0: at the end only)
@@ -120,6 +124,7 @@ class VarTrainer {
   VarTrainCallbacks callbacks_;
   std::vector<Variable> parameters_;
   AdamW optimizer_;
+  ComputeCopies copies_;  // of nothing for f32
   Schedule schedule_;
   int64_t step_ = 0;
   int64_t epoch_ = -1;  // whose order is in `order_`

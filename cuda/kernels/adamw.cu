@@ -30,7 +30,9 @@ __global__ void __launch_bounds__(kThreads) update(const __grid_constant__ Batch
     const T v = beta2 * t.exp_avg_sq[i] + take2 * g * g;
     t.exp_avg[i] = m;
     t.exp_avg_sq[i] = v;
-    t.param[i] = keep * t.param[i] - step_size * (m / (math::sqrt(v) * inv_root + eps));
+    const T p = keep * t.param[i] - step_size * (m / (math::sqrt(v) * inv_root + eps));
+    t.param[i] = p;
+    if (t.copy) t.copy[i] = BFloat16(static_cast<float>(p));
   }
 }
 

@@ -113,6 +113,17 @@ TEST_F(Programs, ARunCanBeRepeatedFromItsRecord) {
   EXPECT_EQ(read_file(file("var/checkpoint.h5")), read_file(file("var_repeated/checkpoint.h5")));
 }
 
+TEST_F(Programs, TrainingInBf16IsAnOptionOfItsOwn) {
+  expect_success(run("train_var", var_arguments("var_bf16") + " --dtype bf16"));
+  expect_success(run("train_var", var_arguments("var_bf16_again") + " --dtype bf16"));
+  EXPECT_EQ(read_file(file("var_bf16/checkpoint.h5")), read_file(file("var_bf16_again/checkpoint.h5")));
+  EXPECT_NE(read_file(file("var_bf16/checkpoint.h5")), read_file(file("var/checkpoint.h5")));
+  expect_success(run("sample", "--checkpoint " + file("var_bf16/checkpoint.h5") + " --tokenizer " +
+                                   file("vqvae/checkpoint.h5") + " --classes 0 --out " + file("bf16_samples")));
+  expect_refusal(run("train_var", var_arguments("var_f16") + " --dtype f16"),
+                 "train_var: error: --dtype must be one of f32,bf16, got 'f16'");
+}
+
 TEST_F(Programs, SampleWritesImages) {
   expect_success(run("sample", "--checkpoint " + file("var/checkpoint.h5") + " --tokenizer " +
                                    file("vqvae/checkpoint.h5") + " --classes '0,red disc top right' --out " +

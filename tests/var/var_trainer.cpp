@@ -176,17 +176,113 @@ TEST(VarTrainer, AResumedRunEqualsTheUninterruptedOne) {
   EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
 }
 
+VarTrainOptions in_bf16(VarTrainOptions options) {
+  options.dtype = DType::kBF16;
+  return options;
+}
+
+/// Roundings to bf16 between a token and its logits: where it enters, the last norm, the logits; per block two norms,
+/// four products of rounded weights, probabilities and the attended, GELU, two sums. Each is of relative size 2^-9 at
+/// most and as good as independent of the others: together four standard deviations are 4 sqrt(n / 3) 2^-9.
+double relative_error_of_logits(const VarConfig& config) {
+  const double n = static_cast<double>(3 + 13 * config.depth);
+  return 4 * std::sqrt(n / 3) * 0x1p-9;
+}
+
+TEST(VarTrainer, InBf16LogitsAreThoseOfF32WithinTheirRounding) {
+  const OneThread one_thread;
+  for (const bool shared : {false, true}) {
+    VarConfig config = toy_config();
+    config.shared_aln = shared;
+    Generator g(5);
+    VarTransformer model(config, g);
+    VarTrainOptions options = toy_options(60);
+    options.lr = 1e-2;
+    options.evaluate_every = 0;
+    const VarTrainingData data = toy_data(6);
+    VarTrainer(model, data, options).run();
+    model.eval();
+    const NoGrad no_grad;
+    const auto logits = [&] { return model.forward(data.labels, Variable(data.embed(data.indices))); };
+    const Variable wide = logits();
+    const ComputeCopies copies(model.compute_in_bf16());
+    const ComputeWith scope(copies);
+    const Variable narrow = logits();
+    EXPECT_EQ(narrow.dtype(), DType::kBF16);
+    EXPECT_CLOSE(to(narrow, DType::kF32), wide, relative_error_of_logits(config));
+    const Variable loss = mean(cross_entropy(narrow, data.indices));
+    EXPECT_EQ(loss.dtype(), DType::kF32);
+    // The loss moves by twice the logits' error at most: its own logit's, and the normaliser's.
+    const double largest = max(abs(wide)).item<double>();
+    EXPECT_NEAR(loss.item<double>(), mean(cross_entropy(wide, data.indices)).item<double>(),
+                2 * relative_error_of_logits(config) * largest);
+  }
+}
+
+TEST(VarTrainer, LearnsInBf16AsInF32) {
+  const OneThread one_thread;
+  VarConfig config = toy_config();
+  config.cond_drop_rate = config.drop_path_rate = 0;
+  const auto course = [&](DType dtype) {
+    Generator g(5);
+    VarTransformer model(config, g);
+    VarTrainOptions options = toy_options(100);
+    options.lr = 1e-2;
+    options.dtype = dtype;
+    VarTrainer trainer(model, toy_data(6), options);
+    std::vector<VarStepRecord> records;
+    for (int i = 0; i < 100; ++i) records.push_back(trainer.step());
+    return records;
+  };
+  const std::vector<VarStepRecord> wide = course(DType::kF32), narrow = course(DType::kBF16);
+  const double start = wide.front().loss;
+  for (size_t i = 0; i < wide.size(); ++i) {
+    // What rounding logits to bf16 can move, of the largest loss; the courses stay together because steps are made by
+    // masters.
+    EXPECT_NEAR(narrow[i].loss, wide[i].loss, 0x1p-9 * start) << "step " << i + 1;
+  }
+  EXPECT_LT(narrow.back().scale_loss[2], 0.05);
+  EXPECT_NEAR(narrow.front().gradient_norm, wide.front().gradient_norm, 0.02 * wide.front().gradient_norm);
+  EXPECT_GT(narrow.front().scale_gradient[2], 0);
+}
+
+TEST(VarTrainer, InBf16AResumedRunEqualsTheUninterruptedOne) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "whole.h5", in_bf16(toy_options(9)));
+  train_to(folder / "again.h5", in_bf16(toy_options(9)));
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "again.h5"));
+  struct Stop {};
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainOptions options = in_bf16(toy_options(9));
+  options.checkpoint_path = folder / "part.h5";
+  VarTrainer trainer(model, toy_data(11), options, {.progress = [](int64_t done, int64_t, double) {
+                       if (done == 4) throw Stop();
+                     }});
+  EXPECT_THROW(trainer.run(), Stop);
+  const LoadedTransformer stored = load_transformer(folder / "part.h5");
+  const State masters = model.state();
+  for (const auto& [name, value] : stored.model->state()) EXPECT_SAME(value, masters.at(name)) << name;
+  for (const auto& [name, parameter] : stored.model->named_parameters()) EXPECT_EQ(parameter.dtype(), DType::kF32);
+  train_to(folder / "resumed.h5", in_bf16(toy_options(9)), folder / "part.h5");
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+  expect_error<ConfigError>([&] { train_to(folder / "b.h5", toy_options(9), folder / "part.h5"); },
+                            "another set of training options");
+}
+
 TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
   const OneThread one_thread;
   VarConfig config = toy_config();
   config.cond_drop_rate = config.drop_path_rate = 0;
-  const auto loss_after = [&](int64_t accumulate, Recompute recompute) {
+  const auto loss_after = [&](int64_t accumulate, Recompute recompute, DType dtype = DType::kF32) {
     Generator g(5);
     VarTransformer model(config, g);
     VarTrainOptions options = toy_options(8);
     options.batch = 5;
     options.accumulate = accumulate;
     options.recompute = recompute;
+    options.dtype = dtype;
     VarTrainer trainer(model, toy_data(11), options);
     VarStepRecord last;
     for (int i = 0; i < 8; ++i) last = trainer.step();
@@ -194,6 +290,8 @@ TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
   };
   const VarStepRecord plain = loss_after(1, Recompute::kNothing);
   EXPECT_EQ(plain.loss, loss_after(1, Recompute::kBlocks).loss);
+  EXPECT_EQ(loss_after(1, Recompute::kNothing, DType::kBF16).loss,
+            loss_after(1, Recompute::kBlocks, DType::kBF16).loss);
   const VarStepRecord sliced = loss_after(2, Recompute::kNothing);
   EXPECT_NEAR(plain.loss, sliced.loss, 1e-4);
   EXPECT_NEAR(plain.gradient_norm, sliced.gradient_norm, 1e-3 * plain.gradient_norm);
@@ -269,6 +367,10 @@ TEST(VarTrainer, RefusesWhatDoesNotFit) {
   expect_error<ShapeError>([&] { VarTrainer(model, data, toy_options(2)); }, "training tokens");
   other.batch = 0;
   expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other); }, "batch");
+  other = toy_options(2);
+  other.dtype = DType::kF16;
+  expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other); },
+                            "VAR training: dtype must be f32 or bf16, got f16");
   EXPECT_FALSE(std::filesystem::exists(folder / "b.h5"));
 }
 
