@@ -21,7 +21,8 @@ class Checker {
       values_.push_back(input.clone());
     }
     NoGrad no_grad;
-    cotangent_ = randn(run(Requires::kNothing).shape(), generator_, DType::kF64);
+    const Tensor y = run(Requires::kNothing).value();
+    cotangent_ = randn(y.shape(), generator_, DType::kF64).to(y.device());
   }
 
   void check() {
@@ -29,8 +30,9 @@ class Checker {
     const Variable y = run(Requires::kGrad, &variables);
     y.backward(cotangent_);
     for (size_t i = 0; i < variables.size(); ++i) {
-      const Tensor analytic =
-          variables[i].grad().defined() ? variables[i].grad() : Tensor::zeros(values_[i].shape(), DType::kF64);
+      const Tensor analytic = variables[i].grad().defined()
+                                  ? variables[i].grad()
+                                  : Tensor::zeros(values_[i].shape(), DType::kF64, values_[i].device());
       if (values_[i].numel() <= options_.exhaustive) {
         check_elements(i, analytic);
       } else {
@@ -54,17 +56,18 @@ class Checker {
   }
 
   void check_elements(size_t argument, const Tensor& analytic) {
-    double* x = values_[argument].data<double>();
-    const std::vector<double> a = analytic.to_vector<double>();
+    const Tensor flat = values_[argument].flatten();  // a view: the values are clones
+    const std::vector<double> x = flat.to_vector<double>(), a = analytic.to_vector<double>();
+    const auto set = [&](size_t j, double value) { flat.select(0, static_cast<int64_t>(j)).fill_(value); };
     std::vector<double> numeric(a.size());
     double largest = 0;
     for (size_t j = 0; j < a.size(); ++j) {
       const double kept = x[j], h = options_.step * std::max(1.0, std::fabs(kept));
-      x[j] = kept + h;
+      set(j, kept + h);
       const double above = objective();
-      x[j] = kept - h;
+      set(j, kept - h);
       const double below = objective();
-      x[j] = kept;
+      set(j, kept);
       numeric[j] = (above - below) / (2 * h);
       largest = std::max(largest, std::fabs(numeric[j]));
     }
@@ -74,7 +77,7 @@ class Checker {
   void check_directions(size_t argument, const Tensor& analytic) {
     const Tensor kept = values_[argument];
     for (int64_t d = 0; d < options_.directions; ++d) {
-      const Tensor direction = randn(kept.shape(), generator_, DType::kF64);
+      const Tensor direction = randn(kept.shape(), generator_, DType::kF64).to(kept.device());
       const double expected = sum(mul(analytic, direction)).item<double>();
       values_[argument] = add(kept, scale(direction, options_.step));
       const double above = objective();

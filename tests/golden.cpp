@@ -8,7 +8,7 @@ namespace terrace {
 void expect_golden(const std::string& name, const std::string& weights) {
   const std::string path = GoldenFile(name).path();
   const TemporaryFolder folder;
-  run_fixture(path, folder / "out.h5", weights);
+  run_fixture(path, folder / "out.h5", weights, test_device());
   const std::vector<ResultDifference> results = compare_with_fixture(path, folder / "out.h5");
   EXPECT_FALSE(results.empty()) << name;
   for (const ResultDifference& r : results) {

@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   testing::InitGoogleTest(&argc, argv);
   const int result = RUN_ALL_TESTS();
-  const terrace::TestCounts again = terrace::run_again_with_avx2();
+  const terrace::TestCounts again = terrace::run_again_with_other_kernels();
   const testing::UnitTest& tests = *testing::UnitTest::GetInstance();
   std::cout << tests.successful_test_count() + again.passed << " passed, " << tests.failed_test_count() + again.failed
             << " failed, " << tests.skipped_test_count() + again.skipped << " skipped" << std::endl;

@@ -1,6 +1,9 @@
-// The kernels of tensor/ and of the ops are compiled once per instruction set. A processor with AVX-512 runs only
-// those, so that AVX2's would go untested there: the test program runs their tests again, in a second process that asks
-// for them.
+// The kernels of tensor/ and of the ops exist several times: once for each instruction set of the CPU, and as CUDA's.
+// The test program runs their tests again, each time in a process of its own that asks for other kernels:
+//
+// - with TERRACE_CPU=avx2 where this process took AVX-512's, which would leave AVX2's untested;
+// - with TERRACE_TEST_DEVICE=cuda-host: the same tests with their tensors on that device, so that values, gradients and
+//   gradient checks hold for CUDA's kernels too; and with TERRACE_TEST_DEVICE=cuda where there is a GPU.
 #pragma once
 
 #include <string>
@@ -14,8 +17,9 @@ struct TestCounts {
 /// The counts of the line that a test program ends with; one failure where `output` does not end with such a line.
 TestCounts counts_of_last_line(const std::string& output);
 
-/// Where this process ran AVX-512 kernels by its own choice: runs the tests of tests/tensor and tests/ops that ran here
-/// again with TERRACE_CPU=avx2, prints what they print but for the last line, and gives their counts. Else zeros.
-TestCounts run_again_with_avx2();
+/// Runs the tests of the kernels that ran here again, as above, prints what they print but for their last lines, and
+/// gives the counts of all. Nothing where TERRACE_CPU or TERRACE_TEST_DEVICE is set: then this process was asked for
+/// certain kernels.
+TestCounts run_again_with_other_kernels();
 
 }  // namespace terrace

@@ -65,7 +65,9 @@ fs::path source_root() {
 
 fs::path program_path(const std::string& name) { return test_program().parent_path() / name; }
 
-Tensor GoldenFile::read(const std::string& dataset) const { return Hdf5File::open(path_).read(dataset); }
+Tensor GoldenFile::read(const std::string& dataset) const {
+  return Hdf5File::open(path_).read(dataset).to(test_device());
+}
 bool GoldenFile::has(const std::string& object) const { return Hdf5File::open(path_).has(object); }
 std::vector<std::string> GoldenFile::list(const std::string& group) const { return Hdf5File::open(path_).list(group); }
 std::string GoldenFile::attribute(const std::string& object, const std::string& name) const {
@@ -101,11 +103,30 @@ CommandResult run_command(const std::string& command) {
   return result;
 }
 
+Device test_device() {
+  static const Device device = [] {
+    const char* name = std::getenv("TERRACE_TEST_DEVICE");
+    return name == nullptr ? kCpu : device_from_name(name);
+  }();
+  return device;
+}
+
+const std::optional<Device>& gpu() {
+  static const std::optional<Device> found = []() -> std::optional<Device> {
+    try {
+      return device_from_name("cuda");
+    } catch (const DeviceError&) {
+      return std::nullopt;
+    }
+  }();
+  return found;
+}
+
 Tensor random_tensor(const Shape& shape, uint64_t seed, double low, double high, DType dtype) {
   Generator generator(seed);
   Tensor values = Tensor::empty(shape, DType::kF64);
   uniform_(values, low, high, generator);
-  return values.to(dtype);
+  return values.to(dtype).to(test_device());
 }
 
 Variable random_leaf(const Shape& shape, uint64_t seed, double low, double high, DType dtype) {
@@ -133,7 +154,7 @@ testing::AssertionResult is_near(const char* actual_text, const char* expected_t
 
 testing::AssertionResult is_same(const char* actual_text, const char* expected_text, const TensorArgument& actual,
                                  const TensorArgument& expected) {
-  const Tensor a = actual.tensor.contiguous(), b = expected.tensor.contiguous();
+  const Tensor a = actual.tensor.to(kCpu).contiguous(), b = expected.tensor.to(kCpu).contiguous();
   if (a.dtype() != b.dtype() || a.shape() != b.shape()) {
     return testing::AssertionFailure() << actual_text << " is " << a.describe() << ", expected " << b.describe();
   }

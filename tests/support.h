@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ class GoldenFile {
  public:
   explicit GoldenFile(const std::string& name) : path_((source_root() / "tests/golden" / name).string()) {}
   const std::string& path() const { return path_; }
-  Tensor read(const std::string& dataset) const;
+  Tensor read(const std::string& dataset) const;  // on test_device()
   bool has(const std::string& object) const;
   std::vector<std::string> list(const std::string& group) const;  // names of the members, sorted
   /// A string attribute of a group or dataset; "" is the root: attribute("", "config").
@@ -67,6 +68,27 @@ struct CommandResult {
 CommandResult run_command(const std::string& command);
 
 // --- Inputs --------------------------------------------------------------------------------------------------------
+
+/// Where the tests' inputs are: the device that TERRACE_TEST_DEVICE names, else the CPU.
+Device test_device();
+/// The GPU, where the backend is built and finds one.
+const std::optional<Device>& gpu();
+
+/// Tensors of given values on test_device().
+struct Here {
+  static Tensor zeros(const Shape& shape, DType dtype = DType::kF32) {
+    return Tensor::zeros(shape, dtype, test_device());
+  }
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::kF32) {
+    return Tensor::full(shape, value, dtype, test_device());
+  }
+  static Tensor scalar(double value, DType dtype = DType::kF32) { return full({}, value, dtype); }
+  static Tensor arange(int64_t count) { return Tensor::arange(count).to(test_device()); }
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape) {
+    return Tensor::from(values, shape).to(test_device());
+  }
+};
 
 /// Uniform in [low, high): the same for the same shape and seed, whatever the dtype (up to rounding).
 Tensor random_tensor(const Shape& shape, uint64_t seed, double low = -1, double high = 1, DType dtype = DType::kF32);

@@ -84,8 +84,9 @@ struct Plan {
   /// Floats that one thread works in.
   int64_t workspace() const {
     const int64_t lines = 2 * kPoints * (line + kLanesOfTiles);
-    const int64_t whole_lines = (lines + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;  // the next thread's begins
-    return matrices() * (value_stride + result_stride + padded) + whole_lines;                // at a vector
+    const int64_t whole_lines =
+        (lines + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;            // the next thread's begins
+    return matrices() * (value_stride + result_stride + padded) + whole_lines;  // at a vector
   }
 
   const Conv2dGeometry& g;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 
 #include "autograd/functions.h"
 #include "cuda/executor/executor.h"
@@ -14,17 +13,6 @@ namespace terrace {
 
 inline Device executor_device() { return device_from_name("cuda-host"); }
 
-/// The GPU, where the backend is built and finds one.
-inline const std::optional<Device>& gpu() {
-  static const std::optional<Device> found = []() -> std::optional<Device> {
-    try {
-      return device_from_name("cuda");
-    } catch (const DeviceError&) {
-      return std::nullopt;
-    }
-  }();
-  return found;
-}
 /// For tests of a GPU alone. With REQUIRE_GPU=1 in the environment Gpu.IsHere fails where there is none.
 #define SKIP_WITHOUT_GPU() \
   if (!::terrace::gpu()) GTEST_SKIP() << "needs a GPU"

@@ -334,5 +334,21 @@ TEST_F(Programs, CtrlCEndsWith130AndLeavesNothingUnfinished) {
   EXPECT_EQ(files_in(out), 0);
 }
 
+/// Every program that computes asks for the device before it opens a file.
+TEST(ProgramsWithoutAGpu, SaySoInOneLine) {
+  if (gpu()) GTEST_SKIP() << "here is a GPU";
+  const bool built = fs::exists(program_path("../lib/libterrace_cuda.so"));
+  const char* reason = built ? "error: device cuda: cudaGetDeviceCount(&count) failed: "
+                             : "error: device cuda: the CUDA backend is not available (libterrace_cuda.so: ";
+  for (const char* command :
+       {"prepare_data procedural --out x", "train_vqvae --data x --out x", "train_var --data x --tokenizer x --out x",
+        "sample --checkpoint x --tokenizer x --out x", "edit --checkpoint x --tokenizer x --image x --mask x --out x",
+        "reconstruct --tokenizer x x --out x", "evaluate --fake x --real x", "inspect_pe x --out x",
+        "run_fixture x --out x", "pe_study --out x"}) {
+    SCOPED_TRACE(command);
+    expect_refusal(run_command(program_path("").string() + command + " --device cuda"), reason);
+  }
+}
+
 }  // namespace
 }  // namespace terrace

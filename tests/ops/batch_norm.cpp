@@ -48,7 +48,7 @@ TEST(BatchNormEval, Gradcheck) { expect_gradcheck("batch_norm_eval", op({3, kF64
 TEST(BatchNormEval, WithoutParametersAndEmpty) {
   const Statistics s(3, kF64);
   const Variable x = random_leaf({2, 3, 4}, 1, -1, 1, kF64);
-  const Variable ones(Tensor::full({3}, 1, kF64)), zeros(Tensor::zeros({3}, kF64));
+  const Variable ones(Here::full({3}, 1, kF64)), zeros(Here::zeros({3}, kF64));
   EXPECT_SAME(batch_norm_eval(x, s.mean, s.variance, {}, {}, 1e-3).value(), op(s)({x, ones, zeros}).value());
   EXPECT_EQ(op(s)(inputs({0, 3, 4}, kF64)).shape(), (Shape{0, 3, 4}));
 }
@@ -59,11 +59,11 @@ TEST(BatchNormEval, ThreadsDoNotMatter) {
 
 TEST(BatchNormEval, BadInput) {
   const Statistics s(3, DType::kF32);
-  const Variable x(Tensor::zeros({2, 3, 4})), w(Tensor::zeros({3}));
-  expect_error<ShapeError>([&] { batch_norm_eval(x, Tensor::zeros({4}), s.variance, w, w, 1e-3); },
+  const Variable x(Here::zeros({2, 3, 4})), w(Here::zeros({3}));
+  expect_error<ShapeError>([&] { batch_norm_eval(x, Here::zeros({4}), s.variance, w, w, 1e-3); },
                            "running_mean must be (C)=(3,)");
   expect_error<ShapeError>([&] { batch_norm_eval(x, s.mean, {}, w, w, 1e-3); }, "running_var");
-  expect_error<ShapeError>([&] { batch_norm_eval(x, s.mean, s.variance, w, Variable(Tensor::zeros({2})), 1e-3); },
+  expect_error<ShapeError>([&] { batch_norm_eval(x, s.mean, s.variance, w, Variable(Here::zeros({2})), 1e-3); },
                            "bias must be");
   expect_error<ShapeError>([&] { batch_norm_eval(w, s.mean, s.variance, w, w, 1e-3); }, "(N, C, ...)");
   expect_error<DTypeError>([&] { batch_norm_eval(x, s.mean.to(kF64), s.variance, w, w, 1e-3); }, "running_mean");

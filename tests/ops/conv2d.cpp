@@ -25,7 +25,8 @@ struct Reference {
 
 Reference reference(const Tensor& x32, const Tensor& w32, const Tensor& b32, const Tensor& dy32,
                     const Conv2dOptions& o) {
-  const Tensor x = x32.to(DType::kF64), w = w32.to(DType::kF64), b = b32.to(DType::kF64), dy = dy32.to(DType::kF64);
+  const auto exact = [](const Tensor& t) { return t.to(kCpu).to(DType::kF64); };
+  const Tensor x = exact(x32), w = exact(w32), b = exact(b32), dy = exact(dy32);
   Reference r{Tensor::zeros(dy.shape(), DType::kF64), Tensor::zeros(x.shape(), DType::kF64),
               Tensor::zeros(w.shape(), DType::kF64), Tensor::zeros(b.shape(), DType::kF64)};
   const int64_t B = x.dim(0), C = x.dim(1), H = x.dim(2), W = x.dim(3), O = w.dim(0), kh = w.dim(2), kw = w.dim(3);
@@ -291,30 +292,29 @@ TEST(Conv2d, AnEmptyBatchGivesEmptyResultsAndZeroGradients) {
   Variable x = random_leaf({0, 3, 5, 5}, 1), w = random_leaf({2, 3, 3, 3}, 2), b = random_leaf({2}, 3);
   const Variable y = conv2d(x, w, b, {});
   EXPECT_EQ(y.shape(), (Shape{0, 2, 3, 3}));
-  y.backward(Tensor::zeros(y.shape()));
+  y.backward(Here::zeros(y.shape()));
   EXPECT_EQ(x.grad().shape(), x.shape());
-  EXPECT_SAME(w.grad(), Tensor::zeros(w.shape()));
-  EXPECT_SAME(b.grad(), Tensor::zeros(b.shape()));
+  EXPECT_SAME(w.grad(), Here::zeros(w.shape()));
+  EXPECT_SAME(b.grad(), Here::zeros(b.shape()));
 }
 
 TEST(Conv2d, SaysWhatIsWrong) {
-  const Variable x(Tensor::zeros({2, 3, 8, 8})), w(Tensor::zeros({4, 3, 3, 3})), b(Tensor::zeros({4}));
-  expect_error<ShapeError>([&] { conv2d(Variable(Tensor::zeros({3, 8, 8})), w, b); }, "conv2d");
-  expect_error<ShapeError>([&] { conv2d(x, Variable(Tensor::zeros({4, 2, 3, 3})), b); }, "C = x's 3 channels");
-  expect_error<ShapeError>([&] { conv2d(x, Variable(Tensor::zeros({4, 3, 0, 3})), b); }, "extent of 0");
-  expect_error<ShapeError>([&] { conv2d(x, w, Variable(Tensor::zeros({3}))); }, "bias");
+  const Variable x(Here::zeros({2, 3, 8, 8})), w(Here::zeros({4, 3, 3, 3})), b(Here::zeros({4}));
+  expect_error<ShapeError>([&] { conv2d(Variable(Here::zeros({3, 8, 8})), w, b); }, "conv2d");
+  expect_error<ShapeError>([&] { conv2d(x, Variable(Here::zeros({4, 2, 3, 3})), b); }, "C = x's 3 channels");
+  expect_error<ShapeError>([&] { conv2d(x, Variable(Here::zeros({4, 3, 0, 3})), b); }, "extent of 0");
+  expect_error<ShapeError>([&] { conv2d(x, w, Variable(Here::zeros({3}))); }, "bias");
   expect_error<ShapeError>(
       [&] {
-        conv2d(x, Variable(Tensor::zeros({4, 3, 9, 9})), b);
+        conv2d(x, Variable(Here::zeros({4, 3, 9, 9})), b);
       },
       "kernel 9x9 does not fit into x (2, 3, 8, 8)");
   expect_error<ConfigError>([&] { conv2d(x, w, b, {.stride = 0, .pad = {}}); }, "stride must be at least 1, got 0");
   expect_error<ConfigError>([&] { conv2d(x, w, b, {.stride = 1, .pad = {0, 0, -1, 0}}); }, "left -1");
-  expect_error<DTypeError>([&] { conv2d(x, Variable(Tensor::zeros({4, 3, 3, 3}, DType::kF64)), b); }, "weight");
+  expect_error<DTypeError>([&] { conv2d(x, Variable(Here::zeros({4, 3, 3, 3}, DType::kF64)), b); }, "weight");
   expect_error<DTypeError>(
       [&] {
-        conv2d(Variable(Tensor::zeros({2, 3, 8, 8}, DType::kI64)), Variable(Tensor::zeros({4, 3, 3, 3}, DType::kI64)),
-               {});
+        conv2d(Variable(Here::zeros({2, 3, 8, 8}, DType::kI64)), Variable(Here::zeros({4, 3, 3, 3}, DType::kI64)), {});
       },
       "needs f32, bf16 or f64");
 }

@@ -9,7 +9,7 @@ namespace terrace {
 namespace {
 
 Variable ones(const Shape& shape, DType dtype = DType::kF32) {
-  return Variable(Tensor::full(shape, 1, dtype), Requires::kGrad);
+  return Variable(Here::full(shape, 1, dtype), Requires::kGrad);
 }
 
 TEST(Dropout, KeepsTheExpectationAndTheShare) {
@@ -30,7 +30,7 @@ TEST(Dropout, BackwardUsesTheMaskOfForward) {
     const Variable x = ones({33, 7}, dtype);
     const Variable y = dropout(x, 0.5, true);
     dropout(x, 0.5, true);  // draws in between must not matter
-    EXPECT_SAME(grad({y}, {x}, {Tensor::full({33, 7}, 1, dtype)})[0], y.value());
+    EXPECT_SAME(grad({y}, {x}, {Here::full({33, 7}, 1, dtype)})[0], y.value());
   }
 }
 
@@ -51,7 +51,7 @@ TEST(Dropout, NothingOutsideTrainingAndForZero) {
   EXPECT_SAME(dropout(x, 0, true).value(), x.value());
   EXPECT_SAME(drop_path(x, 0.5, false).value(), x.value());
   EXPECT_EQ(default_generator().offset, before);
-  EXPECT_SAME(dropout(x, 1, true).value(), Tensor::zeros({3}));
+  EXPECT_SAME(dropout(x, 1, true).value(), Here::zeros({3}));
 }
 
 TEST(DropPath, WholeSamplesForwardAndBackward) {
@@ -66,7 +66,7 @@ TEST(DropPath, WholeSamplesForwardAndBackward) {
     kept += v[b * 15] != 0;
   }
   EXPECT_NEAR(kept, 300, 45);  // five standard deviations
-  EXPECT_SAME(grad({y}, {x}, {Tensor::full({400, 3, 5}, 1)})[0], y.value());
+  EXPECT_SAME(grad({y}, {x}, {Here::full({400, 3, 5}, 1)})[0], y.value());
 }
 
 TEST(Dropout, Gradcheck) {
@@ -84,8 +84,8 @@ TEST(Dropout, BadInput) {
   expect_error<ConfigError>([] { dropout(ones({2}), -0.1, true); }, "dropout: the probability must be in [0, 1]");
   expect_error<ConfigError>([] { dropout(ones({2}), NAN, false); }, "dropout");
   expect_error<ConfigError>([] { drop_path(ones({2}), 1.5, true); }, "drop_path");
-  expect_error<ShapeError>([] { drop_path(Variable(Tensor::scalar(1)), 0.5, true); }, "drop_path");
-  expect_error<DTypeError>([] { dropout(Variable(Tensor::zeros({2}, DType::kI64)), 0.5, true); }, "dropout");
+  expect_error<ShapeError>([] { drop_path(Variable(Here::scalar(1)), 0.5, true); }, "drop_path");
+  expect_error<DTypeError>([] { dropout(Variable(Here::zeros({2}, DType::kI64)), 0.5, true); }, "dropout");
 }
 
 }  // namespace

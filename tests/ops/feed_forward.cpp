@@ -60,8 +60,8 @@ TEST(FeedForwardOp, GradientsOnlyWhereNeeded) {
 TEST(FeedForwardOp, EmptyExtents) {
   const std::vector<Variable> none = inputs({0, 4}, 5, 2, kF64);
   EXPECT_EQ(fused(none).shape(), (Shape{0, 2}));
-  EXPECT_SAME(gradients_of(fused, none)[1], Tensor::zeros({5, 4}, kF64));
-  EXPECT_SAME(gradients_of(fused, none)[2], Tensor::zeros({5}, kF64));
+  EXPECT_SAME(gradients_of(fused, none)[1], Here::zeros({5, 4}, kF64));
+  EXPECT_SAME(gradients_of(fused, none)[2], Here::zeros({5}, kF64));
   const std::vector<Variable> no_hidden = inputs({3, 4}, 0, 2, kF64);
   expect_matches(fused, composite, no_hidden, 0, 0);
 }
@@ -69,12 +69,12 @@ TEST(FeedForwardOp, EmptyExtents) {
 TEST(FeedForwardOp, BFloat16) { expect_bf16_matches(fused, inputs({2, 6, 33}, 40, 7, DType::kF32), 1.5e-2); }
 
 TEST(FeedForwardOp, BadInput) {
-  const Variable x(Tensor::zeros({2, 4})), w1(Tensor::zeros({5, 4})), w2(Tensor::zeros({3, 5}));
+  const Variable x(Here::zeros({2, 4})), w1(Here::zeros({5, 4})), w2(Here::zeros({3, 5}));
   expect_error<ShapeError>([&] { feed_forward(x, w2, {}, w1, {}); },
-                           "linear_gelu: x must end in K = 5 for weight (N, K) = (3, 5), got (2, 4) f32 cpu");
+                           "linear_gelu: x must end in K = 5 for weight (N, K) = (3, 5), got (2, 4) f32");
   expect_error<ShapeError>([&] { feed_forward(x, w1, {}, w1, {}); }, "linear: x must end in K = 4");
-  expect_error<ShapeError>([&] { feed_forward(x, w1, Variable(Tensor::zeros({4})), w2, {}); }, "linear_gelu: bias");
-  expect_error<DTypeError>([&] { feed_forward(x, Variable(Tensor::zeros({5, 4}, kF64)), {}, w2, {}); }, "linear_gelu");
+  expect_error<ShapeError>([&] { feed_forward(x, w1, Variable(Here::zeros({4})), w2, {}); }, "linear_gelu: bias");
+  expect_error<DTypeError>([&] { feed_forward(x, Variable(Here::zeros({5, 4}, kF64)), {}, w2, {}); }, "linear_gelu");
 }
 
 }  // namespace

@@ -32,22 +32,18 @@ TEST(GatedResidual, Gradcheck) {
 TEST(GatedResidual, EmptyInput) {
   const std::vector<Variable> none = inputs({2, 0, 3}, 2, kF64);
   EXPECT_EQ(fused(none).shape(), (Shape{2, 0, 3}));
-  EXPECT_SAME(gradients_of(fused, none)[2], Tensor::zeros({2, 1, 3}, kF64));
+  EXPECT_SAME(gradients_of(fused, none)[2], Here::zeros({2, 1, 3}, kF64));
 }
 
 TEST(GatedResidual, ThreadsDoNotMatter) { expect_independent_of_threads(fused, inputs({3, 155, 65}, 3, DType::kF32)); }
 TEST(GatedResidual, BFloat16) { expect_bf16_matches(fused, inputs({2, 6, 33}, 2, DType::kF32)); }
 
 TEST(GatedResidual, BadInput) {
-  const Variable x(Tensor::zeros({2, 3, 8})), gamma(Tensor::zeros({2, 1, 8}));
-  expect_error<ShapeError>([&] { gated_residual(x, Variable(Tensor::zeros({2, 4, 8})), gamma); }, "gated_residual");
-  expect_error<ShapeError>([&] { gated_residual(x, x, Variable(Tensor::zeros({8}))); }, "gamma must be");
-  expect_error<ShapeError>([&] { gated_residual(gamma.detach(), gamma, Variable(Tensor::zeros({3, 1, 8}))); }, "gamma");
-  expect_error<DTypeError>(
-      [&] {
-        gated_residual(x, Variable(Tensor::zeros({2, 3, 8}, kF64)), gamma);
-      },
-      "gated_residual");
+  const Variable x(Here::zeros({2, 3, 8})), gamma(Here::zeros({2, 1, 8}));
+  expect_error<ShapeError>([&] { gated_residual(x, Variable(Here::zeros({2, 4, 8})), gamma); }, "gated_residual");
+  expect_error<ShapeError>([&] { gated_residual(x, x, Variable(Here::zeros({8}))); }, "gamma must be");
+  expect_error<ShapeError>([&] { gated_residual(gamma.detach(), gamma, Variable(Here::zeros({3, 1, 8}))); }, "gamma");
+  expect_error<DTypeError>([&] { gated_residual(x, Variable(Here::zeros({2, 3, 8}, kF64)), gamma); }, "gated_residual");
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ TEST(GroupNorm, EqualsPlainOps) {
 }
 
 TEST(GroupNorm, WithoutParameters) {
-  const Variable ones(Tensor::full({4}, 1, kF64)), zeros(Tensor::zeros({4}, kF64));
+  const Variable ones(Here::full({4}, 1, kF64)), zeros(Here::zeros({4}, kF64));
   expect_matches([](const auto& in) { return group_norm(in[0], 2, {}, {}, 1e-6); },
                  [&](const auto& in) { return composite(in[0], 2, ones, zeros, 1e-6); },
                  {random_leaf({2, 4, 5}, 1, -1, 1, kF64)}, 1e-13, 1e-11);
@@ -79,7 +79,7 @@ TEST(GroupNorm, NanStaysInItsGroup) {
 TEST(GroupNorm, EmptyInput) {
   const std::vector<Variable> none = inputs({0, 4, 3}, kF64);
   EXPECT_EQ(plain(2)(none).shape(), (Shape{0, 4, 3}));
-  EXPECT_SAME(gradients_of(plain(2), none)[1], Tensor::zeros({4}, kF64));
+  EXPECT_SAME(gradients_of(plain(2), none)[1], Here::zeros({4}, kF64));
 }
 
 TEST(GroupNorm, ThreadsDoNotMatter) {
@@ -92,13 +92,13 @@ TEST(GroupNorm, BFloat16) {
 }
 
 TEST(GroupNorm, BadInput) {
-  const Variable x(Tensor::zeros({2, 6, 3})), w(Tensor::zeros({6}));
+  const Variable x(Here::zeros({2, 6, 3})), w(Here::zeros({6}));
   expect_error<ShapeError>([&] { group_norm(x, 4, w, w, 1e-6); }, "groups=4, got C=6");
   expect_error<ShapeError>([&] { group_norm(x, 0, w, w, 1e-6); }, "groups=0");
-  expect_error<ShapeError>([&] { group_norm_silu(x, 2, Variable(Tensor::zeros({2})), w, 1e-6); },
+  expect_error<ShapeError>([&] { group_norm_silu(x, 2, Variable(Here::zeros({2})), w, 1e-6); },
                            "group_norm_silu: weight must be (C)=(6,)");
-  expect_error<ShapeError>([&] { group_norm(Variable(Tensor::zeros({6})), 2, w, w, 1e-6); }, "(N, C, ...)");
-  expect_error<DTypeError>([&] { group_norm(x, 2, w, Variable(Tensor::zeros({6}, kF64)), 1e-6); }, "bias must be f32");
+  expect_error<ShapeError>([&] { group_norm(Variable(Here::zeros({6})), 2, w, w, 1e-6); }, "(N, C, ...)");
+  expect_error<DTypeError>([&] { group_norm(x, 2, w, Variable(Here::zeros({6}, kF64)), 1e-6); }, "bias must be f32");
 }
 
 }  // namespace

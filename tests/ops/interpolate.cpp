@@ -101,7 +101,7 @@ Tensor reference(const Tensor& x, int64_t h, int64_t w, Interpolation mode) {
       }
     }
   }
-  return Tensor::from(out, {x.dim(0), x.dim(1), h, w});
+  return Here::from(out, {x.dim(0), x.dim(1), h, w});
 }
 
 struct Resize {
@@ -134,15 +134,15 @@ TEST(Interpolate, KeepsConstantsAndTheIdentity) {
   const Tensor x = random_tensor({1, 2, 6, 9}, 1);
   for (Interpolation mode : kModes) {
     EXPECT_SAME(interpolate(x, 6, 9, mode), x);
-    EXPECT_CLOSE(interpolate(Tensor::full({1, 1, 7, 5}, 1e3), 16, 3, mode), Tensor::full({1, 1, 16, 3}, 1e3), 1e-6);
+    EXPECT_CLOSE(interpolate(Here::full({1, 1, 7, 5}, 1e3), 16, 3, mode), Here::full({1, 1, 16, 3}, 1e3), 1e-6);
   }
 }
 
 TEST(Interpolate, NearestCopiesBitsEvenOfInfinities) {
   const float inf = std::numeric_limits<float>::infinity();
-  const Tensor x = Tensor::from(std::vector<float>{inf, 1, -inf, 3}, {1, 1, 2, 2});
+  const Tensor x = Here::from(std::vector<float>{inf, 1, -inf, 3}, {1, 1, 2, 2});
   EXPECT_SAME(interpolate(x, 4, 2, Interpolation::kNearest),
-              Tensor::from(std::vector<float>{inf, 1, inf, 1, -inf, 3, -inf, 3}, {1, 1, 4, 2}));
+              Here::from(std::vector<float>{inf, 1, inf, 1, -inf, 3, -inf, 3}, {1, 1, 4, 2}));
 }
 
 TEST(Interpolate, Gradcheck) {
@@ -167,18 +167,18 @@ TEST(Interpolate, StridedInputsAndBf16) {
 }
 
 TEST(Interpolate, SaysWhatIsWrong) {
-  const Tensor x = Tensor::zeros({1, 2, 4, 4});
-  expect_error<ShapeError>([&] { interpolate(Tensor::zeros({4, 4}), 2, 2, Interpolation::kArea); }, "interpolate");
+  const Tensor x = Here::zeros({1, 2, 4, 4});
+  expect_error<ShapeError>([&] { interpolate(Here::zeros({4, 4}), 2, 2, Interpolation::kArea); }, "interpolate");
   expect_error<ShapeError>([&] { interpolate(x, 0, 2, Interpolation::kArea); },
                            "needs at least one row and column, got x (1, 2, 4, 4) to 0x2");
   expect_error<ShapeError>(
       [&] {
-        interpolate(Tensor::zeros({1, 2, 0, 4}), 2, 2, Interpolation::kNearest);
+        interpolate(Here::zeros({1, 2, 0, 4}), 2, 2, Interpolation::kNearest);
       },
       "at least one row");
   expect_error<DTypeError>(
       [&] {
-        interpolate(Tensor::zeros({1, 1, 2, 2}, DType::kU8), 4, 4, Interpolation::kArea);
+        interpolate(Here::zeros({1, 1, 2, 2}, DType::kU8), 4, 4, Interpolation::kArea);
       },
       "interpolate");
 }

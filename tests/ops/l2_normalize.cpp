@@ -27,13 +27,13 @@ TEST(L2Normalize, EqualsPlainOps) {
 }
 
 TEST(L2Normalize, ShortVectorsAreDividedByEps) {
-  const Variable x(Tensor::from<double>({0.003, 0.004, 3, 4}, {2, 2}), Requires::kGrad);
-  EXPECT_CLOSE(l2_normalize(x, -1, 0.1), Tensor::from<double>({0.03, 0.04, 0.6, 0.8}, {2, 2}), 1e-14);
+  const Variable x(Here::from<double>({0.003, 0.004, 3, 4}, {2, 2}), Requires::kGrad);
+  EXPECT_CLOSE(l2_normalize(x, -1, 0.1), Here::from<double>({0.03, 0.04, 0.6, 0.8}, {2, 2}), 1e-14);
   expect_matches(op(-1, 0.1), composite(-1, 0.1), {x}, 1e-14, 1e-13);
 }
 
 TEST(L2Normalize, ZeroAndNan) {
-  const Variable x(Tensor::from<float>({0, 0, NAN, 1, 3, 4}, {3, 2}), Requires::kGrad);
+  const Variable x(Here::from<float>({0, 0, NAN, 1, 3, 4}, {3, 2}), Requires::kGrad);
   const std::vector<double> y = l2_normalize(x).value().to_vector<double>();
   EXPECT_EQ(y[0], 0);
   EXPECT_TRUE(std::isnan(y[2]) && std::isnan(y[3]));
@@ -46,16 +46,16 @@ TEST(L2Normalize, Gradcheck) {
 }
 
 TEST(L2Normalize, EmptyInput) {
-  EXPECT_EQ(l2_normalize(Variable(Tensor::zeros({0, 3}))).shape(), (Shape{0, 3}));
-  EXPECT_EQ(l2_normalize(Variable(Tensor::zeros({3, 0}))).shape(), (Shape{3, 0}));
+  EXPECT_EQ(l2_normalize(Variable(Here::zeros({0, 3}))).shape(), (Shape{0, 3}));
+  EXPECT_EQ(l2_normalize(Variable(Here::zeros({3, 0}))).shape(), (Shape{3, 0}));
 }
 
 TEST(L2Normalize, ThreadsDoNotMatter) { expect_independent_of_threads(op(-1), {random_leaf({555, 65}, 6)}); }
 TEST(L2Normalize, BFloat16) { expect_bf16_matches(op(-1), {random_leaf({5, 33}, 7)}); }
 
 TEST(L2Normalize, BadInput) {
-  expect_error<IndexError>([] { l2_normalize(Variable(Tensor::zeros({2, 3})), 2); }, "l2_normalize");
-  expect_error<DTypeError>([] { l2_normalize(Variable(Tensor::zeros({2}, DType::kI64))); }, "l2_normalize");
+  expect_error<IndexError>([] { l2_normalize(Variable(Here::zeros({2, 3})), 2); }, "l2_normalize");
+  expect_error<DTypeError>([] { l2_normalize(Variable(Here::zeros({2}, DType::kI64))); }, "l2_normalize");
 }
 
 }  // namespace

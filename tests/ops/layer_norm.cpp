@@ -97,7 +97,7 @@ TEST(LayerNorm, LargeOffsetCostsNoAccuracy) {
 }
 
 TEST(LayerNorm, ConstantRowsAndNan) {
-  EXPECT_SAME(layer_norm(Variable(Tensor::full({2, 8}, 3.0)), 1e-6).value(), Tensor::zeros({2, 8}));
+  EXPECT_SAME(layer_norm(Variable(Here::full({2, 8}, 3.0)), 1e-6).value(), Here::zeros({2, 8}));
   Tensor x = random_tensor({2, 8}, 6);
   x.select(0, 0).slice(0, 3, 4).fill_(NAN);
   const std::vector<double> y = layer_norm(Variable(x), 1e-6).value().to_vector<double>();
@@ -106,10 +106,10 @@ TEST(LayerNorm, ConstantRowsAndNan) {
 }
 
 TEST(LayerNorm, EmptyAndStridedInputs) {
-  EXPECT_EQ(layer_norm(Variable(Tensor::zeros({0, 4})), 1e-6).shape(), (Shape{0, 4}));
-  EXPECT_EQ(layer_norm(Variable(Tensor::zeros({2, 0})), 1e-6).shape(), (Shape{2, 0}));
+  EXPECT_EQ(layer_norm(Variable(Here::zeros({0, 4})), 1e-6).shape(), (Shape{0, 4}));
+  EXPECT_EQ(layer_norm(Variable(Here::zeros({2, 0})), 1e-6).shape(), (Shape{2, 0}));
   const std::vector<Variable> none = modulated_inputs({2, 0, 4}, 2, 1, kF64);
-  for (const Tensor& g : gradients_of(modulated(1e-6), none)) EXPECT_SAME(g, Tensor::zeros(g.shape(), kF64));
+  for (const Tensor& g : gradients_of(modulated(1e-6), none)) EXPECT_SAME(g, Here::zeros(g.shape(), kF64));
   const Tensor t = random_tensor({8, 6}, 7).transpose(0, 1);
   EXPECT_SAME(layer_norm(Variable(t), 1e-6).value(), layer_norm(Variable(t.clone()), 1e-6).value());
 }
@@ -125,8 +125,8 @@ TEST(LayerNorm, BFloat16) {
 }
 
 TEST(LayerNorm, BadInput) {
-  const Variable x(Tensor::zeros({2, 3, 8}));
-  const auto leaf = [](const Shape& shape, DType dtype = DType::kF32) { return Variable(Tensor::zeros(shape, dtype)); };
+  const Variable x(Here::zeros({2, 3, 8}));
+  const auto leaf = [](const Shape& shape, DType dtype = DType::kF32) { return Variable(Here::zeros(shape, dtype)); };
   expect_error<ShapeError>([&] { layer_norm(x, 1e-6, leaf({7})); }, "layer_norm: weight must be (C)=(8,), got (7,)");
   expect_error<ShapeError>([&] { layer_norm(x, 1e-6, leaf({8}), leaf({1, 8})); }, "bias must be");
   expect_error<DTypeError>([&] { layer_norm(x, 1e-6, leaf({8}, kF64)); }, "weight must be f32");

@@ -54,10 +54,10 @@ TEST(LinearOp, GradientsOnlyWhereNeeded) {
 
 TEST(LinearOp, EmptyBatch) {
   const Variable weight = random_leaf({4, 5}, 2);
-  const Variable y = linear(Variable(Tensor::zeros({0, 5})), weight, {});
+  const Variable y = linear(Variable(Here::zeros({0, 5})), weight, {});
   EXPECT_EQ(y.shape(), Shape({0, 4}));
   sum(y).backward();
-  EXPECT_SAME(weight.grad(), Tensor::zeros({4, 5}));
+  EXPECT_SAME(weight.grad(), Here::zeros({4, 5}));
 }
 
 }  // namespace

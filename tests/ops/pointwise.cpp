@@ -84,9 +84,9 @@ TEST(PointwiseOps, NamesStandForTheirFormulas) {
 int64_t tensors_kept(Variable (*f)(const Variable&, const Variable&)) {
   const Variable x = random_leaf({256, 1024}, 1, 0.5, 2), constant(random_tensor({256, 1024}, 2, 0.5, 2));
   const double bytes = static_cast<double>(x.numel()) * sizeof(float);
-  const int64_t before = memory_stats().live;
+  const int64_t before = memory_stats(test_device()).live;
   const Variable y = f(scale(x, 1.5), constant);
-  return std::llround(static_cast<double>(memory_stats().live - before) / bytes);
+  return std::llround(static_cast<double>(memory_stats(test_device()).live - before) / bytes);
 }
 
 TEST(PointwiseOps, TheGraphKeepsWhatDerivativesRead) {
@@ -125,7 +125,7 @@ TEST(PointwiseOps, WhatIsNotSavedMayBeWrittenTo) {
   refused(loss);
 
   h = scale(x, 2);
-  Variable other = scale(w, 2), constant(Tensor::full({5}, 3));
+  Variable other = scale(w, 2), constant(Here::full({5}, 3));
   loss = sum(h + other);
   h.value().fill_(0);
   other.value().fill_(0);
@@ -155,7 +155,7 @@ TEST(PointwiseOps, OperatorsAreTheFunctions) {
 }
 
 TEST(PointwiseOps, EqualArgumentsOfMaximumShareTheGradient) {
-  const Variable a(Tensor::full({2}, 1), Requires::kGrad), b(Tensor::full({2}, 1), Requires::kGrad);
+  const Variable a(Here::full({2}, 1), Requires::kGrad), b(Here::full({2}, 1), Requires::kGrad);
   sum(maximum(a, b)).backward();
   EXPECT_EQ(a.grad().to_vector<float>(), (std::vector<float>{0.5, 0.5}));
   EXPECT_EQ(b.grad().to_vector<float>(), (std::vector<float>{0.5, 0.5}));
@@ -169,10 +169,10 @@ TEST(PointwiseOps, Bf16GradientsAreBf16) {
 }
 
 TEST(PointwiseOps, RefuseMixedAndIntegerTypes) {
-  const Variable f(Tensor::zeros({2})), d(Tensor::zeros({2}, kF64)), i(Tensor::zeros({2}, DType::kI64));
+  const Variable f(Here::zeros({2})), d(Here::zeros({2}, kF64)), i(Here::zeros({2}, DType::kI64));
   expect_error<DTypeError>([&] { f + d; }, "add");
   expect_error<DTypeError>([&] { exp(i); }, "exp");
-  expect_error<ShapeError>([&] { f* Variable(Tensor::zeros({3})); }, "mul");
+  expect_error<ShapeError>([&] { f* Variable(Here::zeros({3})); }, "mul");
 }
 
 }  // namespace

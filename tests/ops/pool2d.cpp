@@ -51,7 +51,7 @@ Tensor reference_mean(const Tensor& x, const Pool2dOptions& o, CountPad count_pa
       }
     }
   }
-  return Tensor::from(out, {x.dim(0), x.dim(1), h, w});
+  return Here::from(out, {x.dim(0), x.dim(1), h, w});
 }
 
 const std::vector<std::pair<Shape, Pool2dOptions>>& awkward() {
@@ -81,7 +81,7 @@ TEST(Pool2d, Gradcheck) {
     // Distinct elements, far enough apart that no step of the check changes which of them is largest.
     std::vector<double> values;
     for (int64_t i = 0; i < shape.numel(); ++i) values.push_back(0.1 * static_cast<double>(i * 37 % 211));
-    const Tensor x = Tensor::from(values, shape);
+    const Tensor x = Here::from(values, shape);
     gradcheck("avg_pool2d including pad",
               [&](const std::vector<Variable>& in) { return avg_pool2d(in[0], options, CountPad::kInclude); }, {x});
     gradcheck("avg_pool2d excluding pad",
@@ -97,25 +97,25 @@ TEST(Pool2d, Gradcheck) {
 }
 
 TEST(Pool2d, TheFirstOfEqualsTakesTheGradient) {
-  Variable x(Tensor::from(std::vector<float>{1, 5, 5, 5, 2, 5, 0, 0, 0}, {1, 1, 3, 3}), Requires::kGrad);
+  Variable x(Here::from(std::vector<float>{1, 5, 5, 5, 2, 5, 0, 0, 0}, {1, 1, 3, 3}), Requires::kGrad);
   const Variable y = max_pool2d(x, {3, 1, 0});
   EXPECT_EQ(y.item<float>(), 5);
   y.backward();
-  EXPECT_SAME(x.grad(), Tensor::from(std::vector<float>{0, 1, 0, 0, 0, 0, 0, 0, 0}, {1, 1, 3, 3}));
+  EXPECT_SAME(x.grad(), Here::from(std::vector<float>{0, 1, 0, 0, 0, 0, 0, 0, 0}, {1, 1, 3, 3}));
 }
 
 TEST(Pool2d, TheMaximumOfMinusInfinitiesIsOneOfThem) {
   const double inf = std::numeric_limits<double>::infinity();
-  Variable x(Tensor::full({1, 1, 2, 2}, -inf), Requires::kGrad);
+  Variable x(Here::full({1, 1, 2, 2}, -inf), Requires::kGrad);
   const Variable y = max_pool2d(x, {3, 1, 1});
-  EXPECT_SAME(y.value(), Tensor::full({1, 1, 2, 2}, -inf));
-  y.backward(Tensor::full({1, 1, 2, 2}, 1));
-  EXPECT_SAME(x.grad(), Tensor::from(std::vector<float>{4, 0, 0, 0}, {1, 1, 2, 2}));
+  EXPECT_SAME(y.value(), Here::full({1, 1, 2, 2}, -inf));
+  y.backward(Here::full({1, 1, 2, 2}, 1));
+  EXPECT_SAME(x.grad(), Here::from(std::vector<float>{4, 0, 0, 0}, {1, 1, 2, 2}));
 }
 
 TEST(Pool2d, NaNPropagates) {
   const Tensor x =
-      Tensor::from(std::vector<double>{9, kNaN, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, {1, 1, 4, 4});
+      Here::from(std::vector<double>{9, kNaN, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, {1, 1, 4, 4});
   for (const Variable& y : {max_pool2d(Variable(x), {2, 2, 0}), avg_pool2d(Variable(x), {2, 2, 0})}) {
     const std::vector<double> values = y.value().to_vector<double>();
     EXPECT_TRUE(std::isnan(values[0]));
@@ -135,19 +135,19 @@ TEST(Pool2d, StridedInputsAndBf16) {
 }
 
 TEST(Pool2d, SaysWhatIsWrong) {
-  const Variable x(Tensor::zeros({1, 2, 4, 5}));
-  expect_error<ShapeError>([&] { avg_pool2d(Variable(Tensor::zeros({4, 5})), {2, 2, 0}); }, "avg_pool2d");
+  const Variable x(Here::zeros({1, 2, 4, 5}));
+  expect_error<ShapeError>([&] { avg_pool2d(Variable(Here::zeros({4, 5})), {2, 2, 0}); }, "avg_pool2d");
   expect_error<ShapeError>(
       [&] {
         max_pool2d(x, {5, 1, 0});
       },
       "max_pool2d: window 5x5 does not fit into x (1, 2, 4, 5)");
-  expect_error<ShapeError>([&] { max_pool2d(Variable(Tensor::zeros({1, 2, 0, 5})), {2, 1, 1}); }, "does not fit");
+  expect_error<ShapeError>([&] { max_pool2d(Variable(Here::zeros({1, 2, 0, 5})), {2, 1, 1}); }, "does not fit");
   expect_error<ConfigError>([&] { avg_pool2d(x, {3, 1, 2}); }, "pad <= kernel / 2, got kernel 3 stride 1 pad 2");
   expect_error<ConfigError>([&] { avg_pool2d(x, {3, 0, 0}); }, "stride >= 1");
   expect_error<DTypeError>(
       [&] {
-        max_pool2d(Variable(Tensor::zeros({1, 1, 4, 4}, DType::kI64)), {2, 2, 0});
+        max_pool2d(Variable(Here::zeros({1, 1, 4, 4}, DType::kI64)), {2, 2, 0});
       },
       "max_pool2d");
   expect_error<ShapeError>([&] { adaptive_avg_pool2d(x, {0, 1}); }, "at least one row");

@@ -28,20 +28,20 @@ TEST(ReductionOps, Gradcheck) {
 TEST(ReductionOps, GradientsOfBroadcastShapes) {
   const Variable x = random_leaf({2, 3}, 1);
   mean(x).backward();
-  EXPECT_CLOSE(x.grad(), Tensor::full({2, 3}, 1.0 / 6), 1e-6);
+  EXPECT_CLOSE(x.grad(), Here::full({2, 3}, 1.0 / 6), 1e-6);
 }
 
 TEST(ReductionOps, TiesOfMaxShareTheGradient) {
-  const Variable x(Tensor::from(std::vector<float>{2, 1, 2, 2}, {4}), Requires::kGrad);
+  const Variable x(Here::from(std::vector<float>{2, 1, 2, 2}, {4}), Requires::kGrad);
   max(x).backward();
   EXPECT_NEAR(sum(x.grad()).item<double>(), 1, 1e-6) << "the gradient is neither lost nor doubled";
 }
 
 TEST(ReductionOps, RefuseADimensionTwiceOrBeyond) {
-  const Variable x(Tensor::zeros({2, 3}));
+  const Variable x(Here::zeros({2, 3}));
   expect_error<IndexError>([&] { sum(x, {2}); }, "sum");
   expect_error<Error>([&] { mean(x, {0, 0}); }, "mean");
-  expect_error<ShapeError>([] { max(Variable(Tensor::zeros({0}))); }, "max");
+  expect_error<ShapeError>([] { max(Variable(Here::zeros({0}))); }, "max");
 }
 
 TEST(ReductionOps, EmptyExtents) {

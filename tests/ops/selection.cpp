@@ -15,9 +15,9 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-Tensor f32(const std::vector<float>& values, const Shape& shape) { return Tensor::from(values, shape); }
-Tensor i64(const std::vector<int64_t>& values, const Shape& shape) { return Tensor::from(values, shape); }
-Tensor u8(const std::vector<uint8_t>& values, const Shape& shape) { return Tensor::from(values, shape); }
+Tensor f32(const std::vector<float>& values, const Shape& shape) { return Here::from(values, shape); }
+Tensor i64(const std::vector<int64_t>& values, const Shape& shape) { return Here::from(values, shape); }
+Tensor u8(const std::vector<uint8_t>& values, const Shape& shape) { return Here::from(values, shape); }
 Variable constant(const Tensor& t) { return Variable(t); }
 
 class GoldenSelection : public testing::Test {
@@ -93,9 +93,9 @@ TEST(Where, WhatIsNotChosenDoesNotLeak) {
 }
 
 TEST(Where, SaysWhatIsWrong) {
-  const Variable a(Tensor::zeros({2, 3}));
-  expect_error<DTypeError>([&] { where(Tensor::zeros({2, 3}), a, a); }, "where: condition must be bool or u8");
-  expect_error<DTypeError>([&] { where(u8({1}, {1}), a, constant(Tensor::zeros({2, 3}, DType::kF64))); }, "where");
+  const Variable a(Here::zeros({2, 3}));
+  expect_error<DTypeError>([&] { where(Here::zeros({2, 3}), a, a); }, "where: condition must be bool or u8");
+  expect_error<DTypeError>([&] { where(u8({1}, {1}), a, constant(Here::zeros({2, 3}, DType::kF64))); }, "where");
   expect_error<ShapeError>([&] { where(u8({1, 1}, {2}), a, a); }, "where");
 }
 
@@ -108,7 +108,7 @@ TEST(Gather, EveryDimensionAndSmallerIndices) {
     for (const Shape& shape : {Shape{3, 5, 4}, Shape{2, 2, 3}, Shape{1, 1, 1}, Shape{3, 0, 4}}) {
       SCOPED_TRACE(cat("dim ", dim, " index ", shape));
       const int64_t along = (dim + 3) % 3;
-      const Tensor index = randint(x.dim(along), shape, g);
+      const Tensor index = randint(x.dim(along), shape, g).to(test_device());
       const Variable y = gather(x, dim, index);
       const std::vector<double> xs = x.value().to_vector<double>(), ys = y.value().to_vector<double>();
       const std::vector<int64_t> is = index.to_vector<int64_t>();
@@ -135,20 +135,20 @@ TEST(Gather, RepeatedPositionsAddUpInOrder) {
 TEST(Gather, LargeAndNarrow) {
   const Tensor x = random_tensor({129, 700}, 1);
   Generator g(5);
-  const Tensor index = randint(129, {33, 700}, g);
+  const Tensor index = randint(129, {33, 700}, g).to(test_device());
   const Tensor y = gather(constant(x), 0, index).value();
   EXPECT_SAME(y, gather(constant(x.transpose(0, 1)), 1, index.transpose(0, 1)).value().transpose(0, 1).contiguous());
 }
 
 TEST(Gather, SaysWhatIsWrong) {
-  const Variable x(Tensor::zeros({2, 3}));
+  const Variable x(Here::zeros({2, 3}));
   expect_error<IndexError>([&] { gather(x, 1, i64({0, 3}, {1, 2})); }, "gather: index 3");
   expect_error<IndexError>([&] { gather(x, 1, i64({0, -1}, {1, 2})); }, "outside [0, 3)");
   expect_error<IndexError>([&] { gather(x, 2, i64({0}, {1, 1})); }, "gather");
   expect_error<ShapeError>([&] { gather(x, 1, i64({0, 0, 0}, {3, 1})); }, "must not exceed x outside dimension 1");
   expect_error<ShapeError>([&] { gather(x, 1, i64({0}, {1})); }, "gather");
-  expect_error<ShapeError>([&] { gather(constant(Tensor::scalar(1)), 0, i64({0}, {1})); }, "at least one dimension");
-  expect_error<DTypeError>([&] { gather(x, 1, Tensor::zeros({2, 1})); }, "gather");
+  expect_error<ShapeError>([&] { gather(constant(Here::scalar(1)), 0, i64({0}, {1})); }, "at least one dimension");
+  expect_error<DTypeError>([&] { gather(x, 1, Here::zeros({2, 1})); }, "gather");
 }
 
 // --- cumsum --------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ TEST(Cumsum, EveryDimension) {
         const std::vector<double> a = row.to_vector<double>(), b = before.to_vector<double>();
         std::vector<double> sum(a.size());
         for (size_t n = 0; n < a.size(); ++n) sum[n] = a[n] + b[n];
-        row.copy_(Tensor::from(sum, row.shape()));
+        row.copy_(Here::from(sum, row.shape()));
       }
       EXPECT_SAME(cumsum(constant(x), dim).value(), expected.to(DType::kF32));  // sums are kept in f64
       if (x.numel() > 0 && x.numel() < 300) {
@@ -174,9 +174,9 @@ TEST(Cumsum, EveryDimension) {
       }
     }
   }
-  expect_error<IndexError>([] { cumsum(constant(Tensor::zeros({2})), 1); }, "cumsum");
-  expect_error<ShapeError>([] { cumsum(constant(Tensor::scalar(1)), 0); }, "cumsum");
-  expect_error<DTypeError>([] { cumsum(constant(Tensor::arange(3)), 0); }, "cumsum");
+  expect_error<IndexError>([] { cumsum(constant(Here::zeros({2})), 1); }, "cumsum");
+  expect_error<ShapeError>([] { cumsum(constant(Here::scalar(1)), 0); }, "cumsum");
+  expect_error<DTypeError>([] { cumsum(constant(Here::arange(3)), 0); }, "cumsum");
 }
 
 // --- topk, sort ----------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ Tensor with_ties(const Shape& shape, uint64_t seed, DType dtype) {
   Generator g(seed);
   std::vector<float> values = randint(9, shape, g).to_vector<float>();
   for (float& v : values) v = v == 8 ? kNaN : v == 7 ? -kInf : v;
-  return Tensor::from(values, shape).to(dtype);
+  return Here::from(values, shape).to(dtype);
 }
 
 std::vector<int64_t> stable_order(const std::vector<double>& row, SortOrder order) {
@@ -232,7 +232,7 @@ TEST(Topk, IsThePrefixOfTheDescendingOrder) {
 TEST(Topk, GradientsGoToThePositionsChosen) {
   std::vector<double> values;  // distinct, apart by more than any step of the check
   for (int64_t i = 0; i < 24; ++i) values.push_back(0.1 * static_cast<double>(i * 7 % 24));
-  const Tensor x = Tensor::from(values, {2, 12});
+  const Tensor x = Here::from(values, {2, 12});
   gradcheck("topk", [](const std::vector<Variable>& in) { return topk(in[0], 4).values; }, {x});
   gradcheck("sort", [](const std::vector<Variable>& in) { return sort(in[0], SortOrder::kDescending).values; }, {x});
 }
@@ -242,8 +242,8 @@ TEST(Topk, StridedInputsAndErrors) {
   EXPECT_SAME(topk(constant(x), 3).indices, topk(constant(x.clone()), 3).indices);
   expect_error<IndexError>([&] { topk(constant(x), 8); }, "topk: k must be in [0, 7], got 8");
   expect_error<IndexError>([&] { topk(constant(x), -1); }, "got -1");
-  expect_error<ShapeError>([&] { sort(constant(Tensor::scalar(1))); }, "sort: x must have at least one dimension");
-  expect_error<DTypeError>([&] { sort(constant(Tensor::arange(3))); }, "sort");
+  expect_error<ShapeError>([&] { sort(constant(Here::scalar(1))); }, "sort: x must have at least one dimension");
+  expect_error<DTypeError>([&] { sort(constant(Here::arange(3))); }, "sort");
 }
 
 // --- argmax, argmin, bincount --------------------------------------------------------------------------------------
@@ -267,15 +267,15 @@ TEST(ArgExtreme, EveryDimension) {
     const Tensor direct = argmax(x, dim);
     EXPECT_SAME(dim == 0 ? index.transpose(0, 1).contiguous() : index, direct);
   }
-  EXPECT_EQ(argmin(Tensor::zeros({0, 4}), 1).shape(), Shape{0});
-  expect_error<ShapeError>([] { argmax(Tensor::zeros({4, 0}), 1); }, "argmax: dimension 1 of x is empty");
-  expect_error<IndexError>([] { argmin(Tensor::zeros({4}), 1); }, "argmin");
-  expect_error<ShapeError>([] { argmin(Tensor::scalar(1)); }, "argmin");
+  EXPECT_EQ(argmin(Here::zeros({0, 4}), 1).shape(), Shape{0});
+  expect_error<ShapeError>([] { argmax(Here::zeros({4, 0}), 1); }, "argmax: dimension 1 of x is empty");
+  expect_error<IndexError>([] { argmin(Here::zeros({4}), 1); }, "argmin");
+  expect_error<ShapeError>([] { argmin(Here::scalar(1)); }, "argmin");
 }
 
 TEST(Bincount, RefusesWhatIsNoIndex) {
   for (const int64_t value : {std::numeric_limits<int64_t>::max(), int64_t{1} << 40}) {
-    expect_error<IndexError>([&] { bincount(Tensor::from(std::vector<int64_t>{value}, {1})); }, "must be below");
+    expect_error<IndexError>([&] { bincount(Here::from(std::vector<int64_t>{value}, {1})); }, "must be below");
   }
 }
 
@@ -285,7 +285,7 @@ TEST(Bincount, CountsAndGrows) {
   EXPECT_SAME(bincount(i64({}, {0}), 2), i64({0, 0}, {2}));
   EXPECT_SAME(bincount(i64({}, {0})), i64({}, {0}));
   expect_error<IndexError>([] { bincount(i64({1, -2}, {2})); }, "must not be negative, got -2");
-  expect_error<DTypeError>([] { bincount(Tensor::zeros({2})); }, "bincount");
+  expect_error<DTypeError>([] { bincount(Here::zeros({2})); }, "bincount");
 }
 
 // --- nearest_code --------------------------------------------------------------------------------------------------
@@ -353,18 +353,18 @@ TEST(NearestCode, TheLowestOfEqualsAndExactHits) {
   EXPECT_SAME(nearest_code(x, codes), i64({0, 1, 3, 0, 0}, {5}));
   EXPECT_SAME(nearest_code(x, codes, CodeDistance::kCosine), i64({0, 1, 3, 0, 0}, {5}));
   const Tensor table = random_tensor({200, 16}, 3);
-  EXPECT_SAME(nearest_code(table, table), Tensor::arange(200));
-  EXPECT_SAME(nearest_code(table, table, CodeDistance::kCosine), Tensor::arange(200));
+  EXPECT_SAME(nearest_code(table, table), Here::arange(200));
+  EXPECT_SAME(nearest_code(table, table, CodeDistance::kCosine), Here::arange(200));
 }
 
 TEST(NearestCode, EmptyInputsAndErrors) {
-  const Tensor codes = Tensor::zeros({4, 3});
-  EXPECT_EQ(nearest_code(Tensor::zeros({0, 3}), codes).shape(), Shape{0});
-  expect_error<ShapeError>([&] { nearest_code(Tensor::zeros({2, 4}), codes); }, "codes must be (V,C) with C = 4");
-  expect_error<ShapeError>([&] { nearest_code(Tensor::zeros({2, 3}), Tensor::zeros({0, 3})); }, "is empty");
-  expect_error<ShapeError>([&] { nearest_code(Tensor::zeros({3}), codes); }, "nearest_code");
-  expect_error<DTypeError>([&] { nearest_code(Tensor::zeros({2, 3}, DType::kBF16), codes); }, "f32 or f64");
-  expect_error<DTypeError>([&] { nearest_code(Tensor::zeros({2, 3}, DType::kF64), codes); }, "codes");
+  const Tensor codes = Here::zeros({4, 3});
+  EXPECT_EQ(nearest_code(Here::zeros({0, 3}), codes).shape(), Shape{0});
+  expect_error<ShapeError>([&] { nearest_code(Here::zeros({2, 4}), codes); }, "codes must be (V,C) with C = 4");
+  expect_error<ShapeError>([&] { nearest_code(Here::zeros({2, 3}), Here::zeros({0, 3})); }, "is empty");
+  expect_error<ShapeError>([&] { nearest_code(Here::zeros({3}), codes); }, "nearest_code");
+  expect_error<DTypeError>([&] { nearest_code(Here::zeros({2, 3}, DType::kBF16), codes); }, "f32 or f64");
+  expect_error<DTypeError>([&] { nearest_code(Here::zeros({2, 3}, DType::kF64), codes); }, "codes");
 }
 
 }  // namespace

@@ -53,15 +53,15 @@ TEST(Softmax, Gradcheck) {
 }
 
 TEST(Softmax, EmptyAndStridedInputs) {
-  EXPECT_EQ(softmax(Variable(Tensor::zeros({0, 4}))).shape(), (Shape{0, 4}));
-  EXPECT_EQ(softmax(Variable(Tensor::zeros({4, 0}))).shape(), (Shape{4, 0}));
+  EXPECT_EQ(softmax(Variable(Here::zeros({0, 4}))).shape(), (Shape{0, 4}));
+  EXPECT_EQ(softmax(Variable(Here::zeros({4, 0}))).shape(), (Shape{4, 0}));
   const Tensor x = random_tensor({6, 8}, 4);
   EXPECT_SAME(softmax(Variable(x.transpose(0, 1))).value(), softmax(Variable(x.transpose(0, 1).clone())).value());
 }
 
 TEST(Softmax, MaskedEntriesAreExactlyZero) {
-  const Variable x(Tensor::from<float>({-INFINITY, 1.0f, -INFINITY, 1.0f}, {1, 4}), Requires::kGrad);
-  EXPECT_SAME(softmax(x).value(), Tensor::from<float>({0, 0.5f, 0, 0.5f}, {1, 4}));
+  const Variable x(Here::from<float>({-INFINITY, 1.0f, -INFINITY, 1.0f}, {1, 4}), Requires::kGrad);
+  EXPECT_SAME(softmax(x).value(), Here::from<float>({0, 0.5f, 0, 0.5f}, {1, 4}));
   EXPECT_EQ(log_softmax(x).value().to_vector<double>()[0], -kInf);
   const Tensor dx = grad({softmax(x)}, {x}, {random_tensor({1, 4}, 5)})[0];
   EXPECT_EQ(dx.to_vector<double>()[0], 0);
@@ -74,7 +74,7 @@ TEST(Softmax, HopelessRowsAreNanAndTheirNeighboursAreNot) {
     std::vector<float> values = bad;
     values.insert(values.end(), {1, 2, 3});
     for (const auto op : {&softmax, &log_softmax}) {
-      const std::vector<double> y = op(Variable(Tensor::from(values, {2, 3})), -1).value().to_vector<double>();
+      const std::vector<double> y = op(Variable(Here::from(values, {2, 3})), -1).value().to_vector<double>();
       for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::isnan(y[i])) << i;
       for (int i = 3; i < 6; ++i) EXPECT_TRUE(std::isfinite(y[i])) << i;
     }
@@ -107,9 +107,9 @@ TEST(Softmax, BFloat16) {
 }
 
 TEST(Softmax, BadInput) {
-  expect_error<IndexError>([] { softmax(Variable(Tensor::zeros({2, 3})), 2); }, "softmax");
-  expect_error<IndexError>([] { log_softmax(Variable(Tensor::scalar(1))); }, "log_softmax");
-  expect_error<DTypeError>([] { softmax(Variable(Tensor::zeros({2}, DType::kI64))); }, "softmax");
+  expect_error<IndexError>([] { softmax(Variable(Here::zeros({2, 3})), 2); }, "softmax");
+  expect_error<IndexError>([] { log_softmax(Variable(Here::scalar(1))); }, "log_softmax");
+  expect_error<DTypeError>([] { softmax(Variable(Here::zeros({2}, DType::kI64))); }, "softmax");
 }
 
 }  // namespace

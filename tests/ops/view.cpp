@@ -88,16 +88,16 @@ TEST(ViewOps, ConcatAndChunk) {
             {random_tensor({2, 6}, 5, -1, 1, kF64)});
   expect_error<ShapeError>(
       [&] {
-        concat({Variable(Tensor::zeros({2, 3})), Variable(Tensor::zeros({3, 3}))}, 1);
+        concat({Variable(Here::zeros({2, 3})), Variable(Here::zeros({3, 3}))}, 1);
       },
       "concat");
   expect_error<DTypeError>(
       [&] {
-        concat({Variable(Tensor::zeros({2})), Variable(Tensor::zeros({2}, kF64))}, 0);
+        concat({Variable(Here::zeros({2})), Variable(Here::zeros({2}, kF64))}, 0);
       },
       "concat");
   expect_error<ShapeError>([&] { concat({}, 0); }, "concat");
-  expect_error<ShapeError>([&] { chunk(Variable(Tensor::zeros({2, 7})), 3, 1); }, "chunk");
+  expect_error<ShapeError>([&] { chunk(Variable(Here::zeros({2, 7})), 3, 1); }, "chunk");
 }
 
 TEST(ViewOps, Pad2d) {
@@ -121,11 +121,11 @@ TEST(ViewOps, SlicesOfOneTensorAddTheirGradients) {
   const Variable x = random_leaf({6}, 1);
   sum(slice(x, 0, 0, 4) * slice(x, 0, 2, 6)).backward();
   const std::vector<float> v = x.value().to_vector<float>();
-  EXPECT_CLOSE(x.grad(), Tensor::from(std::vector<float>{v[2], v[3], v[4] + v[0], v[5] + v[1], v[2], v[3]}, {6}), 1e-6);
+  EXPECT_CLOSE(x.grad(), Here::from(std::vector<float>{v[2], v[3], v[4] + v[0], v[5] + v[1], v[2], v[3]}, {6}), 1e-6);
 }
 
 TEST(ViewOps, Refuse) {
-  const Variable x(Tensor::zeros({2, 3}));
+  const Variable x(Here::zeros({2, 3}));
   expect_error<ShapeError>([&] { reshape(x, {4}); }, "reshape");
   expect_error<IndexError>([&] { slice(x, 1, 2, 4); }, "slice");
   expect_error<IndexError>([&] { select(x, 0, 2); }, "select");

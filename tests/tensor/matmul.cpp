@@ -21,7 +21,7 @@ Tensor naive_matmul(const Tensor& a, const Tensor& b) {
       }
     }
   }
-  return Tensor::from(product, {M, N});
+  return Here::from(product, {M, N});
 }
 
 struct Extents {
@@ -62,18 +62,18 @@ TEST(Matmul, LeadingExtentsBroadcast) {
       EXPECT_CLOSE(y.select(0, i).select(0, j), naive_matmul(a.select(0, i).select(0, 0), b.select(0, j)), 2e-6);
     }
   }
-  EXPECT_EQ(matmul(Tensor::zeros({0, 2, 3}), Tensor::zeros({3, 4})).shape(), Shape({0, 2, 4}));
+  EXPECT_EQ(matmul(Here::zeros({0, 2, 3}), Here::zeros({3, 4})).shape(), Shape({0, 2, 4}));
 }
 
 TEST(Matmul, AccumulatesWhereAsked) {
   const Tensor a = random_tensor({7, 31}, 9), b = random_tensor({31, 5}, 10);
   for (DType dtype : {DType::kF32, DType::kF64}) {
-    Tensor c = Tensor::full({7, 5}, 3, dtype);
+    Tensor c = Here::full({7, 5}, 3, dtype);
     matmul_into(a.to(dtype), b.to(dtype), c, Write::kAccumulate);
     Tensor expected = naive_matmul(a, b);
     std::vector<double> values = expected.to_vector<double>();
     for (double& v : values) v += 3;
-    EXPECT_CLOSE(c, Tensor::from(values, {7, 5}), 2e-6);
+    EXPECT_CLOSE(c, Here::from(values, {7, 5}), 2e-6);
     matmul_into(a.to(dtype), b.to(dtype), c);
     EXPECT_CLOSE(c, expected, 2e-6);
   }
@@ -86,18 +86,18 @@ TEST(Matmul, LinearIsAProductWithTheTransposedWeight) {
   std::vector<double> values = product.to_vector<double>();
   const std::vector<double> b = bias.to_vector<double>();
   for (size_t i = 0; i < values.size(); ++i) values[i] += b[i % 7];
-  EXPECT_CLOSE(linear(x, weight, bias), Tensor::from(values, {2, 3, 7}), 2e-6);
+  EXPECT_CLOSE(linear(x, weight, bias), Here::from(values, {2, 3, 7}), 2e-6);
 }
 
 TEST(Matmul, RefusesWhatDoesNotFit) {
-  const Tensor a = Tensor::zeros({2, 3});
-  expect_error<ShapeError>([&] { matmul(a, Tensor::zeros({4, 5})); }, "(4, 5)");
-  expect_error<ShapeError>([&] { matmul(a, Tensor::zeros({3})); }, "matmul");
-  expect_error<ShapeError>([&] { matmul(Tensor::zeros({2, 2, 3}), Tensor::zeros({3, 3, 2})); }, "matmul");
-  expect_error<DTypeError>([&] { matmul(a, Tensor::zeros({3, 2}, DType::kF64)); }, "matmul");
-  expect_error<DTypeError>([&] { matmul(a.to(DType::kI64), Tensor::zeros({3, 2}, DType::kI64)); }, "matmul");
-  expect_error<ShapeError>([&] { linear(a, Tensor::zeros({5, 4}), Tensor()); }, "linear");
-  expect_error<ShapeError>([&] { linear(a, Tensor::zeros({5, 3}), Tensor::zeros({4})); }, "bias");
+  const Tensor a = Here::zeros({2, 3});
+  expect_error<ShapeError>([&] { matmul(a, Here::zeros({4, 5})); }, "(4, 5)");
+  expect_error<ShapeError>([&] { matmul(a, Here::zeros({3})); }, "matmul");
+  expect_error<ShapeError>([&] { matmul(Here::zeros({2, 2, 3}), Here::zeros({3, 3, 2})); }, "matmul");
+  expect_error<DTypeError>([&] { matmul(a, Here::zeros({3, 2}, DType::kF64)); }, "matmul");
+  expect_error<DTypeError>([&] { matmul(a.to(DType::kI64), Here::zeros({3, 2}, DType::kI64)); }, "matmul");
+  expect_error<ShapeError>([&] { linear(a, Here::zeros({5, 4}), Tensor()); }, "linear");
+  expect_error<ShapeError>([&] { linear(a, Here::zeros({5, 3}), Here::zeros({4})); }, "bias");
 }
 
 /// All forms of the packed product against f64: extents around the panels' and blocks' ends, gaps after stored rows.
@@ -121,10 +121,10 @@ TEST(PackedGemm, EveryFormAndExtent) {
                               stored_b.dim(1),
                               N + 3};
         const auto run = [&](Write write, const float* added) {
-          Tensor c = Tensor::full({M, N + 3}, 7.0);
+          Tensor c = Here::full({M, N + 3}, 7.0);
           c.slice(1, 0, N).copy_(before);
           packed_gemm(shape, stored_a.data<float>(), stored_b.data<float>(), c.data<float>(), write, added);
-          EXPECT_CLOSE(c.slice(1, N, N + 3).contiguous(), Tensor::full({M, 3}, 7.0), 0) << "beyond the row";
+          EXPECT_CLOSE(c.slice(1, N, N + 3).contiguous(), Here::full({M, 3}, 7.0), 0) << "beyond the row";
           return c.slice(1, 0, N).contiguous();
         };
         EXPECT_CLOSE(run(Write::kOverwrite, nullptr), product, 2e-6) << M << " " << K << " " << N;

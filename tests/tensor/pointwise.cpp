@@ -23,7 +23,7 @@ TEST(Pointwise, EveryUnaryFunctionInEveryType) {
         y.push_back(static_cast<double>(definition(op, xs[i])));
         dx.push_back(static_cast<double>(dys[i] * slope_of([&](Real v) { return definition(op, v); }, xs[i])));
       }
-      const Tensor expected = Tensor::from(y, shape), expected_dx = Tensor::from(dx, shape);
+      const Tensor expected = Here::from(y, shape), expected_dx = Here::from(dx, shape);
       const Tensor x64 = x.to(kF64), x16 = x.to(kBF16);
       EXPECT_CLOSE(apply(op, x), expected, 1e-6) << Op::kName << shape;
       EXPECT_CLOSE(apply(op, x64), expected, 1e-14) << Op::kName << shape;
@@ -56,14 +56,14 @@ TEST(Pointwise, EveryBinaryFunctionBroadcasts) {
       }
     }
     const Shape shape{2, 7, 31};
-    const Tensor expected = Tensor::from(y, shape);
+    const Tensor expected = Here::from(y, shape);
     EXPECT_CLOSE(apply(op, a, b), expected, 1e-6) << Op::kName;
     EXPECT_CLOSE(apply(op, a.to(kF64), b.to(kF64)), expected, 1e-14) << Op::kName;
-    EXPECT_CLOSE(apply_backward(op, Operand::kA, a, b, dy), Tensor::from(da, shape), 2e-6) << Op::kName;
-    EXPECT_CLOSE(apply_backward(op, Operand::kB, a, b, dy), Tensor::from(db, shape), 2e-6) << Op::kName;
+    EXPECT_CLOSE(apply_backward(op, Operand::kA, a, b, dy), Here::from(da, shape), 2e-6) << Op::kName;
+    EXPECT_CLOSE(apply_backward(op, Operand::kB, a, b, dy), Here::from(db, shape), 2e-6) << Op::kName;
     EXPECT_EQ(apply(op, a, a).shape(), a.shape()) << Op::kName;
-    EXPECT_EQ(apply(op, Tensor::zeros({0, 3}), Tensor::zeros({1, 1})).shape(), Shape({0, 3})) << Op::kName;
-    expect_error<ShapeError>([&] { apply(op, a, Tensor::zeros({3})); }, Op::kName);
+    EXPECT_EQ(apply(op, Here::zeros({0, 3}), Here::zeros({1, 1})).shape(), Shape({0, 3})) << Op::kName;
+    expect_error<ShapeError>([&] { apply(op, a, Here::zeros({3})); }, Op::kName);
     expect_error<DTypeError>([&] { apply(op, a, b.to(kF64)); }, Op::kName);
   });
 }
@@ -140,17 +140,18 @@ TEST(Pointwise, InPlaceReadsOperandsAsTheyWere) {
 }
 
 TEST(Pointwise, InPlaceRefusesExpandedViews) {
-  Tensor wide = Tensor::zeros({3, 1}).expand({3, 4});
-  expect_error<ShapeError>([&] { add_(wide, Tensor::zeros({4})); },
-                           "add_: cannot write to (3, 4) f32 cpu, an expanded view: all elements along dimension 1 are "
-                           "one place in memory; clone() it first");
+  Tensor wide = Here::zeros({3, 1}).expand({3, 4});
+  expect_error<ShapeError>([&] { add_(wide, Here::zeros({4})); },
+                           cat("add_: cannot write to (3, 4) f32 ", test_device(),
+                               ", an expanded view: all elements along dimension 1 are one place in memory; clone() it "
+                               "first"));
   expect_error<ShapeError>([&] { scale_(wide, 2); }, "scale_: cannot write to (3, 4)");
-  Tensor same = Tensor::full({1, 4}, 1).expand({1, 4});
+  Tensor same = Here::full({1, 4}, 1).expand({1, 4});
   EXPECT_EQ(add_(same, same).to_vector<float>(), std::vector<float>(4, 2)) << "nothing is shared here";
 }
 
 TEST(Pointwise, SourcesAreCopiedOnlyWhereTheyMust) {
-  const Tensor x = Tensor::zeros({8, 8});
+  const Tensor x = Here::zeros({8, 8});
   EXPECT_TRUE(source_for_write(x, x).shares_storage_with(x));
   EXPECT_TRUE(source_for_write(x.slice(0, 0, 4), x.slice(0, 4, 8)).shares_storage_with(x));
   EXPECT_FALSE(source_for_write(x.slice(0, 0, 4), x.slice(0, 3, 7)).shares_storage_with(x));
@@ -159,11 +160,11 @@ TEST(Pointwise, SourcesAreCopiedOnlyWhereTheyMust) {
 
 TEST(Pointwise, NaNAndInfinityPropagate) {
   const float nan = std::nanf(""), inf = INFINITY;
-  const Tensor x = Tensor::from(std::vector<float>{nan, inf, -inf, 0}, {4});
+  const Tensor x = Here::from(std::vector<float>{nan, inf, -inf, 0}, {4});
   EXPECT_TRUE(std::isnan(apply(Relu{}, x).to_vector<float>()[0]));
   EXPECT_TRUE(std::isnan(apply(Clamp{}, x).to_vector<float>()[0]));
-  EXPECT_TRUE(std::isnan(apply(Maximum{}, x, Tensor::zeros({4})).to_vector<float>()[0]));
-  EXPECT_TRUE(std::isnan(apply(Minimum{}, Tensor::zeros({4}), x).to_vector<float>()[0]));
+  EXPECT_TRUE(std::isnan(apply(Maximum{}, x, Here::zeros({4})).to_vector<float>()[0]));
+  EXPECT_TRUE(std::isnan(apply(Minimum{}, Here::zeros({4}), x).to_vector<float>()[0]));
   EXPECT_EQ(apply(Sigmoid{}, x).to_vector<float>()[1], 1);
   EXPECT_EQ(apply(Sigmoid{}, x).to_vector<float>()[2], 0);
   EXPECT_EQ(apply(Exp{}, x).to_vector<float>()[2], 0);

@@ -23,7 +23,7 @@ Tensor naive_sum(const Tensor& x, bool over_a, bool over_b, bool over_c) {
       }
     }
   }
-  return Tensor::from(sums, shape);
+  return Here::from(sums, shape);
 }
 
 TEST(Reduce, SumsOverEverySetOfDimensions) {
@@ -88,21 +88,21 @@ TEST(Reduce, ViewsReduceLikeTheirCopies) {
 }
 
 TEST(Reduce, SumsStayAccurateWhereNaiveOnesDrift) {
-  const Tensor x = Tensor::full({1 << 22}, 0.1);
+  const Tensor x = Here::full({1 << 22}, 0.1);
   EXPECT_NEAR(sum(x).item<double>() / (1 << 22), static_cast<double>(0.1f), 2e-7)
       << "summing one by one would be off by 1e-3";
 }
 
 TEST(Reduce, MaximumPropagatesNaN) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const Tensor x = Tensor::from(std::vector<float>{1, nan, 3, -4, -5, -6}, {2, 3});
+  const Tensor x = Here::from(std::vector<float>{1, nan, 3, -4, -5, -6}, {2, 3});
   const std::vector<float> rows = max(x, {1}).to_vector<float>();
   EXPECT_TRUE(std::isnan(rows[0]));
   EXPECT_EQ(rows[1], -4);
   EXPECT_TRUE(std::isnan(max(x).item<float>()));
   EXPECT_TRUE(has_nan(x));
   EXPECT_FALSE(has_nan(x.select(0, 1)));
-  expect_error<ShapeError>([] { max(Tensor::zeros({3, 0}), {1}); }, "max");
+  expect_error<ShapeError>([] { max(Here::zeros({3, 0}), {1}); }, "max");
 }
 
 TEST(Reduce, SumToIsTheReverseOfExpand) {
@@ -119,7 +119,7 @@ TEST(Reduce, SquaredNorm) {
   for (double v : x.to_vector<double>()) expected += v * v;
   EXPECT_NEAR(squared_norm(x), expected, 1e-7 * expected);
   EXPECT_NEAR(squared_norm(x.transpose(0, 1)), expected, 1e-7 * expected);
-  EXPECT_EQ(squared_norm(Tensor::zeros({0})), 0);
+  EXPECT_EQ(squared_norm(Here::zeros({0})), 0);
 }
 
 TEST(Reduce, ThreadsDoNotMatter) {
