@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor/kernels/adamw.h"
+#include "tensor/device_memory.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
 
@@ -50,38 +50,124 @@ AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions options) : groups_
 }
 
 template <class T>
-void AdamW::step_of(double lr, double weight_decay, double grad_scale) {
-  std::vector<AdamWTensor<T>> tensors;
-  std::vector<Tensor> grads;  // keeps contiguous copies alive
-  Device device;
-  for (Moments& m : moments_) {
-    if (m.param.dtype() != kDTypeOf<T> || !m.param.grad().defined()) continue;
-    ++m.step;
-    const auto t = static_cast<double>(m.step);
+void AdamW::Gathered<T>::add(const Moments& m, size_t index, const Tensor& gradient) {
+  const Tensor& value = m.param.value();
+  tensors.push_back({value.data<T>(), gradient.data<T>(), m.exp_avg.data<T>(), m.exp_avg_sq.data<T>(),
+                     data_or_null<BFloat16>(m.copy), value.numel(), chunks, 1, 0, 0});
+  moments.push_back(index);
+  chunks += (value.numel() + kAdamWChunk - 1) / kAdamWChunk;
+}
+
+template <class T>
+AdamWTable<T> AdamW::Gathered<T>::table() const {
+  return {static_cast<const AdamWTensor<T>*>(memory.raw_data()), static_cast<int64_t>(tensors.size()), chunks};
+}
+
+template <class T>
+void AdamW::Gathered<T>::upload() const {
+  if (tensors.empty()) return;
+  device_memory(memory.device()).to_device(memory.raw_data(), tensors.data(), tensors.size() * sizeof(AdamWTensor<T>));
+}
+
+/// Fills f32_ and f64_; the contiguous gradients that they point at are to be kept until everything is launched.
+std::vector<Tensor> AdamW::gather() {
+  f32_ = {{}, {}, 0, f32_.memory};
+  f64_ = {{}, {}, 0, f64_.memory};
+  std::vector<Tensor> gradients;
+  for (size_t i = 0; i < moments_.size(); ++i) {
+    const Moments& m = moments_[i];
+    const Tensor& value = m.param.value();
+    if (!value.is_contiguous()) {
+      throw ShapeError(cat("AdamW: ", m.name, " is no longer contiguous: ", value.describe()));
+    }
+    if (!m.param.grad().defined()) continue;
+    gradients.push_back(m.param.grad().contiguous());
+    if (value.dtype() == DType::kF32) {
+      f32_.add(m, i, gradients.back());
+    } else {
+      f64_.add(m, i, gradients.back());
+    }
+  }
+  reserve_memory();
+  return gradients;
+}
+
+/// Of the size that all parameters need, made once: what was recorded finds it again.
+void AdamW::reserve_memory() {
+  const Device device = moments_.empty() ? kCpu : moments_.front().param.device();
+  if (norm_.defined() && device_ == device) return;
+  device_ = device;
+  const auto bytes = [&](size_t count) { return Tensor::empty({static_cast<int64_t>(count)}, DType::kU8, device); };
+  int64_t chunks = 0;
+  for (const Moments& m : moments_) chunks += (m.param.numel() + kAdamWChunk - 1) / kAdamWChunk;
+  f32_.memory = bytes(moments_.size() * sizeof(AdamWTensor<float>));
+  f64_.memory = bytes(moments_.size() * sizeof(AdamWTensor<double>));
+  norm_ = bytes(sizeof(GradientNorm));
+  parts_ = Tensor::empty({chunks}, DType::kF64, device);
+}
+
+template <class T>
+void AdamW::schedule_of(Gathered<T>& gathered, double lr, double weight_decay) {
+  for (size_t i = 0; i < gathered.tensors.size(); ++i) {
+    Moments& m = moments_[gathered.moments[i]];
+    AdamWTensor<T>& entry = gathered.tensors[i];
+    const auto t = static_cast<double>(++m.step);
     const double step_lr = lr * m.lr_scale;
-    grads.push_back(m.param.grad().contiguous());
-    device = m.param.device();
-    tensors.push_back({m.param.value().template data<T>(), grads.back().template data<T>(),
-                       m.exp_avg.template data<T>(), m.exp_avg_sq.template data<T>(), data_or_null<BFloat16>(m.copy),
-                       m.param.numel(), 1 - step_lr * weight_decay * m.weight_decay_scale,
-                       step_lr / (1 - std::pow(options_.beta1, t)), 1 / std::sqrt(1 - std::pow(options_.beta2, t))});
+    entry.keep = 1 - step_lr * weight_decay * m.weight_decay_scale;
+    entry.step_size = step_lr / (1 - std::pow(options_.beta1, t));
+    entry.inv_root = 1 / std::sqrt(1 - std::pow(options_.beta2, t));
     m.param.value().bump_version();
     if (m.copy.defined()) m.copy.bump_version();
   }
-  if (tensors.empty()) return;
-  adamw_step<T>(device, tensors.data(), static_cast<int64_t>(tensors.size()),
-                {options_.beta1, options_.beta2, options_.eps, grad_scale});
+  gathered.upload();
+}
+
+void AdamW::schedule(double lr, double weight_decay) {
+  ++steps_;
+  schedule_of(f32_, lr, weight_decay);
+  schedule_of(f64_, lr, weight_decay);
+}
+
+void AdamW::launch_norm(double max_norm) {
+  auto* parts = parts_.data<double>();
+  if (f32_.chunks > 0) gradient_squares<float>(device_, f32_.table(), parts);
+  if (f64_.chunks > 0) gradient_squares<double>(device_, f64_.table(), parts + f32_.chunks);
+  terrace::gradient_norm(device_, parts, f32_.chunks + f64_.chunks, max_norm,
+                         static_cast<GradientNorm*>(norm_.raw_data()));
+}
+
+void AdamW::launch_update() {
+  const AdamWConstants constants{options_.beta1, options_.beta2, options_.eps};
+  const auto* norm = static_cast<const GradientNorm*>(norm_.raw_data());
+  if (f32_.chunks > 0) adamw_step<float>(device_, f32_.table(), constants, norm);
+  if (f64_.chunks > 0) adamw_step<double>(device_, f64_.table(), constants, norm);
 }
 
 void AdamW::step(double lr, double weight_decay, double grad_scale) {
-  for (const Moments& m : moments_) {
-    const Tensor& value = m.param.value();
-    if (!value.is_contiguous())
-      throw ShapeError(cat("AdamW: ", m.name, " is no longer contiguous: ", value.describe()));
-  }
-  ++steps_;
-  step_of<float>(lr, weight_decay, grad_scale);
-  step_of<double>(lr, weight_decay, grad_scale);
+  const std::vector<Tensor> gradients = gather();
+  schedule(lr, weight_decay);
+  const GradientNorm given{0, grad_scale};
+  device_memory(device_).to_device(norm_.raw_data(), &given, sizeof given);
+  launch_update();
+}
+
+void AdamW::clipped_step(double lr, double weight_decay, double max_norm) {
+  const std::vector<Tensor> gradients = gather();
+  schedule(lr, weight_decay);
+  launch_norm(max_norm);
+  launch_update();
+}
+
+void AdamW::launch_clipped(double max_norm) {
+  const std::vector<Tensor> gradients = gather();
+  launch_norm(max_norm);
+  launch_update();
+}
+
+double AdamW::gradient_norm() const {
+  GradientNorm found{0, 1};
+  if (norm_.defined()) device_memory(device_).to_host(&found, norm_.raw_data(), sizeof found);
+  return found.norm;
 }
 
 void AdamW::write_copies(const ComputeCopies& copies) {

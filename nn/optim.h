@@ -1,8 +1,8 @@
 // AdamW over parameter groups, and gradient clipping.
 //
 //   AdamW optimizer(groups, {.beta1 = 0.9, .beta2 = 0.95});
-//   const double norm = global_grad_norm(parameters);
-//   optimizer.step(schedule.lr(it), schedule.wd(it), clip_coefficient(norm, 2.0));   // the clipping costs no pass
+//   optimizer.clipped_step(schedule.lr(it), schedule.wd(it), 2.0);   // the host waits for nothing
+//   const double norm = optimizer.gradient_norm();
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 
 #include "nn/compute_copies.h"
 #include "nn/module.h"
+#include "tensor/kernels/adamw.h"
 
 namespace terrace {
 
@@ -40,7 +41,20 @@ class AdamW {
 
   /// One fused pass over parameters, gradients and moments. lr and weight_decay are multiplied by the group's scales.
   void step(double lr, double weight_decay, double grad_scale = 1);
+  /// The same with the gradients clipped: scaled by min(1, max_norm / (norm + 1e-6)) of the norm of all of them as one
+  /// vector; a max_norm of 0 clips nothing. Where the norm is not finite parameters and moments stay as they are. Norm
+  /// and factor stay on the device.
+  void clipped_step(double lr, double weight_decay, double max_norm);
+  /// The norm of the last clipped step, before clipping. Waits for the device.
+  double gradient_norm() const;
   void zero_grad();
+
+  /// clipped_step() in two parts, for work that is recorded and replayed (tensor/device_graph.h): launch_clipped() is
+  /// recorded, for the gradients that are there; schedule() before each replay counts a step and says its rate and
+  /// decay.
+  void launch_clipped(double max_norm);
+  void schedule(double lr, double weight_decay);
+
   /// From now on every step stores the new values of those parameters that have a copy there too, in the same pass.
   void write_copies(const ComputeCopies& copies);
 
@@ -63,16 +77,38 @@ class AdamW {
     int64_t step = 0;
     double lr_scale = 1, weight_decay_scale = 1;
   };
+  /// The parameters of one type that have a gradient, as kernels take them.
   template <class T>
-  void step_of(double lr, double weight_decay, double grad_scale);  // the parameters of one dtype
+  struct Gathered {
+    std::vector<AdamWTensor<T>> tensors;
+    std::vector<size_t> moments;  // whose, of moments_
+    int64_t chunks = 0;
+    Tensor memory;  // the tensors, on the device
+
+    void add(const Moments& m, size_t index, const Tensor& gradient);
+    AdamWTable<T> table() const;
+    void upload() const;
+  };
+  std::vector<Tensor> gather();
+  template <class T>
+  void schedule_of(Gathered<T>& gathered, double lr, double weight_decay);
+  void reserve_memory();
+  void launch_norm(double max_norm);
+  void launch_update();
 
   std::vector<ParameterGroup> groups_;
   AdamWOptions options_;
   std::vector<Moments> moments_;
   int64_t steps_ = 0;
+  Gathered<float> f32_;
+  Gathered<double> f64_;
+  Device device_;
+  Tensor norm_;   // a GradientNorm, on the device
+  Tensor parts_;  // f64, the chunks' sums of squares
 };
 
 /// Norm of all gradients taken as one vector; f64, in the order given. Parameters without a gradient count as zero.
+/// Waits for each on a device.
 double global_grad_norm(const std::vector<Variable>& params);
 double global_grad_norm(const NamedParameters& params);
 

@@ -136,7 +136,6 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
       data_(data),
       options_((check_options(options), options)),
       callbacks_(std::move(callbacks)),
-      parameters_(model.parameters()),
       optimizer_(decay_groups(model.named_parameters(), VarTransformer::no_decay_names()),
                  {.beta1 = options.beta1, .beta2 = options.beta2}),
       schedule_(schedule_options(options)) {
@@ -242,13 +241,12 @@ VarStepRecord VarTrainer::step(Detail detail) {
   }
   record.lr = schedule_.lr(step_);
   record.weight_decay = schedule_.wd(step_);
-  record.gradient_norm = global_grad_norm(parameters_);
+  optimizer_.clipped_step(record.lr, record.weight_decay, options_.clip);
+  record.gradient_norm = optimizer_.gradient_norm();
   if (!std::isfinite(record.gradient_norm)) {
     throw AutogradError(cat("VAR training: the gradient is not finite at step ", step_ + 1, " (loss ", record.loss,
                             "); a smaller lr than ", options_.lr, " may help"));
   }
-  const double clip = options_.clip > 0 ? clip_coefficient(record.gradient_norm, options_.clip) : 1;
-  optimizer_.step(record.lr, record.weight_decay, clip);
   model_.zero_grad();
   ++step_;
   record.step = step_;

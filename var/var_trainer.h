@@ -122,7 +122,6 @@ class VarTrainer {
   VarTrainingData data_;
   VarTrainOptions options_;
   VarTrainCallbacks callbacks_;
-  std::vector<Variable> parameters_;
   AdamW optimizer_;
   ComputeCopies copies_;  // of nothing for f32
   Schedule schedule_;

@@ -216,10 +216,9 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   }
   loss.backward();
 
-  record.gradient_norm = global_grad_norm(parameters);
   record.lr = learning_rate(options, step);
-  const double factor = options.clip > 0 ? clip_coefficient(record.gradient_norm, options.clip) : 1;
-  optimizer.step(record.lr, options.weight_decay, factor);
+  optimizer.clipped_step(record.lr, options.weight_decay, options.clip);
+  record.gradient_norm = optimizer.gradient_norm();
   model.zero_grad();
 
   ++step;

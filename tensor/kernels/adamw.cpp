@@ -1,27 +1,24 @@
 #include "tensor/kernels/adamw.h"
 
-#include <omp.h>
-
 namespace terrace {
 namespace {
-
-constexpr int64_t kGrain = 4096;  // elements: below this a second thread costs more than it does
 
 inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 
 template <bool copies, class T>
-void update(const AdamWTensor<T>& t, const AdamWConstants& c, int64_t begin, int64_t end) {
+void update(const AdamWStretch<T>& stretch, const AdamWConstants& c, double factor) {
+  const AdamWTensor<T>& t = *stretch.tensor;
   T* __restrict param = t.param;
   const T* __restrict grad = t.grad;
   T* __restrict exp_avg = t.exp_avg;
   T* __restrict exp_avg_sq = t.exp_avg_sq;
   BFloat16* __restrict copy = t.copy;
-  const T grad_scale = static_cast<T>(c.grad_scale), take1 = static_cast<T>(1 - c.beta1);
+  const T grad_scale = static_cast<T>(factor), take1 = static_cast<T>(1 - c.beta1);
   const T beta2 = static_cast<T>(c.beta2), take2 = static_cast<T>(1 - c.beta2), eps = static_cast<T>(c.eps);
   const T keep = static_cast<T>(t.keep), step_size = static_cast<T>(t.step_size), inv_root = static_cast<T>(t.inv_root);
 #pragma omp simd
-  for (int64_t i = begin; i < end; ++i) {
+  for (int64_t i = stretch.begin; i < stretch.end; ++i) {
     const T g = grad[i] * grad_scale;
     const T m = exp_avg[i] + take1 * (g - exp_avg[i]);
     const T v = beta2 * exp_avg_sq[i] + take2 * g * g;
@@ -33,32 +30,46 @@ void update(const AdamWTensor<T>& t, const AdamWConstants& c, int64_t begin, int
   }
 }
 
-/// The tensors laid end to end are cut into one stretch per thread.
 template <class T>
-void step(const AdamWTensor<T>* tensors, int64_t tensor_count, AdamWConstants constants) {
-  int64_t total = 0;
-  for (int64_t i = 0; i < tensor_count; ++i) total += tensors[i].count;
-#pragma omp parallel if (total > kGrain)
-  {
-    const int64_t share = (total + omp_get_num_threads() - 1) / omp_get_num_threads();
-    const int64_t begin = share * omp_get_thread_num();
-    const int64_t end = begin + share < total ? begin + share : total;
-    int64_t at = 0;
-    for (int64_t i = 0; i < tensor_count && at < end; at += tensors[i].count, ++i) {
-      const int64_t from = begin > at ? begin - at : 0;
-      const int64_t to = end - at < tensors[i].count ? end - at : tensors[i].count;
-      if (from >= to) continue;
-      if (tensors[i].copy != nullptr) {
-        update<true>(tensors[i], constants, from, to);
-      } else {
-        update<false>(tensors[i], constants, from, to);
-      }
+void step(AdamWTable<T> table, AdamWConstants constants, const GradientNorm* norm) {
+  if (!__builtin_isfinite(norm->norm)) return;
+#pragma omp parallel for schedule(static) if (table.chunks > 1)
+  for (int64_t chunk = 0; chunk < table.chunks; ++chunk) {
+    const AdamWStretch<T> stretch = stretch_of(table, chunk);
+    if (stretch.tensor->copy != nullptr) {
+      update<true>(stretch, constants, norm->scale);
+    } else {
+      update<false>(stretch, constants, norm->scale);
     }
   }
 }
 
+template <class T>
+void squares(AdamWTable<T> table, double* parts) {
+#pragma omp parallel for schedule(static) if (table.chunks > 1)
+  for (int64_t chunk = 0; chunk < table.chunks; ++chunk) {
+    const AdamWStretch<T> stretch = stretch_of(table, chunk);
+    const T* grad = stretch.tensor->grad;
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = stretch.begin; i < stretch.end; ++i) {
+      sum += static_cast<double>(grad[i]) * static_cast<double>(grad[i]);
+    }
+    parts[chunk] = sum;
+  }
+}
+
+void norm_of(const double* parts, int64_t count, double max_norm, GradientNorm* result) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += parts[i];
+  *result = clipped_to(root(sum), max_norm);
+}
+
 TERRACE_REGISTER(adamw_step<float>, step<float>);
 TERRACE_REGISTER(adamw_step<double>, step<double>);
+TERRACE_REGISTER(gradient_squares<float>, squares<float>);
+TERRACE_REGISTER(gradient_squares<double>, squares<double>);
+TERRACE_REGISTER(gradient_norm, norm_of);
 
 }  // namespace
 }  // namespace terrace

@@ -1,10 +1,18 @@
-// The fused AdamW step: one pass over parameter, gradient and both moments of all tensors.
+// The optimizer's step over many tensors at once: the norm of all gradients, then the fused AdamW update, one pass over
+// parameter, gradient and both moments. What changes from step to step lies in memory of the device - constants of
+// every tensor, the norm - so that nothing waits for the host, and a recorded step can be replayed
+// (tensor/device_graph.h).
+//
+// Tensors are cut into chunks of kAdamWChunk elements, numbered through all tensors: each is the work of one block.
 #pragma once
 
 #include "tensor/dtype.h"
+#include "tensor/host_device.h"
 #include "tensor/kernel.h"
 
 namespace terrace {
+
+inline constexpr int64_t kAdamWChunk = 16384;
 
 /// One tensor and its constants: what nn/optim.h's formula has, folded so that the inner loop holds no power. Where
 /// `copy` is not null the new values are stored there too, rounded to bf16.
@@ -16,19 +24,69 @@ struct AdamWTensor {
   T* exp_avg_sq;
   BFloat16* copy;
   int64_t count;
-  double keep;       // 1 - lr wd
-  double step_size;  // lr / (1 - beta1^t)
-  double inv_root;   // 1 / sqrt(1 - beta2^t)
+  int64_t first_chunk;  // the number of its first chunk
+  double keep;          // 1 - lr wd
+  double step_size;     // lr / (1 - beta1^t)
+  double inv_root;      // 1 / sqrt(1 - beta2^t)
+};
+
+template <class T>
+struct AdamWTable {
+  const AdamWTensor<T>* tensors;  // in memory of the device, by first_chunk
+  int64_t tensor_count;
+  int64_t chunks;
 };
 
 struct AdamWConstants {
-  double beta1, beta2, eps, grad_scale;
+  double beta1, beta2, eps;
 };
 
-/// Updates param, exp_avg, exp_avg_sq and copy of every tensor in place. Elementwise, so independent of the thread
-/// count.
+/// In memory of the device.
+struct GradientNorm {
+  double norm;   // of all gradients as one vector
+  double scale;  // what clipping multiplies each of them by
+};
+
+/// scale = min(1, max_norm / (norm + 1e-6)), NaN for a norm of NaN; 1 for a max_norm of 0.
+TERRACE_HD inline GradientNorm clipped_to(double norm, double max_norm) {
+  const double scale = max_norm / (norm + 1e-6);
+  return {norm, max_norm == 0 || scale > 1 ? 1.0 : scale};
+}
+
+/// A chunk as a stretch of one tensor.
 template <class T>
-inline constinit Kernel<void(const AdamWTensor<T>* tensors, int64_t tensor_count, AdamWConstants constants)> adamw_step{
+struct AdamWStretch {
+  const AdamWTensor<T>* tensor;
+  int64_t begin, end;
+};
+template <class T>
+TERRACE_HD AdamWStretch<T> stretch_of(const AdamWTable<T>& table, int64_t chunk) {
+  int64_t low = 0, high = table.tensor_count - 1;  // the last tensor that begins at the chunk or before: empty ones are
+  while (low < high) {                             // followed by another of the same first chunk
+    const int64_t middle = (low + high + 1) / 2;
+    if (table.tensors[middle].first_chunk <= chunk) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  const AdamWTensor<T>& t = table.tensors[low];
+  const int64_t begin = (chunk - t.first_chunk) * kAdamWChunk, end = begin + kAdamWChunk;
+  return {&t, begin, end < t.count ? end : t.count};
+}
+
+/// parts[c] = sum of the squares of chunk c's gradients, in f64, in an order that the chunk's extent decides.
+template <class T>
+inline constinit Kernel<void(AdamWTable<T> table, double* parts)> gradient_squares{"gradient_squares"};
+
+/// clipped_to() of the root of the sum of the parts.
+inline constinit Kernel<void(const double* parts, int64_t count, double max_norm, GradientNorm* result)> gradient_norm{
+    "gradient_norm"};
+
+/// Updates param, exp_avg, exp_avg_sq and copy of every tensor in place, by gradients times norm->scale; where
+/// norm->norm is not finite nothing is changed. Elementwise, so independent of the thread count.
+template <class T>
+inline constinit Kernel<void(AdamWTable<T> table, AdamWConstants constants, const GradientNorm* norm)> adamw_step{
     "adamw_step"};
 
 }  // namespace terrace

@@ -177,6 +177,47 @@ TEST(Clipping, Golden) {
   }
 }
 
+/// Over chunks' ends, empty tensors, types and parameters without a gradient, beside the norm and the step by
+/// themselves.
+TEST(Clipping, AStepThatClipsIsTheNormAndAStepByIt) {
+  for (const double max_norm : {0.0, 0.5, 1e6}) {
+    std::vector<Variable> leaves[2];
+    NamedParameters named[2];
+    for (int copy = 0; copy < 2; ++copy) {
+      for (const int64_t n : {5, 0, 40000, 1, 16384, 0}) {
+        const DType dtype = n == 1 ? DType::kF64 : DType::kF32;
+        Variable p = random_leaf({n}, static_cast<uint64_t>(n), -1, 1, dtype);
+        p.set_grad(random_tensor({n}, static_cast<uint64_t>(n + 1), -1, 1, dtype));
+        leaves[copy].push_back(p);
+        named[copy].emplace_back(cat("p", leaves[copy].size()), p);
+      }
+      leaves[copy].push_back(random_leaf({3}, 9));
+      named[copy].emplace_back("without", leaves[copy].back());
+    }
+    const double norm = global_grad_norm(leaves[0]);
+    AdamW apart({ParameterGroup{named[0]}}), together({ParameterGroup{named[1]}});
+    apart.step(0.01, 0.1, max_norm == 0 ? 1 : clip_coefficient(norm, max_norm));
+    together.clipped_step(0.01, 0.1, max_norm);
+    EXPECT_NEAR(together.gradient_norm(), norm, 1e-7 * norm);  // whose squares are summed in f32 over short blocks
+    for (size_t i = 0; i < leaves[0].size(); ++i) EXPECT_NEAR_TENSOR(leaves[1][i], leaves[0][i], 1e-7) << i;
+    EXPECT_EQ(together.state_dict().at("step.without").item<int64_t>(), 0);
+  }
+}
+
+TEST(Clipping, AGradientThatIsNotFiniteChangesNothing) {
+  for (const double bad : {double(NAN), double(INFINITY)}) {
+    Variable a = random_leaf({7}, 1), b = random_leaf({20000}, 2);
+    const Tensor before = b.value().clone();
+    a.set_grad(Tensor::full({7}, bad));
+    b.set_grad(Tensor::full({20000}, 1));
+    AdamW optimizer({ParameterGroup{{{"a", a}, {"b", b}}}});
+    optimizer.clipped_step(0.1, 0.1, 2);
+    EXPECT_FALSE(std::isfinite(optimizer.gradient_norm()));
+    EXPECT_SAME(b, before);
+    EXPECT_SAME(optimizer.state_dict().at("exp_avg.b"), Tensor::zeros({20000}));
+  }
+}
+
 TEST(Clipping, Coefficient) {
   EXPECT_EQ(clip_coefficient(1, 2), 1);
   EXPECT_TRUE(std::isnan(clip_coefficient(NAN, 2)));
