@@ -4,7 +4,8 @@
 //
 // On a GPU it goes to the device's stream, inside an NVTX range of that name; an error is a DeviceError with statement,
 // code and hint. With TERRACE_SYNC=1 it waits for the kernel, so that a fault is reported by the launch it belongs to.
-// In the executor it runs at once. A grid without blocks launches nothing.
+// In the executor it runs at once, or is kept for a replay (tensor/device_graph.h). A grid without blocks launches
+// nothing.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,7 @@
 
 #if defined(TERRACE_CUDA_HOST)
 #include "cuda/executor/executor.h"
+#include "cuda/host/recording.h"
 #else
 #include <cuda_runtime.h>
 #endif
@@ -55,7 +57,10 @@ template <class... Parameters>
 void launch(const char* name, void (*kernel)(Parameters...), const Grid& grid,
             std::type_identity_t<Parameters>... arguments) {
   if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
-  executor::run(name, grid.blocks, grid.threads, grid.shared_bytes, [&] { kernel(arguments...); });
+  const auto work = [=] {
+    executor::run(name, grid.blocks, grid.threads, grid.shared_bytes, [&] { kernel(arguments...); });
+  };
+  if (!keep_while_recording(work)) work();
 }
 
 #else

@@ -81,6 +81,7 @@ void declare_training(Options& options, Settings& s) {
       .add("dtype", s.dtype,
            "what blocks and head compute in; bf16: half the memory of activations, weights and checkpoints stay f32")
       .choices({"f32", "bf16"});
+  options.add("graphs", s.training.graphs, "on a GPU, record the launches of a step once and replay them");
   options.add("recompute", s.recompute, "keep each block's input only and compute the rest again: less memory, slower");
 }
 
@@ -284,6 +285,9 @@ void train(int argc, char** argv) {
   }
   trainer.run();
   progress.finish();
+  if (!trainer.not_recorded().empty()) {
+    std::printf("steps were launched one kernel at a time: %s\n", trainer.not_recorded().c_str());
+  }
 
   curves.publish();
   keep_results(record, last, model, std::move(tables));

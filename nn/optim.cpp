@@ -69,11 +69,11 @@ void AdamW::Gathered<T>::upload() const {
   device_memory(memory.device()).to_device(memory.raw_data(), tensors.data(), tensors.size() * sizeof(AdamWTensor<T>));
 }
 
-/// Fills f32_ and f64_; the contiguous gradients that they point at are to be kept until everything is launched.
-std::vector<Tensor> AdamW::gather() {
-  f32_ = {{}, {}, 0, f32_.memory};
-  f64_ = {{}, {}, 0, f64_.memory};
-  std::vector<Tensor> gradients;
+AdamW::AllGathered AdamW::gather(std::vector<Tensor>& gradients) {
+  reserve_memory();
+  AllGathered all;
+  all.f32.memory = f32_table_;
+  all.f64.memory = f64_table_;
   for (size_t i = 0; i < moments_.size(); ++i) {
     const Moments& m = moments_[i];
     const Tensor& value = m.param.value();
@@ -83,13 +83,12 @@ std::vector<Tensor> AdamW::gather() {
     if (!m.param.grad().defined()) continue;
     gradients.push_back(m.param.grad().contiguous());
     if (value.dtype() == DType::kF32) {
-      f32_.add(m, i, gradients.back());
+      all.f32.add(m, i, gradients.back());
     } else {
-      f64_.add(m, i, gradients.back());
+      all.f64.add(m, i, gradients.back());
     }
   }
-  reserve_memory();
-  return gradients;
+  return all;
 }
 
 /// Of the size that all parameters need, made once: what was recorded finds it again.
@@ -100,8 +99,8 @@ void AdamW::reserve_memory() {
   const auto bytes = [&](size_t count) { return Tensor::empty({static_cast<int64_t>(count)}, DType::kU8, device); };
   int64_t chunks = 0;
   for (const Moments& m : moments_) chunks += (m.param.numel() + kAdamWChunk - 1) / kAdamWChunk;
-  f32_.memory = bytes(moments_.size() * sizeof(AdamWTensor<float>));
-  f64_.memory = bytes(moments_.size() * sizeof(AdamWTensor<double>));
+  f32_table_ = bytes(moments_.size() * sizeof(AdamWTensor<float>));
+  f64_table_ = bytes(moments_.size() * sizeof(AdamWTensor<double>));
   norm_ = bytes(sizeof(GradientNorm));
   parts_ = Tensor::empty({chunks}, DType::kF64, device);
 }
@@ -122,47 +121,53 @@ void AdamW::schedule_of(Gathered<T>& gathered, double lr, double weight_decay) {
   gathered.upload();
 }
 
-void AdamW::schedule(double lr, double weight_decay) {
+void AdamW::schedule(AllGathered& gathered, double lr, double weight_decay) {
   ++steps_;
-  schedule_of(f32_, lr, weight_decay);
-  schedule_of(f64_, lr, weight_decay);
+  schedule_of(gathered.f32, lr, weight_decay);
+  schedule_of(gathered.f64, lr, weight_decay);
 }
 
-void AdamW::launch_norm(double max_norm) {
+void AdamW::launch_norm(const AllGathered& gathered, double max_norm) const {
+  const auto& [f32, f64] = gathered;
   auto* parts = parts_.data<double>();
-  if (f32_.chunks > 0) gradient_squares<float>(device_, f32_.table(), parts);
-  if (f64_.chunks > 0) gradient_squares<double>(device_, f64_.table(), parts + f32_.chunks);
-  terrace::gradient_norm(device_, parts, f32_.chunks + f64_.chunks, max_norm,
+  if (f32.chunks > 0) gradient_squares<float>(device_, f32.table(), parts);
+  if (f64.chunks > 0) gradient_squares<double>(device_, f64.table(), parts + f32.chunks);
+  terrace::gradient_norm(device_, parts, f32.chunks + f64.chunks, max_norm,
                          static_cast<GradientNorm*>(norm_.raw_data()));
 }
 
-void AdamW::launch_update() {
+void AdamW::launch_update(const AllGathered& gathered) const {
   const AdamWConstants constants{options_.beta1, options_.beta2, options_.eps};
   const auto* norm = static_cast<const GradientNorm*>(norm_.raw_data());
-  if (f32_.chunks > 0) adamw_step<float>(device_, f32_.table(), constants, norm);
-  if (f64_.chunks > 0) adamw_step<double>(device_, f64_.table(), constants, norm);
+  if (gathered.f32.chunks > 0) adamw_step<float>(device_, gathered.f32.table(), constants, norm);
+  if (gathered.f64.chunks > 0) adamw_step<double>(device_, gathered.f64.table(), constants, norm);
 }
 
 void AdamW::step(double lr, double weight_decay, double grad_scale) {
-  const std::vector<Tensor> gradients = gather();
-  schedule(lr, weight_decay);
+  std::vector<Tensor> gradients;
+  AllGathered gathered = gather(gradients);
+  schedule(gathered, lr, weight_decay);
   const GradientNorm given{0, grad_scale};
   device_memory(device_).to_device(norm_.raw_data(), &given, sizeof given);
-  launch_update();
+  launch_update(gathered);
 }
 
 void AdamW::clipped_step(double lr, double weight_decay, double max_norm) {
-  const std::vector<Tensor> gradients = gather();
-  schedule(lr, weight_decay);
-  launch_norm(max_norm);
-  launch_update();
+  std::vector<Tensor> gradients;
+  AllGathered gathered = gather(gradients);
+  schedule(gathered, lr, weight_decay);
+  launch_norm(gathered, max_norm);
+  launch_update(gathered);
 }
 
 void AdamW::launch_clipped(double max_norm) {
-  const std::vector<Tensor> gradients = gather();
-  launch_norm(max_norm);
-  launch_update();
+  std::vector<Tensor> gradients;
+  recorded_ = gather(gradients);
+  launch_norm(recorded_, max_norm);
+  launch_update(recorded_);
 }
+
+void AdamW::schedule(double lr, double weight_decay) { schedule(recorded_, lr, weight_decay); }
 
 double AdamW::gradient_norm() const {
   GradientNorm found{0, 1};

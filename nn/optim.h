@@ -83,28 +83,34 @@ class AdamW {
     std::vector<AdamWTensor<T>> tensors;
     std::vector<size_t> moments;  // whose, of moments_
     int64_t chunks = 0;
-    Tensor memory;  // the tensors, on the device
+    Tensor memory;  // on the device, for the tensors
 
     void add(const Moments& m, size_t index, const Tensor& gradient);
     AdamWTable<T> table() const;
     void upload() const;
   };
-  std::vector<Tensor> gather();
+  struct AllGathered {
+    Gathered<float> f32;
+    Gathered<double> f64;
+  };
+  /// The contiguous gradients that it points at are to be kept until everything is launched.
+  AllGathered gather(std::vector<Tensor>& gradients);
   template <class T>
   void schedule_of(Gathered<T>& gathered, double lr, double weight_decay);
   void reserve_memory();
-  void launch_norm(double max_norm);
-  void launch_update();
+  void schedule(AllGathered& gathered, double lr, double weight_decay);
+  void launch_norm(const AllGathered& gathered, double max_norm) const;
+  void launch_update(const AllGathered& gathered) const;
 
   std::vector<ParameterGroup> groups_;
   AdamWOptions options_;
   std::vector<Moments> moments_;
   int64_t steps_ = 0;
-  Gathered<float> f32_;
-  Gathered<double> f64_;
   Device device_;
-  Tensor norm_;   // a GradientNorm, on the device
-  Tensor parts_;  // f64, the chunks' sums of squares
+  Tensor f32_table_, f64_table_;  // AdamWTensors, on the device
+  AllGathered recorded_;          // by launch_clipped()
+  Tensor norm_;                   // a GradientNorm, on the device
+  Tensor parts_;                  // f64, the chunks' sums of squares
 };
 
 /// Norm of all gradients taken as one vector; f64, in the order given. Parameters without a gradient count as zero.

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <unordered_map>
 #include <vector>
 
 #include "tensor/device_memory.h"
@@ -23,10 +24,31 @@ size_t rounded_size(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+using FreeBlocks = std::map<size_t, std::vector<void*>>;  // by rounded size
+
+/// One of `size` bytes, null where there is none.
+void* take(FreeBlocks& free, size_t size) {
+  const auto found = free.find(size);
+  if (found == free.end() || found->second.empty()) return nullptr;
+  void* block = found->second.back();
+  found->second.pop_back();
+  return block;
+}
+
+}  // namespace
+
+struct MemoryArena::Blocks {
+  FreeBlocks free;
+};
+
+namespace {
+
 struct Pool {
   std::mutex mutex;
-  std::map<size_t, std::vector<void*>> free;  // by rounded size
-  int64_t live = 0, peak = 0, cached = 0;
+  FreeBlocks free;
+  std::unordered_map<void*, MemoryArena::Blocks*> owners;  // of the blocks of arenas
+  int64_t live = 0, peak = 0;
+  int64_t cached = 0, kept = 0;     // in `free`, in arenas
   std::vector<MemoryFigure> named;  // by tag; as long as the largest tag met
   MemoryFigure& figure(int tag) {
     if (named.size() <= static_cast<size_t>(tag)) named.resize(static_cast<size_t>(tag) + 1);
@@ -51,6 +73,7 @@ Names& names() {
 }
 
 thread_local int current_name = 0;
+thread_local MemoryArena* current_arena = nullptr;
 
 // The cache may hold this much without use before it is emptied; it bounds what changing shapes can pile up. A GPU's is
 // emptied only when its memory is used up: giving it back waits for all work.
@@ -85,13 +108,18 @@ void* allocate(size_t bytes, int* tag, Device device) {
   const size_t size = rounded_size(bytes);
   Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
-  void* block = nullptr;
-  if (auto it = p.free.find(size); it != p.free.end() && !it->second.empty()) {
-    block = it->second.back();
-    it->second.pop_back();
-    p.cached -= static_cast<int64_t>(size);
+  const bool in_arena = current_arena != nullptr && current_arena->device() == device && !device.is_cpu();
+  void* block = in_arena ? take(current_arena->blocks().free, size) : nullptr;
+  if (block != nullptr) {
+    p.kept -= static_cast<int64_t>(size);
   } else {
-    block = allocate_fresh(p, size, device);
+    block = take(p.free, size);
+    if (block != nullptr) {
+      p.cached -= static_cast<int64_t>(size);
+    } else {
+      block = allocate_fresh(p, size, device);
+    }
+    if (in_arena) p.owners[block] = &current_arena->blocks();
   }
   *tag = current_name;
   p.live += static_cast<int64_t>(size);
@@ -108,6 +136,12 @@ void deallocate(void* block, size_t bytes, int tag, Device device) {
   std::lock_guard lock(p.mutex);
   p.live -= static_cast<int64_t>(size);
   p.figure(tag).live -= static_cast<int64_t>(size);
+  const auto owner = p.owners.find(block);
+  if (owner != p.owners.end()) {
+    owner->second->free[size].push_back(block);
+    p.kept += static_cast<int64_t>(size);
+    return;
+  }
   p.free[size].push_back(block);
   p.cached += static_cast<int64_t>(size);
   if (device.is_cpu() && p.cached > std::max(kCacheFloor, p.live)) release_cached(p, device_memory(device));
@@ -116,7 +150,7 @@ void deallocate(void* block, size_t bytes, int tag, Device device) {
 MemoryStats memory_stats(Device device) {
   Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
-  MemoryStats stats{p.live, p.peak, p.live + p.cached, p.named};
+  MemoryStats stats{p.live, p.peak, p.live + p.cached + p.kept, p.named};
   {
     Names& all = names();
     std::lock_guard names_lock(all.mutex);
@@ -149,5 +183,22 @@ AllocationName::AllocationName(const char* name) : previous_(current_name) {
 }
 
 AllocationName::~AllocationName() { current_name = previous_; }
+
+MemoryArena::MemoryArena(Device device) : device_(device), blocks_(std::make_unique<Blocks>()) {}
+
+MemoryArena::~MemoryArena() {
+  Pool& p = pool(device_);
+  std::lock_guard lock(p.mutex);
+  std::erase_if(p.owners, [this](const auto& entry) { return entry.second == blocks_.get(); });
+  for (auto& [size, blocks] : blocks_->free) {
+    const auto bytes = static_cast<int64_t>(size * blocks.size());
+    p.kept -= bytes;
+    p.cached += bytes;
+    p.free[size].insert(p.free[size].end(), blocks.begin(), blocks.end());
+  }
+}
+
+MemoryArena::Scope::Scope(MemoryArena& arena) : previous_(current_arena) { current_arena = &arena; }
+MemoryArena::Scope::~Scope() { current_arena = previous_; }
 
 }  // namespace terrace

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,38 @@ class AllocationName {
 
  private:
   int previous_;
+};
+
+/// Memory that is handed out within scopes alone: blocks that were given back are kept for the next scope, and nobody
+/// else gets them. So what was recorded (device_graph.h) finds its memory again, unless a scope's tensor that was
+/// allocated since still holds it. Where the device is the CPU a scope does nothing.
+class MemoryArena {
+ public:
+  explicit MemoryArena(Device device);
+  /// Its free blocks become the device's; those that tensors still hold become so when they are given back.
+  ~MemoryArena();
+  MemoryArena(const MemoryArena&) = delete;
+  MemoryArena& operator=(const MemoryArena&) = delete;
+  Device device() const { return device_; }
+
+  /// While it lives, this thread's allocations on the arena's device come from the arena.
+  class Scope {
+   public:
+    explicit Scope(MemoryArena& arena);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    MemoryArena* previous_;
+  };
+
+  struct Blocks;  // allocator.cpp
+  Blocks& blocks() { return *blocks_; }
+
+ private:
+  Device device_;
+  std::unique_ptr<Blocks> blocks_;
 };
 
 }  // namespace terrace

@@ -120,6 +120,21 @@ Generator& default_generator() {
   return generator;
 }
 
+namespace {
+thread_local Tensor current_key;
+}
+
+DrawKey::DrawKey(const Tensor& key) : previous_(current_key) {
+  check_dtype(key, DType::kI64, "DrawKey", "key");
+  check_shape(key, {2}, "DrawKey", "key");
+  current_key = key;
+}
+DrawKey::~DrawKey() { current_key = previous_; }
+
+Tensor draw_key(Device device) {
+  return current_key.defined() && current_key.device() == device ? current_key : Tensor();
+}
+
 void uniform_(Tensor& t, double low, double high, Generator& g) {
   // Rounding to t's type could reach `high`: values beyond the last one below it become that one.
   const double last = low < high ? largest_below(t.dtype(), high) : low;

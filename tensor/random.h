@@ -27,6 +27,22 @@ struct Generator {
 /// what it gives reproducible. Other threads draw from Generators of their own, with another seed or stream.
 Generator& default_generator();
 
+/// While it lives, kernels of dropout and its kin on the key's device read seed and stream from `key`, i64 (2), when
+/// they run, in place of this thread's default_generator(), whose offsets count on: recorded work
+/// (tensor/device_graph.h) so draws at each replay from what was written there before.
+class DrawKey {
+ public:
+  explicit DrawKey(const Tensor& key);
+  ~DrawKey();
+  DrawKey(const DrawKey&) = delete;
+  DrawKey& operator=(const DrawKey&) = delete;
+
+ private:
+  Tensor previous_;
+};
+/// The key that work of `device` reads; undefined where there is none.
+Tensor draw_key(Device device);
+
 /// In [low, high): never `high` itself, also where a value beside it rounds to it in t's type. `low` where low >= high.
 void uniform_(Tensor& t, double low, double high, Generator& g);
 void normal_(Tensor& t, double mean, double std, Generator& g);  // by the inverse distribution function

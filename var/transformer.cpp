@@ -268,13 +268,7 @@ void VarTransformer::observe_position_gradient(std::function<void(const Tensor&)
 
 Tensor VarTransformer::drop_labels(const Tensor& labels) const {
   if (!training() || config_.cond_drop_rate == 0) return labels;
-  Tensor dropped = labels.to(kCpu).clone();
-  int64_t* label = dropped.data<int64_t>();
-  Generator& g = default_generator();
-  for (int64_t b = 0; b < dropped.numel(); ++b) {
-    if (g.next_uniform() < config_.cond_drop_rate) label[b] = config_.num_classes;
-  }
-  return dropped;
+  return drop_indices(labels.to(device()), config_.cond_drop_rate, config_.num_classes);
 }
 
 Conditions VarTransformer::conditions(const Tensor& labels) const {

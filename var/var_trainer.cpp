@@ -6,6 +6,7 @@
 #include "autograd/functions.h"
 #include "data/dataset.h"
 #include "tensor/allocator.h"
+#include "tensor/device_graph.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
 
@@ -90,13 +91,22 @@ bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
 
+/// What the loss of tokens showed, where the model is.
+struct VarTrainer::Shown {
+  Tensor token_loss;  // (B, l)
+  Tensor predicted;   // undefined unless asked for
+};
+
 /// Per scale, over the tokens seen.
 struct VarTrainer::Sums {
   explicit Sums(int64_t scales)
       : loss(static_cast<size_t>(scales)), correct(static_cast<size_t>(scales)), count(static_cast<size_t>(scales)) {}
   std::vector<double> loss, correct, count;
 
-  void add(const Pyramid& pyramid, const Tensor& token_loss, const Tensor& predicted, const Tensor& target) {
+  /// Waits for the device.
+  void add(const Pyramid& pyramid, const Shown& shown, const Tensor& target) {
+    const Tensor token_loss = shown.token_loss.to(kCpu);
+    const Tensor predicted = shown.predicted.defined() ? shown.predicted.to(kCpu) : Tensor();
     const int64_t B = token_loss.dim(0), L = token_loss.dim(1);
     const float* value = token_loss.data<float>();
     const int64_t* best = predicted.defined() ? predicted.data<int64_t>() : nullptr;
@@ -130,6 +140,19 @@ struct VarTrainer::Sums {
   }
 };
 
+/// A step's batch where the model is, in the same memory at every step, and the step's work once it is recorded.
+struct VarTrainer::Work {
+  explicit Work(Device device) : arena(device), graph(arena) {}
+  MemoryArena arena;    // of all steps, so that those that are replayed and those that are not share memory
+  Tensor host_indices;  // (batch, L)
+  Tensor indices, labels, input;
+  Tensor key;                // of the step's draws
+  bool ran = false;          // a step, by launches
+  bool tried = false;        // to record one
+  std::vector<Shown> shown;  // by the recorded step, for each slice
+  DeviceGraph graph;
+};
+
 VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
                        VarTrainCallbacks callbacks)
     : model_(model),
@@ -138,7 +161,8 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
       callbacks_(std::move(callbacks)),
       optimizer_(decay_groups(model.named_parameters(), VarTransformer::no_decay_names()),
                  {.beta1 = options.beta1, .beta2 = options.beta2}),
-      schedule_(schedule_options(options)) {
+      schedule_(schedule_options(options)),
+      work_(std::make_unique<Work>(model.device())) {
   check_data();
   if (options.dtype == DType::kBF16) copies_ = ComputeCopies(model.compute_in_bf16());
   optimizer_.write_copies(copies_);
@@ -191,24 +215,91 @@ std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
   return rows;
 }
 
-/// Mean loss of a slice.
-Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, double smoothing, Detail detail,
-                                Sums& sums) {
+VarTrainer::~VarTrainer() = default;
+
+VarTrainer::Slice VarTrainer::slice(int64_t index) const {
+  return {index * options_.batch / options_.accumulate, (index + 1) * options_.batch / options_.accumulate};
+}
+
+/// Where the draws of the step under way begin.
+Generator VarTrainer::draws() const { return Generator(options_.seed, kStepStreams + static_cast<uint64_t>(step_)); }
+
+void VarTrainer::load_batch(const std::vector<int64_t>& rows) {
+  Work& w = *work_;
+  w.host_indices = take_rows(data_.indices, rows);
+  const Tensor labels = take_rows(data_.labels, rows);
   const Device device = model_.device();
-  const Variable logits = model_.forward(labels, Variable(data_.embed(indices).to(device)), options_.recompute);
-  const Variable token_loss = cross_entropy(logits, indices.to(device), smoothing);
-  const Tensor predicted = detail == Detail::kAll ? argmax(logits.value(), -1).to(kCpu) : Tensor();
-  sums.add(model_.pyramid(), token_loss.value().to(kCpu), predicted, indices);
+  if (!w.indices.defined()) {
+    const VarConfig& config = model_.config();
+    const int64_t B = options_.batch, L = config.length(), first = model_.pyramid().tokens(0);
+    w.indices = Tensor::empty({B, L}, DType::kI64, device);
+    w.labels = Tensor::empty({B}, DType::kI64, device);
+    w.input = Tensor::empty({B, L - first, config.Cvae}, DType::kF32, device);
+    w.key = Tensor::empty({2}, DType::kI64, device);
+  }
+  w.indices.copy_(w.host_indices);
+  w.labels.copy_(labels);
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    const auto [begin, end] = slice(i);
+    w.input.slice(0, begin, end).copy_(data_.embed(w.host_indices.slice(0, begin, end)));
+  }
+  const std::vector<int64_t> key{static_cast<int64_t>(draws().seed), static_cast<int64_t>(draws().stream)};
+  w.key.copy_(Tensor::from(key, {2}));
+}
+
+/// The losses of tokens, and with a graph their mean.
+Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, const Tensor& input, double smoothing,
+                                Detail detail, Shown& shown) {
+  const Variable logits = model_.forward(labels, Variable(input), options_.recompute);
+  const Variable token_loss = cross_entropy(logits, indices, smoothing);
+  shown.token_loss = token_loss.value();
+  if (detail == Detail::kAll) shown.predicted = argmax(logits.value(), -1);
   return mean(token_loss);
 }
 
-VarStepRecord VarTrainer::step(Detail detail) {
-  const auto started = Clock::now();
-  const ModeScope mode(model_, true);
-  const ComputeWith precision(copies_);
-  const GeneratorScope generator(Generator(options_.seed, kStepStreams + static_cast<uint64_t>(step_)));
-  const std::vector<int64_t> rows = batch_rows(step_);
-  Sums sums(model_.pyramid().scales());
+/// Launches forward and backward of every slice; gradients add up in the parameters.
+std::vector<VarTrainer::Shown> VarTrainer::launch_slices(Detail detail) {
+  const Work& w = *work_;
+  std::vector<Shown> all(static_cast<size_t>(options_.accumulate));
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    const auto [begin, end] = slice(i);
+    const double weight = static_cast<double>(end - begin) / static_cast<double>(options_.batch);
+    const Variable loss =
+        slice_loss(w.indices.slice(0, begin, end), w.labels.slice(0, begin, end), w.input.slice(0, begin, end),
+                   options_.label_smoothing, detail, all[static_cast<size_t>(i)]);
+    scale(loss, weight).backward();
+  }
+  return all;
+}
+
+/// Whether the step is recorded; records it once a step has run by launches.
+bool VarTrainer::is_recorded() {
+  Work& w = *work_;
+  if (!options_.graphs || model_.device().is_cpu() || !w.ran) return false;
+  if (w.tried) return w.graph.recorded();
+  w.tried = true;
+  const DrawKey key(w.key);
+  const bool recorded = w.graph.record([&] {
+    w.shown = launch_slices(Detail::kLoss);
+    optimizer_.launch_clipped(options_.clip);
+    model_.zero_grad();
+  });
+  if (!recorded) {
+    model_.zero_grad();
+    default_generator() = draws();
+  }
+  return recorded;
+}
+
+std::string VarTrainer::not_recorded() const { return work_->graph.reason(); }
+
+/// The step's launches, or their replay.
+std::vector<VarTrainer::Shown> VarTrainer::run_step(Detail detail, VarStepRecord& record) {
+  if (detail == Detail::kLoss && is_recorded()) {
+    optimizer_.schedule(record.lr, record.weight_decay);
+    work_->graph.replay();
+    return work_->shown;
+  }
   position_gradient_ = Tensor();
   if (detail == Detail::kAll) {
     model_.observe_position_gradient([this](const Tensor& gradient) {
@@ -219,35 +310,44 @@ VarStepRecord VarTrainer::step(Detail detail) {
       }
     });
   }
-  for (int64_t i = 0; i < options_.accumulate; ++i) {
-    const int64_t begin = i * options_.batch / options_.accumulate,
-                  end = (i + 1) * options_.batch / options_.accumulate;
-    const std::span<const int64_t> part(rows.data() + begin, static_cast<size_t>(end - begin));
-    const double weight = static_cast<double>(end - begin) / static_cast<double>(options_.batch);
-    const Variable loss = slice_loss(take_rows(data_.indices, part), take_rows(data_.labels, part),
-                                     options_.label_smoothing, detail, sums);
-    scale(loss, weight).backward();
-  }
+  std::vector<Shown> shown = launch_slices(detail);
   model_.observe_position_gradient({});
+  if (detail == Detail::kAll) observe_tables(record);
+  optimizer_.clipped_step(record.lr, record.weight_decay, options_.clip);
+  model_.zero_grad();
+  work_->ran = true;
+  return shown;
+}
 
+VarStepRecord VarTrainer::step(Detail detail) {
+  const auto started = Clock::now();
+  const ModeScope mode(model_, true);
+  const ComputeWith precision(copies_);
+  const GeneratorScope generator(draws());
+  const MemoryArena::Scope memory(work_->arena);
+  load_batch(batch_rows(step_));
   VarStepRecord record;
+  record.lr = schedule_.lr(step_);
+  record.weight_decay = schedule_.wd(step_);
+  const std::vector<Shown> shown = run_step(detail, record);
+
+  Sums sums(model_.pyramid().scales());
+  for (int64_t i = 0; i < options_.accumulate; ++i) {
+    const auto [begin, end] = slice(i);
+    sums.add(model_.pyramid(), shown[static_cast<size_t>(i)], work_->host_indices.slice(0, begin, end));
+  }
   const HeldOut means = sums.means();
   record.loss = means.loss;
   record.scale_loss = means.scale_loss;
   if (detail == Detail::kAll) {
     record.accuracy = means.accuracy;
     record.scale_accuracy = means.scale_accuracy;
-    observe_tables(record);
   }
-  record.lr = schedule_.lr(step_);
-  record.weight_decay = schedule_.wd(step_);
-  optimizer_.clipped_step(record.lr, record.weight_decay, options_.clip);
   record.gradient_norm = optimizer_.gradient_norm();
   if (!std::isfinite(record.gradient_norm)) {
     throw AutogradError(cat("VAR training: the gradient is not finite at step ", step_ + 1, " (loss ", record.loss,
                             "); a smaller lr than ", options_.lr, " may help"));
   }
-  model_.zero_grad();
   ++step_;
   record.step = step_;
   record.epoch = static_cast<double>(step_ * options_.batch) / static_cast<double>(data_.labels.numel());
@@ -283,6 +383,7 @@ HeldOut VarTrainer::evaluate(HeldOutPart part) {
   const NoGrad no_grad;
   const ModeScope mode(model_, false);
   const ComputeWith precision(copies_);
+  const MemoryArena::Scope memory(work_->arena);
   Sums sums(model_.pyramid().scales());
   const std::vector<int64_t> images =
       part_of(data_.held_out_labels.numel(), part == HeldOutPart::kAll ? 0 : options_.evaluate_images);
@@ -290,7 +391,11 @@ HeldOut VarTrainer::evaluate(HeldOutPart part) {
   for (int64_t begin = 0; begin < count; begin += options_.batch) {
     const int64_t end = std::min(count, begin + options_.batch);
     const std::span<const int64_t> rows(images.data() + begin, static_cast<size_t>(end - begin));
-    slice_loss(take_rows(data_.held_out_indices, rows), take_rows(data_.held_out_labels, rows), 0, Detail::kAll, sums);
+    const Tensor indices = take_rows(data_.held_out_indices, rows), labels = take_rows(data_.held_out_labels, rows);
+    const Device device = model_.device();
+    Shown shown;
+    slice_loss(indices.to(device), labels, data_.embed(indices).to(device), 0, Detail::kAll, shown);
+    sums.add(model_.pyramid(), shown, indices);
   }
   HeldOut means = sums.means();
   means.images = count;

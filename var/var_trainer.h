@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ struct VarTrainOptions {
   /// bf16 the weights and their moments stay f32, as do checkpoints; products take bf16 copies that every step makes
   /// anew. Sums, the statistics of softmax and norms, the loss and the gradients that are kept are f32.
   DType dtype = DType::kF32;
+  /// On a device, record the launches of a step once (tensor/device_graph.h) and replay them: the same bits. Steps of
+  /// Detail::kAll are launched as ever, and all are where a step cannot be recorded.
+  bool graphs = true;
   uint64_t seed = 0;              // order of the data, dropout, dropped labels and paths
   int64_t log_every = 10;         // steps between records
   int64_t evaluate_every = 0;     // steps between held-out losses (0: at the end only)
@@ -88,6 +92,7 @@ class VarTrainer {
   /// fit.
   VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
              VarTrainCallbacks callbacks = {});
+  ~VarTrainer();
 
   /// Trains to options.steps from where it is. A record, and the callbacks, after the first step, every log_every, and
   /// wherever the held-out loss is due. Where `progress` throws, a checkpoint of the finished step is
@@ -104,13 +109,28 @@ class VarTrainer {
   /// tokens are not these.
   void resume(const std::string& path);
   int64_t steps_done() const { return step_; }
+  /// Why options.graphs could not be had: "copying to the host cannot be recorded"; empty before it was tried and where
+  /// steps are replayed.
+  std::string not_recorded() const;
   const std::vector<VarStepRecord>& log() const { return log_; }
   const State& initial_tables() const { return initial_tables_; }
 
  private:
   struct Sums;
   std::vector<int64_t> batch_rows(int64_t step);
-  Variable slice_loss(const Tensor& indices, const Tensor& labels, double smoothing, Detail detail, Sums& sums);
+  struct Shown;
+  struct Work;
+  struct Slice {
+    int64_t begin, end;  // of the batch's images
+  };
+  Slice slice(int64_t index) const;
+  Generator draws() const;
+  void load_batch(const std::vector<int64_t>& rows);
+  Variable slice_loss(const Tensor& indices, const Tensor& labels, const Tensor& input, double smoothing, Detail detail,
+                      Shown& shown);
+  std::vector<Shown> launch_slices(Detail detail);
+  bool is_recorded();
+  std::vector<Shown> run_step(Detail detail, VarStepRecord& record);
   void observe_tables(VarStepRecord& record) const;
   void check_data() const;
   void save_checkpoint() const;
@@ -131,6 +151,7 @@ class VarTrainer {
   State initial_tables_;
   Tensor position_gradient_;  // (l, C), of the step under way
   std::vector<VarStepRecord> log_;
+  std::unique_ptr<Work> work_;
 };
 
 }  // namespace terrace

@@ -13,12 +13,22 @@ void check_probability(double p, const char* op) {
 
 double kept_factor(double p) { return p < 1 ? 1 / (1 - p) : 0; }
 
-Tensor drop_elements(const Tensor& x, const Generator& start, double p) {
+/// Draws of default_generator(), taken from it: as many as are asked for.
+struct Draws {
+  Generator start;
+  Tensor key;  // of a DrawKey
+
+  Draws(int64_t count, Device device) : start(default_generator()), key(draw_key(device)) {
+    default_generator().offset += static_cast<uint64_t>(count);
+  }
+  DrawRange range() const { return {start.seed, start.stream, start.offset, data_or_null<int64_t>(key)}; }
+};
+
+Tensor drop_elements(const Tensor& x, const Draws& draws, double p) {
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   visit_floating(x.dtype(), "dropout", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    dropout_apply<T>(x.device(), x.data<T>(), y.data<T>(), x.numel(), {start.seed, start.stream, start.offset}, p,
-                     kept_factor(p));
+    dropout_apply<T>(x.device(), x.data<T>(), y.data<T>(), x.numel(), draws.range(), p, kept_factor(p));
   });
   return y;
 }
@@ -39,19 +49,29 @@ Tensor drop_samples(const Tensor& x, const Tensor& draws, double p) {
 Variable dropout(const Variable& x, double p, bool training) {
   check_probability(p, "dropout");
   if (!training || p == 0) return x;
-  const Generator start = default_generator();
-  default_generator().offset += static_cast<uint64_t>(x.numel());
-  return record("dropout", drop_elements(x.value().contiguous(), start, p), {x},
-                [start, p](const Tensor& dy) -> Gradients { return {drop_elements(dy.contiguous(), start, p)}; });
+  const Draws draws(x.numel(), x.device());
+  return record("dropout", drop_elements(x.value().contiguous(), draws, p), {x},
+                [draws, p](const Tensor& dy) -> Gradients { return {drop_elements(dy.contiguous(), draws, p)}; });
 }
 
 Variable drop_path(const Variable& x, double p, bool training) {
   check_probability(p, "drop_path");
   if (x.ndim() == 0) throw ShapeError("drop_path: x must be (B, ...), got a scalar");
   if (!training || p == 0) return x;
-  const Tensor draws = rand({x.dim(0)}, default_generator()).to(x.device());
+  const Tensor draws = Tensor::empty({x.dim(0)}, DType::kF32, x.device());
+  uniform_draws(x.device(), draws.data<float>(), x.dim(0), Draws(x.dim(0), x.device()).range());
   return record("drop_path", drop_samples(x.value().contiguous(), draws, p), {x},
                 [draws, p](const Tensor& dy) -> Gradients { return {drop_samples(dy.contiguous(), draws, p)}; });
+}
+
+Tensor drop_indices(const Tensor& indices_in, double p, int64_t replacement) {
+  check_probability(p, "drop_indices");
+  check_dtype(indices_in, DType::kI64, "drop_indices", "indices");
+  const Tensor indices = indices_in.contiguous();
+  const Tensor y = Tensor::empty(indices.shape(), DType::kI64, indices.device());
+  replace_indices(indices.device(), indices.data<int64_t>(), y.data<int64_t>(), indices.numel(),
+                  Draws(indices.numel(), indices.device()).range(), p, replacement);
+  return y;
 }
 
 }  // namespace terrace

@@ -26,4 +26,8 @@ Variable dropout(const Variable& x, double p, bool training);
 /// Source: Huang et al., "Deep Networks with Stochastic Depth", 2016.
 Variable drop_path(const Variable& x, double p, bool training);
 
+/// i64 `indices` of any shape, each replaced with probability p: labels dropped for guidance. No gradient.
+/// Numerics: consumes one draw of default_generator() per index, in row-major order.
+Tensor drop_indices(const Tensor& indices, double p, int64_t replacement);
+
 }  // namespace terrace

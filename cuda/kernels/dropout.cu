@@ -23,7 +23,8 @@ struct DropElements {
   template <int>
   __device__ void run(int64_t i) const {
     const uint64_t block = draws.first / kDraws + static_cast<uint64_t>(i);
-    const auto words = draw_block(draws.seed, draws.stream, block);
+    const DrawRange from = draws.resolved();
+    const auto words = draw_block(from.seed, from.stream, block);
     const auto begin = static_cast<int64_t>(block * kDraws - draws.first);  // wraps to what is before element 0
 #pragma unroll
     for (int k = 0; k < kDraws; ++k) {
@@ -32,6 +33,29 @@ struct DropElements {
       const bool stays = static_cast<float>(to_unit(words[static_cast<size_t>(k)])) >= threshold;
       y[at] = static_cast<T>(static_cast<A>(x[at]) * (stays ? kept : A(0)));
     }
+  }
+};
+
+struct Draw {
+  float* y;
+  DrawRange draws;
+  template <int>
+  __device__ void run(int64_t i) const {
+    const DrawRange from = draws.resolved();
+    y[i] = static_cast<float>(uniform_draw(from.seed, from.stream, from.first + static_cast<uint64_t>(i)));
+  }
+};
+
+struct Replace {
+  const int64_t* x;
+  int64_t* y;
+  DrawRange draws;
+  double p;
+  int64_t replacement;
+  template <int>
+  __device__ void run(int64_t i) const {
+    const DrawRange from = draws.resolved();
+    y[i] = uniform_draw(from.seed, from.stream, from.first + static_cast<uint64_t>(i)) < p ? replacement : x[i];
   }
 };
 
@@ -72,6 +96,14 @@ void apply_rows(const T* x, const float* draws, T* y, int64_t rows, int64_t cols
                          DropRows<T>{x, draws, y, cols, static_cast<float>(p), static_cast<Accumulator<T>>(factor)});
 }
 
+void draw(float* y, int64_t count, DrawRange draws) { cuda::launch_each("rand", count, Draw{y, draws}); }
+
+void replace(const int64_t* x, int64_t* y, int64_t count, DrawRange draws, double p, int64_t replacement) {
+  cuda::launch_each("replace_indices", count, Replace{x, y, draws, p, replacement});
+}
+
+TERRACE_REGISTER(uniform_draws, draw);
+TERRACE_REGISTER(replace_indices, replace);
 TERRACE_REGISTER(dropout_apply<float>, apply<float>);
 TERRACE_REGISTER(dropout_apply<BFloat16>, apply<BFloat16>);
 TERRACE_REGISTER(dropout_apply<double>, apply<double>);

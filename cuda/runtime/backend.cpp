@@ -1,6 +1,7 @@
 // The backend "cuda": finds the GPU and enters its memory's functions.
 #include "cuda/backend_device.h"
 #include "cuda/runtime/error.h"
+#include "cuda/runtime/graph.h"
 #include "cuda/runtime/stream.h"
 #include "tensor/device_memory.h"
 #include "tensor/error.h"
@@ -22,12 +23,19 @@ void* allocate_bytes(size_t bytes) {
 
 /// From memory that is not pinned the driver has read everything when the call returns.
 void copy_to_device(void* to, const void* from, size_t bytes) {
+  refuse_while_recording("copying from the host");
   if (bytes > 0) TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, current_stream().get()));
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
+  refuse_while_recording("copying to the host");
   if (bytes == 0) return;
   TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_stream().get()));
+  current_stream().synchronize();
+}
+
+void synchronize() {
+  refuse_while_recording("waiting for the device");
   current_stream().synchronize();
 }
 
@@ -49,7 +57,8 @@ extern "C" void terrace_start_backend(int index) {
                                        .to_device = copy_to_device,
                                        .to_host = copy_to_host,
                                        .zero = zero_bytes,
-                                       .synchronize = [] { current_stream().synchronize(); }});
+                                       .synchronize = synchronize});
+  provide_graphs();
 }
 
 }  // namespace terrace::cuda

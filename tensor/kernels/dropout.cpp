@@ -6,8 +6,25 @@
 namespace terrace {
 namespace {
 
+void draw(float* y, int64_t count, DrawRange range) {
+  const DrawRange draws = range.resolved();
+#pragma omp parallel for schedule(static) if (count > kParallelElements)
+  for (int64_t i = 0; i < count; ++i) {
+    y[i] = static_cast<float>(uniform_draw(draws.seed, draws.stream, draws.first + static_cast<uint64_t>(i)));
+  }
+}
+
+void replace(const int64_t* x, int64_t* y, int64_t count, DrawRange range, double p, int64_t replacement) {
+  const DrawRange draws = range.resolved();
+  for (int64_t i = 0; i < count; ++i) {
+    const bool replaced = uniform_draw(draws.seed, draws.stream, draws.first + static_cast<uint64_t>(i)) < p;
+    y[i] = replaced ? replacement : x[i];
+  }
+}
+
 template <class T>
-void apply(const T* x, T* y, int64_t count, DrawRange draws, double p, double factor) {
+void apply(const T* x, T* y, int64_t count, DrawRange range, double p, double factor) {
+  const DrawRange draws = range.resolved();
   using A = Accumulator<T>;
   const float threshold = static_cast<float>(p);
   const A kept = static_cast<A>(factor);
@@ -42,6 +59,8 @@ void apply_rows(const T* x, const float* draws, T* y, int64_t rows, int64_t cols
   }
 }
 
+TERRACE_REGISTER(uniform_draws, draw);
+TERRACE_REGISTER(replace_indices, replace);
 TERRACE_REGISTER(dropout_apply<float>, apply<float>);
 TERRACE_REGISTER(dropout_apply<BFloat16>, apply<BFloat16>);
 TERRACE_REGISTER(dropout_apply<double>, apply<double>);

@@ -2,14 +2,29 @@
 #pragma once
 
 #include "tensor/dtype.h"
+#include "tensor/host_device.h"
 #include "tensor/kernel.h"
 
 namespace terrace {
 
-/// Draws first, first + 1, ... of a stream of random numbers, as tensor/philox.h has them.
+/// Draws first, first + 1, ... of a stream of random numbers, as tensor/philox.h has them. Where `key` is not null, it
+/// points at seed and stream, in memory of the device, as they are when the kernel runs.
 struct DrawRange {
   uint64_t seed, stream, first;
+  const int64_t* key = nullptr;
+
+  TERRACE_HD DrawRange resolved() const {
+    return key == nullptr ? *this : DrawRange{static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1]), first};
+  }
 };
+
+/// y[i] = draw i, in [0, 1).
+inline constinit Kernel<void(float* y, int64_t count, DrawRange draws)> uniform_draws{"rand"};
+
+/// y[i] = draw i < p ? replacement : x[i].
+inline constinit Kernel<void(const int64_t* x, int64_t* y, int64_t count, DrawRange draws, double p,
+                             int64_t replacement)>
+    replace_indices{"replace_indices"};
 
 /// y[i] = x[i] * (draw i >= p ? factor : 0) for `count` elements.
 template <class T>

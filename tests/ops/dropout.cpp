@@ -69,6 +69,25 @@ TEST(DropPath, WholeSamplesForwardAndBackward) {
   EXPECT_SAME(grad({y}, {x}, {Here::full({400, 3, 5}, 1)})[0], y.value());
 }
 
+TEST(DropIndices, ReplacesItsShareByTheDrawsOfTheStream) {
+  default_generator() = Generator(6);
+  const Tensor indices = Tensor::arange(2000).view({50, 40});
+  const Tensor dropped = drop_indices(indices, 0.3, -1);
+  EXPECT_EQ(default_generator().offset, 2000u);
+  EXPECT_EQ(dropped.shape(), indices.shape());
+  Generator g(6);
+  int replaced = 0;
+  for (int64_t i = 0; i < 2000; ++i) {
+    const bool gone = g.next_uniform() < 0.3;
+    replaced += gone;
+    EXPECT_EQ(dropped.data<int64_t>()[i], gone ? -1 : i);
+  }
+  EXPECT_NEAR(replaced, 600, 100);  // five standard deviations
+  EXPECT_SAME(drop_indices(indices, 0, -1), indices);
+  expect_error<DTypeError>([] { drop_indices(Tensor::zeros({2}), 0.5, 0); }, "drop_indices: indices must be i64");
+  expect_error<ConfigError>([&] { drop_indices(indices, 2, 0); }, "drop_indices: the probability must be in [0, 1]");
+}
+
 TEST(Dropout, Gradcheck) {
   const auto seeded = [](auto op) {
     return [op](const std::vector<Variable>& in) {

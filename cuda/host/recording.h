@@ -1,0 +1,16 @@
+// Graphs of the device cuda-host: launches are kept as closures with copies of their arguments, and run by a replay.
+#pragma once
+
+#include <functional>
+
+namespace terrace::cuda {
+
+/// Keeps `work` for a replay, and is true, while this thread records; else the caller runs it.
+bool keep_while_recording(const std::function<void()>& work);
+/// Throws NotRecordable("WHAT cannot be recorded") while this thread records.
+void refuse_while_recording(const char* what);
+
+/// Enters the functions of tensor/device_graph.h.
+void provide_graphs();
+
+}  // namespace terrace::cuda

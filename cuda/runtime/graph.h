@@ -1,0 +1,12 @@
+// CUDA graphs of what the backend launches: tensor/device_graph.h for GPUs.
+#pragma once
+
+namespace terrace::cuda {
+
+/// Throws NotRecordable("WHAT cannot be recorded") while a graph is.
+void refuse_while_recording(const char* what);
+
+/// Enters the functions.
+void provide_graphs();
+
+}  // namespace terrace::cuda

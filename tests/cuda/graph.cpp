@@ -1,0 +1,262 @@
+// Work that is recorded once and replayed, on every device of CUDA's kernels.
+#include "tensor/device_graph.h"
+
+#include "nn/optim.h"
+#include "tensor/pointwise.h"
+#include "tensor/random.h"
+#include "tests/cuda/parity.h"
+#include "tests/var/small_models.h"
+#include "var/var_trainer.h"
+
+namespace terrace {
+namespace {
+
+TEST(DeviceGraph, ReplaysWithWhatItsMemoryHoldsThen) {
+  for (const Device device : cuda_devices()) {
+    SCOPED_TRACE(cat(device));
+    MemoryArena arena(device);
+    Tensor x = Tensor::full({5, 33}, 1, DType::kF32, device);
+    const Tensor w = random_tensor({7, 33}, 1).to(device);
+    const auto work = [&] { return softmax(linear(Variable(x), Variable(w)), -1).value(); };
+    const Tensor first = work().to(kCpu);
+    DeviceGraph graph(arena);
+    Tensor y;
+    ASSERT_TRUE(graph.record([&] { y = work(); })) << graph.reason();
+    for (const uint64_t seed : {2, 3}) {
+      x.copy_(random_tensor({5, 33}, seed));
+      graph.replay();
+      EXPECT_SAME(y.to(kCpu), work().to(kCpu));
+    }
+    EXPECT_GT(absolute_error(y.to(kCpu), first), 0);
+  }
+}
+
+TEST(DeviceGraph, NothingRunsWhileItIsRecorded) {
+  for (const Device device : cuda_devices()) {
+    MemoryArena arena(device);
+    Tensor x = Tensor::full({100}, 1, DType::kF32, device);
+    DeviceGraph graph(arena);
+    ASSERT_TRUE(graph.record([&] { scale_(x, 2); }));
+    EXPECT_SAME(x.to(kCpu), Tensor::full({100}, 1)) << device;
+    graph.replay();
+    graph.replay();
+    EXPECT_SAME(x.to(kCpu), Tensor::full({100}, 4)) << device;
+  }
+}
+
+TEST(DeviceGraph, WhatMovesMemoryOrWaitsIsRefused) {
+  for (const Device device : cuda_devices()) {
+    SCOPED_TRACE(cat(device));
+    MemoryArena arena(device);
+    Tensor x = Tensor::full({3}, 1, DType::kF32, device);
+    DeviceGraph graph(arena);
+    EXPECT_FALSE(graph.record([&] {
+      scale_(x, 2);
+      x.to(kCpu);
+    }));
+    EXPECT_EQ(graph.reason(), "copying to the host cannot be recorded");
+    EXPECT_FALSE(graph.record([&] { Tensor::zeros({3}).to(device); }));
+    EXPECT_EQ(graph.reason(), "copying from the host cannot be recorded");
+    expect_error<DeviceError>([&] { graph.replay(); }, "DeviceGraph: nothing is recorded to be replayed on");
+    EXPECT_SAME(x.to(kCpu), Tensor::full({3}, 1)) << "what was recorded before the refusal has not run";
+    scale_(x, 3);
+    EXPECT_SAME(x.to(kCpu), Tensor::full({3}, 3)) << "launches run again";
+    EXPECT_TRUE(graph.record([&] { scale_(x, 2); })) << "and can be recorded again";
+  }
+}
+
+TEST(DeviceGraph, OtherErrorsPassAndEndTheRecording) {
+  for (const Device device : cuda_devices()) {
+    MemoryArena arena(device);
+    DeviceGraph graph(arena);
+    Tensor x = Tensor::full({3}, 1, DType::kF32, device);
+    expect_error<ShapeError>([&] { graph.record([&] { x.view({2, 2}); }); }, "view");
+    EXPECT_FALSE(graph.recorded());
+    scale_(x, 2);
+    EXPECT_SAME(x.to(kCpu), Tensor::full({3}, 2));
+  }
+}
+
+TEST(DeviceGraph, TheCpuRecordsNothing) {
+  MemoryArena arena(kCpu);
+  DeviceGraph graph(arena);
+  EXPECT_FALSE(graph.record([] { FAIL() << "is not called"; }));
+  EXPECT_EQ(graph.reason(), "work of cpu cannot be recorded");
+}
+
+TEST(MemoryArena, OthersGetNoneOfItsBlocks) {
+  for (const Device device : cuda_devices()) {
+    SCOPED_TRACE(cat(device));
+    const auto address = [&] { return Tensor::empty({12345}, DType::kF32, device).raw_data(); };
+    const int64_t reserved = memory_stats(device).reserved;
+    void* inside = nullptr;
+    {
+      MemoryArena arena(device);
+      {
+        const MemoryArena::Scope scope(arena);
+        inside = address();
+        EXPECT_EQ(address(), inside) << "given back, it is the arena's next block";
+      }
+      const Tensor held = Tensor::empty({12345}, DType::kF32, device);
+      EXPECT_NE(held.raw_data(), inside);
+      EXPECT_NE(address(), inside);
+      EXPECT_GE(memory_stats(device).reserved, memory_stats(device).live + 12345 * 4);
+      const MemoryArena::Scope scope(arena);
+      EXPECT_EQ(address(), inside);
+    }
+    const Tensor a = Tensor::empty({12345}, DType::kF32, device), b = Tensor::empty({12345}, DType::kF32, device);
+    EXPECT_TRUE(a.raw_data() == inside || b.raw_data() == inside) << "its blocks are the device's again";
+    EXPECT_GE(memory_stats(device).reserved, reserved);
+  }
+}
+
+TEST(MemoryArena, ATensorMayOutliveIt) {
+  const Device device = executor_device();
+  Tensor x;
+  {
+    MemoryArena arena(device);
+    const MemoryArena::Scope scope(arena);
+    x = Tensor::full({777}, 3, DType::kF32, device);
+  }
+  EXPECT_SAME(x.to(kCpu), Tensor::full({777}, 3));
+  x = Tensor();
+  EXPECT_GE(memory_stats(device).reserved, memory_stats(device).live);
+}
+
+TEST(DrawKey, DrawsAreThoseOfTheSeedAndStreamThatItHolds) {
+  const auto work = [](const Tensor& x, const Tensor& labels) {
+    default_generator().offset = 5;
+    const Tensor dropped = dropout(Variable(x), 0.4, true).value(), path = drop_path(Variable(x), 0.5, true).value();
+    return std::vector<Tensor>{dropped, path, drop_indices(labels, 0.5, -7)};
+  };
+  const Tensor x = Tensor::full({9, 7}, 1), labels = Tensor::arange(40);
+  const auto expected = [&](uint64_t seed, uint64_t stream) {
+    default_generator() = Generator(seed, stream);
+    return work(x, labels);
+  };
+  for (const Device device : cuda_devices()) {
+    MemoryArena arena(device);
+    Tensor key = Tensor::zeros({2}, DType::kI64, device);
+    const Tensor there = x.to(device), labels_there = labels.to(device);
+    std::vector<Tensor> drawn;
+    DeviceGraph graph(arena);
+    {
+      const DrawKey scope(key);
+      ASSERT_TRUE(graph.record([&] { drawn = work(there, labels_there); })) << graph.reason();
+    }
+    for (const int64_t seed : {3, -4}) {
+      key.copy_(Tensor::from(std::vector<int64_t>{seed, 11}, {2}));
+      graph.replay();
+      const std::vector<Tensor> wanted = expected(static_cast<uint64_t>(seed), 11);
+      for (size_t i = 0; i < wanted.size(); ++i) EXPECT_SAME(drawn[i].to(kCpu), wanted[i]) << device << " " << i;
+    }
+  }
+  default_generator() = Generator(0);
+}
+
+// --- The training step -----------------------------------------------------------------------------------------------
+
+struct Course {
+  std::vector<double> losses, norms;
+  State parameters;
+  std::string not_recorded;
+};
+
+VarTrainingData tokens_for(const VarConfig& c) {
+  Generator g(3);
+  VarTrainingData data;
+  data.indices = randint(c.vocab_size, {8, c.length()}, g);
+  data.labels = randint(c.num_classes, {8}, g);
+  const Tensor codes = randn({c.vocab_size, c.Cvae}, g);
+  data.embed = [codes, l = c.length() - 1](const Tensor& indices) {
+    return embedding(Variable(codes), indices.slice(1, 0, l).contiguous()).value();
+  };
+  return data;
+}
+
+/// Steps of all details: those in between are replayed where `graphs`.
+Course course(Device device, const VarConfig& config, VarTrainOptions options) {
+  Generator g(1);
+  VarTransformer model(config, g);
+  model.to(device);
+  options.steps = 6;
+  options.lr = 3e-3;
+  options.warmup_share = 0.5;
+  options.clip = 0.7;
+  VarTrainer trainer(model, tokens_for(config), options);
+  Course course;
+  for (int64_t step = 0; step < options.steps; ++step) {
+    const VarStepRecord record = trainer.step(step == 4 ? VarTrainer::Detail::kAll : VarTrainer::Detail::kLoss);
+    course.losses.push_back(record.loss);
+    course.norms.push_back(record.gradient_norm);
+  }
+  for (const auto& [name, value] : model.state()) course.parameters[name] = value.to(kCpu).clone();
+  course.not_recorded = trainer.not_recorded();
+  return course;
+}
+
+void expect_same_course(const Course& actual, const Course& expected) {
+  EXPECT_EQ(actual.losses, expected.losses);
+  EXPECT_EQ(actual.norms, expected.norms);
+  for (const auto& [name, value] : expected.parameters) EXPECT_SAME(actual.parameters.at(name), value) << name;
+}
+
+TEST(DeviceGraph, TrainingReplaysToTheSameBits) {
+  VarConfig config = toy_config();
+  config.drop_rate = 0.1;
+  config.cond_drop_rate = 0.3;
+  config.shared_aln = true;
+  for (const Device device : cuda_devices()) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      SCOPED_TRACE(cat(device, " ", dtype));
+      VarTrainOptions options;
+      options.batch = 5;
+      options.accumulate = 2;
+      options.dtype = dtype;
+      if (dtype == DType::kBF16) options.recompute = Recompute::kBlocks;
+      options.graphs = false;
+      const Course launched = course(device, config, options);
+      options.graphs = true;
+      const Course replayed = course(device, config, options);
+      EXPECT_EQ(replayed.not_recorded, "");
+      expect_same_course(replayed, launched);
+    }
+  }
+}
+
+/// What a step can meet that is not recordable: here a hook that looks at a gradient.
+TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
+  const VarConfig config = toy_config();
+  for (const Device device : cuda_devices()) {
+    VarTrainOptions options;
+    options.batch = 4;
+    const auto watched = [&](bool graphs) {
+      Generator g(1);
+      VarTransformer model(config, g);
+      model.to(device);
+      model.head.weight.register_hook([](const Tensor& gradient) {
+        gradient.to(kCpu);
+        return gradient;
+      });
+      options.graphs = graphs;
+      options.steps = 4;
+      VarTrainer trainer(model, tokens_for(config), options);
+      Course result;
+      for (int i = 0; i < 4; ++i) {
+        const VarStepRecord record = trainer.step(VarTrainer::Detail::kLoss);
+        result.losses.push_back(record.loss);
+        result.norms.push_back(record.gradient_norm);
+      }
+      for (const auto& [name, value] : model.state()) result.parameters[name] = value.to(kCpu).clone();
+      result.not_recorded = trainer.not_recorded();
+      return result;
+    };
+    const Course launched = watched(false), tried = watched(true);
+    EXPECT_EQ(launched.not_recorded, "");
+    EXPECT_EQ(tried.not_recorded, "copying to the host cannot be recorded");
+    expect_same_course(tried, launched);
+  }
+}
+
+}  // namespace
+}  // namespace terrace
