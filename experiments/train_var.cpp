@@ -11,6 +11,7 @@
 #include "experiments/support/options.h"
 #include "experiments/support/program.h"
 #include "experiments/support/progress.h"
+#include "experiments/support/ranks.h"
 #include "experiments/support/run_record.h"
 #include "var/checkpoint.h"
 #include "var/curves.h"
@@ -28,6 +29,7 @@ struct Settings {
   std::string preset = "var-32px", pe = "learned";
   std::string dtype = "f32";
   bool resume = false, recompute = false;
+  int64_t ranks = 1;
   JudgeOptions judge;
   VarConfig model = var_preset(preset);
   VarTrainOptions training;
@@ -93,6 +95,10 @@ void declare(Options& options, Settings& s) {
   declare_model(options, s);
   declare_training(options, s);
   options.group("Run");
+  options
+      .add("ranks", s.ranks,
+           "processes that share a batch, one for each GPU with --device cuda; its slices are that many at least")
+      .range(1, 1024);
   options.add("resume", s.resume, "go on from OUT/checkpoint.h5");
   options.add("checkpoint-every", s.training.checkpoint_every, "steps between checkpoints, 0 for the end only")
       .at_least(0);
@@ -221,7 +227,12 @@ void train(int argc, char** argv) {
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --out runs/var\n"
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --pe sinusoid-2d --pe-rms 0.03");
   options.parse(argc, argv);
+  const std::unique_ptr<HostCommunicator> host = join_ranks(s.ranks);
+  s.common.device = device_of_rank(s.common.device, host.get());
   const Device device = s.common.apply();
+  const std::unique_ptr<Communicator> ranks = host == nullptr ? nullptr : make_communicator(device, *host);
+  const bool first_rank = ranks == nullptr || ranks->rank() == 0;
+  s.training.accumulate = std::max(s.training.accumulate, s.ranks);
   s.model.positions.kind = positional_kind_from_name(s.pe);
   check_positions(s.model.positions, PositionalConfig());
   make_folder(s.common.out);
@@ -230,7 +241,9 @@ void train(int argc, char** argv) {
   const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
   tokenizer->to(device);
   const std::optional<ImageDataset> held_out = open_held_out(s.data);
+  if (!first_rank) host->barrier();  // the first makes the tokens, the others read them
   const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
+  if (host != nullptr && first_rank) host->barrier();
   s.model.patch_nums = tokenizer->config().patch_nums;
   s.model.vocab_size = tokenizer->config().vocab_size;
   s.model.Cvae = tokenizer->config().z_channels;
@@ -252,24 +265,26 @@ void train(int argc, char** argv) {
   VarStepRecord last;
   double held_out_loss = -1;
   VarTrainCallbacks callbacks;
-  callbacks.record = [&](const VarStepRecord& r) {
-    curves.add(r);
-    curves.publish_sometimes();
-    last = r;
-    if (r.held_out_loss >= 0) held_out_loss = r.held_out_loss;
-  };
-  callbacks.progress = [&](int64_t done, int64_t, double loss) {
-    Progress::Fields fields = {{"loss", loss}};
-    if (held_out_loss >= 0) fields.emplace_back("held-out", held_out_loss);
-    progress.update(done, fields);
-    if (interrupted() && done < s.training.steps) {
-      curves.publish();
-      throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
-    }
-  };
+  if (first_rank)
+    callbacks.record = [&](const VarStepRecord& r) {
+      curves.add(r);
+      curves.publish_sometimes();
+      last = r;
+      if (r.held_out_loss >= 0) held_out_loss = r.held_out_loss;
+    };
+  if (first_rank)
+    callbacks.progress = [&](int64_t done, int64_t, double loss) {
+      Progress::Fields fields = {{"loss", loss}};
+      if (held_out_loss >= 0) fields.emplace_back("held-out", held_out_loss);
+      progress.update(done, fields);
+      if (interrupted() && done < s.training.steps) {
+        curves.publish();
+        throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
+      }
+    };
   std::optional<SampleJudge> judge;
   double distance = -1;
-  if (s.judge.images > 0) {
+  if (s.judge.images > 0 && first_rank) {
     tokenizer->eval();
     judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.judge);
     callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {
@@ -277,13 +292,14 @@ void train(int argc, char** argv) {
       progress.message(cat("step ", done, ": ", judge->line(distance)));
     };
   }
-  VarTrainer trainer(model, data, s.training, callbacks);
+  VarTrainer trainer(model, data, s.training, callbacks, ranks.get());
   if (s.resume) trainer.resume(s.training.checkpoint_path);
   for (const VarStepRecord& r : earlier_log(trainer, s.common.out)) {
     curves.add(r);
     last = r;
   }
   trainer.run();
+  if (!first_rank) return;
   progress.finish();
   if (!trainer.not_recorded().empty()) {
     std::printf("steps were launched one kernel at a time: %s\n", trainer.not_recorded().c_str());
@@ -315,4 +331,7 @@ void train(int argc, char** argv) {
 }  // namespace
 }  // namespace terrace
 
-int main(int argc, char** argv) { return terrace::run_program(argc, argv, terrace::train); }
+int main(int argc, char** argv) {
+  return terrace::run_program(
+      argc, argv, [](int count, char** arguments) { terrace::as_rank([&] { terrace::train(count, arguments); }); });
+}

@@ -4,31 +4,60 @@
 #include <cmath>
 
 #include "metrics/symmetric.h"
+#include "tensor/matmul.h"
+#include "tensor/pointwise.h"
+#include "tensor/reduce.h"
 
 namespace terrace {
 namespace {
 
 constexpr int64_t kBlockRows = 256;
 
+/// Throws Error for the first of `count` values, in rows of `dim` from row `first` on, that is not finite.
+void check_finite(const double* values, int64_t count, int64_t dim, int64_t first) {
+  const auto* wrong = std::find_if(values, values + count, [](double v) { return !std::isfinite(v); });
+  if (wrong == values + count) return;
+  throw Error(
+      cat("moments: feature ", (wrong - values) % dim, " of row ", first + (wrong - values) / dim, " is ", *wrong));
+}
+
 }  // namespace
 
-Moments::Moments(int64_t dim)
-    : dim_(dim), mean_(static_cast<size_t>(dim), 0), scatter_(Tensor::zeros({dim, dim}, DType::kF64)) {}
+Moments::Moments(int64_t dim, Device device)
+    : dim_(dim),
+      device_(device),
+      mean_(static_cast<size_t>(dim), 0),
+      scatter_(Tensor::zeros({dim, dim}, DType::kF64, device)) {}
 
 void Moments::add(const Tensor& features) {
   check_shape(features, {features.ndim() > 0 ? features.dim(0) : 0, dim_}, "moments", "features");
   if (features.dtype() != DType::kF32) check_dtype(features, DType::kF64, "moments", "features");
+  if (device_.is_cpu()) {
+    add_here(features.to(kCpu));
+  } else {
+    add_there(features.to(device_));
+  }
+}
+
+void Moments::add_here(const Tensor& features) {
   block_.resize(static_cast<size_t>(kBlockRows * dim_));
   for (int64_t begin = 0; begin < features.dim(0);) {
     const int64_t rows = std::min(features.dim(0) - begin, kBlockRows - pending_rows_);
     const Tensor part = features.slice(0, begin, begin + rows).to(DType::kF64).contiguous();
     const double* from = part.data<double>();
-    const auto* wrong = std::find_if(from, from + part.numel(), [](double v) { return !std::isfinite(v); });
-    if (wrong != from + part.numel()) {
-      throw Error(
-          cat("moments: feature ", (wrong - from) % dim_, " of row ", count() + (wrong - from) / dim_, " is ", *wrong));
-    }
+    check_finite(from, part.numel(), dim_, count());
     std::copy(from, from + part.numel(), block_.begin() + pending_rows_ * dim_);
+    pending_rows_ += rows;
+    begin += rows;
+    if (pending_rows_ == kBlockRows) flush();
+  }
+}
+
+void Moments::add_there(const Tensor& features) {
+  for (int64_t begin = 0; begin < features.dim(0);) {
+    if (pending_rows_ == 0) block_there_ = Tensor::empty({kBlockRows, dim_}, DType::kF64, device_);
+    const int64_t rows = std::min(features.dim(0) - begin, kBlockRows - pending_rows_);
+    block_there_.slice(0, pending_rows_, pending_rows_ + rows).copy_(features.slice(0, begin, begin + rows));
     pending_rows_ += rows;
     begin += rows;
     if (pending_rows_ == kBlockRows) flush();
@@ -39,7 +68,13 @@ void Moments::add(const Tensor& features) {
 void Moments::flush() {
   const int64_t rows = pending_rows_;
   if (rows == 0) return;
+  const std::vector<double> mean = device_.is_cpu() ? sum_here(rows) : sum_there(rows);
   pending_rows_ = 0;
+  join(rows, mean);
+}
+
+/// Adds the scatter of the block about its own mean, and returns that.
+std::vector<double> Moments::sum_here(int64_t rows) {
   std::vector<double> mean(mean_.size(), 0);
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < dim_; ++c) mean[static_cast<size_t>(c)] += block_[static_cast<size_t>(r * dim_ + c)];
@@ -47,7 +82,20 @@ void Moments::flush() {
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < dim_; ++c) block_[static_cast<size_t>(r * dim_ + c)] -= mean[static_cast<size_t>(c)];
   add_gram_lower(block_.data(), rows, dim_, scatter_.data<double>());
-  join(rows, mean);
+  return mean;
+}
+
+std::vector<double> Moments::sum_there(int64_t rows) {
+  const Tensor block = block_there_.slice(0, 0, rows);
+  const Tensor mean = scale(sum(block, {0}), 1 / static_cast<double>(rows));
+  std::vector<double> here = mean.to_vector<double>();
+  if (!std::all_of(here.begin(), here.end(), [](double m) { return std::isfinite(m); })) {
+    const Tensor values = block.to(kCpu).contiguous();
+    check_finite(values.data<double>(), values.numel(), dim_, count_);
+  }
+  const Tensor centred = sub(block, mean);
+  matmul_into(centred.transpose(0, 1), centred, scatter_, Write::kAccumulate);
+  return here;
 }
 
 /// Moves the mean and adds the outer product of the step; the scatter of the new rows is in already.
@@ -58,7 +106,13 @@ void Moments::join(int64_t rows, const std::vector<double>& mean) {
     step[c] = mean[c] - mean_[c];
     mean_[c] += step[c] * added / (before + added);
   }
-  if (count_ > 0) add_outer_lower(step.data(), before * added / (before + added), dim_, scatter_.data<double>());
+  const double weight = before * added / (before + added);
+  if (count_ > 0 && device_.is_cpu()) {
+    add_outer_lower(step.data(), weight, dim_, scatter_.data<double>());
+  } else if (count_ > 0) {
+    const Tensor row = Tensor::from(step, {1, dim_}).to(device_);
+    matmul_into(row.transpose(0, 1), scale(row, weight), scatter_, Write::kAccumulate);
+  }
   count_ += rows;
 }
 
@@ -67,9 +121,7 @@ void Moments::merge(const Moments& other) {
   flush();
   const Moments added = other.complete();
   if (added.count_ == 0) return;
-  double* to = scatter_.data<double>();
-  const double* from = added.scatter_.data<double>();
-  for (int64_t i = 0; i < dim_ * dim_; ++i) to[i] += from[i];
+  add_(scatter_, added.scatter_.to(device_));
   join(added.count_, added.mean_);
 }
 
@@ -91,7 +143,8 @@ Tensor Moments::covariance() const { return gaussian().covariance; }
 Gaussian Moments::gaussian() const {
   if (count() < 2) throw Error(cat("moments: a covariance needs two rows or more, got ", count()));
   const Moments whole = complete();
-  Gaussian result{.mean = Tensor::from(whole.mean_, {dim_}), .covariance = whole.scatter_, .count = whole.count_};
+  Gaussian result{
+      .mean = Tensor::from(whole.mean_, {dim_}), .covariance = whole.scatter_.to(kCpu), .count = whole.count_};
   double* values = result.covariance.data<double>();
   for (int64_t i = 0; i < dim_ * dim_; ++i) values[i] /= static_cast<double>(whole.count_ - 1);
   mirror_lower(values, dim_);

@@ -27,11 +27,13 @@ struct Gaussian {
 /// of add().
 class Moments {
  public:
-  explicit Moments(int64_t dim);
+  /// The sums are kept, and the products computed, on `device`.
+  explicit Moments(int64_t dim, Device device = kCpu);
 
-  /// features (n, d), f32 or f64. Throws ShapeError, DTypeError; Error naming the row where a value is not finite.
+  /// features (n, d), f32 or f64, here or on any device. Throws ShapeError, DTypeError; Error naming the row where a
+  /// value is not finite: on a device other than the CPU once its block of rows is full or asked for.
   void add(const Tensor& features);
-  /// As if the rows of `other` came next, up to rounding: its blocks are joined as they are.
+  /// As if the rows of `other`, on the same device, came next, up to rounding: its blocks are joined as they are.
   void merge(const Moments& other);
 
   int64_t dim() const { return dim_; }
@@ -41,14 +43,20 @@ class Moments {
   Gaussian gaussian() const;
 
  private:
+  void add_here(const Tensor& features);
+  void add_there(const Tensor& features);
   void flush();
+  std::vector<double> sum_here(int64_t rows);
+  std::vector<double> sum_there(int64_t rows);
   void join(int64_t rows, const std::vector<double>& mean);
   Moments complete() const;
 
   int64_t dim_, count_ = 0;
+  Device device_;
   std::vector<double> mean_;   // of the rows in blocks
   Tensor scatter_;             // f64 (d, d), lower triangle: sum of (x - mean)(x - mean)^T
-  std::vector<double> block_;  // rows that fill no block yet
+  std::vector<double> block_;  // rows that fill no block yet, on the CPU
+  Tensor block_there_;         // likewise on another device
   int64_t pending_rows_ = 0;
 };
 

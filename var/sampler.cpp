@@ -4,7 +4,10 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "tensor/allocator.h"
+#include "tensor/device_graph.h"
 #include "tensor/kernels/sampling.h"
+#include "tensor/kernels/selection.h"
 #include "tensor/matmul.h"
 #include "tensor/parallel.h"
 #include "tensor/pointwise.h"
@@ -15,55 +18,6 @@ namespace {
 // Streams of an image's generator: one for the choices, then one per token for the noise of the smooth mix.
 constexpr uint64_t kChoiceStream = 0;
 constexpr uint64_t kNoiseStream = 1;
-
-/// What happens at one scale of one batch: (B, n, V) logits, tokens from `begin` on.
-struct ScaleDraw {
-  Tensor logits;
-  const std::vector<uint64_t>& seeds;
-  const Tensor& seeds_there;  // the same, where the logits are
-  int64_t begin;
-  int64_t rows_per_image() const { return logits.dim(1); }
-  Generator generator(int64_t image, uint64_t stream, int64_t offset) const {
-    Generator g(seeds[static_cast<size_t>(image)], stream);
-    g.offset = static_cast<uint64_t>(offset);
-    return g;
-  }
-};
-
-/// The images' seeds as a tensor, for kernels of a device.
-Tensor seeds_on(Device device, const std::vector<uint64_t>& seeds) {
-  return Tensor::from(std::vector<int64_t>(seeds.begin(), seeds.end()), {static_cast<int64_t>(seeds.size())})
-      .to(device);
-}
-
-Tensor draw_indices(const ScaleDraw& draw) {
-  const Tensor& logits = draw.logits;
-  const int64_t B = logits.dim(0), n = logits.dim(1), V = logits.dim(2);
-  Tensor indices = Tensor::empty({B, n}, DType::kI64, logits.device());
-  draw_classes(logits.device(), logits.data<float>(), B * n, V, n, draw.seeds_there.data<int64_t>(), kChoiceStream,
-               static_cast<uint64_t>(draw.begin), indices.data<int64_t>());
-  return indices;
-}
-
-/// softmax((logits * sharpness + Gumbel noise) / tau) per row, in place.
-void gumbel_softmax_(const ScaleDraw& draw, double sharpness, double tau) {
-  const int64_t B = draw.logits.dim(0), n = draw.logits.dim(1), V = draw.logits.dim(2);
-  float* logits = draw.logits.data<float>();
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < B * n; ++r) {
-    float* row = logits + r * V;
-    const uint64_t stream = kNoiseStream + static_cast<uint64_t>(draw.begin + r % n);
-    Generator g = draw.generator(r / n, stream, 0);
-    for (int64_t v = 0; v < V; ++v) {
-      const double u = std::max(g.next_uniform(), 0x1p-25);
-      row[v] = static_cast<float>((row[v] * sharpness - std::log(-std::log(u))) / tau);
-    }
-    const float largest = *std::max_element(row, row + V);
-    double total = 0;
-    for (int64_t v = 0; v < V; ++v) total += row[v] = std::exp(row[v] - largest);
-    for (int64_t v = 0; v < V; ++v) row[v] = static_cast<float>(row[v] / total);
-  }
-}
 
 /// (1+t) of the first half minus t of the second, which is the same images without a class.
 Tensor guide(const Tensor& logits, double t) {
@@ -79,12 +33,11 @@ double scale_share(int64_t s, int64_t scales) {
 }
 
 /// (B, n): `given` where `keep` is true, else `drawn`.
-Tensor kept_or_drawn(const Tensor& keep, const Tensor& given, const Tensor& drawn) {
-  const Tensor kept = keep.contiguous(), own = given.contiguous();
-  Tensor indices = drawn.clone();
-  for (int64_t i = 0; i < indices.numel(); ++i) {
-    if (kept.data<bool>()[i]) indices.data<int64_t>()[i] = own.data<int64_t>()[i];
-  }
+Tensor kept_or_drawn(const Tensor& keep_in, const Tensor& given_in, const Tensor& drawn) {
+  const Tensor keep = keep_in.contiguous(), given = given_in.contiguous();
+  const Tensor indices = Tensor::empty(drawn.shape(), DType::kI64, drawn.device());
+  where_select<int64_t>(drawn.device(), drawn.numel(), static_cast<const uint8_t*>(keep.raw_data()),
+                        given.data<int64_t>(), drawn.data<int64_t>(), indices.data<int64_t>());
   return indices;
 }
 
@@ -123,14 +76,34 @@ class EvalScope {
   bool was_training_;
 };
 
-void check_request(const VarTransformer& model, const Quantizer& quantizer, const Tensor& labels,
-                   const std::vector<uint64_t>& seeds, const SampleOptions& options) {
+void check_request(const VarTransformer& model, const Tensor& labels, const std::vector<uint64_t>& seeds,
+                   const GivenTokens* given) {
   check_dtype(labels, DType::kI64, "sample", "labels");
   check_ndim(labels, 1, "sample", "labels");
   if (static_cast<int64_t>(seeds.size()) != labels.dim(0)) {
     throw ShapeError(
         cat("sample: needs one seed per label, got ", seeds.size(), " seeds for ", labels.dim(0), " labels"));
   }
+  if (given != nullptr) {
+    const Shape expected = {labels.dim(0), model.config().length()};
+    check_dtype(given->indices, DType::kI64, "sample", "given indices");
+    check_shape(given->indices, expected, "sample", "given indices");
+    check_dtype(given->keep, DType::kBool, "sample", "given keep");
+    check_shape(given->keep, expected, "sample", "given keep");
+  }
+  const Tensor host_labels = labels.to(kCpu).contiguous();
+  for (int64_t i = 0; i < labels.dim(0); ++i) {
+    const int64_t label = host_labels.data<int64_t>()[i];
+    if (label < 0 || label > model.config().num_classes) {
+      throw IndexError(cat("sample: label ", i, " is ", label, "; the model has classes 0 to ",
+                           model.config().num_classes - 1, " and ", model.config().num_classes, " for none"));
+    }
+  }
+}
+
+void check_options(const VarTransformer& model, const Quantizer& quantizer, const SampleOptions& options) {
+  check_one_device("sample",
+                   {{"the transformer", model.pos_start.value()}, {"the tokenizer", quantizer.codebook().value()}});
   if (!(options.cfg >= 0)) throw ConfigError(cat("sample: cfg must be 0 or positive, got ", options.cfg));
   if (options.top_k < 0) throw ConfigError(cat("sample: top_k must be 0 or positive, got ", options.top_k));
   if (!(options.top_p >= 0 && options.top_p <= 1)) {
@@ -146,56 +119,9 @@ void check_request(const VarTransformer& model, const Quantizer& quantizer, cons
   }
 }
 
-void check_given(const GivenTokens& given, const Quantizer& quantizer, int64_t B) {
-  const Shape expected = {B, quantizer.pyramid().length()};
-  check_dtype(given.indices, DType::kI64, "sample", "given indices");
-  check_shape(given.indices, expected, "sample", "given indices");
-  check_dtype(given.keep, DType::kBool, "sample", "given keep");
-  check_shape(given.keep, expected, "sample", "given keep");
-}
-
 /// (B, n, C) rows of a scale as a map (B, C, p, p).
 Tensor as_map(const Tensor& rows, int64_t p) {
   return rows.transpose(1, 2).contiguous().view({rows.dim(0), rows.dim(2), p, p});
-}
-
-/// What was drawn at a scale: the indices, and the map that they, or the smooth mix, put there.
-struct Chosen {
-  Tensor indices;  // (B, n)
-  Tensor h;        // (B, Cvae, p, p)
-};
-
-/// Draws scale `s`; `logits` are filtered and used up.
-Chosen choose_scale(Tensor& logits, const ScaleDraw& draw, const Quantizer& quantizer, int64_t s,
-                    const SampleOptions& options, const GivenTokens* given) {
-  const Pyramid& pyramid = quantizer.pyramid();
-  Chosen chosen;
-  if (options.top_k == 1) {
-    chosen.indices = argmax(logits, -1);
-  } else {
-    filter_logits_(logits, options.top_k, options.top_p);
-    chosen.indices = draw_indices(draw);
-  }
-  Tensor keep;
-  if (given != nullptr) {
-    keep = given->keep.slice(1, pyramid.begin(s), pyramid.end(s));
-    const Tensor own = given->indices.slice(1, pyramid.begin(s), pyramid.end(s));
-    chosen.indices = kept_or_drawn(keep, own, chosen.indices);
-  }
-  const Tensor codes = quantizer.embed_scale(chosen.indices, s);
-  if (options.smoothing == Smoothing::kOff) {
-    chosen.h = codes;
-    return chosen;
-  }
-  const double share = scale_share(s, pyramid.scales());
-  if (options.top_k == 1) filter_logits_(logits, 1, 0);
-  gumbel_softmax_(draw, 1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005));
-  chosen.h = as_map(matmul(logits.to(codes.device()), quantizer.codebook().value()), pyramid.patch(s));
-  if (given != nullptr) {
-    const Tensor kept_cells = keep.contiguous().view({keep.dim(0), 1, pyramid.patch(s), pyramid.patch(s)});
-    chosen.h = where(kept_cells.to(codes.device()), Variable(codes), Variable(chosen.h)).value();
-  }
-  return chosen;
 }
 
 }  // namespace
@@ -209,67 +135,200 @@ void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
   logits.bump_version();
 }
 
-Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels, const std::vector<uint64_t>& seeds,
-               const SampleOptions& options, const SampleExtras& extras) {
-  check_request(model, quantizer, labels, seeds, options);
-  if (extras.given != nullptr) check_given(*extras.given, quantizer, labels.dim(0));
-  const NoGrad no_grad;
-  const EvalScope eval(model);
-  const Pyramid& pyramid = model.pyramid();
+// --- A batch ---------------------------------------------------------------------------------------------------------
+
+/// The memory of batches of one size where the models are, and their scales once they are recorded.
+struct Sampler::Batch {
+  Batch(const VarTransformer& model, const Quantizer& quantizer, int64_t images, bool guided, bool with_given);
+  bool fits(int64_t images, bool with_given) const { return images == B && with_given == given_keep.defined(); }
+
+  MemoryArena arena;  // of what is made and used within a scale
+  int64_t B;
+  Tensor labels;                     // (B) i64, with guidance (2B): then those without a class
+  Tensor seeds;                      // (B) i64
+  Tensor given_indices, given_keep;  // (B, L), where some tokens are given
+  Conditions conditions;             // from scale 0 on
+  KeyValueCache cache;
+  Tensor f_hat;                 // (B, Cvae, P, P)
+  std::vector<Tensor> indices;  // (B, n) of the scales that are done
+  Tensor logits, next;          // of the last one: ScaleView
+  Tensor input;                 // of the next
+  bool ran = false;             // whole, by launches
+  bool launched_only = false;   // a scale could not be recorded
+
+  /// A scale's work, and what it leaves for those that follow.
+  struct Recorded {
+    explicit Recorded(MemoryArena& arena) : graph(arena) {}
+    DeviceGraph graph;
+    Tensor indices, input;
+    Conditions conditions;
+  };
+  std::vector<std::unique_ptr<Recorded>> scales;
+};
+
+Sampler::Batch::Batch(const VarTransformer& model, const Quantizer& quantizer, int64_t images, bool guided,
+                      bool with_given)
+    : arena(model.device()), B(images) {
+  const Device device = model.device();
   const VarConfig& config = model.config();
-  const Device device = quantizer.codebook().device();
-  const int64_t B = labels.dim(0), S = pyramid.scales(), P = pyramid.largest();
-  const bool guided = options.cfg > 0;
+  const int64_t rows = guided ? 2 * B : B, P = quantizer.pyramid().largest(), L = config.length();
+  labels = Tensor::full({rows}, static_cast<double>(config.num_classes), DType::kI64).to(device);
+  seeds = Tensor::zeros({B}, DType::kI64, device);
+  if (with_given) {
+    given_indices = Tensor::zeros({B, L}, DType::kI64, device);
+    given_keep = Tensor::zeros({B, L}, DType::kBool, device);
+  }
+  cache = model.make_cache(rows);
+  f_hat = Tensor::empty({B, config.Cvae, P, P}, DType::kF32, device);
+  indices.resize(static_cast<size_t>(model.pyramid().scales()));
+}
 
-  Tensor all_labels = Tensor::full({guided ? 2 * B : B}, static_cast<double>(config.num_classes), DType::kI64);
-  all_labels.slice(0, 0, B).copy_(labels);
-  const Conditions conditions = model.conditions(all_labels);
-  KeyValueCache cache = model.make_cache(all_labels.dim(0));
+Sampler::Sampler(VarTransformer& model, Quantizer& quantizer, const SampleOptions& options, Graphs graphs)
+    : model_(model), quantizer_(quantizer), options_(options), graphs_(graphs) {
+  check_options(model, quantizer, options);
+}
 
-  const bool by_host_loops = options.smoothing == Smoothing::kOn || extras.given != nullptr;
-  const Device draws_on = by_host_loops ? kCpu : model.device();
-  const Tensor seeds_there = seeds_on(draws_on, seeds);
+Sampler::~Sampler() = default;
 
+/// The tokens of a scale: those drawn from `logits`, which are filtered and used up, and those given.
+Tensor Sampler::choose(int64_t s, Tensor& logits) const {
+  const Batch& b = *batch_;
+  const int64_t n = logits.dim(1), V = logits.dim(2), begin = model_.pyramid().begin(s);
+  Tensor indices;
+  if (options_.top_k == 1) {
+    indices = argmax(logits, -1);
+  } else {
+    filter_logits_(logits, options_.top_k, options_.top_p);
+    indices = Tensor::empty({b.B, n}, DType::kI64, logits.device());
+    draw_classes(logits.device(), logits.data<float>(), b.B * n, V, n, b.seeds.data<int64_t>(), kChoiceStream,
+                 static_cast<uint64_t>(begin), indices.data<int64_t>());
+  }
+  if (!b.given_keep.defined()) return indices;
+  return kept_or_drawn(b.given_keep.slice(1, begin, begin + n), b.given_indices.slice(1, begin, begin + n), indices);
+}
+
+/// The map (B, Cvae, p, p) that a scale adds: its tokens' codes, or the smooth mix where tokens are not given.
+Tensor Sampler::map_of(int64_t s, const Tensor& indices, Tensor& logits) const {
+  const Batch& b = *batch_;
+  const Pyramid& pyramid = model_.pyramid();
+  Tensor codes = quantizer_.embed_scale(indices, s);
+  if (options_.smoothing == Smoothing::kOff) return codes;
+  const int64_t n = logits.dim(1), V = logits.dim(2), begin = pyramid.begin(s), p = pyramid.patch(s);
+  const double share = scale_share(s, pyramid.scales());
+  if (options_.top_k == 1) filter_logits_(logits, 1, 0);
+  gumbel_softmax(logits.device(), logits.data<float>(), b.B * n, V,
+                 {1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005), b.seeds.data<int64_t>(), n, kNoiseStream,
+                  static_cast<uint64_t>(begin)});
+  const Tensor mix = as_map(matmul(logits, quantizer_.codebook().value()), p);
+  if (!b.given_keep.defined()) return mix;
+  const Tensor kept = b.given_keep.slice(1, begin, begin + n).contiguous().view({b.B, 1, p, p});
+  return where(kept, Variable(codes), Variable(mix)).value();
+}
+
+/// Launches a scale: from the batch's labels, seeds and f_hat to its indices, f_hat and the next input.
+void Sampler::launch_scale(int64_t s, bool keep_logits) {
+  Batch& b = *batch_;
+  const Pyramid& pyramid = model_.pyramid();
+  const bool guided = options_.cfg > 0;
+  const int64_t S = pyramid.scales(), C = model_.config().Cvae;
+  b.cache.length = pyramid.begin(s);  // replayed scales leave it alone
+  if (s == 0) {
+    b.conditions = model_.conditions(b.labels);
+    b.f_hat.zero_();
+  }
+  Tensor logits = model_.next_scale(s, b.input, b.conditions, b.cache);
+  if (guided) logits = guide(logits, options_.cfg * scale_share(s, S));
+  b.logits = keep_logits ? logits.to(kCpu).clone() : Tensor();
+  b.indices[static_cast<size_t>(s)] = choose(s, logits);
+  b.next = quantizer_.next_input(s, b.f_hat, map_of(s, b.indices[static_cast<size_t>(s)], logits));
+  b.input = Tensor();
+  if (s + 1 == S) return;
+  b.input = b.next.view({b.B, C, pyramid.tokens(s + 1)}).transpose(1, 2).contiguous();
+  if (guided) b.input = b.input.unsqueeze(0).expand({2, b.B, b.input.dim(1), C}).reshape({2 * b.B, -1, C});
+}
+
+/// Replays a scale, recorded where it was not; false where it must be launched.
+bool Sampler::replay_scale(int64_t s) {
+  Batch& b = *batch_;
+  if (graphs_ == Graphs::kNo || model_.device().is_cpu() || !b.ran || b.launched_only) return false;
+  const auto index = static_cast<size_t>(s);
+  if (index == b.scales.size()) {
+    const Tensor input = b.input;
+    auto scale = std::make_unique<Batch::Recorded>(b.arena);
+    if (!scale->graph.record([&] { launch_scale(s, false); })) {
+      b.launched_only = true;
+      b.input = input;
+      not_recorded_ = scale->graph.reason();
+      return false;
+    }
+    scale->indices = b.indices[index];
+    scale->input = b.input;
+    if (s == 0) scale->conditions = b.conditions;
+    b.scales.push_back(std::move(scale));
+  }
+  const Batch::Recorded& scale = *b.scales[index];
+  scale.graph.replay();
+  b.indices[index] = scale.indices;
+  b.input = scale.input;
+  if (s == 0) b.conditions = scale.conditions;
+  return true;
+}
+
+int64_t Sampler::recorded_scales() const { return batch_ == nullptr ? 0 : static_cast<int64_t>(batch_->scales.size()); }
+
+void Sampler::begin(const Tensor& labels, const std::vector<uint64_t>& seeds, const GivenTokens* given) {
+  const int64_t B = labels.dim(0);
+  if (batch_ == nullptr || !batch_->fits(B, given != nullptr)) {
+    batch_.reset();  // before memory for another is asked for
+    batch_ = std::make_unique<Batch>(model_, quantizer_, B, options_.cfg > 0, given != nullptr);
+  }
+  Batch& b = *batch_;
+  b.labels.slice(0, 0, B).copy_(labels);
+  b.seeds.copy_(Tensor::from(std::vector<int64_t>(seeds.begin(), seeds.end()), {B}));
+  b.input = Tensor();
+  if (given == nullptr) return;
+  b.given_indices.copy_(given->indices);
+  b.given_keep.copy_(given->keep);
+}
+
+Sampled Sampler::operator()(const Tensor& labels, const std::vector<uint64_t>& seeds, const SampleExtras& extras) {
+  check_request(model_, labels, seeds, extras.given);
+  const NoGrad no_grad;
+  const EvalScope eval(model_);
+  begin(labels, seeds, extras.given);
+  Batch& b = *batch_;
+  const MemoryArena::Scope memory(b.arena);
+  const int64_t S = model_.pyramid().scales();
   Sampled result;
-  result.f_hat = Tensor::zeros({B, config.Cvae, P, P}, DType::kF32, device);
-  Tensor input;
   for (int64_t s = 0; s < S; ++s) {
     if (extras.poll) extras.poll();
-    Tensor logits = model.next_scale(s, input, conditions, cache);
-    if (guided) logits = guide(logits, options.cfg * scale_share(s, S));
-    logits = logits.to(draws_on);
-    ScaleView view{.scale = s,
-                   .logits = extras.observe ? logits.to(kCpu).clone() : Tensor(),
-                   .indices = {},
-                   .f_hat = {},
-                   .next_input = {}};
-
-    const ScaleDraw draw{logits, seeds, seeds_there, pyramid.begin(s)};
-    const Chosen chosen = choose_scale(logits, draw, quantizer, s, options, extras.given);
-    const Tensor next = quantizer.next_input(s, result.f_hat, chosen.h);
-    result.indices.push_back(chosen.indices.to(kCpu));
-    if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(result.f_hat.to(kCpu).clone());
-    if (s + 1 < S) {
-      input = next.view({B, config.Cvae, pyramid.tokens(s + 1)}).transpose(1, 2).contiguous();
-      if (guided)
-        input = input.unsqueeze(0).expand({2, B, input.dim(1), config.Cvae}).reshape({2 * B, -1, config.Cvae});
-    }
+    if (extras.observe || !replay_scale(s)) launch_scale(s, static_cast<bool>(extras.observe));
+    if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(b.f_hat.to(kCpu).clone());
     if (extras.observe) {
-      view.indices = result.indices.back();
-      view.f_hat = result.f_hat.to(kCpu).clone();
-      if (s + 1 < S) view.next_input = next.to(kCpu);
-      extras.observe(view);
+      extras.observe({.scale = s,
+                      .logits = b.logits,
+                      .indices = b.indices[static_cast<size_t>(s)].to(kCpu),
+                      .f_hat = b.f_hat.to(kCpu).clone(),
+                      .next_input = s + 1 < S ? b.next.to(kCpu) : Tensor()});
     }
   }
-  result.f_hat = result.f_hat.to(kCpu);
+  b.ran = true;
+  for (const Tensor& indices : b.indices) result.indices.push_back(indices.to(kCpu));
+  result.f_hat = b.f_hat.to(kCpu).clone();
+  if (model_.device().is_cpu()) batch_.reset();  // nothing is recorded, and its memory is wanted elsewhere
   return result;
+}
+
+Sampled sample(VarTransformer& model, Quantizer& quantizer, const Tensor& labels, const std::vector<uint64_t>& seeds,
+               const SampleOptions& options, const SampleExtras& extras) {
+  return Sampler(model, quantizer, options, Sampler::Graphs::kNo)(labels, seeds, extras);
 }
 
 Sampled sample_reproducibly(VarTransformer& model, Quantizer& quantizer, const Tensor& labels,
                             const std::vector<uint64_t>& seeds, const SampleOptions& options,
                             const SampleExtras& extras) {
-  check_request(model, quantizer, labels, seeds, options);
-  if (extras.given != nullptr) check_given(*extras.given, quantizer, labels.dim(0));
+  check_options(model, quantizer, options);
+  check_request(model, labels, seeds, extras.given);
   const EvalScope eval(model);
   std::vector<Sampled> parts(seeds.size());
   each_on_one_thread(labels.dim(0), [&](int64_t i) {

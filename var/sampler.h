@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "var/quantizer.h"
@@ -49,6 +51,43 @@ struct SampleExtras {
   std::function<void()> poll = {};                     // before every scale; may throw to stop
   const GivenTokens* given = nullptr;
   FHats f_hats = FHats::kLast;
+};
+
+/// Draws batch after batch with the same options; the models outlive it and stay where they are. On a device (not the
+/// CPU) a batch of the size that came before has its scales recorded and replayed (tensor/device_graph.h), to the same
+/// tokens; where that cannot be had, and where scales are observed, they are launched as ever. Not for two threads at
+/// once.
+class Sampler {
+ public:
+  enum class Graphs : uint8_t { kNo, kYes };
+  /// Throws ConfigError.
+  Sampler(VarTransformer& model, Quantizer& quantizer, const SampleOptions& options, Graphs graphs = Graphs::kYes);
+  ~Sampler();
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+
+  /// As sample().
+  Sampled operator()(const Tensor& labels, const std::vector<uint64_t>& seeds, const SampleExtras& extras = {});
+  const SampleOptions& options() const { return options_; }
+  /// How many scales are replayed by the next batch like the last one.
+  int64_t recorded_scales() const;
+  /// Why not all are, if they could not be recorded.
+  const std::string& not_recorded() const { return not_recorded_; }
+
+ private:
+  struct Batch;
+  void begin(const Tensor& labels, const std::vector<uint64_t>& seeds, const GivenTokens* given);
+  bool replay_scale(int64_t s);
+  void launch_scale(int64_t s, bool keep_logits);
+  Tensor choose(int64_t s, Tensor& logits) const;
+  Tensor map_of(int64_t s, const Tensor& indices, Tensor& logits) const;
+
+  VarTransformer& model_;
+  Quantizer& quantizer_;
+  SampleOptions options_;
+  Graphs graphs_;
+  std::unique_ptr<Batch> batch_;
+  std::string not_recorded_;
 };
 
 /// One image for every label (B) i64 (num_classes: no class). seeds: one per image; an image's draws depend on its own

@@ -123,6 +123,14 @@ struct VarTrainer::Sums {
     }
   }
 
+  void add(const Sums& other) {
+    for (size_t s = 0; s < loss.size(); ++s) {
+      loss[s] += other.loss[s];
+      correct[s] += other.correct[s];
+      count[s] += other.count[s];
+    }
+  }
+
   /// Means over all tokens and per scale.
   HeldOut means() const {
     HeldOut out;
@@ -154,7 +162,7 @@ struct VarTrainer::Work {
 };
 
 VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
-                       VarTrainCallbacks callbacks)
+                       VarTrainCallbacks callbacks, Communicator* ranks)
     : model_(model),
       data_(data),
       options_((check_options(options), options)),
@@ -162,8 +170,13 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
       optimizer_(decay_groups(model.named_parameters(), VarTransformer::no_decay_names()),
                  {.beta1 = options.beta1, .beta2 = options.beta2}),
       schedule_(schedule_options(options)),
+      ranks_(ranks),
       work_(std::make_unique<Work>(model.device())) {
   check_data();
+  if (ranks != nullptr && options.accumulate % ranks->size() != 0) {
+    throw ConfigError(
+        cat("VAR training: accumulate must be a multiple of the ", ranks->size(), " ranks, got ", options.accumulate));
+  }
   if (options.dtype == DType::kBF16) copies_ = ComputeCopies(model.compute_in_bf16());
   optimizer_.write_copies(copies_);
   for (const auto& [name, table] : tables()) initial_tables_[name] = table.to(kCpu).clone();
@@ -217,8 +230,16 @@ std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
 
 VarTrainer::~VarTrainer() = default;
 
+/// The images of a slice, of the batch's.
 VarTrainer::Slice VarTrainer::slice(int64_t index) const {
   return {index * options_.batch / options_.accumulate, (index + 1) * options_.batch / options_.accumulate};
+}
+
+/// Which slices this process computes.
+VarTrainer::Slice VarTrainer::own_slices() const {
+  if (ranks_ == nullptr) return {0, options_.accumulate};
+  const int64_t each = options_.accumulate / ranks_->size();
+  return {ranks_->rank() * each, (ranks_->rank() + 1) * each};
 }
 
 /// Where the draws of the step under way begin.
@@ -239,7 +260,7 @@ void VarTrainer::load_batch(const std::vector<int64_t>& rows) {
   }
   w.indices.copy_(w.host_indices);
   w.labels.copy_(labels);
-  for (int64_t i = 0; i < options_.accumulate; ++i) {
+  for (int64_t i = own_slices().begin; i < own_slices().end; ++i) {
     const auto [begin, end] = slice(i);
     w.input.slice(0, begin, end).copy_(data_.embed(w.host_indices.slice(0, begin, end)));
   }
@@ -257,19 +278,42 @@ Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, con
   return mean(token_loss);
 }
 
-/// Launches forward and backward of every slice; gradients add up in the parameters.
+/// Launches forward and backward of this process's slices; gradients add up in the parameters, those of all ranks.
 std::vector<VarTrainer::Shown> VarTrainer::launch_slices(Detail detail) {
   const Work& w = *work_;
-  std::vector<Shown> all(static_cast<size_t>(options_.accumulate));
-  for (int64_t i = 0; i < options_.accumulate; ++i) {
+  constexpr int kDrawsOfSlice = 40;  // its draws begin at its number x 2^40, whoever computes it
+  const Slice own = own_slices();
+  std::vector<Shown> all(static_cast<size_t>(own.end - own.begin));
+  for (int64_t i = own.begin; i < own.end; ++i) {
     const auto [begin, end] = slice(i);
+    default_generator().offset = static_cast<uint64_t>(i) << kDrawsOfSlice;
     const double weight = static_cast<double>(end - begin) / static_cast<double>(options_.batch);
     const Variable loss =
         slice_loss(w.indices.slice(0, begin, end), w.labels.slice(0, begin, end), w.input.slice(0, begin, end),
-                   options_.label_smoothing, detail, all[static_cast<size_t>(i)]);
+                   options_.label_smoothing, detail, all[static_cast<size_t>(i - own.begin)]);
     scale(loss, weight).backward();
   }
+  add_gradients_of_ranks();
   return all;
+}
+
+void VarTrainer::add_gradients_of_ranks() {
+  if (ranks_ == nullptr) return;
+  std::vector<Tensor> gradients;
+  for (const auto& [name, parameter] : model_.named_parameters()) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  if (position_gradient_.defined()) gradients.push_back(position_gradient_);
+  ranks_->sum(gradients);
+}
+
+void VarTrainer::add_figures_of_ranks(Sums& sums) {
+  if (ranks_ == nullptr) return;
+  for (std::vector<double>* values : {&sums.loss, &sums.correct, &sums.count}) {
+    const Tensor all = Tensor::from(*values, {static_cast<int64_t>(values->size())}).to(model_.device());
+    ranks_->sum({all});
+    *values = all.to_vector<double>();
+  }
 }
 
 /// Whether the step is recorded; records it once a step has run by launches.
@@ -332,10 +376,14 @@ VarStepRecord VarTrainer::step(Detail detail) {
   const std::vector<Shown> shown = run_step(detail, record);
 
   Sums sums(model_.pyramid().scales());
-  for (int64_t i = 0; i < options_.accumulate; ++i) {
+  const Slice own = own_slices();
+  for (int64_t i = own.begin; i < own.end; ++i) {
     const auto [begin, end] = slice(i);
-    sums.add(model_.pyramid(), shown[static_cast<size_t>(i)], work_->host_indices.slice(0, begin, end));
+    Sums of_slice(model_.pyramid().scales());
+    of_slice.add(model_.pyramid(), shown[static_cast<size_t>(i - own.begin)], work_->host_indices.slice(0, begin, end));
+    sums.add(of_slice);
   }
+  add_figures_of_ranks(sums);
   const HeldOut means = sums.means();
   record.loss = means.loss;
   record.scale_loss = means.scale_loss;
@@ -434,7 +482,7 @@ void VarTrainer::run() {
 }
 
 void VarTrainer::save_checkpoint() const {
-  if (!options_.checkpoint_path.empty()) save(options_.checkpoint_path);
+  if (!options_.checkpoint_path.empty() && (ranks_ == nullptr || ranks_->rank() == 0)) save(options_.checkpoint_path);
 }
 
 void VarTrainer::report_progress(double loss) const {

@@ -8,6 +8,7 @@
 
 #include "nn/optim.h"
 #include "nn/schedule.h"
+#include "tensor/communicator.h"
 #include "var/transformer.h"
 
 namespace terrace {
@@ -26,7 +27,7 @@ struct VarTrainingData {
 struct VarTrainOptions {
   int64_t steps = 1000;
   int64_t batch = 32;      // images per step
-  int64_t accumulate = 1;  // slices that a batch is computed in
+  int64_t accumulate = 1;  // slices that a batch is computed in; with ranks a multiple of their number
   double lr = 1e-3;        // peak
   double weight_decay = 0.05;
   double weight_decay_end = -1;  // negative: as weight_decay
@@ -88,10 +89,13 @@ std::string to_text(const VarTrainOptions& options);
 
 class VarTrainer {
  public:
-  /// The model outlives the trainer. Throws ConfigError, ShapeError, IndexError where data, options and model do not
-  /// fit.
+  /// The model outlives the trainer, and so do `ranks`. With these, each rank computes its share of a batch's slices,
+  /// and gradients and figures are added: all ranks have the same weights and records. Draws depend on (seed, step,
+  /// slice), so that ranks train as one process with as many slices does, to the same bits where each rank has one
+  /// slice. Rank 0 alone writes checkpoints; every rank evaluates all that is held out. Throws ConfigError, ShapeError,
+  /// IndexError where data, options and model do not fit.
   VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
-             VarTrainCallbacks callbacks = {});
+             VarTrainCallbacks callbacks = {}, Communicator* ranks = nullptr);
   ~VarTrainer();
 
   /// Trains to options.steps from where it is. A record, and the callbacks, after the first step, every log_every, and
@@ -121,10 +125,13 @@ class VarTrainer {
   struct Shown;
   struct Work;
   struct Slice {
-    int64_t begin, end;  // of the batch's images
+    int64_t begin, end;
   };
   Slice slice(int64_t index) const;
+  Slice own_slices() const;
   Generator draws() const;
+  void add_gradients_of_ranks();
+  void add_figures_of_ranks(Sums& sums);
   void load_batch(const std::vector<int64_t>& rows);
   Variable slice_loss(const Tensor& indices, const Tensor& labels, const Tensor& input, double smoothing, Detail detail,
                       Shown& shown);
@@ -151,6 +158,7 @@ class VarTrainer {
   State initial_tables_;
   Tensor position_gradient_;  // (l, C), of the step under way
   std::vector<VarStepRecord> log_;
+  Communicator* ranks_;  // null where this process is alone
   std::unique_ptr<Work> work_;
 };
 

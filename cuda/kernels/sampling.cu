@@ -176,6 +176,25 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) index[blockIdx.x] = last;
 }
 
+__global__ void __launch_bounds__(kThreads) smooth_rows(float* logits, int64_t classes, GumbelSoftmax how) {
+  float* row = logits + blockIdx.x * classes;
+  const auto seed = static_cast<uint64_t>(how.seeds[blockIdx.x / how.tokens]);
+  const uint64_t stream = how.stream + how.first + blockIdx.x % how.tokens;
+  for_classes(classes, [&](int64_t v) {
+    const double drawn = uniform_draw(seed, stream, static_cast<uint64_t>(v)), u = drawn > 0x1p-25 ? drawn : 0x1p-25;
+    row[v] = static_cast<float>((static_cast<double>(row[v]) * how.sharpness - std::log(-std::log(u))) / how.tau);
+  });
+  const float largest = largest_of(row, classes);  // every thread reads what it wrote itself
+  double sum = 0;
+  for_classes(classes, [&](int64_t v) { sum += static_cast<double>(row[v] = weight_of(row[v], largest)); });
+  const double total = cuda::block_sum<kThreads>(sum);
+  for_classes(classes, [&](int64_t v) { row[v] = static_cast<float>(static_cast<double>(row[v]) / total); });
+}
+
+void smooth(float* logits, int64_t rows, int64_t classes, GumbelSoftmax how) {
+  cuda::launch("gumbel_softmax", smooth_rows, cuda::Grid(rows, kThreads), logits, classes, how);
+}
+
 void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
   const int64_t blocks = rows < kMostBlocks ? rows : kMostBlocks;
   const cuda::Scratch weights(top_p > 0 ? static_cast<size_t>(blocks * classes) * sizeof(float) : 0);
@@ -189,6 +208,7 @@ void draw(const float* logits, int64_t rows, int64_t classes, int64_t tokens, co
                Draws{seeds, tokens, stream, first});
 }
 
+TERRACE_REGISTER(gumbel_softmax, smooth);
 TERRACE_REGISTER(filter_logits, filter);
 TERRACE_REGISTER(draw_classes, draw);
 

@@ -282,6 +282,7 @@ void register_type() {
 TERRACE_REGISTER_BY(register_type<float>());
 TERRACE_REGISTER_BY(register_type<double>());
 TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER(where_select<int64_t>, select<int64_t>);
 TERRACE_REGISTER(arg_extreme<int64_t>, find_extreme<int64_t>);
 
 }  // namespace

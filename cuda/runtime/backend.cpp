@@ -2,6 +2,7 @@
 #include "cuda/backend_device.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/graph.h"
+#include "cuda/runtime/nccl.h"
 #include "cuda/runtime/stream.h"
 #include "tensor/device_memory.h"
 #include "tensor/error.h"
@@ -59,6 +60,7 @@ extern "C" void terrace_start_backend(int index) {
                                        .zero = zero_bytes,
                                        .synchronize = synchronize});
   provide_graphs();
+  provide_communicator();
 }
 
 }  // namespace terrace::cuda

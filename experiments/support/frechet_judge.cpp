@@ -112,6 +112,7 @@ SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const Ju
 double SampleJudge::distance(VarTransformer& model) const {
   const SampleOptions options{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
   const int64_t side = tokenizer_.config().image_size(), classes = model.config().num_classes;
+  Sampler sampler(model, tokenizer_.quantizer(), options);
   Tensor images = Tensor::empty({images_, side, side, 3}, DType::kU8);
   for (int64_t begin = 0; begin < images_; begin += kBatch) {
     check_interrupt();
@@ -122,7 +123,7 @@ double SampleJudge::distance(VarTransformer& model) const {
       labels.push_back(i % classes);
       seeds.push_back(static_cast<uint64_t>(i));
     }
-    const Sampled drawn = sample(model, tokenizer_.quantizer(), Tensor::from(labels, {end - begin}), seeds, options);
+    const Sampled drawn = sampler(Tensor::from(labels, {end - begin}), seeds);
     images.slice(0, begin, end).copy_(images_to_bytes(tokenizer_.f_hat_to_images(drawn.f_hat)));
   }
   return judge_->distance(images);

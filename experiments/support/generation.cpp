@@ -158,6 +158,13 @@ std::string Models::class_name(int64_t label) const {
 
 // --- Drawing ---
 
+Sampler& Models::sampler(const SampleOptions& options) const {
+  if (kept_sampler == nullptr || !(kept_sampler->options() == options)) {
+    kept_sampler = std::make_unique<Sampler>(*transformer, tokenizer->quantizer(), options);
+  }
+  return *kept_sampler;
+}
+
 void declare_sampling(Options& options, SamplingOptions& sampling) {
   SampleOptions& s = sampling.values;
   options.group("Sampling");
@@ -186,11 +193,12 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
   values.smoothing = sampling.more_smooth ? Smoothing::kOn : Smoothing::kOff;
   const Tensor labels = Tensor::from(request.labels, {static_cast<int64_t>(request.labels.size())});
   const SampleExtras extras{.poll = request.poll, .given = request.given, .f_hats = request.f_hats};
-  const auto draw = sampling.reproducible ? &sample_reproducibly : static_cast<decltype(&sample_reproducibly)>(&sample);
   Drawn drawn;
   Sampled sampled;
   drawn.token_seconds = seconds_of([&] {
-    sampled = draw(*models.transformer, models.tokenizer->quantizer(), labels, request.seeds, values, extras);
+    sampled = sampling.reproducible ? sample_reproducibly(*models.transformer, models.tokenizer->quantizer(), labels,
+                                                          request.seeds, values, extras)
+                                    : models.sampler(values)(labels, request.seeds, extras);
   });
   drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
   for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));

@@ -36,6 +36,10 @@ struct Models {
   int64_t class_of(const std::string& text, const std::string& option) const;
   /// "red disc", "207", "none".
   std::string class_name(int64_t label) const;
+  /// What draws with these options: kept, so that the next batch finds what this one has recorded.
+  Sampler& sampler(const SampleOptions& options) const;
+
+  mutable std::unique_ptr<Sampler> kept_sampler;
 };
 
 /// Both on `device`. Throws ConfigError where the two files do not belong together or too few options are given.

@@ -84,6 +84,26 @@ void draw(const float* logits, int64_t rows, int64_t classes, int64_t tokens, co
   }
 }
 
+void smooth_row(float* row, int64_t classes, const GumbelSoftmax& how, uint64_t seed, uint64_t stream) {
+  for (int64_t v = 0; v < classes; ++v) {
+    const double u = std::max(uniform_draw(seed, stream, static_cast<uint64_t>(v)), 0x1p-25);
+    row[v] = static_cast<float>((row[v] * how.sharpness - std::log(-std::log(u))) / how.tau);
+  }
+  const float largest = *std::max_element(row, row + classes);
+  double total = 0;
+  for (int64_t v = 0; v < classes; ++v) total += row[v] = std::exp(row[v] - largest);
+  for (int64_t v = 0; v < classes; ++v) row[v] = static_cast<float>(row[v] / total);
+}
+
+void smooth(float* logits, int64_t rows, int64_t classes, GumbelSoftmax how) {
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; ++r) {
+    const uint64_t stream = how.stream + how.first + static_cast<uint64_t>(r % how.tokens);
+    smooth_row(logits + r * classes, classes, how, static_cast<uint64_t>(how.seeds[r / how.tokens]), stream);
+  }
+}
+
+TERRACE_REGISTER(gumbel_softmax, smooth);
 TERRACE_REGISTER(filter_logits, filter);
 TERRACE_REGISTER(draw_classes, draw);
 

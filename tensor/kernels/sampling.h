@@ -17,4 +17,15 @@ inline constinit Kernel<void(const float* logits, int64_t rows, int64_t classes,
                              uint64_t stream, uint64_t first, int64_t* index)>
     draw_classes{"sample"};
 
+/// In place, of every row: softmax((logits * sharpness + noise) / tau), noise = -ln(-ln u) of class v by draw v of the
+/// stream `stream` + `first` + r % tokens of the image's seed, u at least 2^-25. Rows belong to images as above.
+struct GumbelSoftmax {
+  double sharpness, tau;
+  const int64_t* seeds;
+  int64_t tokens;
+  uint64_t stream, first;
+};
+inline constinit Kernel<void(float* logits, int64_t rows, int64_t classes, GumbelSoftmax how)> gumbel_softmax{
+    "gumbel_softmax"};
+
 }  // namespace terrace

@@ -197,6 +197,7 @@ void nearest(int64_t rows, int64_t codes, const T* norms, const T* code_norms, c
 TERRACE_REGISTER_SELECTION(float);
 TERRACE_REGISTER_SELECTION(double);
 TERRACE_REGISTER_SELECTION(BFloat16);
+TERRACE_REGISTER(where_select<int64_t>, select<int64_t>);
 TERRACE_REGISTER(arg_extreme<int64_t>, find_extreme<int64_t>);
 TERRACE_REGISTER(count_bins, add_to_bins);
 TERRACE_REGISTER(squared_row_norms<float>, row_norms<float>);

@@ -6,6 +6,7 @@
 #include "tensor/random.h"
 #include "tests/cuda/parity.h"
 #include "tests/var/small_models.h"
+#include "var/sampler.h"
 #include "var/var_trainer.h"
 
 namespace terrace {
@@ -255,6 +256,79 @@ TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
     EXPECT_EQ(launched.not_recorded, "");
     EXPECT_EQ(tried.not_recorded, "copying to the host cannot be recorded");
     expect_same_course(tried, launched);
+  }
+}
+
+// --- Sampling --------------------------------------------------------------------------------------------------------
+
+/// Every kind of choice: guidance, filters, the smooth mix, given tokens.
+TEST(DeviceGraph, SamplingReplaysToTheSameTokens) {
+  for (const Device device : cuda_devices()) {
+    SmallModels m;
+    m.model->to(device);
+    m.quantizer->to(device);
+    const int64_t L = m.config.length();
+    const Tensor given_indices = Tensor::full({2, L}, 9, DType::kI64);
+    Tensor keep = Tensor::zeros({2, L}, DType::kBool);
+    for (int64_t i = 0; i < keep.numel(); i += 3) keep.data<bool>()[i] = true;
+    const GivenTokens given{given_indices, keep};
+    const SampleOptions plain{.cfg = 1.5, .top_k = 20, .top_p = 0.95}, unguided{.cfg = 0, .top_p = 0.9};
+    SampleOptions smooth = plain;
+    smooth.smoothing = Smoothing::kOn;
+    for (const SampleOptions& options : {plain, unguided, smooth}) {
+      const GivenTokens* some = options == plain ? nullptr : &given;
+      SCOPED_TRACE(cat(device, " cfg ", options.cfg, some == nullptr ? "" : ", given"));
+      Sampler sampler(*m.model, *m.quantizer, options);
+      const SampleExtras extras{.given = some, .f_hats = FHats::kEveryScale};
+      for (const int64_t first : {0, 1, 2}) {
+        const Tensor labels = Tensor::from(std::vector<int64_t>{first, 3}, {2});
+        const auto seed = static_cast<uint64_t>(first);
+        const Sampled expected = sample(*m.model, *m.quantizer, labels, {seed, 7}, options, extras);
+        const Sampled actual = sampler(labels, {seed, 7}, extras);
+        EXPECT_SAME(join_scales(actual.indices), join_scales(expected.indices));
+        EXPECT_SAME(actual.f_hat, expected.f_hat);
+        for (size_t s = 0; s < expected.f_hats.size(); ++s) EXPECT_SAME(actual.f_hats[s], expected.f_hats[s]);
+        for (int64_t i = 0; some != nullptr && i < keep.numel(); i += 3) {
+          EXPECT_EQ(join_scales(actual.indices).data<int64_t>()[i], 9);
+        }
+      }
+      EXPECT_EQ(sampler.not_recorded(), "");
+      EXPECT_EQ(sampler.recorded_scales(), 3);
+    }
+  }
+}
+
+TEST(DeviceGraph, SamplingTakesOtherBatchesObserversAndInterruptionsBetweenReplays) {
+  for (const Device device : cuda_devices()) {
+    SCOPED_TRACE(cat(device));
+    SmallModels m;
+    m.model->to(device);
+    m.quantizer->to(device);
+    const SampleOptions options{.cfg = 1.5, .top_k = 20};
+    Sampler sampler(*m.model, *m.quantizer, options);
+    const auto labels_of = [](int64_t count) { return Tensor::full({count}, 1, DType::kI64); };
+    const auto expect_right = [&](uint64_t seed, const SampleExtras& extras = {}) {
+      const Sampled expected = sample(*m.model, *m.quantizer, labels_of(2), {seed, 5}, options);
+      EXPECT_SAME(join_scales(sampler(labels_of(2), {seed, 5}, extras).indices), join_scales(expected.indices)) << seed;
+    };
+    expect_right(1);
+    int polls = 0;
+    const SampleExtras stop{.poll = [&] {
+      if (++polls == 2) throw Interrupted("enough");
+    }};
+    EXPECT_THROW(sampler(labels_of(2), {2, 5}, stop), Interrupted);  // one scale is recorded
+    EXPECT_EQ(sampler.recorded_scales(), 1);
+    expect_right(3);
+    EXPECT_EQ(sampler.recorded_scales(), 3);
+    int seen = 0;
+    expect_right(4, {.observe = [&](const ScaleView& view) { seen += view.logits.defined(); }});
+    EXPECT_EQ(seen, 3);
+    expect_right(5);
+    sampler(labels_of(4), {1, 2, 3, 4});
+    EXPECT_EQ(sampler.recorded_scales(), 0) << "another size, another memory";
+    expect_right(6);
+    expect_right(7);
+    EXPECT_EQ(sampler.recorded_scales(), 3);
   }
 }
 

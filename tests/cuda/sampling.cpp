@@ -48,5 +48,28 @@ TEST(CudaSampling, FiltersAndDrawsAsOnTheCpu) {
   }
 }
 
+TEST(CudaSampling, SmoothMixesAsOnTheCpu) {
+  for (const auto& [tokens, classes] : {std::pair<int64_t, int64_t>{1, 2}, {3, 7}, {2, 300}, {1, 1100}}) {
+    const Tensor logits = logits_of(3 * tokens, classes);
+    const Tensor seeds = Tensor::from<int64_t>({3, -1, 1 << 20}, {3});
+    for (const auto& [sharpness, tau] : {std::pair{1.0, 0.27}, {2.0, 0.0135}}) {
+      const auto mixed = [&, sharpness = sharpness, tau = tau, tokens = tokens](Device device) {
+        const Tensor there = logits.clone().to(device), seeds_there = seeds.to(device);
+        gumbel_softmax(device, there.data<float>(), there.dim(0), there.dim(1),
+                       {sharpness, tau, seeds_there.data<int64_t>(), tokens, 1, 5});
+        return there.to(kCpu);
+      };
+      const Tensor expected = mixed(kCpu);
+      for (int64_t r = 0; r < expected.dim(0); ++r) EXPECT_NEAR(sum(expected.select(0, r)).item<double>(), 1, 1e-5);
+      for (const Device device : cuda_devices()) {
+        for (const uint64_t seed : {0, 1}) {
+          const executor::Schedule schedule(seed);
+          EXPECT_NEAR_TENSOR(mixed(device), expected, 1e-5) << device << " " << classes << " classes";
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace terrace

@@ -52,6 +52,7 @@ Course course_on(Device device, DType dtype = DType::kF32) {
   codes.channels = config.Cvae;
   codes.patch_nums = config.patch_nums;
   Quantizer quantizer(codes, g);
+  quantizer.to(device);
   const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 2}, {3});
   course.drawn = sample(model, quantizer, labels, {5, 6, 7}, {.cfg = 1.5, .top_k = 1}).indices;
   return course;

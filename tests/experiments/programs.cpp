@@ -124,6 +124,27 @@ TEST_F(Programs, TrainingInBf16IsAnOptionOfItsOwn) {
                  "train_var: error: --dtype must be one of f32,bf16, got 'f16'");
 }
 
+/// One process with a batch in two slices does what two processes do with one each.
+TEST_F(Programs, RanksTrainAsOneProcessToTheLastBit) {
+  const std::string often = " --drop 0.1 --checkpoint-every 1 ";
+  expect_success(run("train_var", var_arguments("var_slices") + often + "--accumulate 2"));
+  const CommandResult together = run("train_var", var_arguments("var_ranks") + often + "--ranks 2");
+  expect_success(together);
+  EXPECT_EQ(read_file(file("var_slices/checkpoint.h5")), read_file(file("var_ranks/checkpoint.h5")));
+  EXPECT_EQ(together.output.find("parameters"), together.output.rfind("parameters")) << together.output;
+  for (const char* name : {"curves.csv", "run.json"}) EXPECT_TRUE(fs::exists(file("var_ranks") + "/" + name)) << name;
+  // Stopped and gone on with, as one process.
+  const std::string longer = var_arguments("var_stopped") + " --drop 0.1 --checkpoint-every 1 --steps 400 ";
+  run_interrupted("train_var", longer + "--ranks 2", file("var_stopped"));
+  expect_success(run("train_var", longer + "--accumulate 2 --resume"));
+}
+
+TEST_F(Programs, AnErrorOfRanksIsSaidOnce) {
+  expect_refusal(run("train_var", "--ranks 2 --data " + file("none.h5") + " --tokenizer " +
+                                      file("vqvae/checkpoint.h5") + " --out " + file("var_none")),
+                 "none.h5");
+}
+
 TEST_F(Programs, SampleWritesImages) {
   expect_success(run("sample", "--checkpoint " + file("var/checkpoint.h5") + " --tokenizer " +
                                    file("vqvae/checkpoint.h5") + " --classes '0,red disc top right' --out " +

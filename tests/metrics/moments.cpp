@@ -48,6 +48,33 @@ TEST(Moments, AreTheDefinitionAlsoFarFromZero) {
   }
 }
 
+TEST(Moments, OnADeviceAreTheDefinitionToo) {
+  const Device device = device_from_name("cuda-host");
+  for (const double mean : {0.0, 1e6}) {
+    const Tensor x = rows_about(mean, 700, 7, 1);
+    const Gaussian expected = by_definition(x);
+    Moments whole(7, device), first(7, device), second(7, device);
+    for (int64_t begin = 0; begin < 700; begin += 90) {
+      const Tensor rows = x.slice(0, begin, std::min<int64_t>(700, begin + 90));
+      whole.add(begin % 180 == 0 ? rows : rows.to(device));
+    }
+    EXPECT_EQ(whole.count(), 700);
+    first.add(x.slice(0, 0, 300));
+    second.add(x.slice(0, 300, 700).to(device));
+    first.merge(second);
+    for (const Gaussian& got : {whole.gaussian(), whole.gaussian(), first.gaussian()}) {
+      EXPECT_EQ(got.count, 700);
+      EXPECT_CLOSE(got.mean, expected.mean, 1e-14);
+      EXPECT_CLOSE(got.covariance, expected.covariance, mean == 0 ? 1e-14 : 1e-9);
+    }
+  }
+  Tensor bad = Tensor::zeros({300, 4});
+  bad.data<float>()[270 * 4 + 3] = INFINITY;
+  Moments moments(4, device);
+  moments.add(bad);
+  expect_error<Error>([&] { moments.gaussian(); }, "moments: feature 3 of row 270 is inf");
+}
+
 TEST(Moments, DoNotDependOnHowTheRowsCome) {
   const Tensor x = rows_about(3, 601, 5, 2);
   const Gaussian whole = gaussian_of(x);

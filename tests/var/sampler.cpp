@@ -104,7 +104,14 @@ TEST(Sampler, LeavesTheModelsModeAndRefusesNonsense) {
   expect_error<ShapeError>([&] { m.run({0, 1}, {1}, {}); }, "one seed per label");
   expect_error<ConfigError>([&] { m.run({0}, {1}, {.cfg = -1}); }, "cfg");
   expect_error<ConfigError>([&] { m.run({0}, {1}, {.top_p = 1.5}); }, "top_p");
-  expect_error<IndexError>([&] { m.run({4}, {1}, {}); }, "4");
+  expect_error<IndexError>(
+      [&] {
+        m.run({0, 4}, {1, 2}, {});
+      },
+      "sample: label 1 is 4; the model has classes 0 to 2 and 3 for none");
+  m.quantizer->to(device_from_name("cuda-host"));
+  expect_error<DeviceError>([&] { m.run({0}, {1}, {}); },
+                            "sample: the transformer is on cpu, the tokenizer on cuda-host; move one with to(device)");
   Quantizer other(QuantizerConfig{.vocab_size = 32, .channels = 4, .patch_nums = {1, 2, 4}});
   expect_error<ConfigError>([&] { sample(*m.model, other, Tensor::zeros({1}, DType::kI64), {1}, {}); },
                             "the tokenizer has 32");

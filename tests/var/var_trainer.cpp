@@ -368,6 +368,14 @@ TEST(VarTrainer, RefusesWhatDoesNotFit) {
   other.batch = 0;
   expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other); }, "batch");
   other = toy_options(2);
+  other.accumulate = 3;
+  struct TwoRanks : Communicator {
+    TwoRanks() : Communicator(0, 2) {}
+    void sum(const std::vector<Tensor>&) override {}
+  } two;
+  expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other, {}, &two); },
+                            "VAR training: accumulate must be a multiple of the 2 ranks, got 3");
+  other = toy_options(2);
   other.dtype = DType::kF16;
   expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other); },
                             "VAR training: dtype must be f32 or bf16, got f16");

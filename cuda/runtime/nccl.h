@@ -1,0 +1,10 @@
+// NCCL's communicator for tensor/communicator.h. The library is loaded when it is asked for, so that a machine with one
+// GPU needs none.
+#pragma once
+
+namespace terrace::cuda {
+
+/// Enters its maker.
+void provide_communicator();
+
+}  // namespace terrace::cuda

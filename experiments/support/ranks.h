@@ -1,0 +1,26 @@
+// A program as several processes, one for each GPU: `train_var --ranks 4 --device cuda`.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "tensor/communicator.h"
+
+namespace terrace {
+
+/// Called with the number of ranks that the command line asks for. With one: null. With more, the process that the user
+/// started starts itself that many times, waits, and ends as rank 0 does (EarlyExit): Ctrl-C stops rank 0, whose end
+/// ends the others, and the failure of any rank ends all. In those processes it gives the connection to the others;
+/// ranks other than 0 print nothing on stdout and leave Ctrl-C to rank 0. Call it before anything is computed. Throws
+/// ConfigError where they cannot be started.
+std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks);
+
+/// Runs the body of a program that may be a rank, so that an error is said once: of one that all ranks meet rank 0
+/// speaks, and of RankLeft the rank that left.
+void as_rank(const std::function<void()>& body);
+
+/// The device of a rank: `cuda` becomes `cuda:RANK`; others stay.
+std::string device_of_rank(const std::string& device, const Communicator* ranks);
+
+}  // namespace terrace
