@@ -40,7 +40,8 @@ AVX2_FLAGS := -march=x86-64-v3 -DTERRACE_BACKEND=kAvx2
 AVX512_FLAGS := -march=x86-64-v4 -mprefer-vector-width=512 -DTERRACE_BACKEND=kAvx512
 LDFLAGS := $(OPENMP) $(SANITIZE)
 LDLIBS := -ldnnl $(OPENBLAS_LIBS) $(HDF5_LIBS) -lpng -ljpeg -larchive -lz -ldl
-PROGRAM_LINK := -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
+# The older kind of rpath serves the libraries of libraries too: in a bundle all lie in lib/.
+PROGRAM_LINK := -L$(BUILD)/lib -lterrace -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
 
 # CUDA (docs/cuda.md): where it is on, libterrace_cuda.so is built beside the others; without it everything else is the same.
 CUDA_ON := $(shell tools/cuda_status $(CUDA) 2>/dev/null | grep -o '^CUDA: on')
@@ -179,7 +180,7 @@ $(CUDA_HOST_LIBRARY): $(CUDA_HOST_OBJECTS) $(LIBRARY)
 
 $(CUDA_LIBRARY): $(CUDA_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(CUDA_OBJECTS) -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN' $(CUDA_LIBS)
+	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -Wl,-z,defs -o $@ $(CUDA_OBJECTS) -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN' $(CUDA_LIBS)
 
 $(TESTS): $(TEST_OBJECTS) $(LIBRARY) $(CUDA_HOST_LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY)) $(OBJ)/tests.list
 	@mkdir -p $(@D)
