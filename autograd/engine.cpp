@@ -192,6 +192,7 @@ Tensor checked_seed(const Variable& output, Tensor seed) {
   if (seed.defined()) {
     check_shape(seed, output.shape(), "backward", "the seed");
     check_dtype(seed, output.dtype(), "backward", "the seed");
+    check_one_device("backward", {{"the output", output.value()}, {"the seed", seed}});
     return seed;
   }
   if (output.numel() != 1) {

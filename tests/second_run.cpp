@@ -82,7 +82,7 @@ TestCounts run_again_with_other_kernels() {
   TestCounts counts;
   if (cpu_backend() == Backend::kAvx512) counts = run_again("TERRACE_CPU=avx2", tests_that(is_of_kernels));
   const std::string on_a_device = tests_that(runs_on_a_device);
-  counts = counts + run_again("TERRACE_TEST_DEVICE=cuda-host", on_a_device);
+  counts = counts + run_again("TERRACE_GUARD=1 TERRACE_TEST_DEVICE=cuda-host", on_a_device);
   if (gpu()) counts = counts + run_again("TERRACE_TEST_DEVICE=cuda", on_a_device);
   return counts;
 }

@@ -3,7 +3,8 @@
 //
 // - with TERRACE_CPU=avx2 where this process took AVX-512's, which would leave AVX2's untested;
 // - with TERRACE_TEST_DEVICE=cuda-host: the same tests with their tensors on that device, so that values, gradients and
-//   gradient checks hold for CUDA's kernels too; and with TERRACE_TEST_DEVICE=cuda where there is a GPU.
+//   gradient checks hold for CUDA's kernels too, in memory that the host cannot touch (TERRACE_GUARD=1); and with
+//   TERRACE_TEST_DEVICE=cuda where there is a GPU.
 #pragma once
 
 #include <string>

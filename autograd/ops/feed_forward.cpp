@@ -36,6 +36,11 @@ Gradients backward(const SavedTensors& saved, const Wanted& wanted, const Tensor
 
 Variable feed_forward(const Variable& x, const Variable& weight1, const Variable& bias1, const Variable& weight2,
                       const Variable& bias2) {
+  check_one_device(kName, {{"x", x.value()},
+                           {"weight1", weight1.value()},
+                           {"bias1", value_or_none(bias1)},
+                           {"weight2", weight2.value()},
+                           {"bias2", value_or_none(bias2)}});
   std::vector<Variable> inputs{x, weight1};
   if (bias1.defined()) inputs.push_back(bias1);
   inputs.push_back(weight2);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/executor/fiber.h"
+#include "cuda/executor/guarded_memory.h"
 
 namespace terrace::executor {
 namespace {
@@ -368,6 +369,7 @@ void run(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes, const
   if (machine != nullptr) throw KernelError(cat(name, ": a kernel was launched from within a kernel"));
   Machine own(current_seed);
   machine = &own;
+  const MemoryOpen open;
   struct Restore {
     ~Restore() { machine = nullptr; }
   } restore;

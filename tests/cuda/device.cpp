@@ -29,52 +29,6 @@ TEST(CudaHost, TensorsMoveThereAndBack) {
   EXPECT_CLOSE(strided.slice(0, 0, 3).slice(1, 0, 6, 2).to(kCpu), random_tensor({3, 3}, 2), 0);
 }
 
-/// Every op of several tensors with one of them elsewhere: refused before a kernel reads it, by name.
-TEST(CudaHost, OperandsOfTwoDevicesAreRefused) {
-  const auto here = [](const Shape& shape) { return Variable(random_tensor(shape, 1)); };
-  const auto there = [](const Shape& shape) { return Variable(random_tensor(shape, 1).to(executor_device())); };
-  const Tensor indices = Tensor::zeros({3}, DType::kI64), indices_there = indices.to(executor_device());
-  const auto refused = [](const std::string& text, const std::function<void()>& f) {
-    expect_error<DeviceError>(f, text);
-  };
-  refused("add: a is on cpu, b on cuda-host; move one with to(device)", [&] { here({3}) + there({3}); });
-  refused("add_: a is on cuda-host, b on cpu", [&] {
-    Tensor x = there({3}).value();
-    add_(x, here({3}).value(), 1);
-  });
-  refused("embedding: weight is on cuda-host, indices on cpu", [&] { embedding(there({4, 2}), indices); });
-  refused("cross_entropy: logits is on cpu, targets on cuda-host", [&] {
-    cross_entropy(here({3, 5}), indices_there, 0);
-  });
-  refused("layer_norm: x is on cpu, bias on cuda-host", [&] { layer_norm(here({2, 3}), 1e-6, here({3}), there({3})); });
-  refused("layer_norm_modulate: x is on cuda-host, shift on cpu", [&] {
-    layer_norm_modulate(there({1, 2, 3}), there({1, 1, 3}), here({1, 1, 3}), 1e-6);
-  });
-  refused("group_norm: x is on cpu, weight on cuda-host", [&] {
-    group_norm(here({1, 4, 2}), 2, there({4}), here({4}), 1e-6);
-  });
-  refused("batch_norm_eval: x is on cpu, running_var on cuda-host", [&] {
-    batch_norm_eval(here({1, 4, 2}), here({4}).value(), there({4}).value(), {}, {}, 1e-5);
-  });
-  refused("conv2d: x is on cpu, weight on cuda-host", [&] { conv2d(here({1, 2, 3, 3}), there({1, 2, 3, 3}), {}); });
-  refused("gated_residual: x is on cpu, gamma on cuda-host", [&] {
-    gated_residual(here({1, 2, 3}), here({1, 2, 3}), there({1, 1, 3}));
-  });
-  refused("attention: q is on cpu, k on cuda-host", [&] {
-    attention(here({1, 2, 1, 3}), there({1, 2, 1, 3}), here({1, 2, 1, 3}), Visibility::full(), 1);
-  });
-  refused("pyramid_attention: qkv is on cuda-host, scale_mul on cpu", [&] {
-    pyramid_attention(there({1, 1, 6}), 2, here({1, 2, 1, 1}), Visibility::full(), 1);
-  });
-  refused("gather: x is on cpu, index on cuda-host", [&] { gather(here({3}), 0, indices_there); });
-  refused("where: condition is on cpu, a on cuda-host",
-          [&] { where(Tensor::zeros({3}, DType::kBool), there({3}), here({3})); });
-  refused("nearest_code: x is on cpu, codes on cuda-host", [&] {
-    nearest_code(here({2, 3}).value(), there({4, 3}).value());
-  });
-  refused("concat: the first part is on cpu, another on cuda-host", [&] { concat({here({3}), there({3})}, 0); });
-}
-
 TEST(CudaHost, MemoryIsCountedByDevice) {
   const Device device = executor_device();
   const int64_t before = memory_stats(device).live, cpu_before = memory_stats().live;

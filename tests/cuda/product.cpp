@@ -113,16 +113,5 @@ TEST(CudaProduct, WeightsStoredInBf16) {
   EXPECT_CLOSE(linear(x.to(device), weight.to(device), {}).to(kCpu), linear(x, weight, {}), 1e-6);
 }
 
-TEST(CudaProduct, OperandsOfTwoDevicesAreRefused) {
-  const Tensor x = random_tensor({3, 3}, 1), there = x.to(executor_device());
-  expect_error<DeviceError>([&] { matmul(there, x); }, "matmul: a is on cuda-host, b on cpu; move one with to(device)");
-  expect_error<DeviceError>([&] { linear(x, there, {}); }, "linear: x is on cpu, weight on cuda-host");
-  expect_error<DeviceError>([&] { linear(x, x, there.select(0, 0)); }, "linear: x is on cpu, bias on cuda-host");
-  expect_error<DeviceError>([&] { linear_gelu(x, there, {}, nullptr); },
-                            "linear_gelu: x is on cpu, weight on cuda-host");
-  Tensor c = Tensor::zeros({3, 3});
-  expect_error<DeviceError>([&] { matmul_into(there, there, c); }, "matmul_into: a is on cuda-host, c on cpu");
-}
-
 }  // namespace
 }  // namespace terrace

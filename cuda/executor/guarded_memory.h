@@ -1,0 +1,23 @@
+// Memory of cuda-host that the host cannot touch, as it cannot touch a GPU's. With TERRACE_GUARD=1 in the environment
+// it lies in pages that are open only while a kernel or a copy runs; what reads or writes a tensor there directly,
+// which a GPU answers with a fault, then ends the process with a line and the stack. Without it the memory is the
+// CPU's.
+#pragma once
+
+#include "tensor/device_memory.h"
+
+namespace terrace::executor {
+
+/// Makes the functions that hand memory out hand out guarded memory, where the environment asks for it.
+void guard(DeviceMemory& memory);
+
+/// Guarded memory is open while one lives, on any thread.
+class MemoryOpen {
+ public:
+  MemoryOpen();
+  ~MemoryOpen();
+  MemoryOpen(const MemoryOpen&) = delete;
+  MemoryOpen& operator=(const MemoryOpen&) = delete;
+};
+
+}  // namespace terrace::executor
