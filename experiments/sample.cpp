@@ -85,7 +85,8 @@ class Run {
   void finish() { store_.remove(); }
 
   int64_t total() const { return total_; }
-  int64_t drawn() const { return drawn_; }  // by this process
+  int64_t drawn() const { return drawn_; }                               // by this process
+  const Sampler* sampler() const { return models_.kept_sampler.get(); }  // null where none was needed
   double token_seconds() const { return token_seconds_; }
   double decode_seconds() const { return decode_seconds_; }
 
@@ -213,6 +214,9 @@ void report(const Run& run, const Settings& s, RunRecord& record) {
   if (run.drawn() == 0) {
     std::printf("%lld images, drawn before\n", static_cast<long long>(run.total()));
     return;
+  }
+  if (const Sampler* sampler = run.sampler(); sampler != nullptr && !sampler->not_recorded().empty()) {
+    std::printf("scales were launched one kernel at a time: %s\n", sampler->not_recorded().c_str());
   }
   std::printf("%lld images in %.2f s: tokens %.2f s, decoding %.2f s; %.2f images a second, start-up not counted\n",
               static_cast<long long>(run.drawn()), seconds, run.token_seconds(), run.decode_seconds(), drawn / seconds);

@@ -158,9 +158,9 @@ std::string Models::class_name(int64_t label) const {
 
 // --- Drawing ---
 
-Sampler& Models::sampler(const SampleOptions& options) const {
+Sampler& Models::sampler(const SampleOptions& options, Sampler::Graphs graphs) const {
   if (kept_sampler == nullptr || !(kept_sampler->options() == options)) {
-    kept_sampler = std::make_unique<Sampler>(*transformer, tokenizer->quantizer(), options);
+    kept_sampler = std::make_unique<Sampler>(*transformer, tokenizer->quantizer(), options, graphs);
   }
   return *kept_sampler;
 }
@@ -175,6 +175,7 @@ void declare_sampling(Options& options, SamplingOptions& sampling) {
               "mix codes by Gumbel-softmax instead of choosing: smoother, not a true draw");
   options.add("reproducible", sampling.reproducible,
               "the same bits whatever --batch and --threads: every image by itself on one thread");
+  options.add("graphs", sampling.graphs, "on a GPU, record the launches of each scale once and replay them");
 }
 
 Tensor decode_pictures(const Models& models, const SamplingOptions& sampling, const Tensor& f_hat) {
@@ -196,9 +197,11 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
   Drawn drawn;
   Sampled sampled;
   drawn.token_seconds = seconds_of([&] {
-    sampled = sampling.reproducible ? sample_reproducibly(*models.transformer, models.tokenizer->quantizer(), labels,
-                                                          request.seeds, values, extras)
-                                    : models.sampler(values)(labels, request.seeds, extras);
+    sampled = sampling.reproducible
+                  ? sample_reproducibly(*models.transformer, models.tokenizer->quantizer(), labels, request.seeds,
+                                        values, extras)
+                  : models.sampler(values, sampling.graphs ? Sampler::Graphs::kYes : Sampler::Graphs::kNo)(
+                        labels, request.seeds, extras);
   });
   drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
   for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));

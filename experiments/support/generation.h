@@ -37,7 +37,7 @@ struct Models {
   /// "red disc", "207", "none".
   std::string class_name(int64_t label) const;
   /// What draws with these options: kept, so that the next batch finds what this one has recorded.
-  Sampler& sampler(const SampleOptions& options) const;
+  Sampler& sampler(const SampleOptions& options, Sampler::Graphs graphs) const;
 
   mutable std::unique_ptr<Sampler> kept_sampler;
 };
@@ -55,9 +55,10 @@ Json identity_of(const ModelOptions& chosen);
 struct SamplingOptions {
   SampleOptions values{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
   bool more_smooth = false, reproducible = false;
+  bool graphs = true;
 };
 
-/// --cfg --top-k --top-p --more-smooth --reproducible.
+/// --cfg --top-k --top-p --more-smooth --reproducible --graphs.
 void declare_sampling(Options& options, SamplingOptions& sampling);
 
 /// What to draw.

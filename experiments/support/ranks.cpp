@@ -152,7 +152,12 @@ void as_rank(const std::function<void()>& body) {
 }
 
 std::string device_of_rank(const std::string& device, const Communicator* ranks) {
-  return ranks != nullptr && device == "cuda" ? cat("cuda:", ranks->rank()) : device;
+  if (ranks == nullptr || device.rfind("cuda", 0) != 0 || device == "cuda-host") return device;
+  if (device != "cuda") {
+    throw ConfigError(
+        cat("--device ", device, ": ranks take a GPU each, from cuda:0 on; with --ranks it is --device cuda"));
+  }
+  return cat("cuda:", ranks->rank());
 }
 
 }  // namespace terrace

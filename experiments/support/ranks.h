@@ -20,7 +20,8 @@ std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks);
 /// speaks, and of RankLeft the rank that left.
 void as_rank(const std::function<void()>& body);
 
-/// The device of a rank: `cuda` becomes `cuda:RANK`; others stay.
+/// The device of a rank: `cuda` becomes `cuda:RANK`; the CPU and cuda-host stay. Throws ConfigError for one GPU by
+/// number.
 std::string device_of_rank(const std::string& device, const Communicator* ranks);
 
 }  // namespace terrace

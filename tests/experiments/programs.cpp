@@ -134,12 +134,14 @@ TEST_F(Programs, RanksTrainAsOneProcessToTheLastBit) {
   EXPECT_EQ(together.output.find("parameters"), together.output.rfind("parameters")) << together.output;
   for (const char* name : {"curves.csv", "run.json"}) EXPECT_TRUE(fs::exists(file("var_ranks") + "/" + name)) << name;
   // Stopped and gone on with, as one process.
-  const std::string longer = var_arguments("var_stopped") + " --drop 0.1 --checkpoint-every 1 --steps 400 ";
-  run_interrupted("train_var", longer + "--ranks 2", file("var_stopped"));
+  const std::string longer = var_arguments("var_ranks_stopped") + " --drop 0.1 --checkpoint-every 1 --steps 400 ";
+  run_interrupted("train_var", longer + "--ranks 2", file("var_ranks_stopped"));
   expect_success(run("train_var", longer + "--accumulate 2 --resume"));
 }
 
 TEST_F(Programs, AnErrorOfRanksIsSaidOnce) {
+  expect_refusal(run("train_var", var_arguments("var_one_gpu") + " --ranks 2 --device cuda:1"),
+                 "--device cuda:1: ranks take a GPU each, from cuda:0 on; with --ranks it is --device cuda");
   expect_refusal(run("train_var", "--ranks 2 --data " + file("none.h5") + " --tokenizer " +
                                       file("vqvae/checkpoint.h5") + " --out " + file("var_none")),
                  "none.h5");
