@@ -89,9 +89,10 @@ void declare_training(Options& options, Settings& s) {
 
 void declare(Options& options, Settings& s) {
   options.group("Data");
-  options.add("data", s.data, "image dataset (HDF5, from prepare_data)").required();
+  options.add("data", s.data,
+              "image dataset (HDF5, from prepare_data); without it the token caches stand for themselves");
   options.add("tokenizer", s.tokenizer, "checkpoint of train_vqvae").required();
-  options.add("tokens", s.tokens, "folder of the token cache").default_text("OUT");
+  options.add("tokens", s.tokens, "folder of the token caches").default_text("OUT");
   declare_model(options, s);
   declare_training(options, s);
   options.group("Run");
@@ -140,17 +141,32 @@ TokenSet tokens_of(const std::string& folder, const Vqvae& tokenizer, const Imag
   return tokens;
 }
 
+/// The cache of a split whose images are not here; it must be this tokenizer's.
+TokenSet tokens_without_images(const std::string& path, const Vqvae& tokenizer) {
+  TokenSet tokens = read_tokens(path);
+  if (tokens.tokenizer_hash != content_hash(tokenizer)) {
+    throw ConfigError(cat(path, " is of another tokenizer; give --data, and the tokens are made anew"));
+  }
+  return tokens;
+}
+
 VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::optional<ImageDataset>& held_out) {
+  if (s.data.empty() && s.tokens.empty()) {
+    throw ConfigError("--data is missing: an image dataset; or give --tokens, the folder of token caches");
+  }
   const std::string folder = s.tokens.empty() ? s.common.out : s.tokens;
   make_folder(folder);
-  const TokenSet train = tokens_of(folder, tokenizer, ImageDataset::open(s.data, "train"));
+  const TokenSet train = s.data.empty() ? tokens_without_images(folder + "/tokens-train.h5", tokenizer)
+                                        : tokens_of(folder, tokenizer, ImageDataset::open(s.data, "train"));
   VarTrainingData data;
   data.indices = train.indices;
   data.labels = train.labels;
   data.class_names = train.class_names;
   data.tokenizer_hash = train.tokenizer_hash;
-  if (held_out) {
-    const TokenSet tokens = tokens_of(folder, tokenizer, *held_out);
+  const std::string cached = folder + "/tokens-test.h5";
+  if (held_out || (s.data.empty() && std::filesystem::exists(cached))) {
+    const TokenSet tokens =
+        held_out ? tokens_of(folder, tokenizer, *held_out) : tokens_without_images(cached, tokenizer);
     data.held_out_indices = tokens.indices;
     data.held_out_labels = tokens.labels;
   }
@@ -240,7 +256,8 @@ void train(int argc, char** argv) {
 
   const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
   tokenizer->to(device);
-  const std::optional<ImageDataset> held_out = open_held_out(s.data);
+  std::optional<ImageDataset> held_out;
+  if (!s.data.empty()) held_out = open_held_out(s.data);
   if (!first_rank) host->barrier();  // the first makes the tokens, the others read them
   const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
   if (host != nullptr && first_rank) host->barrier();
@@ -285,6 +302,7 @@ void train(int argc, char** argv) {
   std::optional<SampleJudge> judge;
   double distance = -1;
   if (s.judge.images > 0 && first_rank) {
+    if (s.data.empty()) throw ConfigError("a Frechet distance needs images: give --data");
     tokenizer->eval();
     judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.judge);
     callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {

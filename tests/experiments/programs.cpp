@@ -357,6 +357,21 @@ TEST_F(Programs, CtrlCEndsWith130AndLeavesNothingUnfinished) {
   EXPECT_EQ(files_in(out), 0);
 }
 
+TEST_F(Programs, TokensTrainWithoutTheirImages) {
+  const std::string common = std::string(kTinyTransformer) + "--steps 4 --batch 4 --seed 0 ";
+  const auto without_images = [&](const std::string& tokenizer, const std::string& more, const std::string& out) {
+    return run("train_var", "--tokenizer " + file(tokenizer) + common + more + " --out " + file(out));
+  };
+  const std::string tokens = " --tokens " + file("var");
+  expect_success(without_images("vqvae/checkpoint.h5", tokens, "from_tokens"));
+  expect_success(without_images("vqvae/checkpoint.h5", tokens + " --data " + file("data.h5"), "from_images"));
+  EXPECT_EQ(read_file(file("from_tokens/checkpoint.h5")), read_file(file("from_images/checkpoint.h5")));
+  expect_refusal(without_images("vqvae/checkpoint.h5", "", "x"),
+                 "--data is missing: an image dataset; or give --tokens");
+  expect_success(run("train_vqvae", vqvae_arguments("other_vqvae") + " --seed 5"));
+  expect_refusal(without_images("other_vqvae/checkpoint.h5", tokens, "x"), "tokens-train.h5 is of another tokenizer");
+}
+
 /// Every program that computes asks for the device before it opens a file.
 TEST(ProgramsWithoutAGpu, SaySoInOneLine) {
   if (gpu()) GTEST_SKIP() << "here is a GPU";
