@@ -5,6 +5,7 @@
 // keys and values; activations stay near the processor) at the measured rate of reading. The greater is `least`.
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 
 #include "autograd/functions.h"
@@ -16,6 +17,7 @@
 #include "nn/weight_scopes.h"
 #include "tensor/allocator.h"
 #include "tensor/reduce.h"
+#include "tests/bench/device.h"
 #include "tests/bench/golden_check.h"
 #include "tests/bench/machine_peak.h"
 #include "tests/bench/torch_peer.h"
@@ -107,16 +109,23 @@ std::unique_ptr<VarTransformer> random_transformer(const VarConfig& config, DTyp
 }
 
 /// Seconds of every stage of one image: conditions, the scales, decoding.
-std::vector<double> draw(const Models& m) {
+std::vector<double> draw(const Models& m, int64_t batch, Device device) {
   using Clock = std::chrono::steady_clock;
-  std::vector<Clock::time_point> at = {Clock::now()};
-  const Tensor label = Tensor::full({1}, 7, DType::kI64);
+  std::vector<Clock::time_point> at;
+  const auto stage_ends = [&] {
+    device_memory(device).synchronize();
+    at.push_back(Clock::now());
+  };
+  stage_ends();
+  const Tensor label = Tensor::full({batch}, 7, DType::kI64);
+  std::vector<uint64_t> seeds(static_cast<size_t>(batch));
+  std::iota(seeds.begin(), seeds.end(), 1);
   const SampleOptions options{.cfg = 1.5, .top_k = 900, .top_p = 0.96};
-  const SampleExtras extras{.poll = [&] { at.push_back(Clock::now()); }};
-  const Sampled sampled = sample(*m.transformer, m.tokenizer->quantizer(), label, {1}, options, extras);
-  at.push_back(Clock::now());
+  const SampleExtras extras{.poll = stage_ends};
+  const Sampled sampled = sample(*m.transformer, m.tokenizer->quantizer(), label, seeds, options, extras);
+  stage_ends();
   const Tensor image = m.tokenizer->f_hat_to_images(sampled.f_hat);
-  at.push_back(Clock::now());
+  stage_ends();
   std::vector<double> seconds;
   for (size_t i = 1; i < at.size(); ++i) seconds.push_back(std::chrono::duration<double>(at[i] - at[i - 1]).count());
   return seconds;
@@ -186,13 +195,16 @@ void print(const char* name, const Seconds& s) {
 }
 
 void run(int argc, char** argv) {
-  std::string preset = "var-d16", dtype_name = "f32";
-  int64_t rounds = 3;
+  std::string preset = "var-d16", dtype_name = "f32", device_name = "cpu", json;
+  int64_t rounds = 3, batch = 1;
   int count = 0;
   Options options("bench_generate", "Times the drawing of one image by the full-size model against PyTorch.");
   options.add("model", preset, "preset").choices(var_preset_names());
   options.add("dtype", dtype_name, "of the transformer's matrices").choices({"f32", "bf16"});
-  options.add("rounds", rounds, "timed images after the first").positive();
+  options.add("rounds", rounds, "timed draws after the first").positive();
+  options.add("batch", batch, "images at once; the roofline and PyTorch are for one on the CPU").positive();
+  options.add("device", device_name, "where to compute: cpu, cuda, cuda-host");
+  options.add("json", json, "file for the results");
   options.add("threads", count, "processor threads").range(0, 4096).default_text("all cores");
   options.parse(argc, argv);
   set_threads(count);
@@ -201,23 +213,26 @@ void run(int argc, char** argv) {
   tokenizer.patch_nums = config.patch_nums;
   config.vocab_size = tokenizer.vocab_size;
   config.Cvae = tokenizer.z_channels;
-  const DType dtype = dtype_name == "bf16" ? DType::kBF16 : DType::kF32;
-  std::printf("one image of %s, weights in %s, %d threads, %s\n", preset.c_str(), dtype_name.c_str(), threads(),
-              cpu_model().c_str());
+  const DType dtype = dtype_from_name(dtype_name);
+  const Device device = device_from_name(device_name);
+  std::printf("%lld image(s) of %s, weights in %s, on %s, %d threads, %s\n", static_cast<long long>(batch),
+              preset.c_str(), dtype_name.c_str(), device_name.c_str(), threads(), cpu_model().c_str());
 
   Models models;
   Generator g(1);
   models.transformer = random_transformer(config, dtype);
   models.tokenizer = std::make_unique<Vqvae>(tokenizer, g);
   models.tokenizer->eval();
+  models.transformer->to(device);
+  models.tokenizer->to(device);
   std::vector<std::vector<double>> all;
   for (int64_t i = 0; i <= rounds; ++i) {
     check_interrupt();
-    all.push_back(draw(models));
+    all.push_back(draw(models, batch, device));
   }
-  const double bytes = static_cast<double>(peak_resident_bytes());
-  validate_fixture("sample_greedy.h5", argv[0]);
-  if (dtype == DType::kBF16) print_rounding(config, *models.transformer);
+  const double bytes = peak_bytes(device);
+  validate_fixture("sample_greedy.h5", argv[0], device);
+  if (device.is_cpu() && dtype == DType::kBF16) print_rounding(config, *models.transformer);
 
   const auto sum = [](const std::vector<double>& stages) {
     double tokens = 0;
@@ -230,10 +245,17 @@ void run(int argc, char** argv) {
     for (size_t i = 1; i < all.size(); ++i) of_stage.push_back(all[i][stage]);
     middle.push_back(median(of_stage));
   }
-  print_stages(models, dtype == DType::kBF16 ? 2 : 4, middle);
+  if (device.is_cpu() && batch == 1) print_stages(models, dtype == DType::kBF16 ? 2 : 4, middle);
   print("terrace, first", sum(all[0]));
   print("terrace, median", sum(middle));
-  std::printf("peak resident %s\n", format_bytes(bytes).c_str());
+  std::printf("peak memory %s\n", format_bytes(bytes).c_str());
+  const double images = static_cast<double>(batch);
+  write_results(json, {{"tokens_ms", 1e3 * sum(middle).tokens},
+                       {"tokens_images_per_s", images / sum(middle).tokens},
+                       {"decoding_ms", 1e3 * sum(middle).decoding},
+                       {"images_per_s", images / sum(middle).all()},
+                       {"peak_bytes", bytes}});
+  if (!device.is_cpu() || batch > 1) return;
   models = {};  // the peer has the memory to itself
   if (const auto peer = measure_peer(config.depth, rounds, argv[0])) {
     print("pytorch, f32", *peer);

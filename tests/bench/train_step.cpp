@@ -15,6 +15,7 @@
 #include "experiments/support/timing.h"
 #include "tensor/allocator.h"
 #include "tensor/pointwise.h"
+#include "tests/bench/device.h"
 #include "tests/bench/torch_peer.h"
 #include "var/var_trainer.h"
 
@@ -22,7 +23,6 @@ namespace terrace {
 namespace {
 
 constexpr int64_t kClasses = 1000;
-constexpr const char* kPyramid = "1,2,3,4,5,6,8";
 
 struct Figures {
   double ms = 0, gflops = 0, bytes = 0;
@@ -41,19 +41,21 @@ double step_gflop(const VarConfig& c, int64_t batch) {
   return 3 * forward * static_cast<double>(batch) / 1e9;
 }
 
-VarTrainingData random_data(const VarConfig& c, int64_t count) {
+/// On the CPU, as data is, but for what the transformer reads.
+VarTrainingData random_data(const VarConfig& c, int64_t count, Device device) {
   Generator g(1);
   VarTrainingData data;
   data.indices = randint(c.vocab_size, {count, c.length()}, g);
   data.labels = randint(c.num_classes, {count}, g);
-  data.embed = [input = randn({count, c.length() - 1, c.Cvae}, g)](const Tensor&) { return input; };
+  data.embed = [input = randn({count, c.length() - 1, c.Cvae}, g).to(device)](const Tensor&) { return input; };
   return data;
 }
 
 /// The derivative of the loss along the gradient is the gradient's norm: a check of the whole backward pass.
-void validate(VarTransformer& model, const VarTrainingData& data) {
+void validate(VarTransformer& model, const VarTrainingData& data, Device device) {
+  const Tensor indices = data.indices.to(device);
   const auto loss = [&] {
-    return mean(cross_entropy(model.forward(data.labels, Variable(data.embed(data.indices))), data.indices));
+    return mean(cross_entropy(model.forward(data.labels, Variable(data.embed(indices))), indices));
   };
   const Variable first = loss();
   first.backward();
@@ -76,66 +78,89 @@ void validate(VarTransformer& model, const VarTrainingData& data) {
     throw Error("train_step: the gradient does not match the slope of the loss");
 }
 
-Figures measure(const VarConfig& config, int64_t batch, int64_t steps) {
+struct Run {
+  VarConfig config;
+  int64_t batch = 4, steps = 7;
+  Device device;
+  DType dtype = DType::kF32;
+};
+
+Figures measure(const Run& run) {
+  const VarConfig& config = run.config;
   Generator g(0);
   VarTransformer model(config, g);
-  const VarTrainingData data = random_data(config, batch);
-  validate(model, data);
+  model.to(run.device);
+  const VarTrainingData data = random_data(config, run.batch, run.device);
+  validate(model, data, run.device);
   VarTrainOptions options;
-  options.steps = steps + 2;
-  options.batch = batch;
+  options.dtype = run.dtype;
+  options.steps = run.steps + 2;
+  options.batch = run.batch;
   options.lr = 1e-4;
   VarTrainer trainer(model, data, options);
   trainer.step(VarTrainer::Detail::kLoss);
   trainer.step(VarTrainer::Detail::kLoss);
   std::vector<double> seconds;
-  for (int64_t i = 0; i < steps; ++i) {
+  for (int64_t i = 0; i < run.steps; ++i) {
     check_interrupt();
-    seconds.push_back(seconds_of([&] { trainer.step(VarTrainer::Detail::kLoss); }));
+    seconds.push_back(seconds_on(run.device, [&] { trainer.step(VarTrainer::Detail::kLoss); }));
   }
   const double step = median(seconds);
-  return {.ms = step * 1e3,
-          .gflops = step_gflop(config, batch) / step,
-          .bytes = static_cast<double>(peak_resident_bytes())};
+  return {.ms = step * 1e3, .gflops = step_gflop(config, run.batch) / step, .bytes = peak_bytes(run.device)};
 }
 
 /// Runs torch_var.py; nothing where TORCH_PYTHON is not set.
-std::optional<Figures> measure_peer(const VarConfig& config, int64_t batch, int64_t steps, const char* program) {
-  const auto j = run_torch_peer(cat("train --depth ", config.depth, " --batch ", batch, " --patch-nums ", kPyramid,
-                                    " --threads ", threads(), " --steps ", steps),
-                                program);
+std::optional<Figures> measure_peer(const Run& run, const char* program) {
+  std::string pyramid;
+  for (const int64_t p : run.config.patch_nums) pyramid += cat(pyramid.empty() ? "" : ",", p);
+  const auto j =
+      run_torch_peer(cat("train --depth ", run.config.depth, " --batch ", run.batch, " --patch-nums ", pyramid,
+                         " --threads ", threads(), " --steps ", run.steps, " --device ",
+                         run.device.is_cpu() ? "cpu" : "cuda", " --dtype ", run.dtype == DType::kF32 ? "fp32" : "bf16"),
+                     program);
   if (!j) return std::nullopt;
   std::printf("peer: %s\n", j->at("peer").get<std::string>().c_str());
   return Figures{.ms = j->at("ms"), .gflops = 1e3 * j->at("tflops").get<double>(), .bytes = j->at("peak_bytes")};
 }
 
 void print(const char* name, const Figures& f) {
-  std::printf("%-10s %9.1f ms/step  %7.1f GF/s  peak resident %s\n", name, f.ms, f.gflops,
-              format_bytes(f.bytes).c_str());
+  std::printf("%-10s %9.1f ms/step  %7.1f GF/s  peak memory %s\n", name, f.ms, f.gflops, format_bytes(f.bytes).c_str());
 }
 
 void run(int argc, char** argv) {
-  VarConfig config;
-  config.num_classes = kClasses;
-  config.drop_path_rate = config.cond_drop_rate = 0;
-  int64_t depth = 8, batch = 4, steps = 7;
+  Run r;
+  r.config.num_classes = kClasses;
+  r.config.drop_path_rate = r.config.cond_drop_rate = 0;
+  r.config.patch_nums = {1, 2, 3, 4, 5, 6, 8};
+  int64_t depth = 8;
   int count = 0;
+  std::string device = "cpu", dtype = "f32", json;
   Options options("bench_train_step", "Times a training step of the VAR transformer against PyTorch's.");
   options.add("depth", depth, "blocks; 64 channels and one head each").positive();
-  options.add("batch", batch, "images").positive();
-  options.add("steps", steps, "timed steps").positive();
+  options.add("batch", r.batch, "images").positive();
+  options.add("patch-nums", r.config.patch_nums, "the pyramid").positive();
+  options.add("steps", r.steps, "timed steps").positive();
+  options.add("device", device, "where to compute: cpu, cuda, cuda-host");
+  options.add("dtype", dtype, "what blocks and head compute in").choices({"f32", "bf16"});
+  options.add("json", json, "file for the results");
   options.add("threads", count, "processor threads").range(0, 4096).default_text("all cores");
   options.parse(argc, argv);
   set_threads(count);
-  config.depth = config.num_heads = depth;
-  config.embed_dim = 64 * depth;
+  r.device = device_from_name(device);
+  r.dtype = dtype_from_name(dtype);
+  r.config.depth = r.config.num_heads = depth;
+  r.config.embed_dim = 64 * depth;
 
-  std::printf("training step: depth %lld, %lld tokens, batch %lld, f32, %d threads, %s\n",
-              static_cast<long long>(depth), static_cast<long long>(config.length()), static_cast<long long>(batch),
-              threads(), cpu_model().c_str());
-  const Figures own = measure(config, batch, steps);
+  std::printf("training step: depth %lld, %lld tokens, batch %lld, %s on %s, %d threads, %s\n",
+              static_cast<long long>(depth), static_cast<long long>(r.config.length()), static_cast<long long>(r.batch),
+              dtype.c_str(), device.c_str(), threads(), cpu_model().c_str());
+  const Figures own = measure(r);
   print("terrace", own);
-  if (const auto peer = measure_peer(config, batch, steps, argv[0])) {
+  write_results(json, {{"ms", own.ms},
+                       {"images_per_s", 1e3 * static_cast<double>(r.batch) / own.ms},
+                       {"tflops", own.gflops / 1e3},
+                       {"peak_bytes", own.bytes}});
+  if (const auto peer = measure_peer(r, argv[0])) {
     print("pytorch", *peer);
     std::printf("terrace is %.2fx as fast (target 1.3), with %.2fx the memory (target 0.7)\n", peer->ms / own.ms,
                 own.bytes / peer->bytes);
