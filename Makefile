@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(JOBS)
 # `make all test` is one after the other: each hands its work to a make of its own, and two of them would build the same.
-ifneq ($(filter all test study bench sanitize fuzz,$(MAKECMDGOALS)),)
+ifneq ($(filter all test study bench sanitize fuzz bundle gpu-check,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 endif
@@ -88,14 +88,14 @@ FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics exp
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench inception parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
 	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 14
 	@echo "  programs    $(PROGRAMS)"
 	@echo "              (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
-	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  TEST_ARGS=... (test)  TIME=$(TIME) (fuzz)  PEER=1 (bench)"
+	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  TEST_ARGS=... (test)  TOKENS=FOLDER (bundle)  TIME=$(TIME) (fuzz)  PEER=1 (bench)"
 
 all: deps cuda-status  ## build every program
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
@@ -116,6 +116,18 @@ bench: deps  ## build and run the benchmarks; PEER=1 sets up PyTorch to compare 
 
 inception:  ## download the weights of the network that FID is computed with (95 MB), to where programs find them
 	@tools/fetch_inception
+
+# Stages, limits and what is compared: tools/gpu_check. DEVICE=cuda-host tries the script itself where there is no GPU.
+gpu-check: deps cuda-status  ## on a machine with a GPU: all that only one can show, in ten minutes; DEVICE=cuda-host without one
+	@$(MAKE) --no-print-directory tests benches $(PROGRAMS)
+	@tools/gpu_check
+
+BUNDLE ?= $(BUILD)/terrace-bundle.tar.xz
+bundle: deps  ## pack what a machine with a GPU needs for gpu-check; TOKENS=FOLDER adds a tokenizer and its tokens
+	@tools/install_dependencies bundle
+	@tools/cuda_status 1
+	@$(MAKE) --no-print-directory CUDA=1 tests benches $(PROGRAMS)
+	@tools/bundle $(BUILD) $(BUNDLE) $(TOKENS)
 
 parity: deps  ## run every golden fixture and print the table of docs/parity.md
 	@$(MAKE) --no-print-directory run_fixture >&2

@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   // A death test runs in a new process, not in a fork of this one, whose other threads would be missing there.
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   testing::InitGoogleTest(&argc, argv);
+  terrace::choose_tests_on_a_device();
   const int result = RUN_ALL_TESTS();
   const terrace::TestCounts again = terrace::run_again_with_other_kernels();
   const testing::UnitTest& tests = *testing::UnitTest::GetInstance();

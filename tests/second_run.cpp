@@ -34,8 +34,10 @@ bool is_of_kernels(const std::string& file, const std::string&) {
   return file.find("tests/tensor/") != file.npos || file.find("tests/ops/") != file.npos;
 }
 
-/// "Suite.Test:Suite.Other" of the tests that ran here and are `chosen` by file and name.
-std::string tests_that(bool (*chosen)(const std::string& file, const std::string& name)) {
+enum class Of : uint8_t { kAll, kThoseThatRan };
+
+/// "Suite.Test:Suite.Other" of the tests that are `chosen` by file and name.
+std::string tests_that(bool (*chosen)(const std::string& file, const std::string& name), Of of) {
   std::string names;
   const testing::UnitTest& all = *testing::UnitTest::GetInstance();
   for (int s = 0; s < all.total_test_suite_count(); ++s) {
@@ -43,7 +45,7 @@ std::string tests_that(bool (*chosen)(const std::string& file, const std::string
     for (int t = 0; t < suite.total_test_count(); ++t) {
       const testing::TestInfo& test = *suite.GetTestInfo(t);
       const std::string name = cat(suite.name(), ".", test.name());
-      if (test.should_run() && chosen(test.file(), name)) names += name + ":";
+      if ((of == Of::kAll || test.should_run()) && chosen(test.file(), name)) names += name + ":";
     }
   }
   return names;
@@ -76,12 +78,18 @@ TestCounts counts_of_last_line(const std::string& output) {
   return {.failed = 1};
 }
 
+void choose_tests_on_a_device() {
+  const bool wanted = std::getenv("TERRACE_TEST_DEVICE") != nullptr && GTEST_FLAG_GET(filter) == "*";
+  if (wanted) GTEST_FLAG_SET(filter, tests_that(runs_on_a_device, Of::kAll));
+}
+
 TestCounts run_again_with_other_kernels() {
   const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
   if (is_set("TERRACE_CPU") || is_set("TERRACE_TEST_DEVICE") || GTEST_FLAG_GET(list_tests)) return {};
   TestCounts counts;
-  if (cpu_backend() == Backend::kAvx512) counts = run_again("TERRACE_CPU=avx2", tests_that(is_of_kernels));
-  const std::string on_a_device = tests_that(runs_on_a_device);
+  if (cpu_backend() == Backend::kAvx512)
+    counts = run_again("TERRACE_CPU=avx2", tests_that(is_of_kernels, Of::kThoseThatRan));
+  const std::string on_a_device = tests_that(runs_on_a_device, Of::kThoseThatRan);
   counts = counts + run_again("TERRACE_GUARD=1 TERRACE_TEST_DEVICE=cuda-host", on_a_device);
   if (gpu()) counts = counts + run_again("TERRACE_TEST_DEVICE=cuda", on_a_device);
   return counts;

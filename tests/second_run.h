@@ -18,6 +18,9 @@ struct TestCounts {
 /// The counts of the line that a test program ends with; one failure where `output` does not end with such a line.
 TestCounts counts_of_last_line(const std::string& output);
 
+/// Where TERRACE_TEST_DEVICE is set and no filter is: chooses the tests that run on a device.
+void choose_tests_on_a_device();
+
 /// Runs the tests of the kernels that ran here again, as above, prints what they print but for their last lines, and
 /// gives the counts of all. Nothing where TERRACE_CPU or TERRACE_TEST_DEVICE is set: then this process was asked for
 /// certain kernels.
