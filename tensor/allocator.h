@@ -21,9 +21,9 @@ struct MemoryFigure {
 };
 
 struct MemoryStats {
-  int64_t live = 0;                 // bytes in use by tensors
-  int64_t peak = 0;                 // most in use at once since the last reset
-  int64_t reserved = 0;             // bytes held from the C library or the driver: live + cached
+  int64_t live = 0;      // bytes in use by tensors
+  int64_t peak = 0;      // most in use at once since the last reset
+  int64_t reserved = 0;  // bytes held from the C library or the driver: live, cached, what blocks are larger by
   std::vector<MemoryFigure> named;  // largest peak first
 };
 

@@ -49,6 +49,30 @@ TEST(Allocator, BlocksAreAlignedAndReused) {
   }
 }
 
+TEST(Allocator, ALargeBlockIsLentForUpToHalfItsSize) {
+  release_cached_memory();
+  const MemoryStats before = memory_stats();
+  constexpr size_t kWhole = size_t{12} << 20, kPart = size_t{7} << 20;
+  int tag = 0;
+  void* whole = allocate(kWhole, &tag);
+  deallocate(whole, kWhole, tag);
+  void* part = allocate(kPart, &tag);
+  EXPECT_EQ(part, whole);
+  EXPECT_EQ(memory_stats().live - before.live, static_cast<int64_t>(kPart)) << "as was asked for";
+  EXPECT_EQ(memory_stats().reserved - before.reserved, static_cast<int64_t>(kWhole));
+  deallocate(part, kPart, tag);
+  EXPECT_EQ(memory_stats().live, before.live);
+  EXPECT_EQ(memory_stats().reserved - before.reserved, static_cast<int64_t>(kWhole));
+  void* again = allocate(kWhole, &tag);
+  EXPECT_EQ(again, whole) << "as a whole once more";
+  deallocate(again, kWhole, tag);
+  constexpr size_t kLess = size_t{5} << 20;
+  void* less = allocate(kLess, &tag);
+  EXPECT_LE(memory_stats().reserved - before.reserved, static_cast<int64_t>(kLess)) << "too small for a loan";
+  deallocate(less, kLess, tag);
+  release_cached_memory();
+}
+
 TEST(Allocator, GivesCachedBlocksBack) {
   { const Tensor x = Tensor::empty({3 << 20}); }
   EXPECT_GE(memory_stats().reserved, memory_stats().live + (int64_t{12} << 20));
