@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tensor/allocator.h"
+#include "tensor/kernels/panel_packing.h"
 #include "tensor/kernels/panel_product.h"
 #include "tensor/tensor.h"
 
@@ -83,7 +84,7 @@ struct Plan {
   int64_t weights() const { return matrices() * weight_stride; }
   /// Floats that one thread works in.
   int64_t workspace() const {
-    const int64_t lines = 2 * kPoints * (line + kLanesOfTiles);
+    const int64_t lines = (1 + kPoints) * (line + kLanesOfTiles);
     const int64_t whole_lines =
         (lines + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;            // the next thread's begins
     return matrices() * (value_stride + result_stride + padded) + whole_lines;  // at a vector
@@ -101,11 +102,19 @@ struct Plan {
 void weights_of_channel(const Plan& plan, const float* weight, WeightOrder order, int64_t o, float* taps,
                         float* transformed) {
   const int64_t C = plan.g.in_channels, O = plan.g.out_channels;
-  for (int64_t c = 0; c < C; ++c) {
-    for (int64_t tap = 0; tap < 9; ++tap) {
-      taps[tap * C + c] =
-          order == WeightOrder::kForward ? weight[(o * C + c) * 9 + tap] : weight[(c * O + o) * 9 + 8 - tap];
-    }
+  const bool forward = order == WeightOrder::kForward;
+  const float* first = weight + (forward ? o * C : o) * 9;
+  const int64_t stride = forward ? 9 : 9 * O;
+  int64_t whole = 0;
+  for (; whole + 8 <= C; whole += 8) {
+    Eight x[8];
+    for (int64_t r = 0; r < 8; ++r) x[r] = load_eight(first + (whole + r) * stride);
+    transpose(x);
+    for (int64_t tap = 0; tap < 8; ++tap) store_eight(taps + (forward ? tap : 8 - tap) * C + whole, x[tap]);
+    for (int64_t r = 0; r < 8; ++r) taps[(forward ? 8 : 0) * C + whole + r] = first[(whole + r) * stride + 8];
+  }
+  for (int64_t c = whole; c < C; ++c) {
+    for (int64_t tap = 0; tap < 9; ++tap) taps[(forward ? tap : 8 - tap) * C + c] = first[c * stride + tap];
   }
   float* out = transformed + o * C;
 #pragma omp simd
@@ -138,10 +147,12 @@ class Block {
         values_(workspace),
         results_(values_ + plan.matrices() * plan.value_stride),
         apart_(results_ + plan.matrices() * plan.result_stride),
-        lines_(apart_ + plan.matrices() * plan.padded) {}
+        zeros_(apart_ + plan.matrices() * plan.padded),
+        down_(zeros_ + plan.line) {}
 
   void run(const float* x, const float* transformed, const float* bias, float* y) {
     std::fill_n(apart_, p_.matrices() * p_.padded, 0.0f);
+    std::fill_n(zeros_, p_.line, 0.0f);
     for (int64_t c = 0; c < p_.g.in_channels; ++c) transform_channel(x, c);
     for (int64_t point = 0; point < p_.matrices(); ++point) multiply(transformed, point);
     for (int64_t o = 0; o < p_.g.out_channels; ++o) {
@@ -153,18 +164,10 @@ class Block {
   /// V of one channel. Down first, along whole lines; then the tiles' columns are taken apart, so that across, too, a
   /// vector holds a row of tiles.
   void transform_channel(const float* x, int64_t c) {
-    float* down = lines_ + kPoints * p_.line;
     for (int64_t row = first_; row < end_; ++row) {
-      read_lines(x, row / p_.rows, c, row % p_.rows);
-#pragma omp simd
-      for (int64_t i = 0; i < p_.line; ++i) {
-        float d[kPoints], t[kPoints];
-        for (int64_t k = 0; k < kPoints; ++k) d[k] = lines_[k * p_.line + i];
-        transform_values(d, t);
-        for (int64_t k = 0; k < kPoints; ++k) down[k * p_.line + i] = t[k];
-      }
+      transform_lines(x, row / p_.rows, c, row % p_.rows);
       const int64_t tile = (row - first_) * p_.columns;
-      for (int64_t k = 0; k < kPoints; ++k) take_apart(down + k * p_.line, apart_ + k * kPoints * p_.padded + tile);
+      for (int64_t k = 0; k < kPoints; ++k) take_apart(down_ + k * p_.line, apart_ + k * kPoints * p_.padded + tile);
     }
     for (int64_t tile = 0; tile < p_.padded; tile += kLanesOfTiles) {
       float* out = values_ + tile * p_.g.in_channels + c * kLanesOfTiles;
@@ -183,20 +186,28 @@ class Block {
     }
   }
 
-  /// The lines of x below a row of tiles, with zeros where they leave the image.
-  void read_lines(const float* x, int64_t image, int64_t c, int64_t row) {
+  /// The transforms down the lines of x below a row of tiles, to down_. Where lines leave the image there is 0.
+  void transform_lines(const float* x, int64_t image, int64_t c, int64_t row) {
     const Conv2dGeometry& g = p_.g;
+    const int64_t count = std::clamp<int64_t>(p_.line - g.left, 0, g.width);
+    const float* lines[kPoints];
     for (int64_t k = 0; k < kPoints; ++k) {
-      float* line = lines_ + k * p_.line;
       const int64_t source = row * kResults - g.top + k;
-      const int64_t count = std::min(g.width, p_.line - g.left);
-      if (source < 0 || source >= g.height || count <= 0) {
-        std::fill_n(line, p_.line, 0.0f);
-        continue;
-      }
-      std::fill_n(line, g.left, 0.0f);
-      std::copy_n(x + ((image * g.in_channels + c) * g.height + source) * g.width, count, line + g.left);
-      std::fill_n(line + g.left + count, p_.line - g.left - count, 0.0f);
+      const bool inside = source >= 0 && source < g.height;
+      lines[k] = inside ? x + ((image * g.in_channels + c) * g.height + source) * g.width : zeros_;
+    }
+    float* const down = down_ + g.left;
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      float d[kPoints], t[kPoints];
+      for (int64_t k = 0; k < kPoints; ++k) d[k] = lines[k][i];
+      transform_values(d, t);
+      for (int64_t k = 0; k < kPoints; ++k) down[k * p_.line + i] = t[k];
+    }
+    for (int64_t k = 0; k < kPoints; ++k) {
+      float* line = down_ + k * p_.line;
+      std::fill_n(line, std::min<int64_t>(g.left, p_.line), 0.0f);
+      std::fill(line + std::min<int64_t>(g.left + count, p_.line), line + p_.line, 0.0f);
     }
   }
 
@@ -280,7 +291,7 @@ class Block {
 
   const Plan& p_;
   int64_t first_, end_;  // rows of tiles, counted through all images
-  float *values_, *results_, *apart_, *lines_;
+  float *values_, *results_, *apart_, *zeros_, *down_;
 };
 
 void conv2d(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y,
