@@ -6,7 +6,8 @@
 namespace terrace {
 
 /// The matrices of Linear layers are made in f32 or bf16; biases, tables and all other layers stay in f32. A layer with
-/// bf16 weights takes f32 and gives f32, products are summed in f32; it can only run forward. For sampling: half the
+/// bf16 weights takes f32 and gives f32, products are summed in f32 (tensor/matmul.h,
+/// linear); it can only run forward. For sampling: half the
 /// memory, half the reading, without an f32 copy at any time. Throws DTypeError for another type.
 class LinearWeightsIn {
  public:

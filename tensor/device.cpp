@@ -100,6 +100,8 @@ const char* name_of(Backend backend) {
   return kNames[static_cast<int>(backend)];
 }
 
+bool has_bf16_products() { return cpu_backend() == Backend::kAvx512 && __builtin_cpu_supports("avx512bf16"); }
+
 std::string cpu_model() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {

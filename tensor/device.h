@@ -36,6 +36,9 @@ Backend cpu_backend();
 /// Where a device's kernels are looked up. With TERRACE_CPU=cuda-host in the environment the CPU's are CUDA's in the
 /// executor, where there is one, else the CPU's: so the tests of the ops test CUDA's kernels.
 Backend backend_of(Device device);
+/// Whether the kernels in use can multiply pairs of bf16 and add them in f32 by one instruction (AVX512-BF16: Intel's
+/// Cooper Lake and Sapphire Rapids, AMD's Zen 4).
+bool has_bf16_products();
 const char* name_of(Backend backend);
 std::string cpu_model();  // as the operating system names it
 

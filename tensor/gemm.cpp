@@ -1,36 +1,25 @@
 #include "tensor/gemm.h"
 
-#include <algorithm>
+#include "tensor/kernels/linear_product.h"
 
 namespace terrace {
 namespace {
 
-/// On AVX2 with 2 threads ours measures within a few per cent of the faster library on large products, either way, and
-/// faster on few rows (docs/benchmarks.md; build/bin/bench_matmul prints all three); it adds the bias in the same pass
-/// and leaves both libraries' pools alone. On AVX-512 it is not measured yet: there the libraries divide the work.
-bool prefers_ours() { return cpu_backend() == Backend::kAvx2; }
-
-/// oneDNN's generated code where there is little to pack: few rows, a short sum, or a B that fits the caches;
-/// OpenBLAS for large products, and for A transposed, the form of every weight gradient.
-bool prefers_onednn(const GemmShape& s) {
-  constexpr int64_t kFewRows = 128, kShortSum = 32, kCachedElements = int64_t{1} << 21;
-  if (s.K <= kShortSum) return true;
-  if (s.transpose_a == Transpose::kYes) return s.M * s.N * s.K < (int64_t{1} << 24);
-  return s.M <= kFewRows || s.K * s.N <= kCachedElements;
+/// Where reading the weights of a linear layer in place pays: few rows, so that packing the weights would cost more
+/// than what is done with them, and sums long enough to pay for turning the results. The bits are the same either way.
+bool reads_in_place(const GemmShape& s, Write write) {
+  constexpr int64_t kMostRows = 512, kShortSum = 256;
+  return s.transpose_a == Transpose::kNo && s.transpose_b == Transpose::kYes && write == Write::kOverwrite &&
+         s.M <= kMostRows && s.K >= kShortSum;
 }
 
 }  // namespace
 
 void gemm(const GemmShape& s, const float* a, const float* b, float* c, Write write, const float* bias) {
-  if (prefers_ours()) return packed_gemm(s, a, b, c, write, bias);
-  if (bias != nullptr) {
-    for (int64_t m = 0; m < s.M; ++m) std::copy_n(bias, s.N, c + m * s.ldc);
-    write = Write::kAccumulate;
-  }
-  if (prefers_onednn(s)) {
-    onednn_gemm(s, a, b, c, write);
+  if (reads_in_place(s, write)) {
+    linear_product<float>(kCpu, {s.M, s.N, s.K, s.lda, s.ldb, s.ldc, a, b, bias, c});
   } else {
-    openblas_gemm(s, a, b, c, write);
+    packed_gemm(s, a, b, c, write, bias);
   }
 }
 

@@ -1,5 +1,5 @@
 // Matrix products of raw row-major matrices: C (M,N) = op(A) op(B) [+ C]. Ours (packed_gemm.cpp) and those of two
-// libraries, each called in one file (openblas_gemm.cpp, onednn_gemm.cpp); gemm() picks the one that measures faster.
+// libraries, each called in one file (openblas_gemm.cpp, onednn_gemm.cpp); gemm() takes ours.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,8 @@ void openblas_gemm(const GemmShape& shape, const float* a, const float* b, float
 void openblas_gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
 void onednn_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 /// Ours (tensor/kernels/gemm.h): element (m, n) is summed over k in an order that K alone decides, so a row's result
-/// does not depend on the rows beside it or on the number of threads. B may be stored in bf16; the sums are in f32.
+/// does not depend on the rows beside it or on the number of threads.
 void packed_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write,
-                 const float* bias = nullptr);
-void packed_gemm(const GemmShape& shape, const float* a, const BFloat16* b, float* c, Write write,
                  const float* bias = nullptr);
 
 /// f32: by shape and processor (see gemm.cpp). f64: OpenBLAS; oneDNN has none. Multithreaded, deterministic for a

@@ -1,6 +1,7 @@
 #include "tensor/matmul.h"
 
 #include "tensor/gemm.h"
+#include "tensor/kernels/linear_product.h"
 #include "tensor/kernels/product.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
@@ -98,16 +99,19 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   }
 }
 
-/// On the CPU a weight stored in bf16 is widened while it is packed; elsewhere beforehand.
-bool is_packed_narrow(const Tensor& x, const Tensor& weight) {
+/// On the CPU products read a weight stored in bf16 as it is; elsewhere it is widened beforehand.
+bool is_read_narrow(const Tensor& x, const Tensor& weight) {
   return weight.dtype() != x.dtype() && x.device().is_cpu();
 }
 
-void multiply_packed_narrow(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
-  const Operand a = as_operand(x), b = as_operand(weight.transpose(0, 1));
-  const GemmShape s{a.transpose, b.transpose, y.dim(0), y.dim(1), x.dim(1), a.stride, b.stride, y.dim(1)};
-  packed_gemm(s, a.keep.data<float>(), b.keep.data<BFloat16>(), y.data<float>(), Write::kOverwrite,
-              data_or_null<float>(bias));
+/// x (M, K) and bias are contiguous.
+void multiply_by_narrow(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
+  const Tensor w = weight.contiguous();
+  const int64_t M = x.dim(0), K = x.dim(1), N = w.dim(0);
+  const LinearProduct<BFloat16> product{
+      M, N, K, K, K, N, x.data<float>(), w.data<BFloat16>(), data_or_null<float>(bias), y.data<float>()};
+  const bool pairs = has_bf16_products() && K % 2 == 0;
+  (pairs ? linear_product_bf16 : linear_product<BFloat16>)(kCpu, product);
 }
 
 /// What linear and linear_gelu compute: `y` (rows, N), and `before` as Product has it.
@@ -195,8 +199,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     return y;
   }
   Tensor rows = as_rows(y);
-  if (is_packed_narrow(x, weight)) {
-    multiply_packed_narrow(as_rows(x), weight, bias.defined() ? bias.contiguous() : Tensor(), rows);
+  if (is_read_narrow(x, weight)) {
+    multiply_by_narrow(as_rows(x).contiguous(), weight, bias.defined() ? bias.contiguous() : Tensor(), rows);
   } else {
     run_linear(as_rows(x), weight, bias, rows, Epilogue::kBias, Tensor(), "linear");
   }
@@ -205,7 +209,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before) {
   check_linear(x, weight, bias, "linear_gelu");
-  if (is_packed_narrow(x, weight) || x.numel() == 0 || weight.numel() == 0) {
+  if (is_read_narrow(x, weight) || x.numel() == 0 || weight.numel() == 0) {
     const Tensor value = linear(x, weight, bias);
     if (before != nullptr) *before = value;
     return apply(GeluTanh{}, value);

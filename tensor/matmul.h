@@ -15,7 +15,8 @@ void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write = Writ
 Tensor matmul(const Tensor& a, const Tensor& b);
 
 /// x (..., K) times weight (N, K) transposed, plus bias (N) where defined: (..., N). The form of
-/// torch.nn.functional.linear. A weight may be stored in bf16 beside an f32 x: products and sums are f32's.
+/// torch.nn.functional.linear. A weight may be stored in bf16 beside an f32 x: sums are f32's; so
+/// are products, but where has_bf16_products() (and K is even): there x is rounded to bf16, to relative 2^-9.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 /// gelu_tanh(linear(x, weight, bias)) in one pass over the product. `before`, unless null, is given linear's value,

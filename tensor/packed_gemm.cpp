@@ -37,8 +37,9 @@ Grid best_grid(const GemmShape& s, int64_t threads) {
   return best;
 }
 
-template <class B>
-void run(const GemmShape& s, const float* a, const B* b, float* c, Write write, const float* bias) {
+}  // namespace
+
+void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, Write write, const float* bias) {
   constexpr int64_t kSmall = int64_t{1} << 16;  // multiply-adds below which a second thread does not pay
   const int64_t threads = omp_in_parallel() || s.M * s.N * s.K < kSmall ? 1 : omp_get_max_threads();
   const Grid grid = best_grid(s, threads);
@@ -52,23 +53,13 @@ void run(const GemmShape& s, const float* a, const B* b, float* c, Write write, 
     GemmShape piece = s;
     piece.M = std::min(rows, s.M - m);
     piece.N = std::min(columns, s.N - n);
-    gemm_block<B>(kCpu, piece, a + (s.transpose_a == Transpose::kYes ? m : m * s.lda),
-                  b + (s.transpose_b == Transpose::kYes ? n * s.ldb : n), bias == nullptr ? nullptr : bias + n,
-                  c + m * s.ldc + n, write, memory + i * kGemmWorkspace);
+    gemm_block(kCpu, piece, a + (s.transpose_a == Transpose::kYes ? m : m * s.lda),
+               b + (s.transpose_b == Transpose::kYes ? n * s.ldb : n), bias == nullptr ? nullptr : bias + n,
+               c + m * s.ldc + n, write, memory + i * kGemmWorkspace);
   };
   if (count == 1) return part(0);
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; ++i) part(i);
-}
-
-}  // namespace
-
-void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, Write write, const float* bias) {
-  run(s, a, b, c, write, bias);
-}
-
-void packed_gemm(const GemmShape& s, const float* a, const BFloat16* b, float* c, Write write, const float* bias) {
-  run(s, a, b, c, write, bias);
 }
 
 }  // namespace terrace

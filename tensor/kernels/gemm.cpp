@@ -1,10 +1,10 @@
 #include "tensor/kernels/gemm.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "tensor/dtype.h"
+#include "tensor/kernels/panel_packing.h"
 #include "tensor/kernels/panel_product.h"
 
 namespace terrace {
@@ -12,75 +12,16 @@ namespace {
 
 using Vector = VectorOf<float>::type;
 typedef float UnalignedVector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-typedef float Eight __attribute__((vector_size(32)));
-typedef float UnalignedEight __attribute__((vector_size(32), aligned(4), may_alias));
-
-constexpr int64_t kColumns = kPanel<float>;
+constexpr int64_t kColumns = kPanel<float>, kPanelRows = kBlockRows;
 static_assert(kBlockRows <= kGemmRowPanel && kColumns <= kGemmColumnPanel);
 
 // --- Packing -----------------------------------------------------------------------------------------------------
-// A panel of `width` rows of a matrix (width, depth) lies by k: packed[k * width + row]. So does a panel of columns.
-
-Eight load_eight(const float* x) { return *reinterpret_cast<const UnalignedEight*>(x); }
-
-Eight load_eight(const BFloat16* x) {
-  typedef uint16_t Bits __attribute__((vector_size(16), aligned(2), may_alias));
-  typedef uint32_t Wide __attribute__((vector_size(32)));
-  const Wide wide = __builtin_convertvector(*reinterpret_cast<const Bits*>(x), Wide) << 16;
-  return std::bit_cast<Eight>(wide);
-}
-
-/// The eight rows become eight columns.
-[[gnu::always_inline]] inline void transpose(Eight (&x)[8]) {
-  Eight t[8], u[8];
-  for (int i = 0; i < 4; ++i) {
-    t[2 * i] = __builtin_shufflevector(x[2 * i], x[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    t[2 * i + 1] = __builtin_shufflevector(x[2 * i], x[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 2; ++i) {
-    for (int j = 0; j < 2; ++j) {
-      u[4 * i + 2 * j] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
-      u[4 * i + 2 * j + 1] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-  }
-  for (int i = 0; i < 4; ++i) {
-    x[i] = __builtin_shufflevector(u[i], u[4 + i], 0, 1, 2, 3, 8, 9, 10, 11);
-    x[4 + i] = __builtin_shufflevector(u[i], u[4 + i], 4, 5, 6, 7, 12, 13, 14, 15);
-  }
-}
-
-/// Rows `stride` apart to a panel. Eight columns are turned at a time; where the width is no multiple of eight, what a
-/// store writes beyond its k is overwritten by the next (beyond the last: the workspace has room).
-template <class T>
-void pack_across(const T* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, float* packed) {
-  constexpr int64_t kGroups = std::max<int64_t>(kColumns, kBlockRows + 7) / 8;
-  const int64_t groups = (width + 7) / 8;
-  int64_t k = 0;
-  for (; k + 8 <= depth; k += 8) {
-    Eight x[kGroups][8];
-    for (int64_t g = 0; g < groups; ++g) {
-#pragma GCC unroll 8
-      for (int64_t r = 0; r < 8; ++r) x[g][r] = load_eight(rows + std::min(8 * g + r, count - 1) * stride + k);
-      transpose(x[g]);
-    }
-    for (int64_t i = 0; i < 8; ++i) {
-      for (int64_t g = 0; g < groups; ++g) {
-        *reinterpret_cast<UnalignedEight*>(packed + (k + i) * width + 8 * g) = x[g][i];
-      }
-    }
-  }
-  for (; k < depth; ++k) {
-    for (int64_t r = 0; r < width; ++r) {
-      packed[k * width + r] = static_cast<float>(rows[std::min(r, count - 1) * stride + k]);
-    }
-  }
-}
+// A panel of rows lies by k (tensor/kernels/panel_packing.h), and so does a panel of columns.
 
 /// Rows far apart come too late by the processor's own foresight: those `kPackAhead` further are asked for.
 constexpr int64_t kPackAhead = 8;
-template <class T>
-void prefetch(const T* x, int64_t count) {
-  constexpr int64_t kLine = 64 / sizeof(T);
+void prefetch(const float* x, int64_t count) {
+  constexpr int64_t kLine = 16;
   for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(x + i);
 }
 
@@ -148,20 +89,10 @@ void multiply_narrow(int64_t rows, int64_t columns, int64_t depth, const float* 
 
 // --- The loops around it -----------------------------------------------------------------------------------------
 
-/// n divided into parts of at most `largest`, whole units each, as evenly as can be: a short last panel would have too
-/// few sums to hide the latency of one.
-struct Parts {
-  Parts(int64_t extent, int64_t largest, int64_t unit_size)
-      : n(extent), unit(unit_size), count((extent + largest - 1) / largest) {}
-  int64_t begin(int64_t i) const { return std::min(n, i * ((n + unit - 1) / unit) / count * unit); }
-  int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }
-  int64_t n, unit, count;
-};
-
-template <class B>
 class Block {
  public:
-  Block(const GemmShape& shape, const float* a, const B* b, const float* bias, float* c, Write write, float* workspace)
+  Block(const GemmShape& shape, const float* a, const float* b, const float* bias, float* c, Write write,
+        float* workspace)
       : s_(shape), a_(a), b_(b), bias_(bias), c_(c), write_(write), rows_(workspace) {
     columns_ = workspace + (kGemmRows + kGemmRowPanel) * kGemmDepth + 64;
   }
@@ -190,7 +121,7 @@ class Block {
     if (s_.transpose_a == Transpose::kNo) {
       for (int64_t p = 0; p < panels.count; ++p) {
         const int64_t begin = panels.begin(p), size = panels.size(p);
-        pack_across(a_ + (row + begin) * s_.lda + k_, s_.lda, size, depth_, size, rows_ + begin * depth_);
+        pack_across<kPanelRows>(a_ + (row + begin) * s_.lda + k_, s_.lda, size, depth_, size, rows_ + begin * depth_);
       }
       return;
     }
@@ -218,12 +149,13 @@ class Block {
   void pack_columns_of(int64_t column, int64_t count, float* packed) {
     if (s_.transpose_b == Transpose::kYes) {
       for (int64_t c = 0; c < count; c += kColumns, packed += kColumns * depth_) {
-        pack_across(b_ + (column + c) * s_.ldb + k_, s_.ldb, std::min(kColumns, count - c), depth_, kColumns, packed);
+        pack_across<kColumns>(b_ + (column + c) * s_.ldb + k_, s_.ldb, std::min(kColumns, count - c), depth_, kColumns,
+                              packed);
       }
       return;
     }
     for (int64_t k = 0; k < depth_; ++k, packed += kColumns) {
-      const B* x = b_ + (k_ + k) * s_.ldb + column;
+      const float* x = b_ + (k_ + k) * s_.ldb + column;
       prefetch(x + kPackAhead * s_.ldb, count);
       int64_t c = 0;
       for (; c + kColumns <= count; c += kColumns) {
@@ -263,7 +195,7 @@ class Block {
 
   const GemmShape& s_;
   const float* a_;
-  const B* b_;
+  const float* b_;
   const float* bias_;
   float* c_;
   Write write_;
@@ -272,14 +204,12 @@ class Block {
   Start start_ = Start::kZero;
 };
 
-template <class B>
-void run_block(const GemmShape& shape, const float* a, const B* b, const float* bias, float* c, Write write,
+void run_block(const GemmShape& shape, const float* a, const float* b, const float* bias, float* c, Write write,
                float* workspace) {
-  Block<B>(shape, a, b, bias, c, write, workspace).run();
+  Block(shape, a, b, bias, c, write, workspace).run();
 }
 
-TERRACE_REGISTER(gemm_block<float>, run_block<float>);
-TERRACE_REGISTER(gemm_block<BFloat16>, run_block<BFloat16>);
+TERRACE_REGISTER(gemm_block, run_block);
 
 }  // namespace
 }  // namespace terrace

@@ -21,8 +21,7 @@ inline constexpr int64_t kGemmWorkspace =
 
 /// C (M, N) = op(A) op(B) [+ C] [+ bias]. bias: (N) or null, with Write::kOverwrite only.
 /// Source: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), for the loops.
-template <class B>
-inline constinit Kernel<void(const GemmShape& shape, const float* a, const B* b, const float* bias, float* c,
+inline constinit Kernel<void(const GemmShape& shape, const float* a, const float* b, const float* bias, float* c,
                              Write write, float* workspace)>
     gemm_block{"gemm"};
 

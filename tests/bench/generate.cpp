@@ -139,13 +139,15 @@ void print_stage(const std::string& name, const Work& w, double seconds, double 
 }
 
 void print_stages(const Models& m, int64_t weight_bytes, const std::vector<double>& seconds) {
-  const double peak = peak_gflops(), rate = read_gbytes();
-  std::printf("peak %.0f GF/s, reading %.1f GB/s\n", peak, rate);
+  const double single = peak_gflops(), pairs = weight_bytes == 2 ? peak_bf16_gflops() : 0, rate = read_gbytes();
+  std::printf("peak %.0f GF/s, reading %.1f GB/s\n", single, rate);
+  if (pairs > 0) std::printf("peak of bf16 pairs, for all but decoding: %.0f GF/s\n", pairs);
   const VarConfig& c = m.transformer->config();
   const auto scales = static_cast<int64_t>(c.patch_nums.size());
   Work total;
   double least = 0;
   const auto stage = [&](const std::string& name, const Work& w, double took) {
+    const double peak = pairs > 0 && name != "decoding" ? pairs : single;
     print_stage(name, w, took, peak, rate);
     total.gflop += w.gflop;
     total.gbyte += w.gbyte;

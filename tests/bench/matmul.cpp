@@ -22,15 +22,24 @@ namespace {
 struct Case {
   const char* name;
   int64_t M, K, N;
-  Transpose transpose_b;
+  Transpose transpose_b, transpose_a = Transpose::kNo;
 };
 
 constexpr Case kCases[] = {
-    {"qkv, depth 16", 680, 1024, 3072, Transpose::kNo},       {"qkv, depth 8", 620, 512, 1536, Transpose::kYes},
-    {"fc1, depth 8", 620, 512, 2048, Transpose::kYes},        {"fc2, depth 8", 620, 2048, 512, Transpose::kYes},
-    {"head, depth 8", 620, 512, 4096, Transpose::kYes},       {"adaLN, batch 4", 4, 512, 3072, Transpose::kYes},
-    {"adaLN, depth 16", 2, 1024, 6144, Transpose::kYes},      {"sampling, 32 rows", 32, 1024, 3072, Transpose::kYes},
-    {"sampling, 128 rows", 128, 1024, 3072, Transpose::kYes}, {"study's MLP", 4960, 128, 512, Transpose::kYes},
+    {"qkv, depth 16", 680, 1024, 3072, Transpose::kNo},
+    {"qkv, depth 8", 620, 512, 1536, Transpose::kYes},
+    {"fc1, depth 8", 620, 512, 2048, Transpose::kYes},
+    {"fc2, depth 8", 620, 2048, 512, Transpose::kYes},
+    {"head, depth 8", 620, 512, 4096, Transpose::kYes},
+    {"adaLN, batch 4", 4, 512, 3072, Transpose::kYes},
+    {"adaLN, depth 16", 2, 1024, 6144, Transpose::kYes},
+    {"sampling, 32 rows", 32, 1024, 3072, Transpose::kYes},
+    {"sampling, 128 rows", 128, 1024, 3072, Transpose::kYes},
+    {"study's MLP", 4960, 128, 512, Transpose::kYes},
+    {"dx of fc1, depth 8", 620, 2048, 512, Transpose::kNo},
+    {"dx of fc2, depth 8", 620, 512, 2048, Transpose::kNo},
+    {"dW of fc1, depth 8", 2048, 620, 512, Transpose::kNo, Transpose::kYes},
+    {"dW of fc2, depth 8", 512, 620, 2048, Transpose::kNo, Transpose::kYes},
 };
 
 /// Largest error of c = a op(b) over sampled elements, relative to the largest sampled value.
@@ -42,7 +51,9 @@ double error_of(const Case& c, const Tensor& a, const Tensor& b, const Tensor& y
     for (int64_t k = 0; k < c.K; ++k) {
       const float weight =
           c.transpose_b == Transpose::kYes ? b.data<float>()[col * c.K + k] : b.data<float>()[k * c.N + col];
-      expected += static_cast<double>(a.data<float>()[row * c.K + k]) * static_cast<double>(weight);
+      const float left =
+          c.transpose_a == Transpose::kYes ? a.data<float>()[k * c.M + row] : a.data<float>()[row * c.K + k];
+      expected += static_cast<double>(left) * static_cast<double>(weight);
     }
     worst = std::max(worst, std::fabs(expected - static_cast<double>(y.data<float>()[row * c.N + col])));
     largest = std::max(largest, std::fabs(expected));
@@ -52,14 +63,21 @@ double error_of(const Case& c, const Tensor& a, const Tensor& b, const Tensor& y
 
 bool run_case(const Case& c, double peak) {
   Generator g(1);
-  const Tensor a = randn({c.M, c.K}, g);
+  const Tensor a = c.transpose_a == Transpose::kYes ? randn({c.K, c.M}, g) : randn({c.M, c.K}, g);
+  const Tensor a_view = c.transpose_a == Transpose::kYes ? a.transpose(0, 1) : a;
   const Tensor b = c.transpose_b == Transpose::kYes ? randn({c.N, c.K}, g) : randn({c.K, c.N}, g);
   const Tensor b_view = c.transpose_b == Transpose::kYes ? b.transpose(0, 1) : b;
   Tensor ours = Tensor::empty({c.M, c.N}), theirs = Tensor::empty({c.M, c.N});
-  const GemmShape shape{
-      Transpose::kNo, c.transpose_b, c.M, c.N, c.K, c.K, c.transpose_b == Transpose::kYes ? c.K : c.N, c.N};
+  const GemmShape shape{c.transpose_a,
+                        c.transpose_b,
+                        c.M,
+                        c.N,
+                        c.K,
+                        c.transpose_a == Transpose::kYes ? c.M : c.K,
+                        c.transpose_b == Transpose::kYes ? c.K : c.N,
+                        c.N};
   const std::function<void()> runs[3] = {
-      [&] { matmul_into(a, b_view, ours); },
+      [&] { matmul_into(a_view, b_view, ours); },
       [&] { openblas_gemm(shape, a.data<float>(), b.data<float>(), theirs.data<float>(), Write::kOverwrite); },
       [&] { onednn_gemm(shape, a.data<float>(), b.data<float>(), theirs.data<float>(), Write::kOverwrite); }};
   for (const auto& run : runs) run();
