@@ -22,6 +22,9 @@ size_t last_line_at(const std::string& output) {
 bool runs_on_a_device(const std::string& file, const std::string& name) {
   static const std::map<std::string, std::string> about_the_cpu = {
       {"PackedGemm.EveryFormAndExtent", "a block of the CPU's products; CUDA's are the slot matmul"},
+      {"Linear.EveryExtentAndWeight", "a form of the CPU's products; CUDA's are the slot matmul"},
+      {"Linear.SumsAsThePackedProductDoesToTheBit", "two forms of the CPU's products"},
+      {"Linear.NaNsOfBf16WeightsStay", "how the CPU rounds to bf16"},
       {"Conv2d.LargeImagesAgreeWithF64",
        "where the CPU's algorithms change; in the executor it takes most of a minute"},
       {"Softmax.ResultsBeyondTheCacheAreStreamedAndEqual", "how the CPU stores what its cache does not hold"},
