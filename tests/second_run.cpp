@@ -22,6 +22,7 @@ size_t last_line_at(const std::string& output) {
 bool runs_on_a_device(const std::string& file, const std::string& name) {
   static const std::map<std::string, std::string> about_the_cpu = {
       {"PackedGemm.EveryFormAndExtent", "a block of the CPU's products; CUDA's are the slot matmul"},
+      {"PackedGemm.ARowDoesNotDependOnItsNeighboursOrOnThreads", "a block of the CPU's products, as the one before"},
       {"Linear.EveryExtentAndWeight", "a form of the CPU's products; CUDA's are the slot matmul"},
       {"Linear.SumsAsThePackedProductDoesToTheBit", "two forms of the CPU's products"},
       {"Linear.NaNsOfBf16WeightsStay", "how the CPU rounds to bf16"},
