@@ -3,6 +3,7 @@
 // The same work as torch_var.py train: teacher forcing over the 32 px pyramid (155 tokens), cross-entropy, backward,
 // clipping, AdamW. FLOPs are counted as there: two per multiplication of every product that is needed, visible
 // pairs only in attention, backward twice the forward.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <optional>
@@ -53,9 +54,11 @@ VarTrainingData random_data(const VarConfig& c, int64_t count, Device device) {
 
 /// The derivative of the loss along the gradient is the gradient's norm: a check of the whole backward pass.
 void validate(VarTransformer& model, const VarTrainingData& data, Device device) {
-  const Tensor indices = data.indices.to(device);
+  constexpr int64_t kImages = 4;  // of more, what is kept in f32 for the backward pass might not fit
+  const int64_t count = std::min(kImages, data.labels.numel());
+  const Tensor indices = data.indices.slice(0, 0, count).to(device), labels = data.labels.slice(0, 0, count);
   const auto loss = [&] {
-    return mean(cross_entropy(model.forward(data.labels, Variable(data.embed(indices))), indices));
+    return mean(cross_entropy(model.forward(labels, Variable(data.embed(indices).slice(0, 0, count))), indices));
   };
   const Variable first = loss();
   first.backward();
@@ -98,6 +101,7 @@ Figures measure(const Run& run) {
   options.batch = run.batch;
   options.lr = 1e-4;
   VarTrainer trainer(model, data, options);
+  reset_peak_memory(run.device);  // of the validation
   trainer.step(VarTrainer::Detail::kLoss);
   trainer.step(VarTrainer::Detail::kLoss);
   std::vector<double> seconds;
@@ -113,11 +117,11 @@ Figures measure(const Run& run) {
 std::optional<Figures> measure_peer(const Run& run, const char* program) {
   std::string pyramid;
   for (const int64_t p : run.config.patch_nums) pyramid += cat(pyramid.empty() ? "" : ",", p);
-  const auto j =
-      run_torch_peer(cat("train --depth ", run.config.depth, " --batch ", run.batch, " --patch-nums ", pyramid,
-                         " --threads ", threads(), " --steps ", run.steps, " --device ",
-                         run.device.is_cpu() ? "cpu" : "cuda", " --dtype ", run.dtype == DType::kF32 ? "fp32" : "bf16"),
-                     program);
+  const auto j = run_torch_peer(
+      cat("train --depth ", run.config.depth, " --batch ", run.batch, " --patch-nums ", pyramid, " --threads ",
+          threads(), " --steps ", run.steps, " --device ", run.device.type == DeviceType::kCuda ? "cuda" : "cpu",
+          " --dtype ", run.dtype == DType::kF32 ? "fp32" : "bf16"),
+      program);
   if (!j) return std::nullopt;
   std::printf("peer: %s\n", j->at("peer").get<std::string>().c_str());
   return Figures{.ms = j->at("ms"), .gflops = 1e3 * j->at("tflops").get<double>(), .bytes = j->at("peak_bytes")};
