@@ -216,11 +216,6 @@ double global_grad_norm(const NamedParameters& params) {
   return global_grad_norm(variables);
 }
 
-double clip_coefficient(double norm, double max_norm) {
-  const double coefficient = max_norm / (norm + 1e-6);
-  return coefficient > 1 ? 1 : coefficient;
-}
-
 double clip_grad_norm_(const std::vector<Variable>& params, double max_norm) {
   const double norm = global_grad_norm(params);
   const double coefficient = clip_coefficient(norm, max_norm);

@@ -118,10 +118,8 @@ class AdamW {
 double global_grad_norm(const std::vector<Variable>& params);
 double global_grad_norm(const NamedParameters& params);
 
-/// min(1, max_norm / (norm + 1e-6)); NaN for a norm of NaN.
-double clip_coefficient(double norm, double max_norm);
-
-/// Scales the gradients in place where their norm exceeds max_norm. Returns the norm before.
+/// Scales the gradients in place by clip_coefficient() (tensor/kernels/adamw.h), where their norm exceeds max_norm.
+/// Returns the norm before.
 double clip_grad_norm_(const std::vector<Variable>& params, double max_norm);
 
 }  // namespace terrace

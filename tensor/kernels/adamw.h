@@ -47,10 +47,15 @@ struct GradientNorm {
   double scale;  // what clipping multiplies each of them by
 };
 
-/// scale = min(1, max_norm / (norm + 1e-6)), NaN for a norm of NaN; 1 for a max_norm of 0.
+/// min(1, max_norm / (norm + 1e-6)); NaN for a norm of NaN.
+TERRACE_HD inline double clip_coefficient(double norm, double max_norm) {
+  const double coefficient = max_norm / (norm + 1e-6);
+  return coefficient > 1 ? 1 : coefficient;
+}
+
+/// scale = clip_coefficient(); 1 for a max_norm of 0.
 TERRACE_HD inline GradientNorm clipped_to(double norm, double max_norm) {
-  const double scale = max_norm / (norm + 1e-6);
-  return {norm, max_norm == 0 || scale > 1 ? 1.0 : scale};
+  return {norm, max_norm == 0 ? 1 : clip_coefficient(norm, max_norm)};
 }
 
 /// A chunk as a stretch of one tensor.
