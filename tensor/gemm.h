@@ -1,5 +1,5 @@
-// Matrix products of raw row-major matrices: C (M,N) = op(A) op(B) [+ C]. Ours (packed_gemm.cpp) and those of two
-// libraries, each called in one file (openblas_gemm.cpp, onednn_gemm.cpp); gemm() takes ours.
+// Matrix products of raw row-major matrices: C (M,N) = op(A) op(B) [+ C]. Ours (packed_gemm.cpp) and
+// OpenBLAS's (openblas_gemm.cpp); gemm() takes ours for f32.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,12 @@ struct GemmShape {
 
 void openblas_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 void openblas_gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
-void onednn_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 /// Ours (tensor/kernels/gemm.h): element (m, n) is summed over k in an order that K alone decides, so a row's result
 /// does not depend on the rows beside it or on the number of threads.
 void packed_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write,
                  const float* bias = nullptr);
 
-/// f32: by shape and processor (see gemm.cpp). f64: OpenBLAS; oneDNN has none. Multithreaded, deterministic for a
+/// f32: ours, by shape (see gemm.cpp). f64: OpenBLAS. Multithreaded, deterministic for a
 /// fixed thread count. Inside a parallel region all run on the calling thread alone. `bias` (N), or null, is added to
 /// every row; it goes with Write::kOverwrite only.
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write, const float* bias = nullptr);
@@ -37,6 +36,5 @@ void gemm(const GemmShape& shape, const double* a, const double* b, double* c, W
 void check_openblas_extents(const GemmShape& shape);
 
 const char* openblas_version();
-const char* onednn_version();
 
 }  // namespace terrace
