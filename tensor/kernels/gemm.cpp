@@ -12,7 +12,7 @@ namespace {
 
 using Vector = VectorOf<float>::type;
 typedef float UnalignedVector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-constexpr int64_t kColumns = kPanel<float>, kPanelRows = kBlockRows;
+constexpr int64_t kColumns = kPanel<float>;
 static_assert(kBlockRows <= kGemmRowPanel && kColumns <= kGemmColumnPanel);
 
 // --- Packing -----------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ class Block {
     if (s_.transpose_a == Transpose::kNo) {
       for (int64_t p = 0; p < panels.count; ++p) {
         const int64_t begin = panels.begin(p), size = panels.size(p);
-        pack_across<kPanelRows>(a_ + (row + begin) * s_.lda + k_, s_.lda, size, depth_, size, rows_ + begin * depth_);
+        pack_across<kBlockRows>(a_ + (row + begin) * s_.lda + k_, s_.lda, size, depth_, rows_ + begin * depth_);
       }
       return;
     }
@@ -149,8 +149,7 @@ class Block {
   void pack_columns_of(int64_t column, int64_t count, float* packed) {
     if (s_.transpose_b == Transpose::kYes) {
       for (int64_t c = 0; c < count; c += kColumns, packed += kColumns * depth_) {
-        pack_across<kColumns>(b_ + (column + c) * s_.ldb + k_, s_.ldb, std::min(kColumns, count - c), depth_, kColumns,
-                              packed);
+        pack_lanes(b_ + (column + c) * s_.ldb + k_, s_.ldb, std::min(kColumns, count - c), depth_, kColumns, packed);
       }
       return;
     }

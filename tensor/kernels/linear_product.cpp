@@ -26,31 +26,6 @@ constexpr int64_t kPanelLanes = kMostVectors * kLanes<float>;
 constexpr int64_t kBlockColumns = 72;
 constexpr int64_t kRowsAtATime = 512;  // of x
 
-/// `count` rows, `stride` apart, to a panel of `width` lanes, whole eights; past the last row it is repeated. A cache
-/// line of each row is taken at a time: the rows may all fall into one set of the first cache.
-void pack_lanes(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, float* packed) {
-  constexpr int64_t kLine = 16;
-  int64_t k = 0;
-  for (; k + kLine <= depth; k += kLine) {
-    for (int64_t lane = 0; lane < width; lane += 8) {
-      Eight x[2][8];
-#pragma GCC unroll 8
-      for (int64_t r = 0; r < 8; ++r) {
-        const float* row = rows + std::min(lane + r, count - 1) * stride + k;
-        x[0][r] = load_eight(row);
-        x[1][r] = load_eight(row + 8);
-      }
-      transpose(x[0]);
-      transpose(x[1]);
-      for (int64_t i = 0; i < kLine; ++i) store_eight(packed + (k + i) * width + lane, x[i / 8][i % 8]);
-    }
-  }
-  for (; k < depth; ++k) {
-    for (int64_t lane = 0; lane < width; ++lane)
-      packed[k * width + lane] = rows[std::min(lane, count - 1) * stride + k];
-  }
-}
-
 // --- The product of some rows of W and a panel ----------------------------------------------------------------------
 
 /// Where sums go: rows of W, the lanes of a panel beside each other. `bias` (of the rows) is what the first block of K
@@ -146,12 +121,7 @@ struct ByPair {
         for (int v = 0; v < V; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]);
       }
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; ++r) {
-      auto* out = reinterpret_cast<Vector*>(target.sums + r * target.stride);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) out[v] = sum[r][v] + (target.bias != nullptr ? Vector{} + target.bias[r] : out[v]);
-    }
+    add_to<R, V>(target, sum);
   }
 };
 #endif

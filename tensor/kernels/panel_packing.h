@@ -44,13 +44,13 @@ typedef float UnalignedEight __attribute__((vector_size(32), aligned(4), may_ali
   }
 }
 
-/// `count` rows, `stride` apart, to a panel of `width` <= kWidest; past the last row it is repeated. Eight columns are
-/// turned at a time; where the width is no multiple of eight, what a store writes beyond its k is overwritten by the
-/// next (beyond the last: up to seven floats, for which `packed` must have room).
-template <int64_t kWidest>
-void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, float* packed) {
-  constexpr int64_t kGroups = (kWidest + 7) / 8;
-  const int64_t groups = (width + 7) / 8;
+/// `count` rows, `stride` apart, to a panel of as many lanes. Eight columns are turned at a time; where the count is no
+/// multiple of eight, what a store writes beyond its k is overwritten by the next (beyond the last: up to seven floats,
+/// for which `packed` must have room).
+template <int64_t kMostRows>
+void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth, float* packed) {
+  constexpr int64_t kGroups = (kMostRows + 7) / 8;
+  const int64_t groups = (count + 7) / 8;
   int64_t k = 0;
   for (; k + 8 <= depth; k += 8) {
     Eight x[kGroups][8];
@@ -60,13 +60,36 @@ void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth
       transpose(x[g]);
     }
     for (int64_t i = 0; i < 8; ++i) {
-      for (int64_t g = 0; g < groups; ++g) store_eight(packed + (k + i) * width + 8 * g, x[g][i]);
+      for (int64_t g = 0; g < groups; ++g) store_eight(packed + (k + i) * count + 8 * g, x[g][i]);
     }
   }
   for (; k < depth; ++k) {
-    for (int64_t r = 0; r < width; ++r) {
-      packed[k * width + r] = rows[std::min(r, count - 1) * stride + k];
+    for (int64_t r = 0; r < count; ++r) packed[k * count + r] = rows[r * stride + k];
+  }
+}
+
+/// `count` rows, `stride` apart, to a panel of `width` lanes, whole eights; past the last row it is repeated. A cache
+/// line of each row is taken at a time: the rows may all fall into one set of the first cache.
+inline void pack_lanes(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, float* packed) {
+  constexpr int64_t kLine = 16;
+  int64_t k = 0;
+  for (; k + kLine <= depth; k += kLine) {
+    for (int64_t lane = 0; lane < width; lane += 8) {
+      Eight x[2][8];
+#pragma GCC unroll 8
+      for (int64_t r = 0; r < 8; ++r) {
+        const float* row = rows + std::min(lane + r, count - 1) * stride + k;
+        x[0][r] = load_eight(row);
+        x[1][r] = load_eight(row + 8);
+      }
+      transpose(x[0]);
+      transpose(x[1]);
+      for (int64_t i = 0; i < kLine; ++i) store_eight(packed + (k + i) * width + lane, x[i / 8][i % 8]);
     }
+  }
+  for (; k < depth; ++k) {
+    for (int64_t lane = 0; lane < width; ++lane)
+      packed[k * width + lane] = rows[std::min(lane, count - 1) * stride + k];
   }
 }
 
