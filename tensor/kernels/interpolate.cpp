@@ -1,5 +1,7 @@
 #include "tensor/kernels/interpolate.h"
 
+#include <algorithm>
+
 namespace terrace {
 namespace {
 
@@ -37,17 +39,44 @@ void combine_columns(const SparseRows<A>& cols, int64_t height, const In* x, Out
   }
 }
 
+/// Whether every output is one of the inputs.
+template <class A>
+bool selects(const SparseRows<A>& matrix) {
+  for (int64_t i = 0; i < matrix.outputs; ++i) {
+    if (matrix.begin[i + 1] - matrix.begin[i] != 1 || matrix.weight[matrix.begin[i]] != A(1)) return false;
+  }
+  return true;
+}
+
+/// y = rows * x * cols^T where both select: an output line that repeats the one above is a copy of it.
+template <class T, class A>
+void select(const SparseRows<A>& rows, const SparseRows<A>& cols, const T* x, T* y) {
+  const int64_t width = cols.outputs;
+  for (int64_t i = 0; i < rows.outputs; ++i) {
+    T* out = y + i * width;
+    if (i > 0 && rows.position[i] == rows.position[i - 1]) {
+      std::copy_n(out - width, width, out);
+      continue;
+    }
+    const T* in = x + rows.position[i] * cols.inputs;
+    for (int64_t j = 0; j < width; ++j) out[j] = in[cols.position[j]];
+  }
+}
+
 template <class T>
 void resample_planes(int64_t planes, const SparseRows<Accumulator<T>>& rows, const SparseRows<Accumulator<T>>& cols,
                      const T* x, Accumulator<T>* scratch, T* y) {
   using A = Accumulator<T>;
   const int64_t each = resample_scratch(rows.outputs, rows.inputs, cols.outputs, cols.inputs);
+  const bool selection = selects(rows) && selects(cols);
 #pragma omp parallel for schedule(static)
   for (int64_t p = 0; p < planes; ++p) {
     const T* in = x + p * rows.inputs * cols.inputs;
     A* between = scratch + p * each;
     T* out = y + p * rows.outputs * cols.outputs;
-    if (rows.outputs <= rows.inputs) {
+    if (selection) {
+      select(rows, cols, in, out);
+    } else if (rows.outputs <= rows.inputs) {
       combine_rows(rows, cols.inputs, in, between);
       combine_columns(cols, rows.outputs, between, out);
     } else {

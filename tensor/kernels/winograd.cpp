@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "tensor/allocator.h"
+#include "tensor/kernels/buffer.h"
 #include "tensor/kernels/panel_packing.h"
 #include "tensor/kernels/panel_product.h"
-#include "tensor/tensor.h"
 
 namespace terrace {
 namespace {
@@ -36,9 +36,10 @@ template <class V>
 }
 
 /// G w: the polynomial w[0] + w[1] x + w[2] x^2 at the points, over the products of their distances.
-[[gnu::always_inline]] inline void transform_weights(const float (&w)[3], float (&t)[kPoints]) {
+template <class V>
+[[gnu::always_inline]] inline void transform_weights(const V (&w)[3], V (&t)[kPoints]) {
   constexpr float kAtZero = 1 / (kA2 * kB2), kAtA = 1 / (2 * kA2 * (kA2 - kB2)), kAtB = 1 / (2 * kB2 * (kB2 - kA2));
-  const float even_a = w[0] + kA2 * w[2], even_b = w[0] + kB2 * w[2];
+  const V even_a = w[0] + kA2 * w[2], even_b = w[0] + kB2 * w[2];
   t[0] = w[0] * kAtZero;
   t[1] = (even_a + kA * w[1]) * kAtA;
   t[2] = (even_a - kA * w[1]) * kAtA;
@@ -60,143 +61,216 @@ template <class V>
 
 // --- The plan of a convolution ------------------------------------------------------------------------------------
 
-/// The tiles of all images go in blocks of whole rows of tiles; a thread takes a block through all stages.
+/// The tiles of all images, and what the two ways of sharing out the work need. Many tiles go in blocks of whole rows
+/// of tiles: all weights are transformed first, then a thread takes a block through all stages. With few tiles there
+/// is more work in the weights than in x: all of x is transformed first, then a thread takes some out channels through
+/// all stages, and their transformed weights never leave its second cache.
 struct Plan {
   explicit Plan(const Conv2dGeometry& geometry) : g(geometry) {
     columns = (g.out_width() + kResults - 1) / kResults;
     rows = (g.out_height() + kResults - 1) / kResults;
+    const int64_t all_rows = g.batch * rows, tiles = all_rows * columns;
+    constexpr int64_t kFewTiles = 64;
+    by_channels = tiles <= kFewTiles;
     // Enough tiles that the products read the weights rarely, few enough that a block stays in the caches, and that
     // small images make blocks for several threads.
     constexpr int64_t kFewestBlocks = 4;
     const int64_t most = g.in_channels + g.out_channels > 640 ? 32 : 64;
-    const int64_t wanted = std::clamp(g.batch * rows * columns / kFewestBlocks, kLanesOfTiles, most);
-    block_rows = std::max<int64_t>(1, std::min(wanted / columns, g.batch * rows));
-    blocks = (g.batch * rows + block_rows - 1) / block_rows;
-    padded = (block_rows * columns + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;
+    const int64_t wanted = by_channels ? tiles : std::clamp(tiles / kFewestBlocks, kLanesOfTiles, most);
+    block_rows = std::max<int64_t>(1, std::min(wanted / columns, all_rows));
+    blocks = (all_rows + block_rows - 1) / block_rows;
+    lanes = (block_rows * columns + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
+    padded = whole_panels(lanes);
+    const int64_t parts = by_channels ? (g.out_channels + kChannelsAtATime - 1) / kChannelsAtATime : 1;
+    channels = (g.out_channels + parts - 1) / parts;
+    stretches = (g.in_channels + kDepth - 1) / kDepth;
+    depth = by_channels ? (g.in_channels + stretches - 1) / stretches : g.in_channels;
     // A vector's width more between the matrices of two points: a power of two would put all 36 into one set of a
     // cache.
-    weight_stride = g.out_channels * g.in_channels + kLanesOfTiles;
+    weight_stride = whole_panels(channels * depth) + kLanesOfTiles;
     value_stride = g.in_channels * padded + kLanesOfTiles;
-    result_stride = g.out_channels * padded + kLanesOfTiles;
-    line = columns * kResults + kPoints;
+    result_stride = channels * padded + kLanesOfTiles;
+    line = whole_panels(columns * kResults + kPoints) + kLanesOfTiles;
   }
-  int64_t matrices() const { return kPoints * kPoints; }
-  int64_t weights() const { return matrices() * weight_stride; }
-  /// Floats that one thread works in.
-  int64_t workspace() const {
-    const int64_t lines = (1 + kPoints) * (line + kLanesOfTiles);
-    const int64_t whole_lines =
-        (lines + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles;            // the next thread's begins
-    return matrices() * (value_stride + result_stride + padded) + whole_lines;  // at a vector
-  }
+
+  int64_t weights() const { return kMatrices * weight_stride; }
+  int64_t values() const { return kMatrices * value_stride; }
+  int64_t results() const { return kMatrices * result_stride; }
+  int64_t lines() const { return (1 + block_rows * kPoints) * line; }
+  int64_t begin_of_stretch(int64_t s) const { return g.in_channels * s / stretches; }
+
+  static constexpr int64_t kMatrices = kPoints * kPoints;
+  static constexpr int64_t kDepth = 384;           // of a product: a panel of values stays near the processor
+  static constexpr int64_t kChannelsAtATime = 12;  // a block of rows in registers
+  static int64_t whole_panels(int64_t n) { return (n + kLanesOfTiles - 1) / kLanesOfTiles * kLanesOfTiles; }
 
   const Conv2dGeometry& g;
   int64_t rows, columns;  // of tiles in an image
+  bool by_channels;
   int64_t block_rows, blocks;
-  int64_t padded;                                      // tiles of a block, up to whole panels
+  int64_t lanes, padded;                               // tiles of a block, up to whole vectors and to whole panels
+  int64_t channels, depth;                             // out and in channels whose weights are transformed at a time
+  int64_t stretches;                                   // of in channels, that a product takes one after the other
   int64_t weight_stride, value_stride, result_stride;  // between the matrices of two points
-  int64_t line;                                        // values of a row of tiles
+  int64_t line;                                        // values of a row of tiles, and a vector that may be read
 };
 
-/// U of out channel `o`: transformed[point][o][c]. `taps`: 9 x in_channels floats.
-void weights_of_channel(const Plan& plan, const float* weight, WeightOrder order, int64_t o, float* taps,
-                        float* transformed) {
-  const int64_t C = plan.g.in_channels, O = plan.g.out_channels;
-  const bool forward = order == WeightOrder::kForward;
-  const float* first = weight + (forward ? o * C : o) * 9;
-  const int64_t stride = forward ? 9 : 9 * O;
-  int64_t whole = 0;
-  for (; whole + 8 <= C; whole += 8) {
-    Eight x[8];
-    for (int64_t r = 0; r < 8; ++r) x[r] = load_eight(first + (whole + r) * stride);
-    transpose(x);
-    for (int64_t tap = 0; tap < 8; ++tap) store_eight(taps + (forward ? tap : 8 - tap) * C + whole, x[tap]);
-    for (int64_t r = 0; r < 8; ++r) taps[(forward ? 8 : 0) * C + whole + r] = first[(whole + r) * stride + 8];
+/// Rows of tiles, counted through all images.
+struct TileRows {
+  int64_t first, end;
+};
+
+// --- Weights --------------------------------------------------------------------------------------------------------
+
+using Vector = VectorOf<float>::type;
+typedef float UnalignedVector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+constexpr int64_t kWide = kLanes<float>;
+
+[[gnu::always_inline]] inline Vector load(const float* x) { return *reinterpret_cast<const UnalignedVector*>(x); }
+[[gnu::always_inline]] inline void store(float* x, Vector value) { *reinterpret_cast<UnalignedVector*>(x) = value; }
+[[gnu::always_inline]] inline void store(float* x, float value) { *x = value; }
+
+/// U of an in channel, or of a vector of them: at(u, v) are their taps; results go to points `stride` apart.
+template <class V, class Taps>
+[[gnu::always_inline]] inline void transform_taps(const Taps& at, float* out, int64_t stride) {
+  V down[3][kPoints];
+  for (int64_t v = 0; v < 3; ++v) {
+    const V column[3] = {at(0, v), at(1, v), at(2, v)};
+    transform_weights(column, down[v]);
   }
-  for (int64_t c = whole; c < C; ++c) {
-    for (int64_t tap = 0; tap < 9; ++tap) taps[(forward ? tap : 8 - tap) * C + c] = first[c * stride + tap];
-  }
-  float* out = transformed + o * C;
-#pragma omp simd
-  for (int64_t c = 0; c < C; ++c) {
-    float down[3][kPoints];
-    for (int64_t v = 0; v < 3; ++v) {
-      const float column[3] = {taps[v * C + c], taps[(3 + v) * C + c], taps[(6 + v) * C + c]};
-      transform_weights(column, down[v]);
-    }
-    for (int64_t i = 0; i < kPoints; ++i) {
-      const float row[3] = {down[0][i], down[1][i], down[2][i]};
-      float at[kPoints];
-      transform_weights(row, at);
-      for (int64_t j = 0; j < kPoints; ++j) out[(i * kPoints + j) * plan.weight_stride + c] = at[j];
-    }
+  for (int64_t i = 0; i < kPoints; ++i) {
+    const V row[3] = {down[0][i], down[1][i], down[2][i]};
+    V u[kPoints];
+    transform_weights(row, u);
+    for (int64_t j = 0; j < kPoints; ++j) store(out + (i * kPoints + j) * stride, u[j]);
   }
 }
 
-// --- A block of tiles ---------------------------------------------------------------------------------------------
+/// U of out channel `o` and the in channels [begin, end): out[point * stride + c - begin]. `taps`: 9 x (end - begin)
+/// floats.
+void transform_weights_of(const Conv2dGeometry& g, const float* weight, WeightOrder order, int64_t o, int64_t begin,
+                          int64_t end, float* taps, float* out, int64_t stride) {
+  const bool forward = order == WeightOrder::kForward;
+  const float* first = weight + (forward ? o * g.in_channels + begin : begin * g.out_channels + o) * 9;
+  const int64_t C = end - begin, step = forward ? 9 : 9 * g.out_channels;
+  int64_t whole = 0;
+  for (; whole + 8 <= C; whole += 8) {
+    Eight x[8];
+    for (int64_t r = 0; r < 8; ++r) x[r] = load_eight(first + (whole + r) * step);
+    transpose(x);
+    for (int64_t tap = 0; tap < 8; ++tap) store_eight(taps + (forward ? tap : 8 - tap) * C + whole, x[tap]);
+    for (int64_t r = 0; r < 8; ++r) taps[(forward ? 8 : 0) * C + whole + r] = first[(whole + r) * step + 8];
+  }
+  for (int64_t c = whole; c < C; ++c) {
+    for (int64_t tap = 0; tap < 9; ++tap) taps[(forward ? tap : 8 - tap) * C + c] = first[c * step + tap];
+  }
+  int64_t c = 0;
+  for (; c + kWide <= C; c += kWide) {
+    transform_taps<Vector>([&](int64_t u, int64_t v) { return load(taps + (3 * u + v) * C + c); }, out + c, stride);
+  }
+  for (; c < C; ++c) {
+    transform_taps<float>([&](int64_t u, int64_t v) { return taps[(3 * u + v) * C + c]; }, out + c, stride);
+  }
+}
 
-using Vector = VectorOf<float>::type;
-constexpr int64_t kVectors = kLanesOfTiles / kLanes<float>;
+// --- Vectors of tiles -----------------------------------------------------------------------------------------------
 
-class Block {
+/// Elements 0, 2, 4 ... of a and b, one after the other; then 1, 3, 5 ...; then their halves, alternating.
+#ifdef __AVX512F__
+[[gnu::always_inline]] inline Vector evens(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+}
+[[gnu::always_inline]] inline Vector odds(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+[[gnu::always_inline]] inline Vector alternate_low(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+[[gnu::always_inline]] inline Vector alternate_high(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+/// a without its first element, then element `kNext` of b.
+template <int kNext>
+[[gnu::always_inline]] inline Vector shifted(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 + kNext);
+}
+#else
+[[gnu::always_inline]] inline Vector evens(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+[[gnu::always_inline]] inline Vector odds(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+[[gnu::always_inline]] inline Vector alternate_low(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+[[gnu::always_inline]] inline Vector alternate_high(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+template <int kNext>
+[[gnu::always_inline]] inline Vector shifted(Vector a, Vector b) {
+  return __builtin_shufflevector(a, b, 1, 2, 3, 4, 5, 6, 7, 8 + kNext);
+}
+#endif
+
+/// d[j][tile] = line[4 tile + j] for a vector of tiles beside each other.
+[[gnu::always_inline]] inline void take_apart(const float* line, Vector (&d)[kPoints]) {
+  const Vector a = load(line), b = load(line + kWide), c = load(line + 2 * kWide), e = load(line + 3 * kWide);
+  const Vector next = load(line + 4 * kWide);
+  const Vector even_low = evens(a, b), even_high = evens(c, e), odd_low = odds(a, b), odd_high = odds(c, e);
+  d[0] = evens(even_low, even_high);
+  d[1] = evens(odd_low, odd_high);
+  d[2] = odds(even_low, even_high);
+  d[3] = odds(odd_low, odd_high);
+  d[4] = shifted<0>(d[0], next);
+  d[5] = shifted<1>(d[1], next);
+}
+
+/// line[4 tile + j] = y[j][tile], the reverse.
+[[gnu::always_inline]] inline void put_together(const Vector (&y)[kResults], float* line) {
+  const Vector even_low = alternate_low(y[0], y[2]), even_high = alternate_high(y[0], y[2]);
+  const Vector odd_low = alternate_low(y[1], y[3]), odd_high = alternate_high(y[1], y[3]);
+  store(line, alternate_low(even_low, odd_low));
+  store(line + kWide, alternate_high(even_low, odd_low));
+  store(line + 2 * kWide, alternate_low(even_high, odd_high));
+  store(line + 3 * kWide, alternate_high(even_high, odd_high));
+}
+
+// --- Values ---------------------------------------------------------------------------------------------------------
+
+/// V of rows of tiles, a channel at a time. Down first, along whole lines of x; then across, a vector of tiles at a
+/// time.
+class ValueTransform {
  public:
-  Block(const Plan& plan, int64_t index, float* workspace)
-      : p_(plan),
-        first_(index * plan.block_rows),
-        end_(std::min(first_ + plan.block_rows, plan.g.batch * plan.rows)),
-        values_(workspace),
-        results_(values_ + plan.matrices() * plan.value_stride),
-        apart_(results_ + plan.matrices() * plan.result_stride),
-        zeros_(apart_ + plan.matrices() * plan.padded),
-        down_(zeros_ + plan.line) {}
+  /// `workspace`: plan.lines() floats.
+  ValueTransform(const Plan& plan, float* workspace) : p_(plan), zeros_(workspace), down_(workspace + plan.line) {
+    std::fill_n(workspace, plan.lines(), 0.0f);  // beside the image the lines stay 0
+  }
 
-  void run(const float* x, const float* transformed, const float* bias, float* y) {
-    std::fill_n(apart_, p_.matrices() * p_.padded, 0.0f);
-    std::fill_n(zeros_, p_.line, 0.0f);
-    for (int64_t c = 0; c < p_.g.in_channels; ++c) transform_channel(x, c);
-    for (int64_t point = 0; point < p_.matrices(); ++point) multiply(transformed, point);
-    for (int64_t o = 0; o < p_.g.out_channels; ++o) {
-      restore_channel(o, bias == nullptr ? 0.0f : bias[o], y);
+  /// values: panels of tiles, by channel.
+  void operator()(const float* x, int64_t c, TileRows tiles, float* values) {
+    for (int64_t row = tiles.first; row < tiles.end; ++row) {
+      down_the_lines(x, c, row, down_ + (row - tiles.first) * kPoints * p_.line);
+    }
+    const int64_t count = (tiles.end - tiles.first) * p_.columns;
+    for (int64_t tile = 0; tile < p_.lanes; tile += kWide) {
+      const int64_t lane = tile % kLanesOfTiles;
+      across(tile, count, values + (tile - lane) * p_.g.in_channels + c * kLanesOfTiles + lane);
     }
   }
 
  private:
-  /// V of one channel. Down first, along whole lines; then the tiles' columns are taken apart, so that across, too, a
-  /// vector holds a row of tiles.
-  void transform_channel(const float* x, int64_t c) {
-    for (int64_t row = first_; row < end_; ++row) {
-      transform_lines(x, row / p_.rows, c, row % p_.rows);
-      const int64_t tile = (row - first_) * p_.columns;
-      for (int64_t k = 0; k < kPoints; ++k) take_apart(down_ + k * p_.line, apart_ + k * kPoints * p_.padded + tile);
-    }
-    for (int64_t tile = 0; tile < p_.padded; tile += kLanesOfTiles) {
-      float* out = values_ + tile * p_.g.in_channels + c * kLanesOfTiles;
-      for (int64_t i = 0; i < kPoints; ++i) {
-        for (int64_t v = 0; v < kLanesOfTiles; v += kLanes<float>) {
-          Vector d[kPoints], t[kPoints];
-          for (int64_t j = 0; j < kPoints; ++j) {
-            d[j] = *reinterpret_cast<const Vector*>(apart_ + (i * kPoints + j) * p_.padded + tile + v);
-          }
-          transform_values(d, t);
-          for (int64_t j = 0; j < kPoints; ++j) {
-            *reinterpret_cast<Vector*>(out + (i * kPoints + j) * p_.value_stride + v) = t[j];
-          }
-        }
-      }
-    }
-  }
-
-  /// The transforms down the lines of x below a row of tiles, to down_. Where lines leave the image there is 0.
-  void transform_lines(const float* x, int64_t image, int64_t c, int64_t row) {
+  /// Where lines leave the image there is 0.
+  void down_the_lines(const float* x, int64_t c, int64_t row, float* out) {
     const Conv2dGeometry& g = p_.g;
-    const int64_t count = std::clamp<int64_t>(p_.line - g.left, 0, g.width);
+    const int64_t image = row / p_.rows, top = row % p_.rows * kResults - g.top;
+    const int64_t count = std::clamp<int64_t>(p_.columns * kResults + kPoints - g.left, 0, g.width);
     const float* lines[kPoints];
     for (int64_t k = 0; k < kPoints; ++k) {
-      const int64_t source = row * kResults - g.top + k;
-      const bool inside = source >= 0 && source < g.height;
-      lines[k] = inside ? x + ((image * g.in_channels + c) * g.height + source) * g.width : zeros_;
+      const bool inside = top + k >= 0 && top + k < g.height;
+      lines[k] = inside ? x + ((image * g.in_channels + c) * g.height + top + k) * g.width : zeros_;
     }
-    float* const down = down_ + g.left;
+    float* const down = out + g.left;
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       float d[kPoints], t[kPoints];
@@ -204,117 +278,202 @@ class Block {
       transform_values(d, t);
       for (int64_t k = 0; k < kPoints; ++k) down[k * p_.line + i] = t[k];
     }
-    for (int64_t k = 0; k < kPoints; ++k) {
-      float* line = down_ + k * p_.line;
-      std::fill_n(line, std::min<int64_t>(g.left, p_.line), 0.0f);
-      std::fill(line + std::min<int64_t>(g.left + count, p_.line), line + p_.line, 0.0f);
-    }
   }
 
-  /// out[j][tile] = line[4 tile + j].
-  void take_apart(const float* line, float* out) const {
-    float* const __restrict__ o = out;
-    for (int64_t t = 0; t < p_.columns; ++t) {
-      for (int64_t j = 0; j < kResults; ++j) o[j * p_.padded + t] = line[kResults * t + j];
+  /// Tiles from `tile` on, of `count`; what lies beyond takes the values of the last.
+  void across(int64_t tile, int64_t count, float* out) {
+    const bool beside = p_.columns % kWide == 0 && tile < count;
+    int32_t at[kWide];
+    for (int64_t lane = 0; lane < kWide && !beside; ++lane) {
+      at[lane] = static_cast<int32_t>(place(std::min(tile + lane, count - 1)));
     }
-    for (int64_t t = 0; t < p_.columns; ++t) {
-      for (int64_t j = kResults; j < kPoints; ++j) o[j * p_.padded + t] = line[kResults * t + j];
-    }
-  }
-
-  /// At one pair of points: (O, tiles) = U (O, C) V (C, tiles), a stretch of C that stays in the first cache at a time.
-  void multiply(const float* transformed, int64_t point) {
-    constexpr int64_t kDepth = 384;
-    const int64_t C = p_.g.in_channels, O = p_.g.out_channels, stretches = (C + kDepth - 1) / kDepth;
-    for (int64_t s = 0; s < stretches; ++s) {
-      const int64_t begin = C * s / stretches, end = C * (s + 1) / stretches;
-      panel_product<float>({O, p_.padded, end - begin}, {transformed + point * p_.weight_stride + begin, C, 1},
-                           {values_ + point * p_.value_stride + begin * kLanesOfTiles, C},
-                           results_ + point * p_.result_stride, p_.padded,
-                           s == 0 ? Write::kOverwrite : Write::kAccumulate);
-    }
-  }
-
-  /// y of one channel.
-  void restore_channel(int64_t o, float bias, float* y) {
-    const int64_t tiles = (end_ - first_) * p_.columns;
-    for (int64_t tile = 0; tile < tiles; tile += kLanesOfTiles) {
-      alignas(64) float out[kResults][kResults][kLanesOfTiles];
-      for (int64_t v = 0; v < kVectors; ++v) {
-        restore(results_ + o * p_.padded + tile + v * kLanes<float>, bias, v * kLanes<float>, out);
-      }
-      float lines[kResults][kResults * kLanesOfTiles];
-      for (int64_t i = 0; i < kResults; ++i) {
-        for (int64_t t = 0; t < kLanesOfTiles; ++t) {
-          for (int64_t j = 0; j < kResults; ++j) lines[i][kResults * t + j] = out[i][j][t];
+    const float* const first = down_ + (beside ? place(tile) : 0);
+    for (int64_t i = 0; i < kPoints; ++i) {
+      const float* line = first + i * p_.line;
+      Vector d[kPoints], t[kPoints];
+      if (beside) {
+        take_apart(line, d);
+      } else {
+        for (int64_t j = 0; j < kPoints; ++j) {
+          alignas(64) float gathered[kWide];
+          for (int64_t lane = 0; lane < kWide; ++lane) gathered[lane] = line[at[lane] + j];
+          d[j] = load(gathered);
         }
       }
-      const int64_t count = std::min(kLanesOfTiles, tiles - tile);
-      for (int64_t t = 0; t < count;) {
-        const int64_t row = first_ + (tile + t) / p_.columns, column = (tile + t) % p_.columns;
-        const int64_t run = std::min(count - t, p_.columns - column);
-        write_tiles(lines, t, run, row, column, o, y);
-        t += run;
+      transform_values(d, t);
+      for (int64_t j = 0; j < kPoints; ++j) {
+        *reinterpret_cast<Vector*>(out + (i * kPoints + j) * p_.value_stride) = t[j];
       }
     }
   }
 
-  /// out[i][j][lane] for a vector of tiles.
-  void restore(const float* m, float bias, int64_t lane, float (&out)[kResults][kResults][kLanesOfTiles]) const {
-    Vector down[kResults][kPoints];
-    for (int64_t j = 0; j < kPoints; ++j) {
-      Vector column[kPoints], y[kResults];
-      for (int64_t i = 0; i < kPoints; ++i) {
-        column[i] = *reinterpret_cast<const Vector*>(m + (i * kPoints + j) * p_.result_stride);
+  /// Of a tile's first value in down_.
+  int64_t place(int64_t tile) const { return tile / p_.columns * kPoints * p_.line + tile % p_.columns * kResults; }
+
+  const Plan& p_;
+  float *zeros_, *down_;
+};
+
+// --- Products -------------------------------------------------------------------------------------------------------
+
+/// At one pair of points and over the stretch `s` of in channels: results (channels, tiles) = [results +] U V.
+/// `weights` begin at that stretch and lie `depth` apart.
+void multiply(const Plan& p, int64_t channels, int64_t s, const float* weights, int64_t depth, const float* values,
+              float* results) {
+  const int64_t begin = p.begin_of_stretch(s), end = p.begin_of_stretch(s + 1);
+  panel_product<float>({channels, p.lanes, end - begin}, {weights, depth, 1},
+                       {values + begin * kLanesOfTiles, p.g.in_channels}, results, p.padded,
+                       s == 0 ? Write::kOverwrite : Write::kAccumulate);
+}
+
+// --- Results --------------------------------------------------------------------------------------------------------
+
+/// y of rows of tiles, a channel at a time.
+class ResultTransform {
+ public:
+  ResultTransform(const Plan& plan, TileRows tiles, float* y)
+      : p_(plan), tiles_(tiles), y_(y), beside_(p_.columns % kWide == 0 && p_.g.out_width() == p_.columns * kResults) {}
+
+  /// `results`: of the channel, at the first pair of points.
+  void operator()(const float* results, int64_t o, float bias) const {
+    const int64_t count = (tiles_.end - tiles_.first) * p_.columns;
+    for (int64_t tile = 0; tile < count; tile += kWide) {
+      Vector down[kResults][kPoints];
+      for (int64_t j = 0; j < kPoints; ++j) {
+        Vector column[kPoints], y[kResults];
+        for (int64_t i = 0; i < kPoints; ++i) {
+          column[i] = *reinterpret_cast<const Vector*>(results + (i * kPoints + j) * p_.result_stride + tile);
+        }
+        transform_results(column, y);
+        for (int64_t i = 0; i < kResults; ++i) down[i][j] = y[i];
       }
-      transform_results(column, y);
-      for (int64_t i = 0; i < kResults; ++i) down[i][j] = y[i];
-    }
-    for (int64_t i = 0; i < kResults; ++i) {
-      Vector y[kResults];
-      transform_results(down[i], y);
-      for (int64_t j = 0; j < kResults; ++j) *reinterpret_cast<Vector*>(&out[i][j][lane]) = y[j] + bias;
+      alignas(64) float lines[kResults][kResults * kWide];
+      float* const at = place(tile, o);
+      const int64_t rows = beside_ ? rows_of(tile) : kResults;
+      for (int64_t i = 0; i < rows; ++i) {
+        Vector y[kResults];
+        transform_results(down[i], y);
+        for (int64_t j = 0; j < kResults; ++j) y[j] += bias;
+        put_together(y, beside_ ? at + i * p_.g.out_width() : lines[i]);
+      }
+      if (!beside_) copy_tiles(lines, tile, std::min(kWide, count - tile), o);
     }
   }
 
-  /// Tiles [t, t + run) of a panel, a run of the row `row` of tiles from `column` on.
-  void write_tiles(const float (&lines)[kResults][kResults * kLanesOfTiles], int64_t t, int64_t run, int64_t row,
-                   int64_t column, int64_t o, float* y) const {
-    const int64_t height = p_.g.out_height(), width = p_.g.out_width();
-    const int64_t image = row / p_.rows, top = row % p_.rows * kResults, left = column * kResults;
-    const int64_t rows = std::min(kResults, height - top), count = std::min(run * kResults, width - left);
-    for (int64_t i = 0; i < rows; ++i) {
-      std::copy_n(lines[i] + kResults * t, count,
-                  y + ((image * p_.g.out_channels + o) * height + top + i) * width + left);
+ private:
+  /// Lines of a tile that lie in the image.
+  int64_t rows_of(int64_t tile) const {
+    const int64_t row = (tiles_.first + tile / p_.columns) % p_.rows;
+    return std::min(kResults, p_.g.out_height() - row * kResults);
+  }
+  float* place(int64_t tile, int64_t o) const {
+    const int64_t row = tiles_.first + tile / p_.columns, image = row / p_.rows;
+    const int64_t top = row % p_.rows * kResults, left = tile % p_.columns * kResults;
+    return y_ + ((image * p_.g.out_channels + o) * p_.g.out_height() + top) * p_.g.out_width() + left;
+  }
+
+  /// A vector's tiles, a run of one row of tiles after the other.
+  void copy_tiles(const float (&lines)[kResults][kResults * kWide], int64_t tile, int64_t count, int64_t o) const {
+    for (int64_t t = 0; t < count;) {
+      const int64_t column = (tile + t) % p_.columns, run = std::min(count - t, p_.columns - column);
+      const int64_t width = std::min(run * kResults, p_.g.out_width() - column * kResults);
+      const int64_t rows = rows_of(tile + t);
+      float* const at = place(tile + t, o);
+      for (int64_t i = 0; i < rows; ++i) std::copy_n(lines[i] + kResults * t, width, at + i * p_.g.out_width());
+      t += run;
     }
   }
 
   const Plan& p_;
-  int64_t first_, end_;  // rows of tiles, counted through all images
-  float *values_, *results_, *apart_, *zeros_, *down_;
+  TileRows tiles_;
+  float* y_;
+  bool beside_;  // a vector's tiles lie beside each other, and so do all lines of theirs
+};
+
+// --- The convolution ------------------------------------------------------------------------------------------------
+
+struct Convolution {
+  const Plan& p;
+  const float *x, *weight, *bias;
+  float* y;
+  WeightOrder order;
+
+  float bias_of(int64_t o) const { return bias == nullptr ? 0.0f : bias[o]; }
+  TileRows rows_of(int64_t block) const {
+    return {block * p.block_rows, std::min((block + 1) * p.block_rows, p.g.batch * p.rows)};
+  }
+
+  void by_tiles(int threads) const {
+    const int64_t C = p.g.in_channels, O = p.g.out_channels;
+    const int64_t each = p.values() + p.results() + p.lines();
+    const Buffer<float> transformed(p.weights()), taps(threads * 9 * C), workspace(threads * each);
+#pragma omp parallel num_threads(threads)
+    {
+      const int64_t thread = omp_get_thread_num();
+#pragma omp for schedule(static)
+      for (int64_t o = 0; o < O; ++o) {
+        transform_weights_of(p.g, weight, order, o, 0, C, taps.data + thread * 9 * C, transformed.data + o * C,
+                             p.weight_stride);
+      }
+      float *const values = workspace.data + thread * each, *const results = values + p.values();
+      ValueTransform transform(p, results + p.results());
+#pragma omp for schedule(dynamic)
+      for (int64_t block = 0; block < p.blocks; ++block) {
+        const TileRows tiles = rows_of(block);
+        for (int64_t c = 0; c < C; ++c) transform(x, c, tiles, values);
+        for (int64_t point = 0; point < Plan::kMatrices; ++point) {
+          for (int64_t s = 0; s < p.stretches; ++s) {
+            multiply(p, O, s, transformed.data + point * p.weight_stride + p.begin_of_stretch(s), C,
+                     values + point * p.value_stride, results + point * p.result_stride);
+          }
+        }
+        const ResultTransform restore(p, tiles, y);
+        for (int64_t o = 0; o < O; ++o) restore(results + o * p.padded, o, bias_of(o));
+      }
+    }
+  }
+
+  void by_channels(int threads) const {
+    const int64_t C = p.g.in_channels, O = p.g.out_channels;
+    const int64_t each = p.weights() + p.results() + p.lines() + Plan::whole_panels(9 * p.depth);
+    const Buffer<float> values(p.values()), workspace(threads * each);
+    const TileRows tiles = rows_of(0);
+#pragma omp parallel num_threads(threads)
+    {
+      float* const transformed = workspace.data + omp_get_thread_num() * each;
+      float *const results = transformed + p.weights(), *const lines = results + p.results();
+      float* const taps = lines + p.lines();
+      ValueTransform transform(p, lines);
+#pragma omp for schedule(static)
+      for (int64_t c = 0; c < C; ++c) transform(x, c, tiles, values.data);
+      const ResultTransform restore(p, tiles, y);
+#pragma omp for schedule(dynamic)
+      for (int64_t first = 0; first < O; first += p.channels) {
+        const int64_t count = std::min(p.channels, O - first);
+        for (int64_t s = 0; s < p.stretches; ++s) {
+          const int64_t begin = p.begin_of_stretch(s), end = p.begin_of_stretch(s + 1);
+          for (int64_t o = 0; o < count; ++o) {
+            transform_weights_of(p.g, weight, order, first + o, begin, end, taps, transformed + o * p.depth,
+                                 p.weight_stride);
+          }
+          for (int64_t point = 0; point < Plan::kMatrices; ++point) {
+            multiply(p, count, s, transformed + point * p.weight_stride, p.depth, values.data + point * p.value_stride,
+                     results + point * p.result_stride);
+          }
+        }
+        for (int64_t o = 0; o < count; ++o) restore(results + o * p.padded, first + o, bias_of(first + o));
+      }
+    }
+  }
 };
 
 void conv2d(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y,
             WeightOrder order) {
   const AllocationName name("convolution transforms");
   const Plan plan(g);
+  const Convolution convolution{plan, x, weight, bias, y, order};
   const int threads = omp_get_max_threads();
-  const Tensor transformed = Tensor::empty({plan.weights()});
-  const Tensor taps = Tensor::empty({threads, 9 * g.in_channels});
-  const Tensor workspace = Tensor::empty({threads, plan.workspace()});
-  float *const u = transformed.data<float>(), *const t = taps.data<float>(), *const w = workspace.data<float>();
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t thread = omp_get_thread_num();
-#pragma omp for schedule(static)
-    for (int64_t o = 0; o < g.out_channels; ++o) {
-      weights_of_channel(plan, weight, order, o, t + thread * 9 * g.in_channels, u);
-    }
-#pragma omp for schedule(dynamic)
-    for (int64_t block = 0; block < plan.blocks; ++block) {
-      Block(plan, block, w + thread * plan.workspace()).run(x, u, bias, y);
-    }
-  }
+  plan.by_channels ? convolution.by_channels(threads) : convolution.by_tiles(threads);
 }
 
 TERRACE_REGISTER(winograd_conv2d, conv2d);

@@ -117,6 +117,8 @@ TEST(Conv2d, LargeImagesAgreeWithF64) {
       {{1, 32, 700, 2}, {40, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // one tile in a row
       {{300, 32, 2, 2}, {32, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // blocks across images
       {{3, 400, 19, 21}, {350, 400, 3, 3}, {1, {1, 1, 1, 1}}},  // sums in two stretches
+      {{1, 401, 17, 16}, {29, 401, 3, 3}, {1, {1, 1, 1, 1}}},   // few tiles: some out channels after the other
+      {{9, 37, 5, 7}, {35, 37, 3, 3}, {1, {0, 2, 1, 1}}},       // few, of several images in a vector
   };
   uint64_t seed = 77;
   for (const Case& c : large) {
@@ -137,6 +139,16 @@ TEST(Conv2d, LargeImagesAgreeWithF64) {
     EXPECT_CLOSE(ours[2], exact[2], 5e-6);
     seed += 10;
   }
+}
+
+// Few tiles are shared out by channels, many by tiles: the sums are the same.
+TEST(Conv2d, AnImagesBitsDoNotDependOnItsBatch) {
+  const NoGrad no_grad;
+  const Tensor x = random_tensor({8, 400, 16, 16}, 5, -1, 1, DType::kF32);
+  const Variable weight(random_tensor({50, 400, 3, 3}, 6, -1, 1, DType::kF32));
+  const auto y = [&](const Tensor& images) { return conv2d(Variable(images), weight, {}, {1, {1, 1, 1, 1}}).value(); };
+  const Tensor all = y(x);
+  for (int64_t i = 0; i < 8; i += 7) EXPECT_CLOSE(y(x.slice(0, i, i + 1)), all.slice(0, i, i + 1), 0);
 }
 
 TEST(Conv2d, Golden) {
