@@ -7,11 +7,11 @@
 namespace terrace::cuda {
 
 /// The whole of `product`, by tiles in shared memory and plain multiply-adds; each sum in the order of k.
-template <class T>
-void tiled_product(const Product<T>& product);
+template <class T, class R>
+void tiled_product(const Product<T, R>& product);
 
 /// What is left once p.c holds op(A) op(B) alone: bias, GELU or its derivative in place, and the sums.
-template <class T>
-void finish_product(const Product<T>& product);
+template <class T, class R>
+void finish_product(const Product<T, R>& product);
 
 }  // namespace terrace::cuda

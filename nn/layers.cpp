@@ -48,6 +48,12 @@ Variable Linear::operator()(const Variable& x) const {
   return linear(copied ? terrace::to(x, w.dtype()) : x, w, compute_copy(bias));
 }
 
+Variable Linear::unrounded(const Variable& x) const {
+  const Variable w = compute_copy(weight);
+  if (w.impl() == weight.impl()) return linear(x, w, bias);
+  return linear(terrace::to(x, w.dtype()), w, bias, weight.dtype());
+}
+
 Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, Bias with_bias, Generator& g)
     : Conv2d(in, out, kernel, stride, Padding2d{pad, pad, pad, pad}, with_bias, g) {}
 

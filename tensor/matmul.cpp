@@ -31,14 +31,14 @@ Operand as_operand(const Tensor& t) {
 }
 
 /// c = a b for (M, K) and (K, N), or for batches of them.
-template <class T>
-Product<T> product_of(const Operand& a, const Operand& b, const Tensor& c) {
-  Product<T> p;
+template <class T, class R>
+Product<T, R> product_of(const Operand& a, const Operand& b, const Tensor& c) {
+  Product<T, R> p;
   const int64_t M = c.dim(-2), N = c.dim(-1), K = a.keep.dim(-1);
   p.shape = {a.transpose, b.transpose, M, N, K, a.stride, b.stride, M == 1 ? N : c.strides()[c.ndim() - 2]};
   p.a = a.keep.data<T>();
   p.b = b.keep.data<T>();
-  p.c = c.data<T>();
+  p.c = c.data<R>();
   if (c.ndim() == 3) {
     p.batch = c.dim(0);
     p.step_a = a.step();
@@ -48,15 +48,22 @@ Product<T> product_of(const Operand& a, const Operand& b, const Tensor& c) {
   return p;
 }
 
-/// Fills `c` with a b by the slot; more(p) says what else is wanted. c is not empty and the sums have terms.
+/// Fills `c`, of type R, with a b by the slot; more(p) says what else is wanted. c is not empty and the sums have
+/// terms.
+template <class T, class R, class More>
+void multiply_as(const Tensor& a, const Tensor& b, const Tensor& c, const More& more) {
+  const Operand left = as_operand(a), right = as_operand(b);
+  Product<T, R> p = product_of<T, R>(left, right, c);
+  more(p);
+  matrix_product<T, R>(c.device(), p);
+}
+
+/// The same for tensors of one type.
 template <class More>
 void multiply(const Tensor& a, const Tensor& b, const Tensor& c, const char* op, const More& more) {
   visit_floating(c.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const Operand left = as_operand(a), right = as_operand(b);
-    Product<T> p = product_of<T>(left, right, c);
-    more(p);
-    matrix_product<T>(c.device(), p);
+    multiply_as<T, T>(a, b, c, more);
   });
 }
 
@@ -83,7 +90,7 @@ void multiply_batches(const Tensor& a, const Tensor& b, Tensor c) {
   multiply(a, b, c, "matmul", [](auto&) {});
 }
 
-void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const char* op) {
+void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType result, const char* op) {
   check_one_device(op, {{"x", x}, {"weight", weight}, {"bias", bias}});
   check_ndim(weight, 2, op, "weight");
   const bool stored_narrow = x.dtype() == DType::kF32 && weight.dtype() == DType::kBF16;
@@ -95,7 +102,12 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   }
   if (bias.defined()) {
     check_shape(bias, {N}, op, "bias");
-    check_dtype(bias, x.dtype(), op, "bias");
+    check_dtype(bias, result, op, "bias");
+  }
+  const bool sums = x.dtype() == DType::kBF16 && result == DType::kF32;
+  if (result != x.dtype() && !sums) {
+    throw DTypeError(
+        cat(op, ": the result is of x's type, or f32 where x is bf16; asked for ", result, " of x ", x.describe()));
   }
 }
 
@@ -126,6 +138,15 @@ void run_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Tenso
   });
 }
 
+/// The f32 sums of bf16 operands.
+void run_linear_to_f32(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& y) {
+  const Tensor row = bias.defined() ? bias.contiguous() : Tensor();
+  multiply_as<BFloat16, float>(x, weight.transpose(0, 1), y, [&](auto& p) {
+    p.epilogue = Epilogue::kBias;
+    p.bias = data_or_null<float>(row);
+  });
+}
+
 /// A sum without terms: the bias alone.
 void fill_with_bias(Tensor& y, const Tensor& bias) {
   if (bias.defined()) {
@@ -135,10 +156,10 @@ void fill_with_bias(Tensor& y, const Tensor& bias) {
   }
 }
 
-Tensor empty_result(const Tensor& x, int64_t N) {
+Tensor empty_result(const Tensor& x, int64_t N, DType dtype) {
   Shape shape = x.shape();
   shape[shape.size() - 1] = N;
-  return Tensor::empty(shape, x.dtype(), x.device());
+  return Tensor::empty(shape, dtype, x.device());
 }
 
 }  // namespace
@@ -190,9 +211,11 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   return c;
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_linear(x, weight, bias, "linear");
-  Tensor y = empty_result(x, weight.dim(0));
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return linear(x, weight, bias, x.dtype()); }
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType result) {
+  check_linear(x, weight, bias, result, "linear");
+  Tensor y = empty_result(x, weight.dim(0), result);
   if (y.numel() == 0) return y;
   if (x.dim(-1) == 0) {
     fill_with_bias(y, bias);
@@ -201,6 +224,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   Tensor rows = as_rows(y);
   if (is_read_narrow(x, weight)) {
     multiply_by_narrow(as_rows(x).contiguous(), weight, bias.defined() ? bias.contiguous() : Tensor(), rows);
+  } else if (result != x.dtype()) {
+    run_linear_to_f32(as_rows(x), weight, bias, rows);
   } else {
     run_linear(as_rows(x), weight, bias, rows, Epilogue::kBias, Tensor(), "linear");
   }
@@ -208,13 +233,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 }
 
 Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before) {
-  check_linear(x, weight, bias, "linear_gelu");
+  check_linear(x, weight, bias, x.dtype(), "linear_gelu");
   if (is_read_narrow(x, weight) || x.numel() == 0 || weight.numel() == 0) {
     const Tensor value = linear(x, weight, bias);
     if (before != nullptr) *before = value;
     return apply(GeluTanh{}, value);
   }
-  Tensor y = empty_result(x, weight.dim(0));
+  Tensor y = empty_result(x, weight.dim(0), x.dtype());
   if (before != nullptr) *before = Tensor::empty(y.shape(), y.dtype(), y.device());
   Tensor rows = as_rows(y);
   run_linear(as_rows(x), weight, bias, rows, Epilogue::kBiasGelu, before == nullptr ? Tensor() : *before,

@@ -19,6 +19,10 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 /// are products, but where has_bf16_products() (and K is even): there x is rounded to bf16, to relative 2^-9.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
+/// The same with a result of a given type: x's, or f32 where x and weight are bf16, which is the sums without their
+/// rounding. The bias is of that type. Throws DTypeError for another.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType result);
+
 /// gelu_tanh(linear(x, weight, bias)) in one pass over the product. `before`, unless null, is given linear's value,
 /// which the derivative reads.
 Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before);

@@ -248,7 +248,8 @@ NamedParameters VarTransformer::compute_in_bf16() const {
   NamedParameters matrices;
   for (const auto& [name, parameter] : named_parameters()) {
     const bool inside = name.starts_with("blocks.") || name.starts_with("head") || name.starts_with("shared_ada_lin");
-    if (inside && !name.ends_with("scale_mul_1H11")) matrices.emplace_back(name, parameter);
+    const bool stays_f32 = name.ends_with("scale_mul_1H11") || name == "head.bias";
+    if (inside && !stays_f32) matrices.emplace_back(name, parameter);
   }
   return matrices;
 }
@@ -318,7 +319,9 @@ Variable VarTransformer::head_norm(const Variable& x, const Conditions& c) const
   return layer_norm_modulate(x, c.head_scale, c.head_shift, config_.norm_eps);
 }
 
-Variable VarTransformer::logits(const Variable& x, const Conditions& c) const { return head(head_norm(x, c)); }
+Variable VarTransformer::logits(const Variable& x, const Conditions& c) const {
+  return head.unrounded(head_norm(x, c));
+}
 
 void VarTransformer::check_input(const Tensor& labels, const Variable& input) const {
   if (!input.defined()) return;

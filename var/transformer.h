@@ -93,8 +93,9 @@ class VarTransformer : public Module {
   /// scale; l is the end of some scale (progressive training sees fewer scales). Returns logits (B, l, V). In training
   /// mode labels are dropped by cond_drop_rate and paths by drop_path_rate, drawn from default_generator(). Throws
   /// ShapeError, IndexError.
-  /// Under a ComputeWith of compute_in_bf16() everything from the first block to the logits is bf16, as in the authors'
-  /// mixed precision; norms' statistics, softmax and sums are f32 inside.
+  /// Under a ComputeWith of compute_in_bf16() everything from the first block to the head's product is bf16, as in the
+  /// authors' mixed precision; norms' statistics, softmax and sums are f32 inside. The logits are f32: the sums of the
+  /// head's product of bf16, unrounded, plus its f32 bias.
   Variable forward(const Tensor& labels, const Variable& input, Recompute recompute = Recompute::kNothing);
 
   // --- The parts of forward ---
@@ -119,8 +120,8 @@ class VarTransformer : public Module {
   /// Sees the gradient (1, l, C) of what the positional encoding adds, fixed tables included; empty function: off.
   void observe_position_gradient(std::function<void(const Tensor& gradient)> observer);
   /// What training in bf16 keeps copies of (nn/compute_copies.h): the parameters of the blocks and the head. What
-  /// enters the first block - embeddings, positions, the product with the codes' few channels - and the scale of
-  /// attention stay f32.
+  /// enters the first block - embeddings, positions, the product with the codes' few channels -, the scale of attention
+  /// and the bias of the logits stay f32.
   NamedParameters compute_in_bf16() const;
   /// Names of the parameters that weight decay leaves alone, beside those of one dimension and biases.
   static const std::vector<std::string>& no_decay_names();

@@ -39,9 +39,9 @@ struct VarTrainOptions {
   double clip = 2.0;  // global gradient norm; 0: off
   double label_smoothing = 0;
   Recompute recompute = Recompute::kNothing;
-  /// kF32 or kBF16: what products, attention and activations from the first block to the logits are computed in. Under
+  /// kF32 or kBF16: what products, attention and activations from the first block to the head are computed in. Under
   /// bf16 the weights and their moments stay f32, as do checkpoints; products take bf16 copies that every step makes
-  /// anew. Sums, the statistics of softmax and norms, the loss and the gradients that are kept are f32.
+  /// anew. Sums, the statistics of softmax and norms, the logits, the loss and the gradients that are kept are f32.
   DType dtype = DType::kF32;
   /// On a device, record the launches of a step once (tensor/device_graph.h) and replay them: the same bits. Steps of
   /// Detail::kAll are launched as ever, and all are where a step cannot be recorded.

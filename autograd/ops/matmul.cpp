@@ -27,21 +27,28 @@ Variable matmul(const Variable& a, const Variable& b) {
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
+  return linear(x, weight, bias, x.dtype());
+}
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, DType result) {
   const Tensor bias_value = value_or_none(bias);
   std::vector<Variable> inputs{x, weight};
   if (bias.defined()) inputs.push_back(bias);
-  return record("linear", linear(x.value(), weight.value(), bias_value), inputs,
-                [saved_x = Saved(x), saved_weight = Saved(weight), need_x = x.requires_grad(),
-                 need_weight = weight.requires_grad(), has_bias = bias.defined(),
-                 need_bias = bias.requires_grad()](const Tensor& dy) -> Gradients {
-                  const Tensor &xv = saved_x.get("linear"), &wv = saved_weight.get("linear");
-                  Gradients d(has_bias ? 3 : 2);
-                  if (need_x) d[0] = matmul(as_rows(dy), wv).reshape(xv.shape());
-                  LinearGradients parameters = linear_parameter_gradients(dy, xv, {need_weight, need_bias});
-                  d[1] = std::move(parameters.weight);
-                  if (has_bias) d[2] = std::move(parameters.bias);
-                  return d;
-                });
+  return record(
+      "linear", linear(x.value(), weight.value(), bias_value, result), inputs,
+      [saved_x = Saved(x), saved_weight = Saved(weight), need_x = x.requires_grad(),
+       need_weight = weight.requires_grad(), has_bias = bias.defined(),
+       need_bias = bias.requires_grad()](const Tensor& dy) -> Gradients {
+        const Tensor &xv = saved_x.get("linear"), &wv = saved_weight.get("linear");
+        const Tensor rounded = dy.to(xv.dtype());
+        const bool same_type = dy.dtype() == xv.dtype();
+        Gradients d(has_bias ? 3 : 2);
+        if (need_x) d[0] = matmul(as_rows(rounded), wv).reshape(xv.shape());
+        LinearGradients parameters = linear_parameter_gradients(rounded, xv, {need_weight, need_bias && same_type});
+        d[1] = std::move(parameters.weight);
+        if (has_bias) d[2] = need_bias && !same_type ? sum(as_rows(dy), {0}) : std::move(parameters.bias);
+        return d;
+      });
 }
 
 }  // namespace terrace

@@ -15,4 +15,9 @@ Variable matmul(const Variable& a, const Variable& b);
 /// Source: torch.nn.functional.linear.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {});
 
+/// The same with a result of a given type: x's, or f32 where x and weight are bf16: the sums without their rounding, as
+/// a loss wants them. The bias, and with it dbias, is of that type. dy is rounded to bf16 for the products that make dx
+/// and dweight, as what they would be multiplied with is; dbias is the sum of dy as it came. Throws DTypeError.
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, DType result);
+
 }  // namespace terrace

@@ -10,10 +10,10 @@ namespace terrace {
 namespace {
 
 /// The element (m, n) of P becomes what is stored; `at` is its place in packed matrices.
-template <class T>
+template <class T, class R>
 struct Finish {
   Epilogue epilogue;
-  const T* bias;
+  const R* bias;
   T* before;
   __device__ Accumulator<T> operator()(Accumulator<T> value, int64_t n, int64_t at) const {
     if (epilogue == Epilogue::kGeluBackward) {
@@ -39,8 +39,8 @@ __device__ auto operand(const T* x, cuda::Neighbours neighbours, int64_t stride,
 }
 
 /// blockIdx.x: tile of columns, tile of rows, matrix, the first the fastest.
-template <class T>
-__global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T> p) {
+template <class T, class R>
+__global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T, R> p) {
   using A = Accumulator<T>;
   using cuda::kTile, cuda::Neighbours;
   const GemmShape& s = p.shape;
@@ -49,62 +49,73 @@ __global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T> 
   const int64_t matrix = blockIdx.x / (columns * rows);
   const Neighbours along_a = s.transpose_a == Transpose::kYes ? Neighbours::kAcross : Neighbours::kAlongK;
   const Neighbours along_b = s.transpose_b == Transpose::kYes ? Neighbours::kAlongK : Neighbours::kAcross;
-  const Finish<T> finish{p.epilogue, p.bias, p.before};
+  const Finish<T, R> finish{p.epilogue, p.bias, p.before};
   cuda::multiply_tile<A>(s.K, operand(p.a + matrix * p.step_a, along_a, s.lda, first_m, s.M, s.K),
                          operand(p.b + matrix * p.step_b, along_b, s.ldb, first_n, s.N, s.K),
                          [&](int row, int column, A sum) {
                            const int64_t m = first_m + row, n = first_n + column;
                            if (m >= s.M || n >= s.N) return;
-                           T& out = p.c[matrix * p.step_c + m * s.ldc + n];
+                           R& out = p.c[matrix * p.step_c + m * s.ldc + n];
                            if (p.write == Write::kAccumulate) sum += static_cast<A>(out);
-                           out = static_cast<T>(finish(sum, n, m * s.N + n));
+                           out = static_cast<R>(finish(sum, n, m * s.N + n));
                          });
 }
 
-template <class T>
+template <class T, class R>
 struct FinishStored {
-  Finish<T> finish;
-  T* c;
+  Finish<T, R> finish;
+  R* c;
   int64_t columns;
   template <int N>
   __device__ void run(int64_t first) const {
 #pragma unroll
     for (int64_t i = first; i < first + N; ++i) {
-      c[i] = static_cast<T>(finish(static_cast<Accumulator<T>>(c[i]), i % columns, i));
+      c[i] = static_cast<R>(finish(static_cast<Accumulator<T>>(c[i]), i % columns, i));
     }
   }
 };
 
 }  // namespace
 
-template <class T>
-void cuda::tiled_product(const Product<T>& p) {
+template <class T, class R>
+void cuda::tiled_product(const Product<T, R>& p) {
   const GemmShape& s = p.shape;
   const int64_t blocks = cuda::blocks_for(s.N, cuda::kTile) * cuda::blocks_for(s.M, cuda::kTile) * p.batch;
-  cuda::launch("matmul", multiply_tiles<T>, cuda::Grid(blocks, cuda::kTileThreads), p);
+  cuda::launch("matmul", multiply_tiles<T, R>, cuda::Grid(blocks, cuda::kTileThreads), p);
   sum_up(cuda::kThisDevice, p);
 }
 
-template <class T>
-void cuda::finish_product(const Product<T>& p) {
+template <class T, class R>
+void cuda::finish_product(const Product<T, R>& p) {
   if (p.epilogue != Epilogue::kNone) {
-    const FinishStored<T> body{{p.epilogue, p.bias, p.before}, p.c, p.shape.N};
+    const FinishStored<T, R> body{{p.epilogue, p.bias, p.before}, p.c, p.shape.N};
     cuda::launch_each("matmul epilogue", p.shape.M * p.shape.N, body);
   }
   sum_up(cuda::kThisDevice, p);
 }
 
-#define TERRACE_PRODUCT(T)                                 \
-  template void cuda::tiled_product<T>(const Product<T>&); \
-  template void cuda::finish_product<T>(const Product<T>&)
-TERRACE_PRODUCT(float);
-TERRACE_PRODUCT(double);
-TERRACE_PRODUCT(BFloat16);
+#define TERRACE_PRODUCT(T, R)                                    \
+  template void cuda::tiled_product<T, R>(const Product<T, R>&); \
+  template void cuda::finish_product<T, R>(const Product<T, R>&)
+TERRACE_PRODUCT(float, float);
+TERRACE_PRODUCT(double, double);
+TERRACE_PRODUCT(BFloat16, BFloat16);
+TERRACE_PRODUCT(BFloat16, float);
 
 #if defined(TERRACE_CUDA_HOST)
-TERRACE_REGISTER(matrix_product<float>, cuda::tiled_product<float>);
-TERRACE_REGISTER(matrix_product<double>, cuda::tiled_product<double>);
-TERRACE_REGISTER(matrix_product<BFloat16>, cuda::tiled_product<BFloat16>);
+namespace {
+
+template <class T, class R = T>
+void register_type() {
+  matrix_product<T, R>.set(Backend::TERRACE_BACKEND, &cuda::tiled_product<T, R>);
+}
+
+TERRACE_REGISTER_BY(register_type<float>());
+TERRACE_REGISTER_BY(register_type<double>());
+TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER_BY(register_type<BFloat16, float>());
+
+}  // namespace
 #endif
 
 }  // namespace terrace

@@ -1,9 +1,10 @@
 // Products through cuBLASLt. It stores matrices by columns: our C (M, N) by rows is its D = C^T (N, M), so that it is
 // given B as its first operand and A as its second.
 //
-// f32 is computed in f32 (no TF32), bf16 with f32 sums, f64 in f64. What cuBLASLt proposes for a form of product is
-// kept; only algorithms are asked for that add partial sums in the type they are computed in and in a fixed order. What
-// it refuses with a fused epilogue is done in two steps, what it refuses altogether by cuda/kernels/product.cu.
+// f32 is computed in f32 (no TF32), bf16 with f32 sums, which are rounded or stored as they are, f64 in f64. What
+// cuBLASLt proposes for a form of product is kept; only algorithms are asked for that add partial sums in the type they
+// are computed in and in a fixed order. What it refuses with a fused epilogue is done in two steps, what it refuses
+// altogether by cuda/kernels/product.cu.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -46,19 +47,25 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 
 // --- Types -----------------------------------------------------------------------------------------------------------
 
-struct Types {
-  cudaDataType_t element, scale;
-  cublasComputeType_t compute;
-};
 template <class T>
-constexpr Types types_of() {
-  if constexpr (std::is_same_v<T, double>) return {CUDA_R_64F, CUDA_R_64F, CUBLAS_COMPUTE_64F};
-  if constexpr (std::is_same_v<T, BFloat16>) return {CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F};
-  return {CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_32F};
+constexpr cudaDataType_t element_type() {
+  if constexpr (std::is_same_v<T, double>) return CUDA_R_64F;
+  if constexpr (std::is_same_v<T, BFloat16>) return CUDA_R_16BF;
+  return CUDA_R_32F;
 }
 
-template <class T>
-cublasLtEpilogue_t epilogue_of(const Product<T>& p) {
+struct Types {
+  cudaDataType_t operand, result, scale;
+  cublasComputeType_t compute;
+};
+template <class T, class R>
+constexpr Types types_of() {
+  return {element_type<T>(), element_type<R>(), element_type<Accumulator<T>>(),
+          std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F};
+}
+
+template <class T, class R>
+cublasLtEpilogue_t epilogue_of(const Product<T, R>& p) {
   switch (p.epilogue) {
     case Epilogue::kNone:
       return p.sums_of_a != nullptr ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
@@ -73,9 +80,9 @@ cublasLtEpilogue_t epilogue_of(const Product<T>& p) {
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
-/// What the epilogue calls bias: the vector added, or the one that sums are stored in.
-template <class T>
-const T* vector_of(const Product<T>& p) {
+/// What the epilogue calls bias: the vector added, or the one that sums are stored in. It is of D's type.
+template <class T, class R>
+const void* vector_of(const Product<T, R>& p) {
   if (p.epilogue == Epilogue::kNone) return p.sums_of_a;
   return p.epilogue == Epilogue::kGeluBackward ? p.column_sums : p.bias;
 }
@@ -98,9 +105,9 @@ struct Plan {
   size_t workspace = 0;
 };
 
-template <class T>
-Form form_of(const Product<T>& p) {
-  static const Types type = types_of<T>();  // its address tells the types apart
+template <class T, class R>
+Form form_of(const Product<T, R>& p) {
+  static const Types type = types_of<T, R>();  // its address tells the types apart
   const GemmShape& s = p.shape;
   return {&type,
           {s.M, s.N, s.K, s.lda, s.ldb, s.ldc, p.batch, p.step_a, p.step_b, p.step_c},
@@ -120,15 +127,15 @@ Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns, int64_t str
   return layout;
 }
 
-template <class T>
-void set_pointers(const Operation& operation, const Product<T>& p) {
-  if (const T* vector = vector_of(p)) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
+template <class T, class R>
+void set_pointers(const Operation& operation, const Product<T, R>& p) {
+  if (const void* vector = vector_of(p)) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
   if (p.before != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before);
 }
 
-template <class T>
-Operation operation_of(const Product<T>& p) {
-  constexpr Types types = types_of<T>();
+template <class T, class R>
+Operation operation_of(const Product<T, R>& p) {
+  constexpr Types types = types_of<T, R>();
   const auto flag = [](Transpose t) { return t == Transpose::kYes ? CUBLAS_OP_T : CUBLAS_OP_N; };
   Operation operation;
   TERRACE_CUDA(cublasLtMatmulDescCreate(operation.address(), types.compute, types.scale));
@@ -153,16 +160,16 @@ Preference preference_for(const std::array<uint32_t, 5>& alignments) {
 }
 
 /// None where cuBLASLt has no algorithm for this.
-template <class T>
-std::optional<Plan> make_plan(const Product<T>& p, const Form& form) {
+template <class T, class R>
+std::optional<Plan> make_plan(const Product<T, R>& p, const Form& form) {
   const GemmShape& s = p.shape;
   if (p.batch > INT32_MAX) return std::nullopt;
-  const auto element = types_of<T>().element;
+  constexpr Types types = types_of<T, R>();
   const bool across_a = s.transpose_a == Transpose::kYes, across_b = s.transpose_b == Transpose::kYes;
   Plan plan{operation_of(p),
-            layout_of(element, across_b ? s.K : s.N, across_b ? s.N : s.K, s.ldb, p.batch, p.step_b),
-            layout_of(element, across_a ? s.M : s.K, across_a ? s.K : s.M, s.lda, p.batch, p.step_a),
-            layout_of(element, s.N, s.M, s.ldc, p.batch, p.step_c),
+            layout_of(types.operand, across_b ? s.K : s.N, across_b ? s.N : s.K, s.ldb, p.batch, p.step_b),
+            layout_of(types.operand, across_a ? s.M : s.K, across_a ? s.K : s.M, s.lda, p.batch, p.step_a),
+            layout_of(types.result, s.N, s.M, s.ldc, p.batch, p.step_c),
             {}};
   const Preference preference = preference_for(std::get<3>(form));
   cublasLtMatmulHeuristicResult_t best{};
@@ -188,8 +195,8 @@ Plans& plans() {
 }
 
 /// Whether cuBLASLt has done all of `p`.
-template <class T>
-bool run_by_cublaslt(const Product<T>& p) {
+template <class T, class R>
+bool run_by_cublaslt(const Product<T, R>& p) {
   Plans& all = plans();
   const std::lock_guard lock(all.mutex);
   const Form form = form_of(p);
@@ -209,22 +216,29 @@ bool run_by_cublaslt(const Product<T>& p) {
   return true;
 }
 
-template <class T>
-void multiply(const Product<T>& p) {
+template <class T, class R>
+void multiply(const Product<T, R>& p) {
   if (run_by_cublaslt(p)) return;
   if (p.epilogue != Epilogue::kNone || p.sums_of_a != nullptr) {
-    Product<T> plain = p;
+    Product<T, R> plain = p;
     plain.epilogue = Epilogue::kNone;
     plain.bias = nullptr;
-    plain.before = plain.column_sums = plain.sums_of_a = nullptr;
+    plain.before = plain.sums_of_a = nullptr;
+    plain.column_sums = nullptr;
     if (run_by_cublaslt(plain)) return cuda::finish_product(p);
   }
   cuda::tiled_product(p);
 }
 
-TERRACE_REGISTER(matrix_product<float>, multiply<float>);
-TERRACE_REGISTER(matrix_product<double>, multiply<double>);
-TERRACE_REGISTER(matrix_product<BFloat16>, multiply<BFloat16>);
+template <class T, class R = T>
+void register_type() {
+  matrix_product<T, R>.set(Backend::TERRACE_BACKEND, &multiply<T, R>);
+}
+
+TERRACE_REGISTER_BY(register_type<float>());
+TERRACE_REGISTER_BY(register_type<double>());
+TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER_BY(register_type<BFloat16, float>());
 
 }  // namespace
 }  // namespace terrace

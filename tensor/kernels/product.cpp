@@ -60,10 +60,12 @@ void multiply(const Product<T>& p) {
   sum_up(kCpu, p);
 }
 
-// --- bf16: converted, multiplied in f32, rounded once ---------------------------------------------------------------
+// --- bf16: converted, multiplied in f32, rounded once or not --------------------------------------------------------
 
-/// Elements from the first to the last one of `batch` matrices of stored rows.
-int64_t span(int64_t batch, int64_t step, int64_t rows, int64_t columns, int64_t stride) {
+/// Elements from the first to the last one of `batch` matrices op(X) (rows, columns), whose stored rows lie `stride`
+/// apart.
+int64_t elements(int64_t batch, int64_t step, Transpose transpose, int64_t rows, int64_t columns, int64_t stride) {
+  if (transpose == Transpose::kYes) std::swap(rows, columns);
   return (batch - 1) * step + (rows - 1) * stride + columns;
 }
 
@@ -78,12 +80,34 @@ void round_into(const float* from, BFloat16* to, int64_t count) {
   if (to != nullptr) convert<float, BFloat16>(kCpu, from, to, count);
 }
 
+/// f32 copies of both operands.
+struct WideOperands {
+  template <class R>
+  explicit WideOperands(const Product<BFloat16, R>& p)
+      : a(p.a, elements(p.batch, p.step_a, p.shape.transpose_a, p.shape.M, p.shape.K, p.shape.lda)),
+        b(p.b, elements(p.batch, p.step_b, p.shape.transpose_b, p.shape.K, p.shape.N, p.shape.ldb)) {}
+  Widened a, b;
+};
+
+/// Sums of bf16 products as they are.
+void multiply_bf16_to_f32(const Product<BFloat16, float>& p) {
+  const WideOperands wide(p);
+  multiply(Product<float>{.shape = p.shape,
+                          .a = wide.a.data,
+                          .b = wide.b.data,
+                          .c = p.c,
+                          .write = p.write,
+                          .batch = p.batch,
+                          .step_a = p.step_a,
+                          .step_b = p.step_b,
+                          .step_c = p.step_c,
+                          .epilogue = p.epilogue,
+                          .bias = p.bias});
+}
+
 void multiply_bf16(const Product<BFloat16>& p) {
   const GemmShape& s = p.shape;
-  const auto [rows_a, columns_a] = s.transpose_a == Transpose::kYes ? std::pair(s.K, s.M) : std::pair(s.M, s.K);
-  const auto [rows_b, columns_b] = s.transpose_b == Transpose::kYes ? std::pair(s.N, s.K) : std::pair(s.K, s.N);
-  const Widened a(p.a, span(p.batch, p.step_a, rows_a, columns_a, s.lda));
-  const Widened b(p.b, span(p.batch, p.step_b, rows_b, columns_b, s.ldb));
+  const WideOperands operands(p);
   const Widened bias(p.bias, s.N);
   const Buffer<float> c(p.batch * s.M * s.N), before(p.before == nullptr ? 0 : s.M * s.N);
   const Buffer<float> column_sums(p.column_sums == nullptr ? 0 : s.N), sums_of_a(p.sums_of_a == nullptr ? 0 : s.M);
@@ -97,8 +121,8 @@ void multiply_bf16(const Product<BFloat16>& p) {
     for_rows([&](const BFloat16* stored, float* copy) { convert<BFloat16, float>(kCpu, stored, copy, s.N); });
   }
   Product<float> wide{.shape = s,
-                      .a = a.data,
-                      .b = b.data,
+                      .a = operands.a.data,
+                      .b = operands.b.data,
                       .c = c.data,
                       .write = p.write,
                       .batch = p.batch,
@@ -121,6 +145,7 @@ void multiply_bf16(const Product<BFloat16>& p) {
 TERRACE_REGISTER(matrix_product<float>, multiply<float>);
 TERRACE_REGISTER(matrix_product<double>, multiply<double>);
 TERRACE_REGISTER(matrix_product<BFloat16>, multiply_bf16);
+TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(Backend::TERRACE_BACKEND, &multiply_bf16_to_f32));
 
 }  // namespace
 }  // namespace terrace

@@ -18,31 +18,32 @@ enum class Epilogue : uint8_t {
   kGeluBackward,  // c = P gelu_tanh'(before), and column_sums where they are asked for
 };
 
-/// No extent is 0. Every epilogue but kNone goes with Write::kOverwrite, one matrix and a packed c (ldc == N).
-template <class T>
+/// No extent is 0. Every epilogue but kNone goes with Write::kOverwrite, one matrix and a packed c (ldc == N). Results
+/// of type R are the sums as they are where T is bf16 and R f32; kNone without sums and kBias alone are for these.
+template <class T, class R = T>
 struct Product {
   GemmShape shape;
   const T* a = nullptr;
   const T* b = nullptr;
-  T* c = nullptr;
+  R* c = nullptr;
   Write write = Write::kOverwrite;
   int64_t batch = 1;
   int64_t step_a = 0, step_b = 0, step_c = 0;  // elements from one matrix to the next; 0 for one that all share
   Epilogue epilogue = Epilogue::kNone;
-  const T* bias = nullptr;   // (N), read by kBias and kBiasGelu; null is none
+  const R* bias = nullptr;   // (N), read by kBias and kBiasGelu; null is none
   T* before = nullptr;       // (M, N), packed: what gelu_tanh is applied to; read by kGeluBackward
-  T* column_sums = nullptr;  // (N): with kGeluBackward, c summed over its rows
+  R* column_sums = nullptr;  // (N): with kGeluBackward, c summed over its rows
   T* sums_of_a = nullptr;    // (M): with kNone, op(A) summed over k; A's rows are packed
 };
 
-template <class T>
-inline constinit Kernel<void(const Product<T>& product)> matrix_product{"matmul"};
+template <class T, class R = T>
+inline constinit Kernel<void(const Product<T, R>& product)> matrix_product{"matmul"};
 
 /// The sums that go with a product, once c is stored: for the kernels of a device.
-template <class T>
-void sum_up(Device device, const Product<T>& p) {
+template <class T, class R>
+void sum_up(Device device, const Product<T, R>& p) {
   const GemmShape& s = p.shape;
-  if (p.column_sums != nullptr) reduce_sum<T>(device, p.c, p.column_sums, 1, s.M, s.N);
+  if (p.column_sums != nullptr) reduce_sum<R>(device, p.c, p.column_sums, 1, s.M, s.N);
   if (p.sums_of_a == nullptr) return;
   if (s.transpose_a == Transpose::kYes) {
     reduce_sum<T>(device, p.a, p.sums_of_a, 1, s.K, s.M);

@@ -59,45 +59,62 @@ TEST(CudaProduct, AccumulatesAndLeavesGapsAlone) {
 }
 
 /// What a GPU does where cuBLASLt refuses an epilogue: the product alone, then finish_product.
-template <class T>
+template <class T, class R = T>
 void expect_two_steps_equal_one(Epilogue epilogue) {
-  constexpr DType kType = kDTypeOf<T>;
+  constexpr DType kType = kDTypeOf<T>, kResult = kDTypeOf<R>;
   const Device device = executor_device();
   const int64_t M = 33, N = 35, K = 20;
-  const auto on_device = [&](const Shape& shape, uint64_t seed) {
-    return random_tensor(shape, seed, -1, 1, kType).to(device);
+  const auto on_device = [&](const Shape& shape, uint64_t seed, DType dtype) {
+    return random_tensor(shape, seed, -1, 1, dtype).to(device);
   };
-  const Tensor a = on_device({K, M}, 1), b = on_device({K, N}, 2), bias = on_device({N}, 3);
+  const Tensor a = on_device({K, M}, 1, kType), b = on_device({K, N}, 2, kType), bias = on_device({N}, 3, kResult);
   const auto run = [&](bool at_once) {
-    const Tensor c = Tensor::empty({M, N}, kType, device), before = on_device({M, N}, 4).clone();
-    const Tensor columns = Tensor::zeros({N}, kType, device), sums = Tensor::zeros({M}, kType, device);
-    Product<T> p{.shape = {Transpose::kYes, Transpose::kNo, M, N, K, M, N, N},
-                 .a = a.data<T>(),
-                 .b = b.data<T>(),
-                 .c = c.data<T>(),
-                 .epilogue = epilogue};
-    const Product<T> plain = [&p] {
-      Product<T> copy = p;
+    const Tensor c = Tensor::empty({M, N}, kResult, device), before = on_device({M, N}, 4, kType).clone();
+    const Tensor columns = Tensor::zeros({N}, kResult, device), sums = Tensor::zeros({M}, kType, device);
+    Product<T, R> p{.shape = {Transpose::kYes, Transpose::kNo, M, N, K, M, N, N},
+                    .a = a.data<T>(),
+                    .b = b.data<T>(),
+                    .c = c.data<R>(),
+                    .epilogue = epilogue};
+    const Product<T, R> plain = [&p] {
+      Product<T, R> copy = p;
       copy.epilogue = Epilogue::kNone;
       return copy;
     }();
-    p.bias = bias.data<T>();
+    p.bias = bias.data<R>();
     p.before = before.data<T>();
-    if (epilogue == Epilogue::kGeluBackward) p.column_sums = columns.data<T>();
+    if (epilogue == Epilogue::kGeluBackward) p.column_sums = columns.data<R>();
     if (epilogue == Epilogue::kNone) p.sums_of_a = sums.data<T>();
-    matrix_product<T>(device, at_once ? p : plain);
+    matrix_product<T, R>(device, at_once ? p : plain);
     if (!at_once) cuda::finish_product(p);
     return std::vector<Tensor>{c.to(kCpu), before.to(kCpu), columns.to(kCpu), sums.to(kCpu)};
   };
   const std::vector<Tensor> once = run(true), twice = run(false);
   // bf16 rounds the product before the second step.
-  for (size_t i = 0; i < once.size(); ++i) EXPECT_CLOSE(twice[i], once[i], kType == DType::kBF16 ? 1e-2 : 1e-6) << i;
+  for (size_t i = 0; i < once.size(); ++i) EXPECT_CLOSE(twice[i], once[i], kResult == DType::kBF16 ? 1e-2 : 1e-6) << i;
 }
 
 TEST(CudaProduct, EpiloguesInTwoSteps) {
   for (const Epilogue epilogue : {Epilogue::kNone, Epilogue::kBias, Epilogue::kBiasGelu, Epilogue::kGeluBackward}) {
     expect_two_steps_equal_one<float>(epilogue);
     expect_two_steps_equal_one<BFloat16>(epilogue);
+  }
+  expect_two_steps_equal_one<BFloat16, float>(Epilogue::kBias);
+}
+
+TEST(CudaProduct, F32ResultOfBf16Operands) {
+  for (const auto [M, K, N] : kExtents) {
+    SCOPED_TRACE(cat(M, " ", K, " ", N));
+    const std::vector<Tensor> inputs = {random_tensor({M, K}, 1, -1, 1, DType::kBF16),
+                                        random_tensor({N, K}, 2, -1, 1, DType::kBF16), random_tensor({N}, 3)};
+    const auto f = [](const Inputs& in) { return linear(in[0], in[1], in[2], DType::kF32); };
+    const Results expected = results_on(kCpu, f, inputs);
+    for (const Device device : cuda_devices()) {
+      const Results actual = results_on(device, f, inputs);
+      EXPECT_CLOSE(actual.value, expected.value, 1e-6) << device;
+      expect_close(actual, expected, 8e-3, cat(device));
+      expect_same(results_on(device, f, inputs), actual, cat(device, " again"));
+    }
   }
 }
 

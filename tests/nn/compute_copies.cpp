@@ -32,6 +32,24 @@ TEST(ComputeCopies, LayersComputeWithThemAndMastersGetTheGradient) {
   EXPECT_SAME(layer(x), f32) << "behind the scope the parameters themselves compute";
 }
 
+TEST(ComputeCopies, UnroundedLayersGiveTheSumsOfCopiesInF32) {
+  Generator g(1);
+  const Linear layer(257, 3, Bias::kYes, g);
+  const Variable x = random_leaf({4, 257}, 2);
+  EXPECT_SAME(layer.unrounded(x), layer(x)) << "without copies";
+  const ComputeCopies copies({{"weight", layer.weight}});
+  const ComputeWith scope(copies);
+  const Variable y = layer.unrounded(x);
+  EXPECT_EQ(y.dtype(), DType::kF32);
+  const auto exact = [](const Tensor& t) { return Variable(t.to(DType::kF64)); };
+  EXPECT_CLOSE(y, linear(exact(x.value().to(DType::kBF16)), exact(copies.of(layer.weight)), exact(layer.bias.value())),
+               2e-6);
+  const Tensor dy = random_tensor({4, 3}, 3);
+  y.backward(dy);
+  EXPECT_SAME(layer.bias.grad(), sum(Variable(dy), {0}).value());
+  for (const Variable& leaf : {layer.weight, x}) EXPECT_EQ(leaf.grad().dtype(), DType::kF32);
+}
+
 TEST(ComputeCopies, ScopesNestAndLeaveOtherParametersAlone) {
   const Variable a = random_leaf({3}, 1), b = random_leaf({3}, 2);
   const ComputeCopies of_a({{"a", a}}), of_b({{"b", b}}), of_nothing;

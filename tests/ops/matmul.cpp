@@ -52,6 +52,62 @@ TEST(LinearOp, GradientsOnlyWhereNeeded) {
   EXPECT_FALSE(x.grad().defined());
 }
 
+/// bf16 operands with an f32 result: exact products, summed in f32, beside the same sums in f64.
+TEST(LinearOp, F32ResultOfBf16OperandsIsNotRounded) {
+  struct Extents {
+    Shape x;
+    int64_t N;
+  };
+  for (const auto& [shape, N] : {Extents{{129, 65}, 33}, Extents{{2, 3, 8}, 1}, Extents{{7}, 5}, Extents{{1, 1}, 40}}) {
+    SCOPED_TRACE(cat(shape, " to ", N));
+    const int64_t K = shape[shape.size() - 1];
+    const Tensor x = random_tensor(shape, 1, -1, 1, DType::kBF16), weight = random_tensor({N, K}, 2, -1, 1, x.dtype());
+    const Tensor bias = random_tensor({N}, 3);
+    for (const bool with_bias : {true, false}) {
+      const Inputs in = {Variable(x, Requires::kGrad), Variable(weight, Requires::kGrad),
+                         with_bias ? Variable(bias, Requires::kGrad) : Variable()};
+      const Inputs exact = {Variable(x.to(kF64), Requires::kGrad), Variable(weight.to(kF64), Requires::kGrad),
+                            with_bias ? Variable(bias.to(kF64), Requires::kGrad) : Variable()};
+      const Variable y = linear(in[0], in[1], in[2], DType::kF32), expected = linear(exact[0], exact[1], exact[2]);
+      EXPECT_EQ(y.dtype(), DType::kF32);
+      EXPECT_CLOSE(y, expected, 2e-6);
+
+      const Tensor dy = random_tensor(y.shape(), 4), rounded = dy.to(DType::kBF16);
+      y.backward(dy);
+      expected.backward(rounded.to(kF64));
+      for (size_t i = 0; i < 2; ++i) EXPECT_CLOSE(in[i].grad(), exact[i].grad(), 0x1p-8) << "of input " << i;
+      if (!with_bias) continue;
+      EXPECT_EQ(in[2].grad().dtype(), DType::kF32);
+      EXPECT_CLOSE(in[2].grad(), sum(Variable(dy.to(kF64).reshape({-1, N})), {0}), 1e-6) << "the sum of dy, unrounded";
+    }
+  }
+}
+
+TEST(LinearOp, F32ResultKeepsWhatRoundingWouldLose) {
+  const Variable ones(Here::full({1, 257}, 1, DType::kBF16));
+  EXPECT_EQ(linear(ones, ones, {}, DType::kF32).value().item<double>(), 257);
+  EXPECT_EQ(linear(ones, ones, {}, DType::kBF16).value().item<double>(), 256);
+  EXPECT_SAME(linear(Variable(Here::zeros({2, 0}, DType::kBF16)), Variable(Here::zeros({3, 0}, DType::kBF16)),
+                     Variable(Here::full({3}, 0.1)), DType::kF32),
+              Here::full({2, 3}, 0.1));
+}
+
+TEST(LinearOp, OtherResultTypesAreRefused) {
+  const auto result = [](DType of_x, DType bias, DType asked) {
+    return [=] {
+      linear(Variable(Here::zeros({2, 5}, of_x)), Variable(Here::zeros({4, 5}, of_x)), Variable(Here::zeros({4}, bias)),
+             asked);
+    };
+  };
+  const auto refused = [](const std::string& asked, const std::string& x) {
+    return "linear: the result is of x's type, or f32 where x is bf16; asked for " + asked + " of x (2, 5) " + x;
+  };
+  expect_error<DTypeError>(result(DType::kF32, DType::kBF16, DType::kBF16), refused("bf16", "f32"));
+  expect_error<DTypeError>(result(DType::kBF16, DType::kF64, DType::kF64), refused("f64", "bf16"));
+  expect_error<DTypeError>(result(DType::kF64, DType::kF32, DType::kF32), refused("f32", "f64"));
+  expect_error<DTypeError>(result(DType::kBF16, DType::kBF16, DType::kF32), "linear: bias must be f32, got (4,) bf16");
+}
+
 TEST(LinearOp, EmptyBatch) {
   const Variable weight = random_leaf({4, 5}, 2);
   const Variable y = linear(Variable(Here::zeros({0, 5})), weight, {});
