@@ -16,7 +16,7 @@ namespace {
 struct Settings {
   CommonOptions common;
   EvaluationOptions evaluation;
-  std::string split, protocol = "pytorch-fid", json, cache = "default";
+  std::string split, protocol = "pytorch-fid", dtype = "f32", json, cache = "default";
   bool self_check = false;
 };
 
@@ -52,6 +52,9 @@ void declare(Options& options, Settings& s) {
               "no images: try what FID and its kin must fulfil, and end with 1 where one fails");
   options.group("Run");
   options.add("batch", e.batch, "images at a time; does not change the figures").at_least(1);
+  options
+      .add("dtype", s.dtype, "f32 or, on a GPU, bf16: what the network computes in; figures of one type alone compare")
+      .choices({"f32", "bf16"});
   options.add("json", s.json, "file for figures, stamps, classes and curve");
   options.add("save-stats", e.save_stats, "file (.npz) for the statistics of --real, for later");
   options
@@ -93,9 +96,10 @@ void run(int argc, char** argv) {
       "  evaluate --real cifar100.h5 --split train --save-stats cifar100.npz\n"
       "Every number comes with its protocol, weights, numbers of images and reference: docs/evaluation.md.");
   options.parse(argc, argv);
-  s.common.apply_on_cpu();
+  const Device device = s.common.apply();
   if (s.self_check) return print_self_check();
   EvaluationOptions& e = s.evaluation;
+  e.inception.placement = {.device = device, .dtype = dtype_from_name(s.dtype)};
   if (!s.split.empty()) {
     for (auto [path, split] : {std::pair(&e.fake, &e.fake_split), std::pair(&e.real, &e.real_split)})
       if (split->empty() && path->ends_with(".h5")) *split = s.split;

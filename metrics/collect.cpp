@@ -35,11 +35,24 @@ void hash_image(Sha256& hash, const Tensor& image) {
 
 /// What the decoding thread hands over.
 struct Prepared {
-  Tensor input;  // (B, ...); undefined where no image of the batch could be read
+  std::vector<Tensor> inputs;  // (b, ...) each: images of one shape that follow one another; none could be read: empty
   std::vector<int64_t> labels;
   std::vector<BadFile> bad;
   int64_t taken = 0;  // images of the source, read or not
 };
+
+/// Rows of one shape as one tensor.
+Tensor stacked(const Tensor* rows, size_t count) {
+  std::vector<int64_t> extents(rows[0].shape().begin(), rows[0].shape().end());
+  extents.insert(extents.begin(), static_cast<int64_t>(count));
+  Tensor batch = Tensor::empty(Shape(extents), rows[0].dtype());
+  const int64_t bytes = rows[0].numel() * size_of(rows[0].dtype());
+  for (size_t r = 0; r < count; ++r) {
+    std::memcpy(static_cast<std::byte*>(batch.raw_data()) + static_cast<int64_t>(r) * bytes, rows[r].raw_data(),
+                static_cast<size_t>(bytes));
+  }
+  return batch;
+}
 
 Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options, int64_t begin,
                  Sha256* hash) {
@@ -57,15 +70,11 @@ Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const
     rows.push_back(network.prepare(decoded.image).contiguous());
     result.labels.push_back(source.label(i));
   }
-  if (rows.empty()) return result;
-  std::vector<int64_t> extents(rows[0].shape().begin(), rows[0].shape().end());
-  extents.insert(extents.begin(), static_cast<int64_t>(rows.size()));
-  result.input = Tensor::empty(Shape(extents), rows[0].dtype());
-  const int64_t bytes = rows[0].numel() * size_of(rows[0].dtype());
-  for (size_t r = 0; r < rows.size(); ++r) {
-    check_shape(rows[r], rows[0].shape(), "collect", "an image's input");
-    std::memcpy(static_cast<std::byte*>(result.input.raw_data()) + static_cast<int64_t>(r) * bytes, rows[r].raw_data(),
-                static_cast<size_t>(bytes));
+  for (size_t begin_run = 0; begin_run < rows.size();) {
+    size_t end_run = begin_run + 1;
+    while (end_run < rows.size() && rows[end_run].shape() == rows[begin_run].shape()) ++end_run;
+    result.inputs.push_back(stacked(&rows[begin_run], end_run - begin_run));
+    begin_run = end_run;
   }
   return result;
 }
@@ -73,20 +82,21 @@ Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const
 /// Where activations go.
 class Sink {
  public:
-  Sink(const FeatureNetwork& network, const CollectOptions& options) : features_(network.dim) {
+  Sink(const FeatureNetwork& network, const CollectOptions& options)
+      : device_(network.device), features_(network.dim, network.device) {
     if (options.features == KeepRows::kYes) rows_ = std::make_shared<DiskRows>(network.dim);
   }
 
   void take(const Activations& activations) {
     features_.add(activations.features);
-    if (rows_) rows_->append(activations.features);
+    if (rows_) rows_->append(activations.features.to(kCpu));
     if (activations.spatial.defined()) {
-      if (!spatial_) spatial_.emplace(activations.spatial.dim(1));
+      if (!spatial_) spatial_.emplace(activations.spatial.dim(1), device_);
       spatial_->add(activations.spatial);
     }
     if (activations.logits.defined()) {
       if (!logits_) logits_ = std::make_shared<DiskRows>(activations.logits.dim(1));
-      logits_->append(activations.logits);
+      logits_->append(activations.logits.to(kCpu));
     }
   }
 
@@ -102,6 +112,7 @@ class Sink {
   }
 
  private:
+  Device device_;
   Moments features_;
   std::optional<Moments> spatial_;
   std::shared_ptr<DiskRows> rows_, logits_;
@@ -147,7 +158,7 @@ void run_network(const ImageSource& source, const FeatureNetwork& network, const
   if (options.progress) options.progress(done, source.size());
   for (int64_t i = 0; i < batches; ++i) {
     Prepared next = prepared.next();
-    if (next.input.defined()) take(network.run(next.input));
+    for (const Tensor& input : next.inputs) take(network.run(input));
     result.labels.insert(result.labels.end(), next.labels.begin(), next.labels.end());
     result.bad.insert(result.bad.end(), next.bad.begin(), next.bad.end());
     done += next.taken;

@@ -20,9 +20,10 @@ namespace terrace {
 struct FeatureNetwork {
   std::string identity;  // network, weights, level, resize: all that its numbers depend on beside the images
   int64_t dim = 0;       // d
-  /// u8 (H, W, 3) to one row of the network's input; called by another thread than `run`.
+  /// u8 (H, W, 3) to one row of the network's input; called by another thread than `run`, which gets rows of one shape.
   std::function<Tensor(const Tensor& image)> prepare;
   std::function<Activations(const Tensor& batch)> run;
+  Device device = kCpu;  // where the activations are, and moments are summed
 };
 
 enum class KeepRows : uint8_t { kNo, kYes };

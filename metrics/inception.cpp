@@ -4,6 +4,7 @@
 
 #include "data/mapped_file.h"
 #include "data/sha256.h"
+#include "metrics/inception_device.h"
 #include "metrics/inception_network.h"
 #include "tensor/matmul.h"
 #include "tensor/parallel.h"
@@ -65,6 +66,12 @@ void check_request(const InceptionRequest& request) {
   }
 }
 
+void check_placement(const InceptionPlacement& placement) {
+  if (!placement.device.is_cpu() || placement.dtype == DType::kF32) return;
+  throw DTypeError(
+      cat("inception: on the CPU it computes in f32, not in ", placement.dtype, "; in bf16 on a GPU, --device cuda"));
+}
+
 Tensor read_classes(const TensorFile& weights, const std::string& key, const Shape& shape) {
   if (weights.entry(key).shape != shape) {
     throw ShapeError(cat(weights.path(), ": ", key, " is ", weights.entry(key).shape, ", Inception-v3's is ", shape));
@@ -116,14 +123,17 @@ InceptionCoverage inception_coverage(const TensorFile& weights) {
   return coverage;
 }
 
-Inception::Inception(const std::string& weights_file, InceptionReading reading, InceptionRequest request)
-    : Inception(open_tensor_file(weights_file), reading, request) {
+Inception::Inception(const std::string& weights_file, InceptionReading reading, InceptionRequest request,
+                     InceptionPlacement placement)
+    : Inception(open_tensor_file(weights_file), reading, request, placement) {
   weights_hash_ = hash_of(weights_file);
 }
 
-Inception::Inception(const TensorFile& weights, InceptionReading reading, InceptionRequest request)
-    : reading_(reading), request_(request) {
+Inception::Inception(const TensorFile& weights, InceptionReading reading, InceptionRequest request,
+                     InceptionPlacement placement)
+    : reading_(reading), request_(request), placement_(placement) {
   check_request(request);
+  check_placement(placement);
   check_coverage(weights, request);
   complete_ = inception_coverage(weights).first_missing.empty();
   std::vector<InceptionRead> reads;
@@ -131,39 +141,49 @@ Inception::Inception(const TensorFile& weights, InceptionReading reading, Incept
   if (request.spatial) reads.push_back({inception_plan().spatial, InceptionRead::What::kFirstChannels});
   if (request.logits) {
     reads.push_back({inception_level(kLastLevel), InceptionRead::What::kMeans});
-    classes_ = read_classes(weights, "fc.weight", {kInceptionClasses, kLastLevel});
-    if (reading == InceptionReading::kPytorchFid) bias_ = read_classes(weights, "fc.bias", {kInceptionClasses});
+    classes_ = read_classes(weights, "fc.weight", {kInceptionClasses, kLastLevel}).to(placement.device);
+    if (reading == InceptionReading::kPytorchFid) {
+      bias_ = read_classes(weights, "fc.bias", {kInceptionClasses}).to(placement.device);
+    }
   }
-  network_ = std::make_shared<const InceptionNetwork>(weights, std::move(reads));
+  if (placement.device.is_cpu()) {
+    network_ = std::make_shared<const InceptionNetwork>(weights, std::move(reads));
+  } else {
+    device_network_ =
+        std::make_shared<const InceptionDeviceNetwork>(weights, std::move(reads), placement.device, placement.dtype);
+  }
+}
+
+/// What the network reads, in the order of its reads.
+std::vector<Tensor> Inception::run_on_cpu(const Tensor& images) const {
+  const int64_t count = images.dim(0), size = 3 * kInceptionSize * kInceptionSize;
+  std::vector<Tensor> results;
+  if (request_.level != 0) results.push_back(Tensor::empty({count, request_.level}));
+  if (request_.spatial) results.push_back(Tensor::empty({count, kSpatialFeatures}));
+  if (request_.logits) results.push_back(Tensor::empty({count, kLastLevel}));
+  const Tensor source = images.to(kCpu).contiguous();
+  const float* first = source.data<float>();
+  Workspaces workspaces(*network_);
+  each_on_one_thread(count, [&](int64_t i) {
+    std::vector<float*> rows;
+    for (const Tensor& result : results) rows.push_back(result.data<float>() + i * result.dim(1));
+    auto workspace = workspaces.take();
+    network_->run(first + i * size, rows, *workspace);
+    workspaces.give_back(std::move(workspace));
+  });
+  return results;
 }
 
 InceptionActivations Inception::operator()(const Tensor& images) const {
   check_dtype(images, DType::kF32, "inception", "images");
   check_ndim(images, 4, "inception", "images");
-  const int64_t count = images.dim(0), size = 3 * kInceptionSize * kInceptionSize;
-  check_shape(images, {count, 3, kInceptionSize, kInceptionSize}, "inception", "images");
+  check_shape(images, {images.dim(0), 3, kInceptionSize, kInceptionSize}, "inception", "images");
+  const std::vector<Tensor> read = network_ ? run_on_cpu(images) : (*device_network_)(images.to(placement_.device));
   InceptionActivations result;
-  Tensor pooled;                 // level 2048, for the logits
-  std::vector<Tensor*> outputs;  // in the order of the network's reads
-  const auto output = [&](Tensor& tensor, int64_t width) {
-    tensor = Tensor::empty({count, width});
-    outputs.push_back(&tensor);
-  };
-  if (request_.level != 0) output(result.features, request_.level);
-  if (request_.spatial) output(result.spatial, kSpatialFeatures);
-  if (request_.logits) output(pooled, kLastLevel);
-
-  const Tensor source = images.contiguous();
-  const float* first = source.data<float>();
-  Workspaces workspaces(*network_);
-  each_on_one_thread(count, [&](int64_t i) {
-    std::vector<float*> rows;
-    for (Tensor* tensor : outputs) rows.push_back(tensor->data<float>() + i * tensor->dim(1));
-    auto workspace = workspaces.take();
-    network_->run(first + i * size, rows, *workspace);
-    workspaces.give_back(std::move(workspace));
-  });
-  if (request_.logits) result.logits = linear(pooled, classes_, bias_);
+  auto next = read.begin();
+  if (request_.level != 0) result.features = *next++;
+  if (request_.spatial) result.spatial = *next++;
+  if (request_.logits) result.logits = linear(*next, classes_, bias_);
   return result;
 }
 

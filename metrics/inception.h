@@ -1,4 +1,4 @@
-// Inception-v3 of 2015-12-05, the network of FID and its relatives, for inference on the CPU.
+// Inception-v3 of 2015-12-05, the network of FID and its relatives, for inference.
 //
 //   const Inception network(find_inception_weights(), InceptionReading::kPytorchFid, {.level = 2048});
 //   const Tensor features = network(inception_input(images, InceptionResize::kPytorch)).features;      // (N, 2048)
@@ -14,8 +14,12 @@
 //                             order (row, column, channel): sFID's 17 * 17 * 7 = 2023
 //   logits                    level 2048 times fc.weight^T over 1008 classes
 //
-// Each image is computed by one thread, so its numbers depend neither on the batch it is in nor on the number of
-// threads. Convolutions sum in f32, means in f64. Working memory: 12 MB for each thread, beside input and results.
+// On the CPU each image is computed by one thread, so its numbers depend neither on the batch it is in nor on the
+// number of threads. Convolutions sum in f32, means in f64. Working memory: 12 MB for each thread, beside input and
+// results.
+//
+// On another device batches are computed at once, in f32 or in bf16: then weights and what layers store are rounded to
+// bf16, sums and what is returned are f32. The features then differ from f32's by some 1e-3 of their size.
 //
 // Sources: Heusel et al. 2017 (FID), Nash et al. 2021 (sFID); pytorch-fid (structure and names); the evaluator of
 // Dhariwal and Nichol 2021, ADM (what sFID and the Inception Score read).
@@ -23,6 +27,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/tensor_file.h"
 #include "tensor/tensor.h"
@@ -49,34 +54,50 @@ struct InceptionActivations {
   Tensor logits;    // (N, 1008)
 };
 
-class InceptionNetwork;  // metrics/inception_network.h
+/// Where the network computes, and in which type: f32 on the CPU, f32 or bf16 elsewhere.
+struct InceptionPlacement {
+  Device device = kCpu;
+  DType dtype = DType::kF32;
+};
+
+class InceptionNetwork;        // metrics/inception_network.h
+class InceptionDeviceNetwork;  // metrics/inception_device.h
 
 class Inception {
  public:
   /// A file in any format of data/tensor_file.h. It may hold the first layers only, if they reach what is asked for.
   /// Throws IoError for files; ConfigError for a request of nothing, another level, or layers that are not in the file:
-  /// the first that is missing is named, and what the file does serve; ShapeError for weights of another network.
-  Inception(const std::string& weights_file, InceptionReading reading, InceptionRequest request);
+  /// the first that is missing is named, and what the file does serve; ShapeError for weights of another network;
+  /// DTypeError for another type than the placement's device has.
+  Inception(const std::string& weights_file, InceptionReading reading, InceptionRequest request,
+            InceptionPlacement placement = {});
   /// The same from an open file; weights_hash() is then empty.
-  Inception(const TensorFile& weights, InceptionReading reading, InceptionRequest request);
+  Inception(const TensorFile& weights, InceptionReading reading, InceptionRequest request,
+            InceptionPlacement placement = {});
 
   /// images (N, 3, 299, 299) f32 as inception_input() of metrics/resize.h makes them: -1 is black, 1 (or 127/128, by
-  /// the resize's own convention) is white. N may be 0. Safe to call from several threads.
+  /// the resize's own convention) is white. N may be 0. They may lie anywhere; what is returned lies where the network
+  /// computes. On the CPU safe to call from several threads.
   /// Throws ShapeError, DTypeError.
   InceptionActivations operator()(const Tensor& images) const;
 
   const InceptionRequest& request() const { return request_; }
   InceptionReading reading() const { return reading_; }
+  const InceptionPlacement& placement() const { return placement_; }
   /// SHA-256 of the weights file, 64 hexadecimal digits.
   const std::string& weights_hash() const { return weights_hash_; }
   /// Whether the file holds the whole network, fc included.
   bool complete() const { return complete_; }
 
  private:
-  std::shared_ptr<const InceptionNetwork> network_;
-  Tensor classes_, bias_;  // of fc, for the logits; no bias under kAdm
+  std::vector<Tensor> run_on_cpu(const Tensor& images) const;
+
+  std::shared_ptr<const InceptionNetwork> network_;               // on the CPU
+  std::shared_ptr<const InceptionDeviceNetwork> device_network_;  // elsewhere
+  Tensor classes_, bias_;                                         // of fc, for the logits; no bias under kAdm
   InceptionReading reading_;
   InceptionRequest request_;
+  InceptionPlacement placement_;
   std::string weights_hash_;
   bool complete_ = false;
 };

@@ -6,63 +6,13 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kSpatialChannels = 7;
-
-struct Folded {
-  Tensor weight, bias;
-};
-
-/// Convolution and batch norm as one convolution:
-/// weight * s and beta - mean * s, with s = gamma / sqrt(variance + eps) for each output channel.
-Folded fold_batch_norm(const TensorFile& file, const std::string& name, const Shape& shape) {
-  const int64_t outputs = shape[0], fan_in = shape.numel() / outputs;
-  const auto read = [&](const std::string& part, const Shape& expected) {
-    const std::string key = cat(name, ".", part);
-    if (file.entry(key).shape != expected) {
-      throw ShapeError(cat(file.path(), ": ", key, " is ", file.entry(key).shape, ", Inception-v3's is ", expected));
-    }
-    return file.read(key, DType::kF64);
-  };
-  const Tensor weight = read("conv.weight", shape), gamma = read("bn.weight", {outputs}),
-               beta = read("bn.bias", {outputs}), mean = read("bn.running_mean", {outputs}),
-               variance = read("bn.running_var", {outputs});
-  Folded folded{Tensor::empty(shape), Tensor::empty({outputs})};
-  const double* from = weight.data<double>();
-  float* to = folded.weight.data<float>();
-  for (int64_t o = 0; o < outputs; ++o) {
-    const double s = gamma.data<double>()[o] / std::sqrt(variance.data<double>()[o] + kInceptionBatchNormEps);
-    for (int64_t i = 0; i < fan_in; ++i) *to++ = static_cast<float>(*from++ * s);
-    folded.bias.data<float>()[o] = static_cast<float>(beta.data<double>()[o] - mean.data<double>()[o] * s);
-  }
-  return folded;
-}
-
 InferenceConv make_conv(const InceptionStep& step, const TensorFile& weights) {
-  const InceptionWindow& w = step.window;
-  Conv2dGeometry g;
-  g.batch = 1;
-  g.in_channels = step.from.channels;
-  g.height = step.from.height;
-  g.width = step.from.width;
-  g.out_channels = step.to.channels;
-  g.kernel_height = w.height;
-  g.kernel_width = w.width;
-  g.stride = w.stride;
-  g.top = g.bottom = w.pad_height;
-  g.left = g.right = w.pad_width;
-  const Folded folded = fold_batch_norm(weights, step.name, {g.out_channels, g.in_channels, w.height, w.width});
-  return InferenceConv(g, folded.weight, folded.bias);
+  const InceptionWeights folded = read_inception_weights(weights, step);
+  return InferenceConv(conv_geometry(step, 1), folded.weight, folded.bias);
 }
 
 InferencePool make_pool(const InceptionStep& step) {
-  const Pool2dGeometry geometry{.planes = step.from.channels,
-                                .height = step.from.height,
-                                .width = step.from.width,
-                                .kernel = step.window.height,
-                                .stride = step.window.stride,
-                                .pad = step.window.pad_height};
-  return InferencePool(
-      geometry, step.layer == InceptionLayer::kMaxPool ? InferencePooling::kMax : InferencePooling::kMeanWithoutPad);
+  return InferencePool(pool_geometry(step, step.from.channels), pooling_of(step));
 }
 
 /// Mean over the positions of x (C/b, H*W, b) -> (C).
@@ -80,11 +30,71 @@ void mean_of_positions(const float* x, const InceptionPlace& place, float* mean)
 /// The first channels of x (C/b, H*W, b) as (H*W, channels).
 void first_channels(const float* x, const InceptionPlace& place, float* out) {
   for (int64_t i = 0; i < place.height * place.width; ++i) {
-    std::copy_n(x + i * inference_block(), kSpatialChannels, out + i * kSpatialChannels);
+    std::copy_n(x + i * inference_block(), kInceptionSpatialChannels, out + i * kInceptionSpatialChannels);
   }
 }
 
 }  // namespace
+
+InceptionWeights read_inception_weights(const TensorFile& file, const InceptionStep& step) {
+  const int64_t outputs = step.to.channels;
+  const Shape shape{outputs, step.from.channels, step.window.height, step.window.width};
+  const int64_t fan_in = shape.numel() / outputs;
+  const auto read = [&](const std::string& part, const Shape& expected) {
+    const std::string key = cat(step.name, ".", part);
+    if (file.entry(key).shape != expected) {
+      throw ShapeError(cat(file.path(), ": ", key, " is ", file.entry(key).shape, ", Inception-v3's is ", expected));
+    }
+    return file.read(key, DType::kF64);
+  };
+  const Tensor weight = read("conv.weight", shape), gamma = read("bn.weight", {outputs}),
+               beta = read("bn.bias", {outputs}), mean = read("bn.running_mean", {outputs}),
+               variance = read("bn.running_var", {outputs});
+  InceptionWeights folded{Tensor::empty(shape), Tensor::empty({outputs})};
+  const double* from = weight.data<double>();
+  float* to = folded.weight.data<float>();
+  for (int64_t o = 0; o < outputs; ++o) {
+    const double s = gamma.data<double>()[o] / std::sqrt(variance.data<double>()[o] + kInceptionBatchNormEps);
+    for (int64_t i = 0; i < fan_in; ++i) *to++ = static_cast<float>(*from++ * s);
+    folded.bias.data<float>()[o] = static_cast<float>(beta.data<double>()[o] - mean.data<double>()[o] * s);
+  }
+  return folded;
+}
+
+Conv2dGeometry conv_geometry(const InceptionStep& step, int64_t images) {
+  const InceptionWindow& w = step.window;
+  return {.batch = images,
+          .in_channels = step.from.channels,
+          .height = step.from.height,
+          .width = step.from.width,
+          .out_channels = step.to.channels,
+          .kernel_height = w.height,
+          .kernel_width = w.width,
+          .stride = w.stride,
+          .top = w.pad_height,
+          .bottom = w.pad_height,
+          .left = w.pad_width,
+          .right = w.pad_width};
+}
+
+Pool2dGeometry pool_geometry(const InceptionStep& step, int64_t planes) {
+  return {.planes = planes,
+          .height = step.from.height,
+          .width = step.from.width,
+          .kernel = step.window.height,
+          .stride = step.window.stride,
+          .pad = step.window.pad_height};
+}
+
+InferencePooling pooling_of(const InceptionStep& step) {
+  return step.layer == InceptionLayer::kMaxPool ? InferencePooling::kMax : InferencePooling::kMeanWithoutPad;
+}
+
+size_t count_inception_steps(const std::vector<InceptionRead>& reads) {
+  size_t count = 0;
+  for (const InceptionRead& read : reads) count = std::max(count, read.reach.steps);
+  return count;
+}
 
 InceptionWorkspace::InceptionWorkspace(const std::vector<int64_t>& area_sizes, int64_t scratch_bytes)
     : scratch_(Tensor::empty({scratch_bytes}, DType::kU8)) {
@@ -94,9 +104,7 @@ InceptionWorkspace::InceptionWorkspace(const std::vector<int64_t>& area_sizes, i
 InceptionNetwork::InceptionNetwork(const TensorFile& weights, std::vector<InceptionRead> reads)
     : reads_(std::move(reads)), area_sizes_(kInceptionAreas, 1) {
   const InceptionPlan& plan = inception_plan();
-  size_t count = 0;
-  for (const InceptionRead& read : reads_) count = std::max(count, read.reach.steps);
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count_inception_steps(reads_); ++i) {
     const InceptionStep& step = plan.steps[i];
     if (step.layer == InceptionLayer::kConv) {
       InferenceConv conv = make_conv(step, weights);

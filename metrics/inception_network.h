@@ -1,4 +1,4 @@
-// The layers of Inception-v3 with their weights, as far as they are needed, and their run over one image.
+// The layers of Inception-v3 with their weights, as far as they are needed, and their run over one image on the CPU.
 #pragma once
 
 #include <span>
@@ -32,6 +32,24 @@ struct InceptionRead {
   InceptionReach reach;
   What what = What::kMeans;
 };
+
+inline constexpr int64_t kInceptionSpatialChannels = 7;
+
+/// A convolution's weights (O, C, kh, kw) and bias (O), f32, its batch norm folded in:
+/// weight * s and beta - mean * s, with s = gamma / sqrt(variance + eps) for each output channel, found in f64.
+struct InceptionWeights {
+  Tensor weight, bias;
+};
+/// Throws ShapeError for another network's weights.
+InceptionWeights read_inception_weights(const TensorFile& file, const InceptionStep& step);
+
+/// The extents of a convolution, or a pool, of the plan.
+Conv2dGeometry conv_geometry(const InceptionStep& step, int64_t images);
+Pool2dGeometry pool_geometry(const InceptionStep& step, int64_t planes);
+InferencePooling pooling_of(const InceptionStep& step);
+
+/// The steps that `reads` need.
+size_t count_inception_steps(const std::vector<InceptionRead>& reads);
 
 class InceptionNetwork {
  public:

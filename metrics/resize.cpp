@@ -1,11 +1,15 @@
 #include "metrics/resize.h"
 
 #include <algorithm>
+#include <map>
+#include <mutex>
+#include <tuple>
 #include <vector>
 
 #include "data/image_resize.h"
 #include "metrics/inception_plan.h"
 #include "tensor/kernels/interpolate.h"
+#include "tensor/pointwise.h"
 
 namespace terrace {
 namespace {
@@ -14,7 +18,16 @@ constexpr int64_t kSize = kInceptionSize;
 constexpr int64_t kChannels = 3;
 constexpr InceptionResize kResizes[] = {InceptionResize::kPytorch, InceptionResize::kTf1, InceptionResize::kClean};
 
-/// The matrix (299, inputs) of one direction, by rows.
+/// The matrix (299, inputs) of one direction, by rows, on a device.
+struct TapMatrix {
+  int64_t inputs = 0;
+  Tensor begin, position, weight;
+  SparseRows<float> rows() const {
+    return {kSize, inputs, begin.data<int64_t>(), position.data<int64_t>(), weight.data<float>()};
+  }
+};
+
+/// Makes it.
 class Taps {
  public:
   Taps(int64_t inputs, InceptionResize resize) : inputs_(inputs) {
@@ -27,7 +40,11 @@ class Taps {
       begin_.push_back(static_cast<int64_t>(position_.size()));
     }
   }
-  SparseRows<float> rows() const { return {kSize, inputs_, begin_.data(), position_.data(), weight_.data()}; }
+  TapMatrix matrix(Device device) const {
+    const auto entries = static_cast<int64_t>(position_.size());
+    return {inputs_, Tensor::from(begin_, {kSize + 1}).to(device), Tensor::from(position_, {entries}).to(device),
+            Tensor::from(weight_, {entries}).to(device)};
+  }
 
  private:
   double source(int64_t i, InceptionResize resize) const {
@@ -55,8 +72,49 @@ class Taps {
   std::vector<float> weight_;
 };
 
+/// Kept: a set of images has few sizes.
+TapMatrix taps_for(int64_t inputs, InceptionResize resize, Device device) {
+  constexpr size_t kMost = 256;  // a set that has more starts over
+  using Key = std::tuple<int64_t, InceptionResize, DeviceType, int>;
+  static std::mutex mutex;
+  static std::map<Key, TapMatrix> made;
+  const std::lock_guard lock(mutex);
+  const Key key{inputs, resize, device.type, device.index};
+  if (const auto found = made.find(key); found != made.end()) return found->second;
+  if (made.size() >= kMost) made.clear();
+  return made.emplace(key, Taps(inputs, resize).matrix(device)).first->second;
+}
+
 /// (N, H, W, 3) u8 -> (N, 3, H, W) f32
-Tensor planes_of(const Tensor& images) { return images.permute({0, 3, 1, 2}).to(DType::kF32).contiguous(); }
+Tensor planes_of(const Tensor& images) {
+  check_dtype(images, DType::kU8, "inception_resized", "images");
+  check_ndim(images, 4, "inception_resized", "images");
+  const int64_t count = images.dim(0), height = images.dim(1), width = images.dim(2);
+  check_shape(images, {count, height, width, kChannels}, "inception_resized", "images");
+  if (height < 1 || width < 1) {
+    throw ShapeError(cat("inception_resized: images must have pixels, got ", images.describe()));
+  }
+  return images.permute({0, 3, 1, 2}).to(DType::kF32).contiguous();
+}
+
+Tensor resampled(const Tensor& planes, InceptionResize resize) {
+  const Device device = planes.device();
+  const int64_t count = planes.dim(0), height = planes.dim(2), width = planes.dim(3);
+  Tensor out = Tensor::empty({count, kChannels, kSize, kSize}, DType::kF32, device);
+  if (count == 0) return out;
+  const TapMatrix down = taps_for(height, resize, device), across = taps_for(width, resize, device);
+  const int64_t each = resample_scratch(kSize, height, kSize, width);
+  const Tensor scratch = Tensor::empty({count * kChannels, each}, DType::kF32, device);
+  resample<float>(device, count * kChannels, down.rows(), across.rows(), planes.data<float>(), scratch.data<float>(),
+                  out.data<float>());
+  return out;
+}
+
+/// From 0..255 to what the network takes.
+Tensor shifted(const Tensor& values, InceptionResize resize) {
+  if (resize == InceptionResize::kPytorch) return add_scalar(scale(values, 2.0 / 255), -1);
+  return scale(add_scalar(values, -128), 1.0 / 128);
+}
 
 }  // namespace
 
@@ -74,37 +132,14 @@ InceptionResize inception_resize_from_name(const std::string& name) {
   throw ConfigError(cat("resize \"", name, "\" is not one of ", known));
 }
 
-Tensor inception_resized(const Tensor& images, InceptionResize resize) {
-  check_dtype(images, DType::kU8, "inception_resized", "images");
-  check_ndim(images, 4, "inception_resized", "images");
-  const int64_t count = images.dim(0), height = images.dim(1), width = images.dim(2);
-  check_shape(images, {count, height, width, kChannels}, "inception_resized", "images");
-  if (height < 1 || width < 1) {
-    throw ShapeError(cat("inception_resized: images must have pixels, got ", images.describe()));
-  }
-  const Taps down(height, resize), across(width, resize);
-  Tensor out = Tensor::empty({count, kChannels, kSize, kSize});
-  if (count == 0) return out;
-  const Tensor planes = planes_of(images);
-  const Tensor scratch = Tensor::empty({count * kChannels, resample_scratch(kSize, height, kSize, width)});
-  resample<float>(kCpu, count * kChannels, down.rows(), across.rows(), planes.data<float>(), scratch.data<float>(),
-                  out.data<float>());
-  return out;
-}
+Tensor inception_resized(const Tensor& images, InceptionResize resize) { return resampled(planes_of(images), resize); }
 
 Tensor inception_input(const Tensor& images, InceptionResize resize) {
-  Tensor out = inception_resized(images, resize);
-  float* v = out.data<float>();
-  const int64_t count = out.numel();
-  if (resize == InceptionResize::kPytorch) {
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; ++i) v[i] = 2 * (v[i] / 255) - 1;
-  } else {
-    // Bilinear values lie in 0..255 already: clipping is for bicubic ones.
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; ++i) v[i] = (std::clamp(v[i], 0.0f, 255.0f) - 128) / 128;
-  }
-  return out;
+  const Tensor planes = planes_of(images);
+  // Bilinear weights add up to 1, so that the shift may come first, while the images are small; bicubic values leave
+  // 0..255 and are clipped before it.
+  if (resize != InceptionResize::kClean) return resampled(shifted(planes, resize), resize);
+  return shifted(apply(Clamp{.low = 0, .high = 255}, resampled(planes, resize)), resize);
 }
 
 }  // namespace terrace

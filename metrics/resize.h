@@ -20,7 +20,8 @@ enum class InceptionResize : uint8_t { kPytorch, kTf1, kClean };
 const char* name_of(InceptionResize resize);                          // "pytorch", "tf1", "clean"
 InceptionResize inception_resize_from_name(const std::string& name);  // ConfigError lists the names
 
-/// What the network takes: (N, H, W, 3) u8 -> (N, 3, 299, 299) f32. Throws ShapeError, DTypeError.
+/// What the network takes: (N, H, W, 3) u8 -> (N, 3, 299, 299) f32, on the images' device. Throws ShapeError,
+/// DTypeError.
 Tensor inception_input(const Tensor& images, InceptionResize resize);
 
 /// The resize alone: values on the scale of 0..255, neither clipped nor shifted.

@@ -11,8 +11,7 @@
 
 #include <memory>
 
-#include "tensor/kernels/conv2d.h"
-#include "tensor/kernels/pool2d.h"
+#include "tensor/kernels/inference.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
@@ -37,11 +36,6 @@ class InferenceConv {
  private:
   struct Prepared;
   std::shared_ptr<const Prepared> prepared_;
-};
-
-enum class InferencePooling : uint8_t {
-  kMax,             // the padding never wins
-  kMeanWithoutPad,  // the mean over a window's positions inside the image
 };
 
 class InferencePool {

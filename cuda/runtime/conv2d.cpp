@@ -1,6 +1,9 @@
 // Convolutions through cuDNN, NCHW, in f32 (no TF32), f64, or bf16 with f32 sums. Only algorithms that give the same
 // bits every time; the one that cuDNN's heuristics put first among them is kept for each geometry. Where there is none,
 // cuda/kernels/conv2d.cu computes. cuDNN pads both sides alike: other padding is put around the images beforehand.
+//
+// Networks that only run forward have theirs with bias and ReLU in one call, channels last, which is what tensor cores
+// read without conversion (tensor/kernels/inference.h).
 #include <array>
 #include <map>
 #include <memory>
@@ -9,6 +12,7 @@
 
 #include "cuda/backend_device.h"
 #include "cuda/conv2d.h"
+#include "cuda/inference.h"
 #include "cuda/launch.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/handles.h"
@@ -99,22 +103,22 @@ Key key_of(const Conv2dGeometry& g) {
           g.kernel_height,   g.kernel_width, g.stride,      g.top,    g.left};
 }
 
+int narrow(int64_t extent) {
+  if (extent > INT32_MAX) throw ShapeError(cat("conv2d: an extent of ", extent, " is beyond cuDNN's 2^31"));
+  return static_cast<int>(extent);
+}
+
 template <class T>
-void describe(Plan& plan, const Conv2dGeometry& g) {
-  const auto narrow = [](int64_t extent) {
-    if (extent > INT32_MAX) throw ShapeError(cat("conv2d: an extent of ", extent, " is beyond cuDNN's 2^31"));
-    return static_cast<int>(extent);
-  };
+void describe(Plan& plan, const Conv2dGeometry& g, cudnnTensorFormat_t format = CUDNN_TENSOR_NCHW) {
   const auto images = [&](cudnnTensorDescriptor_t descriptor, int64_t b, int64_t c, int64_t h, int64_t w) {
-    TERRACE_CUDA(cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NCHW, element_type<T>(), narrow(b), narrow(c),
-                                            narrow(h), narrow(w)));
+    TERRACE_CUDA(
+        cudnnSetTensor4dDescriptor(descriptor, format, element_type<T>(), narrow(b), narrow(c), narrow(h), narrow(w)));
   };
   images(plan.x.get(), g.batch, g.in_channels, g.height, g.width);
   images(plan.y.get(), g.batch, g.out_channels, g.out_height(), g.out_width());
   images(plan.bias.get(), 1, g.out_channels, 1, 1);
-  TERRACE_CUDA(cudnnSetFilter4dDescriptor(plan.weight.get(), element_type<T>(), CUDNN_TENSOR_NCHW,
-                                          narrow(g.out_channels), narrow(g.in_channels), narrow(g.kernel_height),
-                                          narrow(g.kernel_width)));
+  TERRACE_CUDA(cudnnSetFilter4dDescriptor(plan.weight.get(), element_type<T>(), format, narrow(g.out_channels),
+                                          narrow(g.in_channels), narrow(g.kernel_height), narrow(g.kernel_width)));
   const int stride = narrow(g.stride);
   TERRACE_CUDA(cudnnSetConvolution2dDescriptor(plan.convolution.get(), narrow(g.top), narrow(g.left), stride, stride, 1,
                                                1, CUDNN_CROSS_CORRELATION, sum_type<T>()));
@@ -162,14 +166,18 @@ const std::optional<Algorithm>& choose(Plan::Choice<Algorithm>& choice, const As
 
 // --- The three directions; false where cuDNN has no way --------------------------------------------------------------
 
+const std::optional<cudnnConvolutionFwdAlgoPerf_t>& choose_forward(Plan& p) {
+  return choose(p.forward, [&](int most, int* count, auto* results) {
+    return cudnnGetConvolutionForwardAlgorithm_v7(cuda::cudnn(), p.x.get(), p.weight.get(), p.convolution.get(),
+                                                  p.y.get(), most, count, results);
+  });
+}
+
 template <class T>
 bool run_forward(const Conv2dGeometry& g, const T* x, const T* weight, const T* bias, T* y) {
   const std::lock_guard lock(plans_mutex());
   Plan& p = plan_for<T>(g);
-  const auto& best = choose(p.forward, [&](int most, int* count, auto* results) {
-    return cudnnGetConvolutionForwardAlgorithm_v7(cuda::cudnn(), p.x.get(), p.weight.get(), p.convolution.get(),
-                                                  p.y.get(), most, count, results);
-  });
+  const auto& best = choose_forward(p);
   if (!best) return false;
   const Accumulator<T> one = 1, zero = 0;
   const cuda::Scratch workspace(best->memory);
@@ -260,6 +268,79 @@ void backward(const Conv2dGeometry& g, const T* x, const T* weight, const T* dy,
   if (dbias != nullptr) cuda::gradient_of_bias(g, dy, dbias);
 }
 
+// --- With bias and ReLU, channels last -------------------------------------------------------------------------------
+
+struct InferencePlan : Plan {
+  cuda::Owned<cudnnActivationDescriptor_t, cudnnDestroyActivationDescriptor> relu;
+  bool refused = false;  // by cuDNN, when it was run
+};
+
+/// Hold plans_mutex().
+template <class T>
+InferencePlan& inference_plan_for(const Conv2dGeometry& g, int64_t pixel_stride) {
+  static auto* const kept = new std::map<std::pair<Key, int64_t>, std::unique_ptr<InferencePlan>>;
+  std::unique_ptr<InferencePlan>& plan = (*kept)[{key_of<T>(g), pixel_stride}];
+  if (plan) return *plan;
+  auto made = std::make_unique<InferencePlan>();
+  describe<T>(*made, g, CUDNN_TENSOR_NHWC);
+  const int64_t row = g.out_width() * pixel_stride;
+  TERRACE_CUDA(cudnnSetTensor4dDescriptorEx(made->y.get(), element_type<T>(), narrow(g.batch), narrow(g.out_channels),
+                                            narrow(g.out_height()), narrow(g.out_width()), narrow(g.out_height() * row),
+                                            1, narrow(row), narrow(pixel_stride)));
+  TERRACE_CUDA(cudnnCreateActivationDescriptor(made->relu.address()));
+  TERRACE_CUDA(cudnnSetActivationDescriptor(made->relu.get(), CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0));
+  plan = std::move(made);
+  return *plan;
+}
+
+/// Whether cuDNN has done it: it need not take results that lie apart.
+template <class T>
+bool run_inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, const T* weight, const T* bias, T* y) {
+  const std::lock_guard lock(plans_mutex());
+  InferencePlan& p = inference_plan_for<T>(g, pixel_stride);
+  if (p.refused) return false;
+  const auto& best = choose_forward(p);
+  if (!best) return false;
+  const Accumulator<T> one = 1, zero = 0;
+  const cuda::Scratch workspace(best->memory);
+  cuda::Range range("inference conv");
+  const cudnnStatus_t status = cudnnConvolutionBiasActivationForward(
+      cuda::cudnn(), &one, p.x.get(), x, p.weight.get(), weight, p.convolution.get(), best->algo, workspace.as<void>(),
+      best->memory, &zero, p.y.get(), y, p.bias.get(), bias, p.relu.get(), p.y.get(), y);
+  const auto category = CUDNN_STATUS_CATEGORY(status);
+  p.refused = category == CUDNN_STATUS_NOT_SUPPORTED || category == CUDNN_STATUS_BAD_PARAM;
+  if (!p.refused) cuda::check(status, "cudnnConvolutionBiasActivationForward");
+  TERRACE_CUDA(range.finish());
+  return !p.refused;
+}
+
+/// Pixels that lie side by side to their places in a wider image.
+template <class T>
+void spread_pixels(const Conv2dGeometry& g, int64_t pixel_stride, const T* packed, T* y) {
+  constexpr int64_t kWord = sizeof(int64_t), kEach = kWord / sizeof(T);
+  const bool words =
+      g.out_channels % kEach == 0 && pixel_stride % kEach == 0 && reinterpret_cast<uintptr_t>(y) % kWord == 0;
+  const int64_t each = words ? kEach : 1, places = g.batch * g.out_height() * g.out_width();
+  const auto plan = plan_loops<2>(Shape{places, g.out_channels / each},
+                                  {Shape{pixel_stride / each, 1}, Shape{g.out_channels / each, 1}});
+  strided_copy(cuda::kThisDevice, y, packed, plan, words ? kWord : static_cast<int64_t>(sizeof(T)));
+}
+
+template <class T>
+void inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, const T* weight, const T* bias, T* y) {
+  if (pads_alike(g)) {
+    if (run_inference(g, pixel_stride, x, weight, bias, y)) return;
+    const auto results = static_cast<size_t>(g.batch * g.out_height() * g.out_width() * g.out_channels);
+    const cuda::Scratch packed(pixel_stride == g.out_channels ? 0 : results * sizeof(T));
+    if (pixel_stride != g.out_channels && run_inference(g, g.out_channels, x, weight, bias, packed.as<T>())) {
+      return spread_pixels<T>(g, pixel_stride, packed.as<T>(), y);
+    }
+  }
+  cuda::tiled_inference_conv(g, pixel_stride, x, weight, bias, y);
+}
+
+TERRACE_REGISTER(inference_conv<float>, inference<float>);
+TERRACE_REGISTER(inference_conv<BFloat16>, inference<BFloat16>);
 TERRACE_REGISTER(conv2d_forward<float>, forward<float>);
 TERRACE_REGISTER(conv2d_forward<double>, forward<double>);
 TERRACE_REGISTER(conv2d_forward<BFloat16>, forward<BFloat16>);

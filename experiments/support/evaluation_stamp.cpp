@@ -52,15 +52,18 @@ Figure Stamper::figure(const std::string& name, double value, const Json& own, c
   std::string& line = figure.stamp_line;
   if (network_ != nullptr) {
     const Protocol protocol = options_.inception.protocol;
+    const InceptionPlacement& placement = options_.inception.placement;
     stamp = {{"protocol", name_of(protocol)},
              {"network", "Inception-v3 (2015-12-05)"},
              {"weights", "sha256:" + network_->weights_hash},
              {"weights_complete", network_->complete},
              {"level", options_.inception.level},
              {"resize", resize_of(protocol)},
-             {"dtype", "f32 network, f64 statistics"}};
+             {"dtype", cat(placement.dtype, " network, f64 statistics")},
+             {"device", placement.device.is_cpu() ? "cpu" : name_of(backend_of(placement.device))}};
     line = cat(name_of(protocol), "; Inception ", network_->weights_hash.substr(0, 8),
-               network_->complete ? "" : " (partial)", " level ", options_.inception.level, "; f32, f64; ");
+               network_->complete ? "" : " (partial)", " level ", options_.inception.level, "; ", placement.dtype,
+               ", f64; ");
   } else {
     stamp = {
         {"protocol", nullptr}, {"network", "that of the saved statistics, not known"}, {"dtype", "f64 statistics"}};

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "metrics/inception.h"
 #include "metrics/inception_weights.h"
 #include "metrics/resize.h"
 #include "tensor/error.h"
@@ -54,18 +53,28 @@ InceptionFeatures open_inception(const InceptionOptions& options) {
   // Of the readings only the logits differ: every published Inception Score is of those without the bias.
   const auto inception = std::make_shared<const Inception>(
       file, InceptionReading::kAdm,
-      InceptionRequest{.level = options.level, .spatial = options.spatial, .logits = options.logits});
+      InceptionRequest{.level = options.level, .spatial = options.spatial, .logits = options.logits},
+      options.placement);
   const InceptionResize resize = row_of(options.protocol).resize;
   InceptionFeatures result{.network = {}, .weights_hash = inception->weights_hash(), .complete = inception->complete()};
   result.network.identity =
       cat("Inception-v3 (2015-12-05), weights sha256:", inception->weights_hash(), ", level ", options.level,
           ", spatial ", options.spatial, ", logits ", options.logits, ", resize ", row_of(options.protocol).name);
+  const InceptionPlacement& placement = options.placement;
+  if (!placement.device.is_cpu())
+    result.network.identity += cat(", in ", placement.dtype, " on ", name_of(backend_of(placement.device)));
   result.network.dim = options.level;
-  result.network.prepare = [resize](const Tensor& image) {
-    return inception_input(image.unsqueeze(0), resize).select(0, 0);
-  };
-  result.network.run = [inception](const Tensor& batch) {
-    const InceptionActivations a = (*inception)(batch);
+  result.network.device = placement.device;
+  if (placement.device.is_cpu()) {
+    result.network.prepare = [resize](const Tensor& image) {
+      return inception_input(image.unsqueeze(0), resize).select(0, 0);
+    };
+  } else {
+    result.network.prepare = [](const Tensor& image) { return image; };
+  }
+  result.network.run = [inception, resize](const Tensor& batch) {
+    const Device device = inception->placement().device;
+    const InceptionActivations a = (*inception)(device.is_cpu() ? batch : inception_input(batch.to(device), resize));
     return Activations{.features = a.features, .spatial = a.spatial, .logits = a.logits};
   };
   return result;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "metrics/collect.h"
+#include "metrics/inception.h"
 
 namespace terrace {
 
@@ -24,6 +25,7 @@ struct InceptionOptions {
   Protocol protocol = Protocol::kPytorchFid;
   int64_t level = 2048;
   bool spatial = false, logits = false;
+  InceptionPlacement placement = {};  // off the CPU images are resized, and moments summed, on the device too
 };
 
 /// The network and what its numbers have to say of it.
@@ -33,7 +35,8 @@ struct InceptionFeatures {
   bool complete = false;     // the file holds the whole network
 };
 
-/// Throws ConfigError where no weights are found, or the file does not reach the level.
+/// Throws ConfigError where no weights are found, or the file does not reach the level; DTypeError for a type that the
+/// device does not have.
 InceptionFeatures open_inception(const InceptionOptions& options);
 
 /// "FID", or "FID(768)" where the level is another or the weights are not whole: such a number is comparable with its

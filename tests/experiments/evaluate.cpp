@@ -250,6 +250,22 @@ TEST_F(Evaluate, ClassByClass) {
   expect_error<ConfigError>([&] { evaluate(options_); }, "fake.npz does not tell the class of its images");
 }
 
+TEST_F(Evaluate, OnADeviceTheFiguresAreTheCpusAndSayWhatComputedThem) {
+  write_samples(options_.fake, pictures(2, 2));
+  write_samples(options_.real, pictures(3, 3));
+  const Figure expected = evaluate(options_).figures.at(0);
+  options_.inception.placement.device = device_from_name("cuda-host");
+  const Figure figure = evaluate(options_).figures.at(0);
+  EXPECT_NEAR(figure.value, expected.value, 1e-4 * expected.value);
+  EXPECT_EQ(figure.stamp["device"], "cuda-host");
+  EXPECT_EQ(expected.stamp["device"], "cpu");
+  options_.inception.placement.dtype = DType::kBF16;
+  const Figure narrow = evaluate(options_).figures.at(0);
+  EXPECT_NEAR(narrow.value, expected.value, 0.05 * expected.value);
+  EXPECT_EQ(narrow.stamp["dtype"], "bf16 network, f64 statistics");
+  EXPECT_NE(narrow.stamp_line.find("level 64; bf16, f64; N 2 / 3"), std::string::npos) << narrow.stamp_line;
+}
+
 TEST_F(Evaluate, RefusesWhatItCannotDo) {
   write_samples(options_.fake, pictures(1, 8));
   write_samples(options_.real, pictures(5, 9));
@@ -295,6 +311,11 @@ TEST(EvaluateProgram, PrintsFiguresAndRefusesInOneLine) {
   const CommandResult bad = run_command(program + sides);
   EXPECT_EQ(bad.status, 2);
   EXPECT_NE(bad.output.find("level 2048 cannot be computed"), std::string::npos) << bad.output;
+  const CommandResult narrow = run_command(program + sides + " --features 64 --dtype bf16");
+  EXPECT_EQ(narrow.status, 2);
+  EXPECT_EQ(
+      narrow.output,
+      "evaluate: error: inception: on the CPU it computes in f32, not in bf16; in bf16 on a GPU, --device cuda\n");
 }
 
 /// Distances of 1,000 training and 1,000 test images of CIFAR-100 under the real weights, against pytorch-fid's.

@@ -71,6 +71,55 @@ TEST(Collect, GivesMomentsAndRowsInOrderWhateverTheBatch) {
   EXPECT_NE(content_hash_of(*source).text, content_hash_of(*image_source_of(pictures(23, 2))).text);
 }
 
+TEST(Collect, ImagesOfSeveralShapesGoThroughTheNetworkInOrder) {
+  const TemporaryFolder folder;
+  std::vector<int64_t> rows = {4, 4, 7, 4, 9, 9, 9};
+  for (size_t i = 0; i < rows.size(); ++i) {
+    write_png(cat(folder.path(), "/", i, ".png"), Tensor::full({rows[i], 5, 3}, static_cast<double>(i), DType::kU8));
+  }
+  std::vector<int64_t> batches;
+  const FeatureNetwork network{.identity = "mean",
+                               .dim = 1,
+                               .prepare = [](const Tensor& image) { return image; },
+                               .run =
+                                   [&](const Tensor& batch) {
+                                     batches.push_back(batch.dim(0));
+                                     return Activations{
+                                         .features = batch.to(DType::kF32).select(1, 0).select(1, 0).slice(1, 0, 1),
+                                         .spatial = {},
+                                         .logits = {}};
+                                   }};
+  const Collected got = collect(*open_image_source(folder.path()), network, {.batch = 6, .features = KeepRows::kYes});
+  EXPECT_EQ(batches, (std::vector<int64_t>{2, 1, 1, 2, 1}));
+  EXPECT_EQ(got.features->read(0, 7).to_vector<double>(), (std::vector<double>{0, 1, 2, 3, 4, 5, 6}));
+}
+
+TEST(Collect, MomentsOfANetworkOnADeviceAreSummedThere) {
+  const Tensor images = pictures(300, 1);
+  const Toy toy;
+  FeatureNetwork there = toy.network;
+  there.device = device_from_name("cuda-host");
+  there.run = [run = toy.network.run, device = there.device](const Tensor& batch) {
+    const Activations a = run(batch);
+    return Activations{
+        .features = a.features.to(device), .spatial = a.spatial.to(device), .logits = a.logits.to(device)};
+  };
+  const Collected expected = collect(*image_source_of(images), toy.network, {.features = KeepRows::kYes});
+  const Collected actual = collect(*image_source_of(images), there, {.features = KeepRows::kYes});
+  EXPECT_SAME(actual.features->read(0, 300), expected.features->read(0, 300));
+  EXPECT_SAME(actual.logits->read(0, 300), expected.logits->read(0, 300));
+  EXPECT_CLOSE(actual.statistics.features.mean, expected.statistics.features.mean, 1e-13);
+  EXPECT_CLOSE(actual.statistics.features.covariance, expected.statistics.features.covariance, 1e-12);
+  EXPECT_CLOSE(actual.statistics.spatial->covariance, expected.statistics.spatial->covariance, 1e-12);
+
+  const TemporaryFolder folder;
+  const auto log = ActivationLog::open(folder / "log", "key");
+  log->append(there.run(images.slice(0, 0, 100).reshape({100, 90}).slice(1, 0, 6).to(DType::kF32)));
+  const Collected resumed =
+      collect(*image_source_of(images), there, {.features = KeepRows::kYes}, actual.content_hash, *log);
+  EXPECT_SAME(resumed.statistics.features.covariance, actual.statistics.features.covariance);
+}
+
 TEST(Collect, HashIsOfThePixelsWhateverFileHoldsThem) {
   const TemporaryFolder folder;
   const Tensor images = pictures(3, 3);

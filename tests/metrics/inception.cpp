@@ -158,6 +158,50 @@ TEST(Inception, OtherRequestsWeightsAndImagesAreRefused) {
       "inception: images must be f32");
 }
 
+// --- On a device -----------------------------------------------------------------------------------------------------
+
+TEST(InceptionDevice, StemIsTheCpusAndABatchIsItsImages) {
+  const TemporaryFolder folder;
+  const std::string path = write_first_layers(folder, 5);
+  const Tensor images = some_images(2);
+  const Inception expected(path, InceptionReading::kAdm, {.level = 192});
+  const Inception network(path, InceptionReading::kAdm, {.level = 192}, {.device = device_from_name("cuda-host")});
+  const Tensor features = network(images).features;
+  EXPECT_EQ(features.device(), device_from_name("cuda-host"));
+  EXPECT_EQ(features.dtype(), DType::kF32);
+  EXPECT_CLOSE(features.to(kCpu), expected(images).features, 1e-5);
+  EXPECT_SAME(network(images.slice(0, 1, 2)).features.to(kCpu), features.to(kCpu).slice(0, 1, 2).contiguous());
+  EXPECT_EQ(network(images.slice(0, 0, 0)).features.shape(), Shape({0, 192}));
+}
+
+/// Largest error of bf16 relative to the largest feature, after `layers` convolutions: each rounds its weights and what
+/// it stores, by 2^-9 at most and as good as independently; four standard deviations of the sum.
+double bf16_error(int64_t layers) { return 4 * std::sqrt(2.0 * static_cast<double>(layers) / 3) * 0x1p-9; }
+
+TEST(InceptionDevice, InBf16WithinItsRounding) {
+  const TemporaryFolder folder;
+  const std::string path = write_first_layers(folder, 5);
+  const Tensor images = some_images(1);
+  const InceptionPlacement placement{.device = device_from_name("cuda-host"), .dtype = DType::kBF16};
+  const Tensor exact = Inception(path, InceptionReading::kAdm, {.level = 192})(images).features;
+  const Tensor narrow = Inception(path, InceptionReading::kAdm, {.level = 192}, placement)(images).features;
+  EXPECT_EQ(narrow.dtype(), DType::kF32);
+  EXPECT_CLOSE(narrow.to(kCpu), exact, bf16_error(5));
+  EXPECT_GT(relative_error(narrow.to(kCpu), exact), 1e-5) << "it is not computed in bf16";
+}
+
+TEST(InceptionDevice, OtherTypesAreRefused) {
+  const TemporaryFolder folder;
+  const std::string path = write_first_layers(folder, 3);
+  const auto open = [&](const InceptionPlacement& placement) {
+    return [&path, placement] { Inception(path, InceptionReading::kAdm, {.level = 64}, placement); };
+  };
+  expect_error<DTypeError>(open({.dtype = DType::kBF16}),
+                           "inception: on the CPU it computes in f32, not in bf16; in bf16 on a GPU, --device cuda");
+  expect_error<DTypeError>(open({.device = device_from_name("cuda-host"), .dtype = DType::kF64}),
+                           "inception: computes in f32 or bf16 on cuda-host, not in f64");
+}
+
 TEST(InceptionWeights, AreFoundByNameOrInTheCache) {
   const TemporaryFolder folder;
   setenv("TERRACE_INCEPTION", (folder / "none.pth").c_str(), 1);

@@ -79,5 +79,17 @@ TEST(InceptionResize, NamesAndBadInput) {
   EXPECT_EQ(resized(Tensor::zeros({0, 4, 4, 3}, DType::kU8)).shape(), Shape({0, 3, 299, 299}));
 }
 
+TEST(InceptionResize, OnADeviceAsOnTheCpu) {
+  const Device device = device_from_name("cuda-host");
+  for (const Shape& shape : {Shape{2, 5, 7, 3}, Shape{1, 320, 4, 3}}) {
+    const Tensor images = random_tensor(shape, 1, 0, 255).to(DType::kU8);
+    for (const InceptionResize resize : {InceptionResize::kPytorch, InceptionResize::kTf1, InceptionResize::kClean}) {
+      const Tensor actual = inception_input(images.to(device), resize);
+      EXPECT_EQ(actual.device(), device);
+      EXPECT_NEAR_TENSOR(actual.to(kCpu), inception_input(images, resize), 1e-6) << name_of(resize);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace terrace
