@@ -51,6 +51,7 @@ struct ByOne {
   using Weight = float;
   using Lane = float;  // of a panel, a k
   static constexpr int64_t kStep = 1;
+  static constexpr int64_t kMostApart = 0, kApartRows = 1;
 
   static void pack(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, Lane* packed) {
     pack_lanes(rows, stride, count, depth, width, packed);
@@ -79,6 +80,7 @@ struct ByPair {
   using Weight = BFloat16;
   using Lane = uint32_t;
   static constexpr int64_t kStep = 2;
+  static constexpr int64_t kMostApart = 8, kApartRows = 3;  // rows of x, and of W that are taken with them
 
   typedef uint32_t Pairs __attribute__((vector_size(64), may_alias));
 
@@ -108,23 +110,100 @@ struct ByPair {
   [[gnu::target("avx512bf16")]] static void multiply(int64_t depth, const BFloat16* w, int64_t stride,
                                                      const Lane* panel, const Target& target) {
     typedef int32_t Pair __attribute__((aligned(2), may_alias));
+    constexpr int64_t kLine = 32;  // of W
     Vector sum[R][V] = {};
-    for (int64_t k = 0; k < depth; k += 2, panel += V * 16) {
-      __m512bh right[V];
+    for (int64_t begin = 0; begin < depth; begin += kLine) {
+      for (int r = 0; r < R; ++r) __builtin_prefetch(w + (R + r) * stride + begin);
+      const int64_t end = std::min(begin + kLine, depth);
+      for (int64_t k = begin; k < end; k += 2, panel += V * 16) {
+        __m512bh right[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) right[v] = reinterpret_cast<__m512bh>(_mm512_load_si512(panel + v * 16));
+        for (int v = 0; v < V; ++v) right[v] = reinterpret_cast<__m512bh>(_mm512_load_si512(panel + v * 16));
 #pragma GCC unroll 6
-      for (int r = 0; r < R; ++r) {
-        const auto left =
-            reinterpret_cast<__m512bh>(_mm512_set1_epi32(*reinterpret_cast<const Pair*>(w + r * stride + k)));
+        for (int r = 0; r < R; ++r) {
+          const auto left =
+              reinterpret_cast<__m512bh>(_mm512_set1_epi32(*reinterpret_cast<const Pair*>(w + r * stride + k)));
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]);
+          for (int v = 0; v < V; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]);
+        }
       }
     }
     add_to<R, V>(target, sum);
   }
+
+  /// A row of x, rounded; zeros up to whole vectors of 32.
+  [[gnu::target("avx512bf16")]] static void round_row(const float* x, int64_t depth, BFloat16* rounded_row) {
+    int64_t k = 0;
+    for (; k + 16 <= depth; k += 16) {
+      reinterpret_cast<__m256bh*>(rounded_row + k)[0] = _mm512_cvtneps_pbh(_mm512_loadu_ps(x + k));
+    }
+    for (; k < depth; ++k) rounded_row[k] = BFloat16(x[k]);
+    for (; k % 32 != 0; ++k) rounded_row[k] = BFloat16(0.0f);
+  }
+
+  /// Of a vector's elements, by halves.
+  [[gnu::always_inline]] static inline float total(Vector x) {
+    typedef float Four __attribute__((vector_size(16)));
+    const Eight eight = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+                        __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+    const Four four =
+        __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+    return (four[0] + four[2]) + (four[1] + four[3]);
+  }
+
+  /// 32 k, those of the mask.
+  template <int R, int T>
+  [[gnu::target("avx512bf16"), gnu::always_inline]] static inline void add_apart(__mmask32 mask, const BFloat16* w,
+                                                                                 int64_t stride, const BFloat16* x,
+                                                                                 int64_t x_stride,
+                                                                                 Vector (&sum)[R][T]) {
+    __m512bh right[T];
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) right[t] = reinterpret_cast<__m512bh>(_mm512_load_si512(x + t * x_stride));
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(w + (R + r) * stride);
+      const auto left = reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(mask, w + r * stride));
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) sum[r][t] = _mm512_dpbf16_ps(sum[r][t], left, right[t]);
+    }
+  }
+
+  /// sums[r * sums_stride + t] = the product of rows r of W and t of x, 32 k of both at a time. x is of round_row(),
+  /// `x_stride` apart.
+  template <int R, int T>
+  [[gnu::target("avx512bf16")]] static void multiply_apart(int64_t depth, const BFloat16* w, int64_t stride,
+                                                           const BFloat16* x, int64_t x_stride, float* sums,
+                                                           int64_t sums_stride) {
+    Vector sum[R][T] = {};
+    int64_t k = 0;
+    for (; k + 32 <= depth; k += 32) add_apart<R, T>(~__mmask32{0}, w + k, stride, x + k, x_stride, sum);
+    if (k < depth) add_apart<R, T>((__mmask32{1} << (depth - k)) - 1, w + k, stride, x + k, x_stride, sum);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) sums[r * sums_stride + t] = total(sum[r][t]);
+    }
+  }
 };
 #endif
+
+template <class Way>
+using MultiplyApart = void (*)(int64_t, const typename Way::Weight*, int64_t, const typename Way::Weight*, int64_t,
+                               float*, int64_t);
+
+template <class Way, int R, int... T>
+constexpr MultiplyApart<Way> multiply_apart_of(int64_t rows_of_x, std::integer_sequence<int, T...>) {
+  constexpr MultiplyApart<Way> kCounts[] = {&Way::template multiply_apart<R, T + 1>...};
+  return kCounts[rows_of_x - 1];
+}
+
+template <class Way>
+MultiplyApart<Way> multiply_apart_of(int64_t rows, int64_t rows_of_x) {
+  constexpr auto kCounts = std::make_integer_sequence<int, Way::kMostApart>{};
+  if (rows == 3) return multiply_apart_of<Way, 3>(rows_of_x, kCounts);
+  return rows == 2 ? multiply_apart_of<Way, 2>(rows_of_x, kCounts) : multiply_apart_of<Way, 1>(rows_of_x, kCounts);
+}
 
 template <class Way>
 using Multiply = void (*)(int64_t, const typename Way::Weight*, int64_t, const typename Way::Lane*, const Target&);
@@ -145,8 +224,7 @@ Multiply<Way> multiply_of(int64_t rows, int64_t vectors) {
   return vectors == 2 ? multiply_of<Way, 2>(rows, kCounts) : multiply_of<Way, 1>(rows, kCounts);
 }
 
-// --- The loops around it
-// ----------------------------------------------------------------------------------------------
+// --- The loops around it --------------------------------------------------------------------------------------------
 
 /// Some rows of x, as panels, and all of W. Widened: W is stored in bf16 and made f32 a block at a time.
 template <class Way, class W>
@@ -161,32 +239,45 @@ class Job {
         x_(product.x + first * product.ldx),
         y_(product.y + first * product.ldy),
         count_(count),
-        vectors_((count + kLanes<float> - 1) / kLanes<float>, kMostVectors, 1),
+        apart_(count % kLanes<float> <= Way::kMostApart ? count % kLanes<float> : 0),
+        vectors_((count - apart_ + kLanes<float> - 1) / kLanes<float>, kMostVectors, 1),
         sums_stride_(vectors_.n * kLanes<float> + kLanes<float>),
+        apart_stride_((product.K + 31) / 32 * 32),
         depths_(product.K / Way::kStep, kGemmDepth / Way::kStep, 1),
         columns_(product.N, columns_of_block(product.N, threads), kRows) {}
 
-  /// Lanes of all panels, and of working memory that one thread needs.
-  int64_t panel_lanes() const { return vectors_.n * kLanes<float> * depths_.n; }
+  /// Lanes of all panels (and of rows apart, after them), and of working memory that one thread needs.
+  int64_t panel_lanes() const { return whole_panels() + apart_ * apart_stride_ / Way::kStep; }
   int64_t scratch() const { return kBlockColumns * (sums_stride_ + (kWidened ? kWidenedStride : 0)); }
 
   /// All threads that share the job call these in turn, the second when every panel is packed.
-  int64_t packings() const { return vectors_.count * depths_.count; }
+  int64_t packings() const { return vectors_.count * depths_.count + apart_; }
   void pack(int64_t i, Lane* panels) const {
+    if constexpr (Way::kMostApart > 0) {
+      if (i < apart_) {
+        auto* const rows = reinterpret_cast<typename Way::Weight*>(panels + whole_panels());
+        Way::round_row(x_ + (count_ - apart_ + i) * p_.ldx, p_.K, rows + i * apart_stride_);
+        return;
+      }
+    }
+    i -= apart_;
     const int64_t panel = i / depths_.count, depth = i % depths_.count;
     const int64_t lane = vectors_.begin(panel) * kLanes<float>, width = vectors_.size(panel) * kLanes<float>;
     const int64_t k = depths_.begin(depth);
-    Way::pack(x_ + lane * p_.ldx + k * Way::kStep, p_.ldx, std::min(count_ - lane, width),
+    Way::pack(x_ + lane * p_.ldx + k * Way::kStep, p_.ldx, std::min(count_ - apart_ - lane, width),
               depths_.size(depth) * Way::kStep, width, panels + lane * depths_.n + k * width);
   }
   int64_t blocks() const { return columns_.count; }
   void multiply(int64_t i, const Lane* panels, float* scratch) const {
     const int64_t begin = columns_.begin(i), size = columns_.size(i);
-    for (int64_t d = 0; d < depths_.count; ++d) multiply_depth(begin, size, d, panels, scratch);
+    for (int64_t d = 0; d < depths_.count && vectors_.n > 0; ++d) multiply_depth(begin, size, d, panels, scratch);
+    if constexpr (Way::kMostApart > 0) multiply_apart(begin, size, panels, scratch + count_ - apart_);
     store(begin, size, scratch);
   }
 
  private:
+  int64_t whole_panels() const { return vectors_.n * kLanes<float> * depths_.n; }
+
   /// Several blocks for each thread, equally many: threads are seldom equally fast.
   static int64_t columns_of_block(int64_t N, int64_t threads) {
     constexpr int64_t kBlocksOfThread = 8, kFewestColumns = 4 * kRows;
@@ -221,6 +312,21 @@ class Job {
     }
   }
 
+  /// The last rows of x, where they would leave half of a vector's lanes empty or more.
+  void multiply_apart(int64_t begin, int64_t size, const Lane* panels, float* sums) const {
+    const auto* rows = reinterpret_cast<const typename Way::Weight*>(panels + whole_panels());
+    for (int64_t n = 0; n < size && apart_ > 0; n += Way::kApartRows) {
+      const int64_t some = std::min(Way::kApartRows, size - n);
+      float* const out = sums + n * sums_stride_;
+      multiply_apart_of<Way>(some, apart_)(p_.K, p_.weight + (begin + n) * p_.ldw, p_.ldw, rows, apart_stride_, out,
+                                           sums_stride_);
+      if (p_.bias == nullptr) continue;
+      for (int64_t r = 0; r < some; ++r) {
+        for (int64_t t = 0; t < apart_; ++t) out[r * sums_stride_ + t] += p_.bias[begin + n + r];
+      }
+    }
+  }
+
   static void widen(const BFloat16* from, int64_t count, float* to) {
     int64_t k = 0;
     for (; k + 8 <= count; k += 8) store_eight(to + k, load_eight(from + k));
@@ -248,9 +354,10 @@ class Job {
   const LinearProduct<W>& p_;
   const float* x_;
   float* y_;
-  int64_t count_;
+  int64_t count_, apart_;  // the last `apart_` rows are summed each by itself
   Parts vectors_;
   int64_t sums_stride_;  // a vector more than the lanes: rows a power of two apart would share a set
+  int64_t apart_stride_;
   Parts depths_, columns_;
 };
 

@@ -27,8 +27,10 @@ struct LinearProduct {
 template <class W>
 inline constinit Kernel<void(const LinearProduct<W>& product)> linear_product{"linear"};
 
-/// As linear_product, with x rounded to bf16 and products of pairs; K even. Filled by a backend whose processor may
-/// have the instructions (AVX512-BF16): call it where it does, has_bf16_products() of tensor/device.h.
+/// As linear_product, with x rounded to bf16 and products of pairs; K even. Of a number of rows that leaves one vector
+/// eight lanes full or fewer, those rows are summed apart, 32 k at a time: their last bits are another order's. Filled
+/// by a backend whose processor may have the instructions (AVX512-BF16): call it where it does, has_bf16_products() of
+/// tensor/device.h.
 inline constinit Kernel<void(const LinearProduct<BFloat16>& product)> linear_product_bf16{"linear (bf16 products)"};
 
 }  // namespace terrace

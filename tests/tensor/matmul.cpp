@@ -178,8 +178,9 @@ struct LinearExtents {
   int64_t M, K, N;
 };
 /// Around the ends of vectors, panels, blocks of K and of columns, and of the rows taken at a time.
-constexpr LinearExtents kLinear[] = {{1, 2, 1},     {2, 30, 7},   {5, 16, 6},     {9, 46, 17},  {17, 514, 31},
-                                     {33, 100, 73}, {65, 18, 40}, {71, 1030, 13}, {200, 64, 5}, {513, 40, 150}};
+constexpr LinearExtents kLinear[] = {{1, 2, 1},     {2, 30, 7},     {5, 16, 6},   {9, 46, 17},
+                                     {17, 514, 31}, {33, 100, 73},  {65, 18, 40}, {71, 1030, 13},
+                                     {200, 64, 5},  {513, 40, 150}, {24, 98, 9},  {6, 1154, 22}};
 
 TEST(Linear, EveryExtentAndWeight) {
   for (const auto [M, K, N] : kLinear) {
