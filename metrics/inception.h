@@ -19,7 +19,7 @@
 // results.
 //
 // On another device batches are computed at once, in f32 or in bf16: then weights and what layers store are rounded to
-// bf16, sums and what is returned are f32. The features then differ from f32's by some 1e-3 of their size.
+// bf16, sums and what is returned are f32.
 //
 // Sources: Heusel et al. 2017 (FID), Nash et al. 2021 (sFID); pytorch-fid (structure and names); the evaluator of
 // Dhariwal and Nichol 2021, ADM (what sFID and the Inception Score read).

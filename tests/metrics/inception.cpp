@@ -174,6 +174,33 @@ TEST(InceptionDevice, StemIsTheCpusAndABatchIsItsImages) {
   EXPECT_EQ(network(images.slice(0, 0, 0)).features.shape(), Shape({0, 192}));
 }
 
+/// The fixture's image of 32 pixels through the whole network, in a file of its own: the executor is slow.
+TEST(InceptionDevice, TheWholeNetworkIsTheFixtures) {
+  const GoldenFile golden("procedural_inception.h5");
+  const TemporaryFolder folder;
+  Hdf5File part = Hdf5File::create(folder / "part.h5");
+  Json config = Json::parse(golden.attribute("", "config"));
+  config["sizes"] = {32};
+  part.write_attr_string("/", "config", config.dump());
+  part.write_attr_string("/", "params", golden.attribute("", "params"));
+  const auto keep = [&](const std::string& dataset) {
+    part.write(dataset, golden.read(dataset).to(kCpu).slice(0, 0, 1).contiguous());
+  };
+  keep("inputs/images_32");
+  for (const char* name : {"pool_2048", "spatial_2023", "logits_nobias", "probs_nobias", "level_192", "resized_pytorch",
+                           "resized_tf1", "resized_clean"}) {
+    keep(cat("outputs/size_32/", name));
+  }
+  part.commit();
+  run_fixture(folder / "part.h5", folder / "out.h5", "", device_from_name("cuda-host"));
+  const std::vector<ResultDifference> results = compare_with_fixture(folder / "part.h5", folder / "out.h5");
+  EXPECT_EQ(results.size(), 8U);
+  for (const ResultDifference& r : results) {
+    EXPECT_TRUE(r.within()) << r.dataset << ": " << r.problem << " difference " << r.error << " of "
+                            << r.tolerance.limit << " allowed";
+  }
+}
+
 /// Largest error of bf16 relative to the largest feature, after `layers` convolutions: each rounds its weights and what
 /// it stores, by 2^-9 at most and as good as independently; four standard deviations of the sum.
 double bf16_error(int64_t layers) { return 4 * std::sqrt(2.0 * static_cast<double>(layers) / 3) * 0x1p-9; }
