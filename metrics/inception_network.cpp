@@ -58,6 +58,12 @@ InceptionWeights read_inception_weights(const TensorFile& file, const InceptionS
     for (int64_t i = 0; i < fan_in; ++i) *to++ = static_cast<float>(*from++ * s);
     folded.bias.data<float>()[o] = static_cast<float>(beta.data<double>()[o] - mean.data<double>()[o] * s);
   }
+  const auto finite = [](const Tensor& t) {
+    return std::all_of(t.data<float>(), t.data<float>() + t.numel(), [](float v) { return std::isfinite(v); });
+  };
+  if (!finite(folded.weight) || !finite(folded.bias)) {
+    throw IoError(cat(file.path(), ": the weights of ", step.name, " are not finite"));
+  }
   return folded;
 }
 

@@ -40,7 +40,7 @@ inline constexpr int64_t kInceptionSpatialChannels = 7;
 struct InceptionWeights {
   Tensor weight, bias;
 };
-/// Throws ShapeError for another network's weights.
+/// Throws ShapeError for another network's weights, IoError where one is not finite: its features might look sound.
 InceptionWeights read_inception_weights(const TensorFile& file, const InceptionStep& step);
 
 /// The extents of a convolution, or a pool, of the plan.

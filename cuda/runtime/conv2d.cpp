@@ -288,7 +288,8 @@ InferencePlan& inference_plan_for(const Conv2dGeometry& g, int64_t pixel_stride)
                                             narrow(g.out_height()), narrow(g.out_width()), narrow(g.out_height() * row),
                                             1, narrow(row), narrow(pixel_stride)));
   TERRACE_CUDA(cudnnCreateActivationDescriptor(made->relu.address()));
-  TERRACE_CUDA(cudnnSetActivationDescriptor(made->relu.get(), CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0));
+  // The only kind that cuDNN fuses: a sum that is NaN may become 0.
+  TERRACE_CUDA(cudnnSetActivationDescriptor(made->relu.get(), CUDNN_ACTIVATION_RELU, CUDNN_NOT_PROPAGATE_NAN, 0));
   plan = std::move(made);
   return *plan;
 }

@@ -15,7 +15,8 @@ enum class InferencePooling : uint8_t {
   kMeanWithoutPad,  // the mean over a window's positions inside the image
 };
 
-/// y = relu(conv(x, weight) + bias), bias (O). f32, or bf16 with f32 sums and one rounding.
+/// y = relu(conv(x, weight) + bias), bias (O). f32, or bf16 with f32 sums and one rounding. Of a sum that is NaN it may
+/// make 0, as cuDNN does: weights are finite.
 template <class T>
 inline constinit Kernel<void(const Conv2dGeometry& geometry, int64_t pixel_stride, const T* x, const T* weight,
                              const T* bias, T* y)>

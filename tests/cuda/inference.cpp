@@ -104,18 +104,13 @@ TEST(CudaInference, Pools) {
   }
 }
 
-TEST(CudaInference, NanShows) {
+TEST(CudaInference, TheLargestIsNanWhereThereIsOne) {
   Tensor x = Tensor::zeros({1, 3, 3, 1});
   x.data<float>()[4] = NAN;
-  const Tensor one = Tensor::full({1, 1, 1, 1}, 1), none = Tensor::zeros({1});
   for (const Device device : cuda_devices()) {
-    const Tensor there = x.to(device), weight = one.to(device), bias = none.to(device);
-    const Tensor y = Tensor::zeros({9}, DType::kF32, device), most = Tensor::zeros({1}, DType::kF32, device);
-    inference_conv<float>(device, {1, 1, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0}, 1, there.data<float>(), weight.data<float>(),
-                          bias.data<float>(), y.data<float>());
+    const Tensor there = x.to(device), most = Tensor::zeros({1}, DType::kF32, device);
     inference_pool<float>(device, {1, 3, 3, 3, 1, 0}, 1, InferencePooling::kMax, 1, there.data<float>(),
                           most.data<float>());
-    EXPECT_TRUE(std::isnan(y.to_vector<double>()[4])) << device;
     EXPECT_TRUE(std::isnan(most.to_vector<double>()[0])) << device;
   }
 }

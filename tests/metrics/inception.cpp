@@ -33,7 +33,8 @@ TEST(InceptionGolden, RealWeightsAreAskedFor) {
 }
 
 /// The first `layers` convolutions of the network, by random numbers, as a file.
-std::string write_first_layers(const TemporaryFolder& folder, size_t layers, int64_t outputs_of_first = 32) {
+std::string write_first_layers(const TemporaryFolder& folder, size_t layers, int64_t outputs_of_first = 32,
+                               double low = -0.3) {
   std::vector<TensorEntry> entries;
   for (const InceptionStep& step : inception_plan().steps) {
     if (step.name.empty()) continue;
@@ -50,7 +51,7 @@ std::string write_first_layers(const TemporaryFolder& folder, size_t layers, int
   uint64_t seed = 0;
   for (const TensorEntry& entry : entries) {
     const bool variance = entry.name.ends_with("running_var");
-    writer->write(random_tensor(entry.shape, ++seed, variance ? 0.01 : -0.3, variance ? 0.5 : 0.3));
+    writer->write(random_tensor(entry.shape, ++seed, variance ? 0.01 : low, variance ? 0.5 : 0.3));
   }
   writer->commit();
   return path;
@@ -144,6 +145,9 @@ TEST(Inception, OtherRequestsWeightsAndImagesAreRefused) {
   const std::string other = write_first_layers(folder, 3, 48);
   expect_error<ShapeError>([&] { open(other, {.level = 64}); },
                            "Conv2d_1a_3x3.conv.weight is (48, 3, 3, 3), Inception-v3's is (32, 3, 3, 3)");
+
+  const std::string infinite = write_first_layers(folder, 3, 32, -1e300);
+  expect_error<IoError>([&] { open(infinite, {.level = 64}); }, ": the weights of Conv2d_1a_3x3 are not finite");
 
   const Inception network(write_first_layers(folder, 3), InceptionReading::kAdm, {.level = 64});
   expect_error<ShapeError>(
