@@ -38,6 +38,7 @@ std::string read_entry(const ZipReader& zip, int64_t entry, int64_t most) {
         cat("cannot read ", zip.file()->path(), ": pth: ", e.name, " has ", e.size, " bytes; ", most, " are allowed"));
   }
   std::string content(static_cast<size_t>(e.size), '\0');
+  zip.check(entry);
   zip.read(entry, 0, reinterpret_cast<std::byte*>(content.data()), e.size);
   return content;
 }

@@ -135,24 +135,25 @@ ElementType element_type_of(DType dtype) {
 
 // --- Bytes ----------------------------------------------------------------------------------------------------------
 
-ByteRange::ByteRange(std::shared_ptr<const ZipReader> zip, int64_t entry) : file_(zip->file()) {
-  const ZipEntry& e = zip->entries()[static_cast<size_t>(entry)];
+ByteRange::ByteRange(std::shared_ptr<const ZipReader> zip, int64_t entry)
+    : file_(zip->file()), zip_(std::move(zip)), entry_(entry) {
+  const ZipEntry& e = zip_->entries()[static_cast<size_t>(entry)];
+  compressed_ = e.deflated;
+  begin_ = e.deflated ? 0 : e.offset;
   size_ = e.size;
-  if (e.offset >= 0) {
-    begin_ = e.offset;
-  } else {
-    zip_ = std::move(zip);
-    entry_ = entry;
-  }
+}
+
+void ByteRange::check() const {
+  if (zip_) zip_->check(entry_);
 }
 
 void ByteRange::read(int64_t offset, std::byte* out, int64_t count) const {
-  if (zip_) return zip_->read(entry_, begin_ + offset, out, count);
+  if (compressed_) return zip_->read(entry_, begin_ + offset, out, count);
   if (count > 0) std::memcpy(out, file_->data() + begin_ + offset, static_cast<size_t>(count));
 }
 
 void ByteRange::release(int64_t offset, int64_t count) const {
-  if (!zip_) file_->release(begin_ + offset, begin_ + offset + count);
+  if (!compressed_) file_->release(begin_ + offset, begin_ + offset + count);
 }
 
 ByteRange ByteRange::part(int64_t offset, int64_t size) const {
@@ -215,6 +216,7 @@ StoredTensors::StoredTensors(const std::string& path, std::vector<StoredTensor> 
 void StoredTensors::read(size_t index, int64_t begin, int64_t end, Tensor& out) const {
   const StoredTensor& t = tensors_[index];
   if (out.numel() == 0) return;
+  t.bytes.check();
   Shape shape = t.shape;
   int64_t first = t.offset;
   if (!shape.empty()) {

@@ -29,7 +29,9 @@ class ByteRange {
 
   int64_t size() const { return size_; }
   /// The bytes where they lie in the map, nullptr where they are compressed.
-  const std::byte* mapped() const { return zip_ ? nullptr : file_->data() + begin_; }
+  const std::byte* mapped() const { return compressed_ ? nullptr : file_->data() + begin_; }
+  /// Throws IoError where they belong to an entry of an archive that is not what was written (ZipReader::check).
+  void check() const;
   void read(int64_t offset, std::byte* out, int64_t count) const;
   /// MappedFile::release of [offset, offset + count).
   void release(int64_t offset, int64_t count) const;
@@ -37,9 +39,10 @@ class ByteRange {
 
  private:
   std::shared_ptr<const MappedFile> file_;
-  std::shared_ptr<const ZipReader> zip_;  // where the bytes are compressed
+  std::shared_ptr<const ZipReader> zip_;  // where the bytes are those of an entry
   int64_t entry_ = -1;
-  int64_t begin_ = 0, size_ = 0;
+  bool compressed_ = false;
+  int64_t begin_ = 0, size_ = 0;  // in the entry where they are compressed, else in the file
 };
 
 struct StoredTensor {

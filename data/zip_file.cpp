@@ -2,8 +2,10 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <zlib.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <exception>
 
@@ -13,93 +15,115 @@
 namespace terrace {
 namespace {
 
-struct ArchiveCloser {
-  void operator()(archive* a) const { archive_read_free(a); }
-};
-using ArchiveReader = std::unique_ptr<archive, ArchiveCloser>;
-
-// Deflate makes nothing more than 1032 times smaller.
-constexpr int64_t kLargestRatio = 1032;
-constexpr int64_t kMostEntries = 1 << 20;
+/// A file's bytes pass by in pieces of this many, so that its size does not matter to memory.
+constexpr int64_t kPiece = 16 << 20;
 
 [[noreturn]] void fail(const MappedFile& file, const std::string& why) {
   throw IoError(cat("cannot read ", file.path(), ": ", why));
 }
 
-std::string reason(archive* a) {
-  const char* text = archive_error_string(a);
-  return text == nullptr ? "damaged zip archive" : text;
+const Bytef* as_zlib(const std::byte* bytes) { return reinterpret_cast<const Bytef*>(bytes); }
+
+std::string hexadecimal(uint32_t value) {
+  char text[9];
+  std::snprintf(text, sizeof text, "%08x", value);
+  return text;
 }
 
-ArchiveReader open_reader(const MappedFile& file) {
-  ArchiveReader a(archive_read_new());
-  archive_read_support_format_zip_seekable(a.get());
-  // Seen through a window: where an entry's length stands behind it, the library searches what it sees for the end.
-  constexpr size_t kWindow = 1 << 16;
-  if (archive_read_open_memory2(a.get(), file.data(), static_cast<size_t>(file.size()), kWindow) != ARCHIVE_OK) {
-    fail(file, cat("a zip archive without its directory, probably truncated (", reason(a.get()), ")"));
+/// CRC-32 of a piece; its parts are computed by several threads and combined.
+uint32_t crc_of(const std::byte* bytes, int64_t count) {
+  constexpr int64_t kPart = 1 << 20;
+  const int64_t parts = (count + kPart - 1) / kPart;
+  std::vector<uLong> crcs(static_cast<size_t>(parts));
+#pragma omp parallel for
+  for (int64_t i = 0; i < parts; ++i) {
+    const int64_t begin = i * kPart, size = std::min(kPart, count - begin);
+    crcs[static_cast<size_t>(i)] = crc32_z(0, as_zlib(bytes + begin), static_cast<z_size_t>(size));
   }
-  return a;
-}
-
-/// The next entry, or nullptr after the last.
-archive_entry* next_entry(archive* a, const MappedFile& file) {
-  archive_entry* entry = nullptr;
-  const int status = archive_read_next_header(a, &entry);
-  if (status == ARCHIVE_EOF) return nullptr;
-  if (status < ARCHIVE_WARN) fail(file, cat("damaged zip archive: ", reason(a)));
-  return entry;
-}
-
-std::string name_of(archive_entry* entry) {
-  const char* name = archive_entry_pathname_utf8(entry);
-  if (name == nullptr) name = archive_entry_pathname(entry);
-  return name == nullptr ? "" : name;
-}
-
-/// Where the content of a stored entry lies in the file: the library hands such content out without copying it. Data
-/// that does not lie in the file has been inflated.
-int64_t stored_offset(archive* a, const MappedFile& file, const ZipEntry& entry) {
-  if (entry.size == 0) return 0;
-  const void* block = nullptr;
-  size_t count = 0;
-  la_int64_t position = 0;
-  const int status = archive_read_data_block(a, &block, &count, &position);
-  if (status < ARCHIVE_WARN) fail(file, cat("damaged zip archive: entry \"", entry.name, "\": ", reason(a)));
-  if (status == ARCHIVE_EOF || !file.contains(block)) return -1;
-  const int64_t offset = static_cast<const std::byte*>(block) - file.data();
-  if (entry.size > file.size() - offset) {
-    fail(file, cat("damaged zip archive: entry \"", entry.name, "\" of ", entry.size, " bytes ends beyond the file"));
+  uLong crc = 0;
+  for (int64_t i = 0; i < parts; ++i) {
+    crc = crc32_combine(crc, crcs[static_cast<size_t>(i)], std::min(kPart, count - i * kPart));
   }
-  return offset;
+  return static_cast<uint32_t>(crc);
+}
+
+void compare_crc(const MappedFile& file, const ZipEntry& entry, uint32_t crc) {
+  if (entry.crc == 0 || crc == entry.crc) return;
+  fail(file, cat("damaged zip archive: entry \"", entry.name, "\" has the CRC-32 ", hexadecimal(crc),
+                 ", the archive says ", hexadecimal(entry.crc)));
 }
 
 }  // namespace
 
-/// A compressed entry and how far it has been inflated.
-struct ZipReader::Inflater {
-  ArchiveReader reader;
-  int64_t entry = -1, position = 0;
+/// A deflated entry and how far it has been inflated.
+class ZipReader::Inflater {
+ public:
+  Inflater(const MappedFile& file, const ZipEntry& entry) : file_(file), entry_(entry) {
+    constexpr int kWithoutHeader = -MAX_WBITS;
+    if (inflateInit2(&stream_, kWithoutHeader) != Z_OK) fail("zlib has no memory");
+  }
+  ~Inflater() { inflateEnd(&stream_); }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  const ZipEntry& entry() const { return entry_; }
+  int64_t position() const { return position_; }
+
+  void read(std::byte* out, int64_t count) {
+    while (count > 0) {
+      const int64_t wanted = std::min(count, kPiece);
+      inflate_piece(out, wanted);
+      crc_ = crc32_z(crc_, as_zlib(out), static_cast<z_size_t>(wanted));
+      position_ += wanted;
+      out += wanted;
+      count -= wanted;
+    }
+    if (position_ == entry_.size) compare_crc(file_, entry_, static_cast<uint32_t>(crc_));
+  }
+
+ private:
+  void inflate_piece(std::byte* out, int64_t count) {
+    stream_.next_out = reinterpret_cast<Bytef*>(out);
+    stream_.avail_out = static_cast<uInt>(count);
+    while (stream_.avail_out > 0) {
+      if (stream_.avail_in == 0) next_input();
+      const int status = inflate(&stream_, Z_NO_FLUSH);
+      if (status != Z_OK && stream_.msg != nullptr) fail(stream_.msg);
+      if (status != Z_OK && stream_.avail_out > 0) {
+        fail(cat("it ends after ", position_ + count - stream_.avail_out, " bytes"));
+      }
+    }
+  }
+  /// The next of the entry's bytes in the file; those that have been inflated leave memory.
+  void next_input() {
+    file_.release(entry_.offset, entry_.offset + taken_);
+    const int64_t count = std::min(kPiece, entry_.packed - taken_);
+    stream_.next_in = const_cast<Bytef*>(as_zlib(file_.data() + entry_.offset + taken_));
+    stream_.avail_in = static_cast<uInt>(count);
+    taken_ += count;
+  }
+  [[noreturn]] void fail(const std::string& why) const {
+    terrace::fail(file_, cat("damaged zip archive: entry \"", entry_.name, "\": ", why));
+  }
+
+  const MappedFile& file_;
+  const ZipEntry& entry_;
+  z_stream stream_{};
+  int64_t taken_ = 0;     // of the bytes in the file
+  int64_t position_ = 0;  // in the content
+  uLong crc_ = 0;         // of what comes before it
 };
 
 bool ZipReader::recognises(const MappedFile& file) {
   return file.size() >= 4 && std::memcmp(file.data(), "PK\x03\x04", 4) == 0;
 }
 
-ZipReader::ZipReader(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {
-  const ArchiveReader reader = open_reader(*file_);
-  while (archive_entry* found = next_entry(reader.get(), *file_)) {
-    ZipEntry entry{.name = name_of(found), .size = archive_entry_size(found)};
-    if (!index_.emplace(entry.name, static_cast<int64_t>(entries_.size())).second) {
-      fail(*file_, cat("two entries of the zip archive are named \"", entry.name, "\""));
+ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
+    : file_(std::move(file)), entries_(read_zip_directory(*file_)), checked_(entries_.size(), false) {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (!index_.emplace(entries_[i].name, static_cast<int64_t>(i)).second) {
+      fail(*file_, cat("two entries of the zip archive are named \"", entries_[i].name, "\""));
     }
-    if (static_cast<int64_t>(index_.size()) > kMostEntries) fail(*file_, cat("more than ", kMostEntries, " entries"));
-    if (entry.size < 0 || entry.size / kLargestRatio > file_->size()) {
-      fail(*file_, cat("entry \"", entry.name, "\" claims ", entry.size, " bytes, which a file of ", file_->size(),
-                       " bytes cannot hold"));
-    }
-    entry.offset = stored_offset(reader.get(), *file_, entry);
-    entries_.push_back(std::move(entry));
   }
 }
 
@@ -110,40 +134,43 @@ int64_t ZipReader::find(const std::string& name) const {
   return found == index_.end() ? -1 : found->second;
 }
 
-void ZipReader::read(int64_t entry, int64_t offset, std::byte* out, int64_t count) const {
-  const ZipEntry& wanted = entries_[static_cast<size_t>(entry)];
-  if (offset < 0 || count < 0 || count > wanted.size - offset) {
-    throw IndexError(cat(file_->path(), ": bytes [", offset, ", ", offset + count, ") of entry \"", wanted.name,
-                         "\" of ", wanted.size));
+void ZipReader::check(int64_t index) const {
+  const ZipEntry& entry = entries_[static_cast<size_t>(index)];
+  if (checked_[static_cast<size_t>(index)] || entry.deflated || entry.crc == 0) return;
+  uLong crc = 0;
+  for (int64_t done = 0; done < entry.size; done += kPiece) {
+    const int64_t begin = entry.offset + done, count = std::min(kPiece, entry.size - done);
+    crc = crc32_combine(crc, crc_of(file_->data() + begin, count), count);
+    if (entry.size > 2 * kPiece) file_->release(begin, begin + count);  // a small entry stays until it has been copied
+  }
+  compare_crc(*file_, entry, static_cast<uint32_t>(crc));
+  checked_[static_cast<size_t>(index)] = true;
+}
+
+void ZipReader::read(int64_t index, int64_t offset, std::byte* out, int64_t count) const {
+  const ZipEntry& entry = entries_[static_cast<size_t>(index)];
+  if (offset < 0 || count < 0 || count > entry.size - offset) {
+    throw IndexError(cat(file_->path(), ": bytes [", offset, ", ", offset + count, ") of entry \"", entry.name,
+                         "\" of ", entry.size));
   }
   if (count == 0) return;
-  if (wanted.offset >= 0) {
-    std::memcpy(out, file_->data() + wanted.offset + offset, static_cast<size_t>(count));
+  if (!entry.deflated) {
+    std::memcpy(out, file_->data() + entry.offset + offset, static_cast<size_t>(count));
     return;
   }
-  if (!inflater_ || inflater_->entry > entry || (inflater_->entry == entry && inflater_->position > offset)) {
-    inflater_ = std::make_unique<Inflater>(Inflater{.reader = open_reader(*file_)});
+  if (!inflater_ || &inflater_->entry() != &entry || inflater_->position() > offset) {
+    inflater_ = std::make_unique<Inflater>(*file_, entry);
   }
-  archive* a = inflater_->reader.get();
-  for (; inflater_->entry < entry; ++inflater_->entry) {
-    if (next_entry(a, *file_) == nullptr) fail(*file_, "damaged zip archive: an entry disappeared");
-    inflater_->position = 0;
-  }
-  const auto inflate = [&](std::byte* to, int64_t want) {
-    const la_ssize_t got = archive_read_data(a, to, static_cast<size_t>(want));
-    if (got <= 0) {
-      const std::string why = got < 0 ? reason(a) : cat("it ends after ", inflater_->position, " bytes");
-      inflater_.reset();
-      fail(*file_, cat("damaged zip archive: entry \"", wanted.name, "\": ", why));
+  try {
+    std::byte skipped[1 << 14];
+    while (inflater_->position() < offset) {
+      inflater_->read(skipped, std::min<int64_t>(sizeof skipped, offset - inflater_->position()));
     }
-    inflater_->position += got;
-    return static_cast<int64_t>(got);
-  };
-  std::byte skipped[1 << 14];
-  while (inflater_->position < offset) {
-    inflate(skipped, std::min<int64_t>(sizeof skipped, offset - inflater_->position));
+    inflater_->read(out, count);
+  } catch (...) {
+    inflater_.reset();
+    throw;
   }
-  for (int64_t done = 0; done < count;) done += inflate(out + done, count - done);
 }
 
 // --- Writing --------------------------------------------------------------------------------------------------------
@@ -170,7 +197,7 @@ struct ZipWriter::Impl {
   }
   void check(int status) {
     if (error) std::rethrow_exception(error);
-    if (status < ARCHIVE_WARN) throw IoError(cat("cannot write ", path, ": ", reason(a)));
+    if (status < ARCHIVE_WARN) throw IoError(cat("cannot write ", path, ": ", archive_error_string(a)));
   }
   void check_full() const {
     if (missing != 0) throw IoError(cat("cannot write ", path, ": entry \"", entry, "\" lacks ", missing, " bytes"));

@@ -1,5 +1,9 @@
-// Zip archives for tensor files, over libarchive: entries that are stored as they are can be read where they lie in the
-// file, compressed ones are inflated; archives are written in one pass, entries stored.
+// Zip archives for tensor files: entries that are stored as they are can be read where they lie in the file, compressed
+// ones are inflated; archives are written in one pass, entries stored.
+//
+// Every entry has a CRC-32 of its content. The reader computes it once for each entry that is read, and refuses what
+// the file does not hold as it was written. A CRC of 0 says that the writer computed none (torch.save has that option)
+// and is taken for what it is.
 #pragma once
 
 #include <map>
@@ -8,18 +12,14 @@
 #include <vector>
 
 #include "data/mapped_file.h"
+#include "data/zip_directory.h"
 
 namespace terrace {
 
-struct ZipEntry {
-  std::string name;
-  int64_t size = 0;     // of the content
-  int64_t offset = -1;  // of the content in the file; -1: it is compressed
-};
-
+/// Not for several threads at once.
 class ZipReader {
  public:
-  /// Throws IoError, among others where two entries have one name, or an entry claims more than the file can hold.
+  /// Throws IoError as read_zip_directory does, and where two entries have one name.
   explicit ZipReader(std::shared_ptr<const MappedFile> file);
   ~ZipReader();
 
@@ -29,15 +29,19 @@ class ZipReader {
   const std::vector<ZipEntry>& entries() const { return entries_; }  // in the order of their place in the file
   /// The index of the entry of that name, or -1.
   int64_t find(const std::string& name) const;
-  /// Bytes [offset, offset + count) of an entry's content. A compressed entry is inflated from its beginning, or from
-  /// where the last call ended; so reading forwards costs one pass. Not for several threads at once.
+  /// Throws IoError where the content of a stored entry has another CRC-32 than the archive says. The first call reads
+  /// all of the entry, the others nothing. A deflated entry is checked by read(), when its end is inflated.
+  void check(int64_t entry) const;
+  /// Bytes [offset, offset + count) of an entry's content, of a stored entry unchecked. A compressed entry is inflated
+  /// from its beginning, or from where the last call ended; so reading forwards costs one pass.
   void read(int64_t entry, int64_t offset, std::byte* out, int64_t count) const;
 
  private:
-  struct Inflater;
+  class Inflater;
   std::shared_ptr<const MappedFile> file_;
   std::vector<ZipEntry> entries_;
   std::map<std::string, int64_t> index_;  // of each name
+  mutable std::vector<bool> checked_;     // of each entry
   mutable std::unique_ptr<Inflater> inflater_;
 };
 
