@@ -47,7 +47,7 @@ void run(int argc, char** argv) {
       .default_text("found by its names");
   options.add("heads", settings.source.num_heads, "attention heads, where the weights do not tell (no attn_l2_norm)")
       .range(0, 1024)
-      .default_text("from the weights");
+      .default_text("width / 64");
   options.add("patch-nums", settings.source.patch_nums, "a tokenizer's scales, of which weights tell only the number")
       .default_text("the official ones");
   options.epilog(

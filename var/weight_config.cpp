@@ -1,6 +1,7 @@
 // Configurations read off the shapes of weights.
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 
 #include "tensor/error.h"
 #include "var/weights.h"
@@ -47,6 +48,21 @@ std::vector<int64_t> patch_nums_of_length(const TensorFile& weights, int64_t len
                         length, " tokens"));
 }
 
+/// The number of heads that nothing in the file tells.
+int64_t heads_of_width(int64_t width, const std::string& path, const WeightOptions& options) {
+  constexpr int64_t kReleasedHeadWidth = 64;
+  if (options.num_heads > 0) return options.num_heads;
+  if (width % kReleasedHeadWidth != 0) {
+    throw ConfigError(cat(path, ": the number of heads cannot be told from weights without scale_mul_1H11 (no ",
+                          "attn_l2_norm), and their width ", width, " is no multiple of ", kReleasedHeadWidth,
+                          ", the width of a head in all released models; give it with --heads"));
+  }
+  const int64_t heads = width / kReleasedHeadWidth;
+  std::cerr << "note: " << path << ": without attn_l2_norm the weights do not tell the number of heads; " << heads
+            << " are taken, each " << kReleasedHeadWidth << " wide as in all released models; --heads overrides it\n";
+  return heads;
+}
+
 }  // namespace
 
 std::vector<int64_t> patch_nums_of_levels(const Tensor& levels, const std::string& where) {
@@ -86,15 +102,8 @@ VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions&
                           "checkpoint with its configuration"));
   }
   c.positions.kind = weights.has("pos_1LC") ? PositionalKind::kLearned : PositionalKind::kNone;
-  if (c.attn_l2_norm) {
-    c.num_heads = extent(weights, block + "attn.scale_mul_1H11", 1, 4);
-  } else if (options.num_heads > 0) {
-    c.num_heads = options.num_heads;
-  } else {
-    throw ConfigError(cat(weights.path(),
-                          ": the number of heads cannot be told from weights without scale_mul_1H11 (no attn_l2_norm); "
-                          "give it with --heads"));
-  }
+  c.num_heads = c.attn_l2_norm ? extent(weights, block + "attn.scale_mul_1H11", 1, 4)
+                               : heads_of_width(c.embed_dim, weights.path(), options);
   c.patch_nums = weights.has("lvl_1L") ? patch_nums_of_levels(weights.read("lvl_1L"), weights.path())
                                        : patch_nums_of_length(weights, extent(weights, "pos_1LC", 1, 3));
   c.validate();

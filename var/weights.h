@@ -29,7 +29,7 @@ const char* name_of(WeightKind kind);  // "var", "vqvae": as the checkpoints' te
 /// What the shapes of the weights leave open.
 struct WeightOptions {
   std::string prefix = {};  // the part of the file, e.g. trainer/var_wo_ddp; "": found by its names
-  int64_t num_heads = 0;    // of a VAR without attn_l2_norm; 0: not known
+  int64_t num_heads = 0;    // of a VAR without attn_l2_norm; 0: width / 64, as in all released models
   std::vector<int64_t> patch_nums =
       {};  // of a tokenizer, whose weights tell only how many there are; {}: the official ones
 };
@@ -43,7 +43,8 @@ TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::stri
 
 /// From shapes and presence of names: depth, embed_dim, num_heads, mlp_ratio, attn_l2_norm, shared_aln, patch_nums
 /// (lvl_1L, or the official ones of the same length), vocab_size, Cvae, num_classes, level embedding. The rest keeps
-/// its default. Throws ConfigError that says what cannot be told.
+/// its default. A number of heads that was taken from the width is a note on stderr. Throws ConfigError that says what
+/// cannot be told.
 VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions& options = {});
 /// in_channels, ch, ch_mult, num_res_blocks, z_channels, vocab_size, share_quant_resi, attention, quant_conv_ks. The
 /// weights tell the number of scales only.

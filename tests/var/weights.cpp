@@ -64,10 +64,15 @@ TEST(Weights, ConfigurationsAreReadOffTheShapes) {
   EXPECT_EQ(tiny.num_classes, 10);
   EXPECT_FALSE(tiny.shared_aln);
   const TensorFile saln = open_tensor_file(golden_path("var_tiny_saln.h5")).subtree("state_dict");
-  expect_error<ConfigError>([&] { var_config_from_weights(saln); },
-                            "the number of heads cannot be told from weights "
-                            "without scale_mul_1H11 (no attn_l2_norm); give it with --heads");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(var_config_from_weights(saln).num_heads, 1) << "width 64";
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            cat("note: ", saln.path(), ": without attn_l2_norm the weights do not tell the number of heads; 1 are ",
+                "taken, each 64 wide as in all released models; --heads overrides it\n"));
+  testing::internal::CaptureStderr();
   const VarConfig shared = var_config_from_weights(saln, {.num_heads = 4});
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(shared.num_heads, 4);
   EXPECT_EQ(shared.depth, 3);
   EXPECT_TRUE(shared.shared_aln);
   EXPECT_FALSE(shared.attn_l2_norm);
@@ -80,6 +85,23 @@ TEST(Weights, ConfigurationsAreReadOffTheShapes) {
   EXPECT_EQ(vae.share_quant_resi, 4);
   EXPECT_TRUE(vae.using_sa);
   EXPECT_TRUE(vae.using_mid_sa);
+}
+
+TEST(Weights, HeadsOfAWidthThatNoReleasedModelHas) {
+  const TemporaryFolder folder;
+  auto tensors = tensors_of(open_tensor_file(golden_path("var_tiny.pth")));
+  std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with("scale_mul_1H11"); });
+  for (auto& [name, value] : tensors) {
+    if (name == "pos_start") value = Tensor::zeros({1, 1, 48});
+  }
+  write_weights(folder / "x.safetensors", tensors);
+  const TensorFile weights = open_tensor_file(folder / "x.safetensors");
+  expect_error<ConfigError>([&] { var_config_from_weights(weights); },
+                            weights.path() +
+                                ": the number of heads cannot be told from weights without scale_mul_1H11 (no "
+                                "attn_l2_norm), and their width 48 is no multiple of 64, the width of a head in all "
+                                "released models; give it with --heads");
+  EXPECT_EQ(var_config_from_weights(weights, {.num_heads = 3}).num_heads, 3);
 }
 
 TEST(Weights, ATokenizerWithoutTrainingLoads) {
