@@ -116,6 +116,7 @@ Tensor tokens_of(const Settings& s, const Models& models, const Tensor& picture)
 /// Draws the results, u8 (count, H, W, 3); result i has the seed `seed` + i.
 Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const Tensor& keep, int64_t label) {
   Progress progress("edit", s.count, "images");
+  progress.start(0);
   Drawn all;
   all.images = Tensor::empty({s.count, models.image_size(), models.image_size(), 3}, DType::kU8);
   for (int64_t begin = 0; begin < s.count; begin += s.batch) {
@@ -124,7 +125,8 @@ Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const
     DrawRequest request{.labels = std::vector<int64_t>(static_cast<size_t>(end - begin), label),
                         .seeds = {},
                         .given = &given,
-                        .poll = &check_interrupt};
+                        .poll = &check_interrupt,
+                        .progress = &progress};
     for (int64_t i = begin; i < end; ++i) request.seeds.push_back(s.common.seed + static_cast<uint64_t>(i));
     const Drawn part = draw_images(models, s.sampling, request);
     all.images.slice(0, begin, end).copy_(part.images);

@@ -1,6 +1,7 @@
 // Draws images from a trained VAR transformer.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <vector>
 
 #include "data/image_file.h"
@@ -67,6 +68,47 @@ std::vector<int64_t> chosen_classes(const Settings& s, const Models& models) {
   return chosen;
 }
 
+/// What an image depends on beside its number.
+Json key_of(const Settings& s, const std::vector<int64_t>& classes) {
+  const SampleOptions& v = s.sampling.values;
+  return {{"weights", identity_of(s.models)},
+          {"seed", s.common.seed},
+          {"classes", classes},
+          {"cfg", v.cfg},
+          {"top-k", v.top_k},
+          {"top-p", v.top_p},
+          {"more-smooth", s.sampling.more_smooth},
+          {"reproducible", s.sampling.reproducible}};
+}
+
+int64_t label_of(const std::vector<int64_t>& classes, int64_t i) {
+  return classes[static_cast<size_t>(i) % classes.size()];
+}
+
+/// The files of image i, without their endings.
+std::string path_of(const Settings& s, const Models& models, int64_t label, int64_t i) {
+  return cat(s.common.out, "/", file_stem(models.class_name(label)), "-", padded_number(i));
+}
+
+/// Whether a run of these images came to its end in OUT and left all that is asked for. Throws ConfigError where it was
+/// one of others.
+bool is_finished(const Settings& s, const Models& models, const std::vector<int64_t>& classes) {
+  if (ImageStore::holds_run(s.common.out)) return false;
+  const Json results = recorded_results(s.common.out);
+  if (!results.contains("drawn_from")) return false;
+  require_same_images(key_of(s, classes), results["drawn_from"], s.common.out);
+  const int64_t total = s.count * static_cast<int64_t>(classes.size());
+  if (results["images"] != total || results["npz"] != s.npz) return false;
+  std::vector<std::string> files = {s.common.out + "/grid.png"};
+  if (!s.npz.empty()) files.push_back(s.npz);
+  for (int64_t i = 0; i < total; ++i) {
+    const std::string name = path_of(s, models, label_of(classes, i), i);
+    if (s.files) files.push_back(name + ".png");
+    if (s.show_scales) files.push_back(name + "-scales.png");
+  }
+  return std::all_of(files.begin(), files.end(), [](const std::string& f) { return std::filesystem::exists(f); });
+}
+
 /// One run: image i is of class i mod C and has the seed `seed` + i, so that any stretch of a run, and any split that
 /// an evaluator makes of its file, holds all classes.
 class Run {
@@ -76,7 +118,8 @@ class Run {
         models_(models),
         classes_(std::move(classes)),
         total_(s.count * static_cast<int64_t>(classes_.size())),
-        store_(s.common.out, key(), models.image_size(),
+        key_(key_of(s, classes_)),
+        store_(s.common.out, key_, models.image_size(),
                s.resume ? ImageStore::Start::kResume : ImageStore::Start::kNew) {}
 
   void draw();
@@ -85,50 +128,37 @@ class Run {
   void finish() { store_.remove(); }
 
   int64_t total() const { return total_; }
+  const Json& key() const { return key_; }
   int64_t drawn() const { return drawn_; }                               // by this process
   const Sampler* sampler() const { return models_.kept_sampler.get(); }  // null where none was needed
   double token_seconds() const { return token_seconds_; }
   double decode_seconds() const { return decode_seconds_; }
 
  private:
-  Json key() const;
-  int64_t label(int64_t i) const { return classes_[static_cast<size_t>(i) % classes_.size()]; }
-  void draw_batch(int64_t begin, int64_t end);
+  int64_t label(int64_t i) const { return label_of(classes_, i); }
+  void draw_batch(int64_t begin, int64_t end, Progress& progress);
   void write_files(const Drawn& drawn, int64_t begin) const;
-  std::string name_of(int64_t i) const {
-    return cat(s_.common.out, "/", file_stem(models_.class_name(label(i))), "-", padded_number(i));
-  }
+  std::string name_of(int64_t i) const { return path_of(s_, models_, label(i), i); }
 
   const Settings& s_;
   const Models& models_;
   std::vector<int64_t> classes_;
   int64_t total_;
+  Json key_;
   ImageStore store_;
   int64_t drawn_ = 0;
   double token_seconds_ = 0, decode_seconds_ = 0;
 };
 
-/// What an image depends on beside its number.
-Json Run::key() const {
-  const SampleOptions& v = s_.sampling.values;
-  return {{"weights", identity_of(s_.models)},
-          {"seed", s_.common.seed},
-          {"classes", classes_},
-          {"cfg", v.cfg},
-          {"top-k", v.top_k},
-          {"top-p", v.top_p},
-          {"more-smooth", s_.sampling.more_smooth},
-          {"reproducible", s_.sampling.reproducible}};
-}
-
 void Run::draw() {
   // A batch that was cut short is drawn again as a whole: its images are then those of an uninterrupted run.
   store_.truncate(store_.size() < total_ ? store_.size() / s_.batch * s_.batch : total_);
   Progress progress("sample", total_, "images");
+  progress.start(store_.size());
   while (store_.size() < total_) {
     const int64_t begin = store_.size();
     try {
-      draw_batch(begin, std::min(total_, begin + s_.batch));
+      draw_batch(begin, std::min(total_, begin + s_.batch), progress);
     } catch (const Interrupted&) {
       throw Interrupted(
           cat("interrupted after ", begin, " of ", total_, " images; add --resume to the same command to go on"));
@@ -138,9 +168,10 @@ void Run::draw() {
   progress.finish();
 }
 
-void Run::draw_batch(int64_t begin, int64_t end) {
+void Run::draw_batch(int64_t begin, int64_t end, Progress& progress) {
   DrawRequest request;
   request.poll = &check_interrupt;
+  request.progress = &progress;
   request.f_hats = s_.show_scales ? FHats::kEveryScale : FHats::kLast;
   for (int64_t i = begin; i < end; ++i) {
     request.labels.push_back(label(i));
@@ -204,6 +235,8 @@ void report(const Run& run, const Settings& s, RunRecord& record) {
   const auto drawn = static_cast<double>(run.drawn());
   Json& results = record.results();
   results["images"] = run.total();
+  results["drawn_from"] = run.key();
+  results["npz"] = s.npz;
   results["images_drawn_now"] = run.drawn();
   results["seconds"] = seconds;
   results["token_seconds"] = run.token_seconds();
@@ -239,6 +272,11 @@ void run(int argc, char** argv) {
   const Models models = open_models(s.models, device);
   const std::vector<int64_t> classes = chosen_classes(s, models);
   s.batch = fitting_batch(models, s.batch);
+  if (s.resume && is_finished(s, models, classes)) {
+    std::printf("nothing is left to do: %s holds all %lld images\n", s.common.out.c_str(),
+                static_cast<long long>(s.count * static_cast<int64_t>(classes.size())));
+    return;
+  }
   make_folder(s.common.out);
   if (!s.npz.empty()) NpzWriter probe(s.npz);  // a place that cannot be written to is found now, not in hours
   RunRecord record("sample", options.to_json(), s.common.seed);

@@ -174,10 +174,10 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
   return data;
 }
 
-void print_tables(const VarTransformer& model) {
+void print_tables(const VarTransformer& model, const std::vector<TableSummary>& tables) {
   std::printf("%.2f million parameters; tables that the tokens get, root mean square at the start:\n",
               static_cast<double>(model.parameter_count()) / 1e6);
-  for (const TableSummary& row : model.table_summary()) {
+  for (const TableSummary& row : tables) {
     std::printf("  %-24s %.5f  %s\n", row.name.c_str(), row.rms, row.learned ? "learned" : "fixed");
   }
 }
@@ -273,9 +273,9 @@ void train(int argc, char** argv) {
   Generator initial(s.common.seed);
   VarTransformer model(s.model, initial);
   model.to(device);
-  print_tables(model);
+  const std::vector<TableSummary> at_start = model.table_summary();
   Json tables = Json::object();
-  for (const TableSummary& row : model.table_summary()) tables[row.name] = row.rms;
+  for (const TableSummary& row : at_start) tables[row.name] = row.rms;
 
   CurveFiles curves(s.common.out, model.pyramid().scales());
   Progress progress("transformer", s.training.steps);
@@ -312,6 +312,13 @@ void train(int argc, char** argv) {
   }
   VarTrainer trainer(model, data, s.training, callbacks, ranks.get());
   if (s.resume) trainer.resume(s.training.checkpoint_path);
+  if (trainer.steps_done() == s.training.steps &&
+      recorded_results(s.common.out).value("steps", 0) == s.training.steps) {
+    std::printf("nothing is left to do: %s has all %lld steps\n", s.training.checkpoint_path.c_str(),
+                static_cast<long long>(s.training.steps));
+    return;
+  }
+  print_tables(model, at_start);
   for (const VarStepRecord& r : earlier_log(trainer, s.common.out)) {
     curves.add(r);
     last = r;

@@ -139,6 +139,13 @@ void keep_results(RunRecord& record, const VqvaeTrainer& trainer, const Vqvae& m
   results["perplexity"] = e.perplexity;
 }
 
+/// Whether a resumed run had come to its end with all that is asked for.
+bool is_finished(const Settings& s, const VqvaeTrainer& trainer) {
+  const Json results = recorded_results(s.common.out);
+  return trainer.steps_done() == s.training.steps && results.value("steps", 0) == s.training.steps &&
+         (s.judge.images == 0 || results.contains("frechet"));
+}
+
 void train(int argc, char** argv) {
   Settings s;
   Options options("train_vqvae", "Trains a multi-scale VQVAE tokenizer on an image dataset.");
@@ -173,6 +180,11 @@ void train(int argc, char** argv) {
   };
   VqvaeTrainer trainer(model, images, &held_out, s.training, callbacks);
   if (s.resume) trainer.resume(s.training.checkpoint_path);
+  if (is_finished(s, trainer)) {
+    std::printf("nothing is left to do: %s has all %lld steps\n", s.training.checkpoint_path.c_str(),
+                static_cast<long long>(s.training.steps));
+    return;
+  }
   trainer.run();
   progress.finish();
 

@@ -301,7 +301,7 @@ Sampled Sampler::operator()(const Tensor& labels, const std::vector<uint64_t>& s
   const int64_t S = model_.pyramid().scales();
   Sampled result;
   for (int64_t s = 0; s < S; ++s) {
-    if (extras.poll) extras.poll();
+    if (extras.poll) extras.poll(s);
     if (extras.observe || !replay_scale(s)) launch_scale(s, static_cast<bool>(extras.observe));
     if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(b.f_hat.to(kCpu).clone());
     if (extras.observe) {

@@ -48,7 +48,8 @@ enum class FHats : uint8_t { kLast, kEveryScale };
 /// What a caller may add to a run; none of it changes the draws.
 struct SampleExtras {
   std::function<void(const ScaleView&)> observe = {};  // after every scale
-  std::function<void()> poll = {};                     // before every scale; may throw to stop
+  /// Before every scale, with its number; may throw to stop. Several threads call it in sample_reproducibly().
+  std::function<void(int64_t)> poll = {};
   const GivenTokens* given = nullptr;
   FHats f_hats = FHats::kLast;
 };

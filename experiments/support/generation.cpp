@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <mutex>
 #include <sstream>
 
 #include "data/atomic_file.h"
@@ -48,14 +49,14 @@ Models random_models(const std::string& preset, uint64_t seed, DType dtype) {
   return models;
 }
 
-LoadedTransformer load_transformer_in(DType dtype, const std::string& path) {
+LoadedTransformer load_transformer_in(DType dtype, const ModelOptions& chosen) {
   const LinearWeightsIn type(dtype);
-  return load_transformer(path);
+  return load_transformer(chosen.checkpoint, {.num_heads = chosen.heads});
 }
 
 Models stored_models(const ModelOptions& chosen, DType dtype) {
   Models models;
-  LoadedTransformer loaded = load_transformer_in(dtype, chosen.checkpoint);
+  LoadedTransformer loaded = load_transformer_in(dtype, chosen);
   WeightOptions tokenizer_options;
   tokenizer_options.patch_nums = loaded.model->config().patch_nums;
   models.tokenizer = load_vqvae(chosen.tokenizer, tokenizer_options);
@@ -85,6 +86,9 @@ void declare_models(Options& options, ModelOptions& models) {
   options.add("checkpoint", models.checkpoint, "weights of the transformer: .h5 of train_var, .pth, .safetensors");
   options.add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with");
   options.add("class-names", models.class_names, "text file with a name per line, in place of the checkpoint's");
+  options.add("heads", models.heads, "attention heads, where the checkpoint does not tell (no attn_l2_norm)")
+      .range(0, 1024)
+      .default_text("its width / 64");
   options.add("model", models.preset, "with --random-weights: the model").choices(var_preset_names());
   options
       .add("random-weights", models.random_weights,
@@ -103,6 +107,7 @@ Models open_models(const ModelOptions& chosen, Device device) {
   if (random && files) throw ConfigError("--random-weights takes the place of --checkpoint and --tokenizer: give one");
   if (!random && chosen.preset != ModelOptions().preset)
     throw ConfigError("--model has no effect without --random-weights");
+  if (random && chosen.heads > 0) throw ConfigError("--heads has no effect with --random-weights");
   if (!random && chosen.checkpoint.empty()) {
     throw ConfigError("--checkpoint is missing: weights of the transformer (or --random-weights SEED)");
   }
@@ -135,9 +140,11 @@ Json identity_of(const ModelOptions& chosen) {
   if (chosen.random_weights >= 0) {
     return {{"preset", chosen.preset}, {"seed", chosen.random_weights}, {"dtype", chosen.dtype}};
   }
-  return {{"checkpoint", identity_of_file(chosen.checkpoint)},
-          {"tokenizer", identity_of_file(chosen.tokenizer)},
-          {"dtype", chosen.dtype}};
+  Json identity = {{"checkpoint", identity_of_file(chosen.checkpoint)},
+                   {"tokenizer", identity_of_file(chosen.tokenizer)},
+                   {"dtype", chosen.dtype}};
+  if (chosen.heads > 0) identity["heads"] = chosen.heads;
+  return identity;
 }
 
 int64_t Models::class_of(const std::string& text, const std::string& option) const {
@@ -189,11 +196,33 @@ Tensor decode_pictures(const Models& models, const SamplingOptions& sampling, co
   return pictures;
 }
 
+/// What is called before every scale. Where images are drawn one by one their scales are counted together.
+std::function<void(int64_t)> before_scale(const Models& models, const SamplingOptions& sampling,
+                                          const DrawRequest& request) {
+  struct Count {
+    std::mutex lock;
+    int64_t begun = 0;
+  };
+  const auto count = std::make_shared<Count>();
+  const std::vector<std::string> sides = scale_captions(models.tokenizer->pyramid());
+  const auto S = static_cast<int64_t>(sides.size()), images = static_cast<int64_t>(request.labels.size());
+  const bool together = !sampling.reproducible || images == 1;
+  return [=, &request](int64_t s) {
+    const std::lock_guard<std::mutex> guard(count->lock);
+    if (request.poll) request.poll();
+    if (request.progress == nullptr) return;
+    ++count->begun;
+    request.progress->doing(together ? cat("scale ", s + 1, " of ", S, " (", sides[static_cast<size_t>(s)], ")")
+                                     : cat("scale ", count->begun, " of ", S * images));
+  };
+}
+
 Drawn draw_images(const Models& models, const SamplingOptions& sampling, const DrawRequest& request) {
   SampleOptions values = sampling.values;
   values.smoothing = sampling.more_smooth ? Smoothing::kOn : Smoothing::kOff;
   const Tensor labels = Tensor::from(request.labels, {static_cast<int64_t>(request.labels.size())});
-  const SampleExtras extras{.poll = request.poll, .given = request.given, .f_hats = request.f_hats};
+  const SampleExtras extras{
+      .poll = before_scale(models, sampling, request), .given = request.given, .f_hats = request.f_hats};
   Drawn drawn;
   Sampled sampled;
   drawn.token_seconds = seconds_of([&] {
@@ -203,6 +232,7 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
                   : models.sampler(values, sampling.graphs ? Sampler::Graphs::kYes : Sampler::Graphs::kNo)(
                         labels, request.seeds, extras);
   });
+  if (request.progress != nullptr) request.progress->doing("decoding");
   drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
   for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));
   return drawn;

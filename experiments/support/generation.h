@@ -9,6 +9,7 @@
 
 #include "experiments/support/json.h"
 #include "experiments/support/options.h"
+#include "experiments/support/progress.h"
 #include "var/sampler.h"
 #include "var/vqvae.h"
 
@@ -20,9 +21,10 @@ struct ModelOptions {
   std::string preset = "var-d16";
   int64_t random_weights = -1;  // seed; negative: from files
   std::string dtype = "f32";    // of the transformer's matrices
+  int64_t heads = 0;            // where the checkpoint does not tell; 0: width / 64
 };
 
-/// --checkpoint --tokenizer --class-names --model --random-weights --dtype.
+/// --checkpoint --tokenizer --class-names --heads --model --random-weights --dtype.
 void declare_models(Options& options, ModelOptions& models);
 
 struct Models {
@@ -68,6 +70,7 @@ struct DrawRequest {
   const GivenTokens* given = nullptr;  // of an edit
   FHats f_hats = FHats::kLast;         // kEveryScale fills Drawn::scales
   std::function<void()> poll = {};     // before every scale
+  Progress* progress = nullptr;        // shows which scale it is, and when images are decoded
 };
 
 /// Pictures, u8 (B, H, W, 3), and the seconds that they took.

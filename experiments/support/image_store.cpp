@@ -29,15 +29,22 @@ std::string difference(const Json& a, const Json& b) {
 
 }  // namespace
 
+void require_same_images(const Json& key, const Json& there, const std::string& folder) {
+  const std::string other = difference(key, there);
+  if (other.empty()) return;
+  throw ConfigError(cat("--resume: ", folder, " holds images of another ", other, "; without --resume they are ",
+                        "dropped and drawn anew"));
+}
+
+bool ImageStore::holds_run(const std::string& folder) {
+  return std::filesystem::exists(folder + "/images.partial.json");
+}
+
 ImageStore::ImageStore(const std::string& folder, const Json& key, int64_t side, Start start)
     : path_(folder + "/images.partial"), key_path_(path_ + ".json"), side_(side) {
   const bool resumed = start == Start::kResume && std::filesystem::exists(key_path_);
   if (resumed) {
-    const std::string other = difference(key, read_json_file(key_path_));
-    if (!other.empty()) {
-      throw ConfigError(cat("--resume: ", folder, " holds images of another ", other, "; without --resume they are ",
-                            "dropped and drawn anew"));
-    }
+    require_same_images(key, read_json_file(key_path_), folder);
   } else {
     std::filesystem::remove(path_);
     write_file(key_path_, key.dump(2) + "\n");

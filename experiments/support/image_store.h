@@ -24,6 +24,8 @@ class ImageStore {
   /// Images are u8 (side, side, 3). kNew drops what an earlier run left; kResume goes on with it, or begins where there
   /// is none, and throws ConfigError where its key is another. Throws IoError.
   ImageStore(const std::string& folder, const Json& key, int64_t side, Start start);
+  /// Whether a run into the folder was begun and has not come to its end.
+  static bool holds_run(const std::string& folder);
   ~ImageStore();
   ImageStore(const ImageStore&) = delete;
   ImageStore& operator=(const ImageStore&) = delete;
@@ -39,5 +41,8 @@ class ImageStore {
   int64_t side_, size_ = 0;
   int descriptor_ = -1;
 };
+
+/// Throws ConfigError, for --resume, where what images depend on is not what those in the folder did.
+void require_same_images(const Json& key, const Json& there, const std::string& folder);
 
 }  // namespace terrace

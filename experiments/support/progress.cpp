@@ -62,17 +62,31 @@ Progress::Progress(std::string label, int64_t total, std::string unit, std::FILE
 }
 
 Progress::~Progress() {
-  if (!finished_ && terminal_ && first_ >= 0) std::fputc('\n', stream_);
+  if (!finished_ && terminal_ && begun_) std::fputc('\n', stream_);
 }
 
 double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
+void Progress::start(int64_t done) { first_ = done_ = done; }
+
 void Progress::update(int64_t done, const Fields& fields) {
   // A resumed loop starts beyond 0: the rate counts only what was done here.
-  const bool first = first_ < 0;
-  if (first) first_ = done > 0 ? done - 1 : 0;
+  if (first_ < 0) first_ = done > 0 ? done - 1 : 0;
   done_ = done;
   fields_ = fields;
+  doing_.clear();
+  print_sometimes();
+}
+
+void Progress::doing(const std::string& what) {
+  if (first_ < 0) first_ = 0;
+  doing_ = what;
+  print_sometimes();
+}
+
+void Progress::print_sometimes() {
+  const bool first = !begun_;
+  begun_ = true;
   const double since = std::chrono::duration<double>(Clock::now() - printed_).count();
   if (terminal_) {
     if (first || since >= kTerminalInterval) print(false);
@@ -102,6 +116,7 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
     if (total_ > 0) rest += "  ETA " + format_duration(static_cast<double>(total_ - done) / rate);
   }
   for (const auto& [name, value] : fields) rest += "  " + name + " " + format_number(value);
+  if (!doing_.empty()) rest += "  " + doing_;
   // A bar is for the eye that watches it grow: not for logs, and not where it would push figures out.
   if (width == 0 || static_cast<int>(text.size() + bar.size() + rest.size()) > width) bar.clear();
   text += bar + rest;
@@ -123,12 +138,12 @@ void Progress::print(bool last) {
 void Progress::finish() {
   if (finished_) return;
   finished_ = true;
-  if (first_ >= 0) print(true);
+  if (begun_) print(true);
 }
 
 void Progress::message(const std::string& text) {
   std::fprintf(stream_, terminal_ ? "\r%s\033[K\n" : "%s\n", text.c_str());
-  if (terminal_ && first_ >= 0 && !finished_) print(false);
+  if (terminal_ && begun_ && !finished_) print(false);
   std::fflush(stream_);
 }
 

@@ -8,6 +8,8 @@
 //   progress.finish();
 //
 // prints   train  [#######.............]  35%  350/1000 steps  12.4 steps/s  ETA 0:52  loss 4.213  lr 1e-3
+//
+// Where one unit takes long, doing("scale 7 of 10 (8x8)") says at the end of the line how far the next one is.
 #pragma once
 
 #include <chrono>
@@ -32,8 +34,14 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  /// The loop begins with this many units done. Where nobody says so, the first update() is taken to be of one unit.
+  void start(int64_t done);
+
   /// Cheap: prints at most ten times a second on a terminal, every `plain interval` (5 s, then growing) elsewhere.
   void update(int64_t done, const Fields& fields = {});
+
+  /// What is being done for the next units, shown until the next update(). As cheap.
+  void doing(const std::string& what);
 
   /// Prints the last state and ends the line. Idempotent.
   void finish();
@@ -47,13 +55,14 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   double seconds() const;
+  void print_sometimes();
   void print(bool last);
 
-  std::string label_, unit_;
+  std::string label_, unit_, doing_;
   int64_t total_ = 0, done_ = 0, first_ = -1;
   Fields fields_;
   std::FILE* stream_;
-  bool terminal_ = false, finished_ = false;
+  bool terminal_ = false, begun_ = false, finished_ = false;
   Clock::time_point start_, printed_;
   double interval_ = 5.0;
 };

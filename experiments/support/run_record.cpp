@@ -103,6 +103,13 @@ Json read_json_file(const std::string& path) {
   }
 }
 
+Json recorded_results(const std::string& folder) {
+  const std::string path = folder + "/run.json";
+  if (!std::filesystem::exists(path)) return Json::object();
+  const Json record = read_json_file(path);
+  return record.is_object() && record.contains("results") ? record["results"] : Json::object();
+}
+
 void make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

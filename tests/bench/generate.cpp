@@ -121,7 +121,7 @@ std::vector<double> draw(const Models& m, int64_t batch, Device device) {
   std::vector<uint64_t> seeds(static_cast<size_t>(batch));
   std::iota(seeds.begin(), seeds.end(), 1);
   const SampleOptions options{.cfg = 1.5, .top_k = 900, .top_p = 0.96};
-  const SampleExtras extras{.poll = stage_ends};
+  const SampleExtras extras{.poll = [&](int64_t) { stage_ends(); }};
   const Sampled sampled = sample(*m.transformer, m.tokenizer->quantizer(), label, seeds, options, extras);
   stage_ends();
   const Tensor image = m.tokenizer->f_hat_to_images(sampled.f_hat);

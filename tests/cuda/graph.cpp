@@ -313,7 +313,7 @@ TEST(DeviceGraph, SamplingTakesOtherBatchesObserversAndInterruptionsBetweenRepla
     };
     expect_right(1);
     int polls = 0;
-    const SampleExtras stop{.poll = [&] {
+    const SampleExtras stop{.poll = [&](int64_t) {
       if (++polls == 2) throw Interrupted("enough");
     }};
     EXPECT_THROW(sampler(labels_of(2), {2, 5}, stop), Interrupted);  // one scale is recorded

@@ -127,6 +127,26 @@ TEST_F(Generation, InterruptedAndResumedIsUninterrupted) {
   EXPECT_LT(results["images_drawn_now"].get<int64_t>(), results["images"].get<int64_t>());
 }
 
+TEST_F(Generation, AFinishedRunHasNothingLeftToDo) {
+  const std::string arguments =
+      models() + "--classes 0,3 --count 2 --npz " + file("ended.npz") + " --out " + file("ended") + " ";
+  run("sample", arguments + "--resume");  // nothing is there: it begins
+  const std::string record = read_file(file("ended/run.json"));
+  const std::string nothing = "nothing is left to do: " + file("ended") + " holds all 4 images\n";
+  EXPECT_EQ(run("sample", arguments + "--resume"), nothing);
+  EXPECT_EQ(read_file(file("ended/run.json")), record);
+  EXPECT_FALSE(fs::exists(file("ended/images.partial")));
+  expect_refusal(
+      "sample", arguments + "--resume --seed 7",
+      "--resume: " + file("ended") + " holds images of another seed; without --resume they are dropped and drawn anew");
+  EXPECT_EQ(read_file(file("ended/run.json")), record);
+
+  const std::string npz = read_file(file("ended.npz"));
+  fs::remove(file("ended.npz"));  // a file that is asked for is missing
+  EXPECT_NE(run("sample", arguments + "--resume"), nothing);
+  EXPECT_EQ(read_file(file("ended.npz")), npz);
+}
+
 TEST_F(Generation, TheEvaluationPresetIsTheProtocol) {
   const std::string output =
       run("sample", models() + "--evaluation --count 2 --classes 1,2 --no-files --out " + file("evaluation"));

@@ -109,6 +109,27 @@ TEST(Progress, TerminalLineIsRewrittenAndEnded) {
   EXPECT_EQ(text.back(), '\n');
 }
 
+TEST(Progress, TellsWhatIsBeingDoneUntilItIsDone) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  {
+    Progress progress("sample", 8, "images", file, LineStyle::kTerminal);
+    progress.start(4);
+    EXPECT_EQ(progress.line(4, 5, {}, 0), "sample  50%  4/8 images") << "nothing was done here, so there is no rate";
+    progress.doing("scale 7 of 10 (8x8)");
+    EXPECT_EQ(progress.line(4, 5, {}, 0), "sample  50%  4/8 images  scale 7 of 10 (8x8)");
+    progress.update(8);
+    EXPECT_EQ(progress.line(8, 5, {}, 0), "sample  100%  8/8 images  0.80 images/s  ETA 0:00");
+    progress.finish();
+  }
+  std::fclose(file);
+  const std::string text = read_file(path);
+  EXPECT_NE(text.find("4/8 images  scale 7 of 10 (8x8)"), std::string::npos) << text;
+  EXPECT_EQ(text.substr(text.rfind('\r')).find("scale"), std::string::npos) << text;
+}
+
 TEST(Progress, Formats) {
   EXPECT_EQ(format_duration(59.6), "1:00");
   EXPECT_EQ(format_duration(3725), "1:02:05");

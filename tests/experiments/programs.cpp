@@ -221,13 +221,22 @@ TEST_F(Programs, StudyTakesATokenizerAndADataset) {
 }
 
 TEST_F(Programs, AResumedRunKeepsItsTimesAndItsCourse) {
-  const Json before = read_json_file(file("var/run.json"));
+  const std::string record = read_file(file("var/run.json"));
+  const Json before = Json::parse(record);
   EXPECT_EQ(before["results"]["held_out_images"], 16) << "the last loss is over the whole split, whatever the curve's";
   EXPECT_EQ(before["results"]["held_out_split"], "test");
   const std::string checkpoint = read_file(file("var/checkpoint.h5")), curves = read_file(file("var/curves.csv"));
-  expect_success(run("train_var", var_arguments("var") + " --resume"));
+  const CommandResult again = run("train_var", var_arguments("var") + " --resume");
+  expect_success(again);
+  EXPECT_EQ(again.output, cat("nothing is left to do: ", file("var/checkpoint.h5"), " has all ",
+                              before["results"]["steps"], " steps\n"));
   EXPECT_EQ(read_file(file("var/checkpoint.h5")), checkpoint);
-  EXPECT_EQ(read_file(file("var/curves.csv")), curves) << "nothing was left to do, nothing was lost";
+  EXPECT_EQ(read_file(file("var/curves.csv")), curves);
+  EXPECT_EQ(read_file(file("var/run.json")), record);
+
+  fs::remove(file("var/run.json"));  // as where the run was stopped between its last checkpoint and its end
+  expect_success(run("train_var", var_arguments("var") + " --resume"));
+  EXPECT_EQ(read_file(file("var/curves.csv")), curves) << "nothing was left to train, nothing was lost";
   const Json after = read_json_file(file("var/run.json"));
   EXPECT_EQ(after["results"]["seconds_per_step"], before["results"]["seconds_per_step"]);
 
@@ -237,6 +246,16 @@ TEST_F(Programs, AResumedRunKeepsItsTimesAndItsCourse) {
   const CommandResult other = run("train_var", arguments + " --resume");
   EXPECT_EQ(other.status, 2);
   EXPECT_NE(other.output.find("another set of training options"), std::string::npos) << other.output;
+}
+
+TEST_F(Programs, AFinishedTokenizerHasNothingLeftToDo) {
+  const std::string record = read_file(file("vqvae/run.json")), checkpoint = read_file(file("vqvae/checkpoint.h5"));
+  const CommandResult again = run("train_vqvae", vqvae_arguments("vqvae") + " --resume");
+  expect_success(again);
+  EXPECT_EQ(again.output, cat("nothing is left to do: ", file("vqvae/checkpoint.h5"), " has all ",
+                              Json::parse(record)["results"]["steps"], " steps\n"));
+  EXPECT_EQ(read_file(file("vqvae/run.json")), record);
+  EXPECT_EQ(read_file(file("vqvae/checkpoint.h5")), checkpoint);
 }
 
 TEST_F(Programs, TrainersReportAFrechetDistanceOnRequestWhichChangesNothing) {

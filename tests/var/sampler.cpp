@@ -88,7 +88,8 @@ TEST(Sampler, ReproducibleBitsDependOnNeitherBatchNorThreads) {
 TEST(Sampler, APollMayStopIt) {
   Sampling m;
   int polls = 0;
-  const SampleExtras extras{.poll = [&] {
+  const SampleExtras extras{.poll = [&](int64_t scale) {
+    EXPECT_EQ(scale, polls);
     if (++polls == 3) throw Interrupted("enough");
   }};
   const Tensor labels = Tensor::zeros({2}, DType::kI64);
