@@ -84,8 +84,9 @@ Variable SelfAttention::forward_cached(const Variable& x, KeyValueCache& cache, 
   }
   keys.slice(1, begin, end).copy_(k.value());
   values.slice(1, begin, end).copy_(qkv.value().select(2, 2));
-  return proj(attention(q, Variable(keys.slice(1, 0, end)), Variable(values.slice(1, 0, end)), Visibility::full(),
-                        softmax_scale_));
+  const Variable attended = attention(terrace::to(q, keys.dtype()), Variable(keys.slice(1, 0, end)),
+                                      Variable(values.slice(1, 0, end)), Visibility::full(), softmax_scale_);
+  return proj(terrace::to(attended, x.dtype()));
 }
 
 // --- MLP and block --------------------------------------------------------------------------------------------------
@@ -363,9 +364,10 @@ KeyValueCache VarTransformer::make_cache(int64_t batch) const {
   AllocationName name("kv-cache");
   KeyValueCache cache;
   const Shape shape = {batch, pyramid_.length(), config_.num_heads, config_.embed_dim / config_.num_heads};
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    cache.keys.push_back(Tensor::empty(shape, DType::kF32, device()));
-    cache.values.push_back(Tensor::empty(shape, DType::kF32, device()));
+  for (const auto& block : blocks) {
+    const DType dtype = block->attn.mat_qkv.weight.dtype();
+    cache.keys.push_back(Tensor::empty(shape, dtype, device()));
+    cache.values.push_back(Tensor::empty(shape, dtype, device()));
   }
   return cache;
 }

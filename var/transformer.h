@@ -18,7 +18,7 @@ namespace terrace {
 
 enum class Recompute : uint8_t { kNothing, kBlocks };  // activation checkpointing: keep all, or each block's input only
 
-/// Keys and values of the scales done so far, for sampling: per block (B, L, H, D) each.
+/// Keys and values of the scales done so far, for sampling: per block (B, L, H, D) each, of the weights' dtype.
 struct KeyValueCache {
   std::vector<Tensor> keys, values;
   int64_t length = 0;  // tokens that are in

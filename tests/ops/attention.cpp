@@ -190,6 +190,30 @@ TEST(Attention, Bf16IsTheRoundedF32) {
   EXPECT_CLOSE(a.grad(), b.grad().to(DType::kBF16), on_the_cpu ? 0 : 8e-3);
 }
 
+// Where the processor multiplies pairs of bf16, scores and results are sums of such products.
+TEST(Attention, Bf16OfACache) {
+  struct Extents {
+    int64_t Lq, Lk, H, D;
+    double scale;
+  };
+  for (const auto [Lq, Lk, H, D, scale] :
+       {Extents{7, 33, 3, 64, 1}, {50, 131, 2, 40, -0.3}, {1, 1, 1, 2, 1}, {13, 14, 2, 96, 0.1}, {5, 9, 2, 7, 1}}) {
+    SCOPED_TRACE(cat(Lq, " queries, ", Lk, " keys, ", H, " heads of ", D));
+    const auto rows = [](const Shape& shape, uint64_t seed) {
+      return Variable(random_tensor(shape, seed, -1, 1).to(DType::kBF16));
+    };
+    const Variable q = rows({2, Lq, H, D}, 71), k = rows({2, Lk + 3, H, D}, 72), v = rows({2, Lk + 3, H, D}, 73);
+    const Variable keys = slice(k, 1, 0, Lk), values = slice(v, 1, 0, Lk);  // a cache that is not full
+    const auto wide = [](const Variable& x) { return to(x, DType::kF64); };
+    const Variable expected = composite(wide(q), wide(keys), wide(values), Visibility::full(), scale);
+    // Probabilities and the result are rounded once each, by 2^-9 of their size at most, and values are below 1.
+    const Variable y = attention(q, keys, values, Visibility::full(), scale);
+    const double bound = 0x1p-8;
+    const std::vector<double> found = y.value().to_vector<double>(), exact = expected.value().to_vector<double>();
+    for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(found[i], exact[i], bound) << i;
+  }
+}
+
 TEST(Attention, ThreadsDoNotChangeABit) {
   const int before = threads();
   std::vector<Tensor> results;

@@ -7,6 +7,7 @@
 #include "tensor/reduce.h"
 #include "tests/support.h"
 #include "tests/var/golden_var.h"
+#include "tests/var/scale_logits.h"
 
 namespace terrace {
 namespace {
@@ -45,16 +46,7 @@ TEST_P(GoldenVar, CachedScalesGiveTheTeacherForcedLogits) {
   model->eval();
   const NoGrad no_grad;
   const Tensor expected = model->forward(labels, Variable(input)).value();
-  const Conditions c = model->conditions(labels);
-  KeyValueCache cache = model->make_cache(labels.dim(0));
-  const Pyramid& pyramid = model->pyramid();
-  for (int64_t s = 0; s < pyramid.scales(); ++s) {
-    const int64_t first = pyramid.end(0);
-    const Tensor part =
-        s == 0 ? Tensor() : input.slice(1, pyramid.begin(s) - first, pyramid.end(s) - first).contiguous();
-    const Tensor logits = model->next_scale(s, part, c, cache);
-    EXPECT_CLOSE(logits, expected.slice(1, pyramid.begin(s), pyramid.end(s)).contiguous(), kForward);
-  }
+  EXPECT_CLOSE(scale_logits(*model, labels, input), expected, kForward);
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenVar,
@@ -135,11 +127,15 @@ TEST(VarTransformer, WeightsInBf16GiveNearlyTheSameLogits) {
   const Variable input(randn({3, c.length() - 1, c.Cvae}, data));
   wide.eval();
   narrow.eval();
-  const Tensor expected = wide.forward(labels, input).value(), found = narrow.forward(labels, input).value();
-  EXPECT_EQ(found.dtype(), DType::kF32);
-  const double difference = root_mean_square((Variable(found) - Variable(expected)).value());
-  EXPECT_LT(difference, 0.02 * root_mean_square(expected));
-  EXPECT_GT(difference, 1e-4 * root_mean_square(expected)) << "the weights were not rounded";
+  const Tensor expected = wide.forward(labels, input).value();
+  const Tensor at_once = narrow.forward(labels, input).value(), by_scales = scale_logits(narrow, labels, input.value());
+  for (const Tensor& found : {at_once, by_scales}) {
+    EXPECT_EQ(found.dtype(), DType::kF32);
+    const double difference = root_mean_square((Variable(found) - Variable(expected)).value());
+    EXPECT_LT(difference, 0.02 * root_mean_square(expected));
+    EXPECT_GT(difference, 1e-4 * root_mean_square(expected)) << "the weights were not rounded";
+  }
+  EXPECT_EQ(narrow.make_cache(1).keys[0].dtype(), DType::kBF16);
 }
 
 TEST(VarTransformer, SameSeedSameStart) {
