@@ -1,9 +1,9 @@
 #include "tensor/kernels/sampling.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "tensor/philox.h"
@@ -22,23 +22,31 @@ void keep_largest(float* row, int64_t V, int64_t k, std::vector<float>& scratch)
   }
 }
 
-void keep_nucleus(float* row, int64_t V, double p, std::vector<int64_t>& order, std::vector<float>& weights) {
-  order.resize(static_cast<size_t>(V));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [row](int64_t a, int64_t b) { return row[a] < row[b]; });
-  const float largest = row[order.back()];
-  weights.resize(static_cast<size_t>(V));
-  double total = 0;
-  for (int64_t i = 0; i < V; ++i) {
-    const auto at = static_cast<size_t>(i);
-    weights[at] = std::exp(row[order[at]] - largest);
-    total += weights[at];
+/// A class and its logit, as a number that sorts by the logit and among equals by the class.
+uint64_t sortable(float logit, int64_t v) {
+  constexpr uint32_t kSign = uint32_t{1} << 31;
+  const auto bits = std::bit_cast<uint32_t>(logit + 0.0f);  // one zero
+  return static_cast<uint64_t>((bits & kSign) != 0 ? ~bits : bits | kSign) << 32 | static_cast<uint64_t>(v);
+}
+
+/// Classes that are filtered out already weigh nothing: only the others are sorted.
+void keep_nucleus(float* row, int64_t V, double p, std::vector<uint64_t>& order, std::vector<float>& weights) {
+  order.clear();
+  for (int64_t v = 0; v < V; ++v) {
+    if (row[v] != kMinusInfinity) order.push_back(sortable(row[v], v));
   }
+  if (order.empty()) return;
+  std::sort(order.begin(), order.end());
+  const auto class_at = [&](size_t i) { return static_cast<int64_t>(order[i] & 0xFFFFFFFFu); };
+  const float largest = row[class_at(order.size() - 1)];
+  weights.resize(order.size());
+  double total = 0;
+  for (size_t i = 0; i < order.size(); ++i) total += weights[i] = std::exp(row[class_at(i)] - largest);
   double cumulative = 0;
-  for (int64_t i = 0; i + 1 < V; ++i) {
-    cumulative += weights[static_cast<size_t>(i)];
+  for (size_t i = 0; i + 1 < order.size(); ++i) {
+    cumulative += weights[i];
     if (cumulative / total > 1 - p) break;
-    row[order[static_cast<size_t>(i)]] = kMinusInfinity;
+    row[class_at(i)] = kMinusInfinity;
   }
 }
 
@@ -46,7 +54,7 @@ void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double 
 #pragma omp parallel
   {
     std::vector<float> scratch;
-    std::vector<int64_t> order;
+    std::vector<uint64_t> order;
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       float* row = logits + r * classes;

@@ -31,6 +31,10 @@ namespace {
 
 struct Work {
   double gflop = 0, gbyte = 0;
+  void operator+=(const Work& other) {
+    gflop += other.gflop;
+    gbyte += other.gbyte;
+  }
 };
 
 /// Scale `s` of one image with guidance: two rows a token.
@@ -109,7 +113,7 @@ std::unique_ptr<VarTransformer> random_transformer(const VarConfig& config, DTyp
   return model;
 }
 
-/// Seconds of every stage of one image: conditions, the scales, decoding.
+/// Seconds of every stage of one image: what precedes the scales, the scales (the first with the conditions), decoding.
 std::vector<double> draw(const Models& m, int64_t batch, Device device) {
   using Clock = std::chrono::steady_clock;
   std::vector<Clock::time_point> at;
@@ -150,14 +154,14 @@ void print_stages(const Models& m, int64_t weight_bytes, const std::vector<doubl
   const auto stage = [&](const std::string& name, const Work& w, double took) {
     const double peak = pairs > 0 && name != "decoding" ? pairs : single;
     print_stage(name, w, took, peak, rate);
-    total.gflop += w.gflop;
-    total.gbyte += w.gbyte;
+    total += w;
     least += std::max(w.gflop / peak, w.gbyte / rate);
   };
-  stage("conditions", condition_work(c, weight_bytes), seconds[0]);
   for (int64_t s = 0; s < scales; ++s) {
     const auto i = static_cast<size_t>(s);
-    stage(cat("scale ", c.patch_nums[i], "x", c.patch_nums[i]), scale_work(c, s, weight_bytes), seconds[i + 1]);
+    Work work = scale_work(c, s, weight_bytes);
+    if (s == 0) work += condition_work(c, weight_bytes);
+    stage(cat(c.patch_nums[i], "x", c.patch_nums[i], s == 0 ? ", adaLN" : ""), work, seconds[i + 1]);
   }
   stage("decoding", DecoderWork(m.tokenizer->config()).work(), seconds.back());
   double sum = 0;
