@@ -13,7 +13,7 @@ void check_arguments(const Tensor& weight, const Tensor& indices) {
   check_one_device(kName, {{"weight", weight}, {"indices", indices}});
   check_ndim(weight, 2, kName, "weight");
   check_dtype(indices, DType::kI64, kName, "indices");
-  if (!indices.device().is_cpu()) return;  // searching another device's memory would stall it
+  if (!indices.device().is_cpu()) return;  // searching another device's memory would stall it; its kernels check
   const int64_t* index = indices.data<int64_t>();
   for (int64_t i = 0; i < indices.numel(); ++i) {
     if (index[i] < 0 || index[i] >= weight.dim(0)) {
@@ -35,8 +35,8 @@ Variable embedding(const Variable& weight_in, const Tensor& indices_in) {
   Tensor y = Tensor::empty(shape, weight.dtype(), weight.device());
   visit_floating(weight.dtype(), kName, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    embedding_forward<T>(weight.device(), weight.data<T>(), indices.data<int64_t>(), y.data<T>(), indices.numel(),
-                         channels);
+    embedding_forward<T>(weight.device(), weight.data<T>(), indices.data<int64_t>(), y.data<T>(),
+                         {weight.dim(0), channels, indices.numel()});
   });
   return record(kName, y, {weight_in},
                 [indices = Saved(indices), table = weight.shape(), channels](const Tensor& dy_in) -> Gradients {
@@ -46,7 +46,7 @@ Variable embedding(const Variable& weight_in, const Tensor& indices_in) {
                   visit_floating(dy.dtype(), kName, [&](auto tag) {
                     using T = typename decltype(tag)::type;
                     embedding_backward<T>(dy.device(), dy.data<T>(), index.data<int64_t>(),
-                                          dweight.data<Accumulator<T>>(), index.numel(), channels);
+                                          dweight.data<Accumulator<T>>(), {table[0], channels, index.numel()});
                   });
                   return {dweight.to(dy.dtype())};
                 });

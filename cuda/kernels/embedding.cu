@@ -3,6 +3,8 @@
 // of equal indices that crosses the end of a stretch leaves its parts, which a second kernel adds up in their order.
 #include "tensor/kernels/embedding.h"
 
+#include <limits>
+
 #include "cuda/sorting.h"
 
 namespace terrace {
@@ -14,29 +16,36 @@ constexpr int kThreads = 128;
 constexpr int64_t kStretch = 64;  // rows of dy
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) gather_rows(const T* weight, const int64_t* indices, T* y, int64_t cols) {
-  const T* from = weight + indices[blockIdx.x] * cols;
+__global__ void __launch_bounds__(kThreads)
+    gather_rows(const T* weight, const int64_t* indices, T* y, EmbeddingExtents extents) {
+  const int64_t index = indices[blockIdx.x], cols = extents.cols;
+  const bool inside = index >= 0 && index < extents.rows;
   T* to = y + blockIdx.x * cols;
-  for (int64_t c = threadIdx.x; c < cols; c += kThreads) to[c] = from[c];
+  for (int64_t c = threadIdx.x; c < cols; c += kThreads) {
+    to[c] = inside ? weight[index * cols + c] : static_cast<T>(std::numeric_limits<Accumulator<T>>::quiet_NaN());
+  }
 }
 
-/// The item of index i: sorted by row of the table, then by i.
+/// The item of index i: sorted by row of the table, then by i. Indices outside come last, as one row.
 struct IndexItem {
   const int64_t* indices;
+  int64_t rows;
   __device__ NarrowItem operator()(int64_t, int64_t i) const {
-    return cuda::make_item(static_cast<uint32_t>(indices[i]), i);
+    const bool inside = indices[i] >= 0 && indices[i] < rows;
+    return cuda::make_item(static_cast<uint32_t>(inside ? indices[i] : rows), i);
   }
 };
 
 /// Sorted indices, cut into stretches.
 struct Sorted {
   const NarrowItem* items;
-  int64_t count;
+  int64_t count, rows;  // of dweight
 
   __device__ int64_t row(int64_t at) const { return cuda::key_of(items[at]); }
   __device__ int64_t end(int64_t stretch) const {
     return (stretch + 1) * kStretch < count ? (stretch + 1) * kStretch : count;
   }
+  __device__ bool inside(int64_t at) const { return row(at) < rows; }
   /// Whether the run that holds `at` goes on behind it.
   __device__ bool goes_on(int64_t at) const { return at + 1 < count && row(at + 1) == row(at); }
 };
@@ -62,7 +71,7 @@ __global__ void __launch_bounds__(kThreads)
       parts[(stretch * kParts + kHead) * cols + c] = sum;
     } else if (goes_on) {
       parts[(stretch * kParts + kTail) * cols + c] = sum;
-    } else {
+    } else if (sorted.inside(at)) {
       dweight[sorted.row(at) * cols + c] += sum;
     }
     began_before = false;
@@ -78,7 +87,7 @@ __global__ void __launch_bounds__(kThreads) join_parts(Sorted sorted, const A* p
   int64_t last = sorted.end(stretch) - 1;
   const int64_t begin = stretch * kStretch, row = sorted.row(last);
   const bool began_before = begin > 0 && sorted.row(begin - 1) == row;
-  if (c >= cols || began_before || !sorted.goes_on(last)) return;
+  if (c >= cols || began_before || !sorted.goes_on(last) || !sorted.inside(last)) return;
   A sum = parts[(stretch * kParts + kTail) * cols + c];
   do {
     ++stretch;
@@ -89,17 +98,21 @@ __global__ void __launch_bounds__(kThreads) join_parts(Sorted sorted, const A* p
 }
 
 template <class T>
-void forward(const T* weight, const int64_t* indices, T* y, int64_t count, int64_t cols) {
-  cuda::launch("embedding", gather_rows<T>, cuda::Grid(count, kThreads), weight, indices, y, cols);
+void forward(const T* weight, const int64_t* indices, T* y, EmbeddingExtents extents) {
+  cuda::launch("embedding", gather_rows<T>, cuda::Grid(extents.count, kThreads), weight, indices, y, extents);
 }
 
 template <class T>
-void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, int64_t count, int64_t cols) {
+void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, EmbeddingExtents extents) {
   using A = Accumulator<T>;
+  const int64_t count = extents.count, cols = extents.cols;
   if (count * cols == 0) return;
   if (count >= cuda::kNarrowLimit) throw ShapeError(cat("embedding: up to 2^32 - 1 indices on a GPU, got ", count));
-  const cuda::SortedRows<NarrowItem> by_row("embedding backward", 1, count, IndexItem{indices});
-  const Sorted sorted{by_row.items(), count};
+  if (extents.rows >= cuda::kNarrowLimit) {
+    throw ShapeError(cat("embedding: up to 2^32 - 1 rows on a GPU, got ", extents.rows));
+  }
+  const cuda::SortedRows<NarrowItem> by_row("embedding backward", 1, count, IndexItem{indices, extents.rows});
+  const Sorted sorted{by_row.items(), count, extents.rows};
   const int64_t stretches = cuda::blocks_for(count, kStretch);
   const cuda::Scratch parts(static_cast<size_t>(stretches * kParts * cols) * sizeof(A));
   const dim3 blocks(static_cast<unsigned>(stretches), static_cast<unsigned>(cuda::blocks_for(cols, kThreads)));

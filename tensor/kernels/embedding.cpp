@@ -6,7 +6,8 @@ namespace terrace {
 namespace {
 
 template <class T>
-void forward(const T* weight, const int64_t* indices, T* y, int64_t count, int64_t cols) {
+void forward(const T* weight, const int64_t* indices, T* y, EmbeddingExtents extents) {
+  const int64_t count = extents.count, cols = extents.cols;
 #pragma omp parallel for schedule(static) if (count * cols > kParallelElements)
   for (int64_t i = 0; i < count; ++i) {
     const T* from = weight + indices[i] * cols;
@@ -17,7 +18,8 @@ void forward(const T* weight, const int64_t* indices, T* y, int64_t count, int64
 /// Threads share the columns, not the rows: no two write the same element, and each element is summed in the order of
 /// the indices.
 template <class T>
-void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, int64_t count, int64_t cols) {
+void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, EmbeddingExtents extents) {
+  const int64_t count = extents.count, cols = extents.cols;
   using A = Accumulator<T>;
   constexpr int64_t kStrip = 32;
   const int64_t strips = (cols + kStrip - 1) / kStrip;

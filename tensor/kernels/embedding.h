@@ -6,14 +6,20 @@
 
 namespace terrace {
 
-/// y (count, cols) = weight[indices]; the indices lie within the table.
+/// A table (rows, cols), and `count` indices into it. Those of the CPU lie within it. An index outside cannot be
+/// reported from another device: there it gives a row of NaN, and its gradient goes nowhere.
+struct EmbeddingExtents {
+  int64_t rows, cols, count;
+};
+
+/// y (count, cols) = weight[indices].
 template <class T>
-inline constinit Kernel<void(const T* weight, const int64_t* indices, T* y, int64_t count, int64_t cols)>
+inline constinit Kernel<void(const T* weight, const int64_t* indices, T* y, EmbeddingExtents extents)>
     embedding_forward{"embedding"};
 
 /// Adds row i of dy to row indices[i] of dweight, in the order of i for every element.
 template <class T>
-inline constinit Kernel<void(const T* dy, const int64_t* indices, Accumulator<T>* dweight, int64_t count, int64_t cols)>
+inline constinit Kernel<void(const T* dy, const int64_t* indices, Accumulator<T>* dweight, EmbeddingExtents extents)>
     embedding_backward{"embedding backward"};
 
 }  // namespace terrace
