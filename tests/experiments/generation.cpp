@@ -215,6 +215,7 @@ TEST_F(Generation, SampleRefusesNonsense) {
   expect_refusal("sample", models() + "--random-weights 1" + out,
                  "--random-weights takes the place of --checkpoint and --tokenizer: give one");
   expect_refusal("sample", models() + "--model var-d30" + out, "--model has no effect without --random-weights");
+  expect_refusal("sample", "--random-weights 1 --heads 4" + out, "--heads has no effect with --random-weights");
   expect_refusal("sample", models() + "--top-p 1.5" + out, "--top-p must be at most 1, got 1.5");
   const CommandResult unwritable = start("sample", models() + "--npz " + file("nowhere/x.npz") + " --out " + file("y"));
   EXPECT_EQ(unwritable.status, 2);
