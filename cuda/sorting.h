@@ -7,20 +7,9 @@
 #include <utility>
 
 #include "cuda/kernel.h"
+#include "tensor/ordered_bits.h"
 
 namespace terrace::cuda {
-
-/// A word whose order is that of the values: -0 equals 0, NaN is larger than everything.
-__device__ inline uint32_t ordered_bits(float value) {
-  if (value != value) return 0xffffffffu;
-  const uint32_t bits = std::bit_cast<uint32_t>(value + 0.0f);
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-__device__ inline uint64_t ordered_bits(double value) {
-  if (value != value) return ~uint64_t{0};
-  const uint64_t bits = std::bit_cast<uint64_t>(value + 0.0);
-  return bits >> 63 ? ~bits : bits | (uint64_t{1} << 63);
-}
 
 /// Sorted by key, equal keys by index.
 struct WideItem {

@@ -61,14 +61,13 @@ struct PoolPixels {
   __device__ void run(int64_t at) const {
     using A = Accumulator<T>;
     const int64_t packs = channels / N, place = at / packs, first = at % packs * N;
-    const int64_t top = place / width % height * g.stride - g.pad, left = place % width * g.stride - g.pad;
-    const int64_t bottom = top + g.kernel < g.height ? top + g.kernel : g.height;
-    const int64_t right = left + g.kernel < g.width ? left + g.kernel : g.width;
+    const PoolRange rows = pool_window(g, place / width % height, g.height);
+    const PoolRange columns = pool_window(g, place % width, g.width);
     const T* image = x + place / (width * height) * g.height * g.width * channels + first;
     A result[N] = {};
     int count = 0;
-    for (int64_t r = top < 0 ? 0 : top; r < bottom; ++r) {
-      for (int64_t c = left < 0 ? 0 : left; c < right; ++c) {
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
+      for (int64_t c = columns.begin; c < columns.end; ++c) {
         take(cuda::load_pack<N>(image + (r * g.width + c) * channels), result, count);
         ++count;
       }

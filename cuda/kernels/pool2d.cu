@@ -25,20 +25,8 @@ struct Geometry {
   int64_t planes, height, width, kernel, stride, pad, out_height, out_width;
 };
 
-/// [begin, end)
-struct Range {
-  int64_t begin, end;
-  __device__ int64_t count() const { return end - begin; }
-};
-
-/// The part of window `i` that lies in an image of `extent` rows (columns); never empty, since pad <= kernel / 2.
-__device__ Range window(const Geometry& g, int64_t i, int64_t extent) {
-  const int64_t first = i * g.stride - g.pad, last = first + g.kernel;
-  return {first < 0 ? 0 : first, last < extent ? last : extent};
-}
-
 /// The windows, of `outputs`, that cover row (column) `r`.
-__device__ Range covering(const Geometry& g, int64_t r, int64_t outputs) {
+__device__ PoolRange covering(const Geometry& g, int64_t r, int64_t outputs) {
   const int64_t last = (r + g.pad) / g.stride + 1;
   return {r + g.pad < g.kernel ? 0 : (r + g.pad - g.kernel) / g.stride + 1, last < outputs ? last : outputs};
 }
@@ -53,7 +41,8 @@ struct AverageForward {
   __device__ void run(int64_t at) const {
     using A = Accumulator<T>;
     const int64_t row = at / g.out_width, plane = row / g.out_height;
-    const Range rows = window(g, row % g.out_height, g.height), cols = window(g, at % g.out_width, g.width);
+    const PoolRange rows = pool_window(g, row % g.out_height, g.height),
+                    cols = pool_window(g, at % g.out_width, g.width);
     A sum = 0;
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       for (int64_t c = cols.begin; c < cols.end; ++c) {
@@ -74,11 +63,12 @@ struct AverageBackward {
   __device__ void run(int64_t at) const {
     using A = Accumulator<T>;
     const int64_t row = at / g.width, plane = row / g.height;
-    const Range is = covering(g, row % g.height, g.out_height), js = covering(g, at % g.width, g.out_width);
+    const PoolRange is = covering(g, row % g.height, g.out_height), js = covering(g, at % g.width, g.out_width);
     A sum = 0;
     for (int64_t i = is.begin; i < is.end; ++i) {
       for (int64_t j = js.begin; j < js.end; ++j) {
-        const int64_t count = divisor != 0 ? divisor : window(g, i, g.height).count() * window(g, j, g.width).count();
+        const int64_t count =
+            divisor != 0 ? divisor : pool_window(g, i, g.height).count() * pool_window(g, j, g.width).count();
         sum += static_cast<A>(dy[(plane * g.out_height + i) * g.out_width + j]) / static_cast<A>(count);
       }
     }
@@ -96,7 +86,8 @@ struct MaximumForward {
   __device__ void run(int64_t at) const {
     using A = Accumulator<T>;
     const int64_t row = at / g.out_width, plane = row / g.out_height;
-    const Range rows = window(g, row % g.out_height, g.height), cols = window(g, at % g.out_width, g.width);
+    const PoolRange rows = pool_window(g, row % g.out_height, g.height),
+                    cols = pool_window(g, at % g.out_width, g.width);
     const T* in = x + plane * g.height * g.width;
     int64_t best = rows.begin * g.width + cols.begin;
     A most = static_cast<A>(in[best]);
@@ -123,7 +114,7 @@ struct MaximumBackward {
   __device__ void run(int64_t at) const {
     using A = Accumulator<T>;
     const int64_t row = at / g.width, plane = row / g.height, own = at - plane * g.height * g.width;
-    const Range is = covering(g, row % g.height, g.out_height), js = covering(g, at % g.width, g.out_width);
+    const PoolRange is = covering(g, row % g.height, g.out_height), js = covering(g, at % g.width, g.out_width);
     A sum = 0;
     for (int64_t i = is.begin; i < is.end; ++i) {
       for (int64_t j = js.begin; j < js.end; ++j) {

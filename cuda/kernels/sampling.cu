@@ -39,7 +39,7 @@ __device__ uint32_t kth_largest(const float* row, int64_t classes, unsigned k) {
     counts[threadIdx.x] = 0;
     __syncthreads();
     for_classes(classes, [&](int64_t v) {
-      const uint32_t bits = cuda::ordered_bits(row[v]);
+      const uint32_t bits = ordered_bits(row[v]);
       if ((bits & known) == key) atomicAdd(&counts[bits >> shift & 0xffu], 1u);
     });
     __syncthreads();
@@ -63,7 +63,7 @@ __device__ uint32_t kth_largest(const float* row, int64_t classes, unsigned k) {
 __device__ void keep_largest(float* row, int64_t classes, int64_t k) {
   const uint32_t smallest_kept = kth_largest(row, classes, static_cast<unsigned>(k));
   for_classes(classes, [&](int64_t v) {
-    if (cuda::ordered_bits(row[v]) < smallest_kept) row[v] = -std::numeric_limits<float>::infinity();
+    if (ordered_bits(row[v]) < smallest_kept) row[v] = -std::numeric_limits<float>::infinity();
   });
   __syncthreads();
 }
@@ -72,7 +72,7 @@ __device__ void keep_largest(float* row, int64_t classes, int64_t k) {
 __device__ double mass_up_to(const float* row, const float* weights, int64_t classes, uint32_t key) {
   double mass = 0;
   for_classes(classes, [&](int64_t v) {
-    if (cuda::ordered_bits(row[v]) <= key) mass += static_cast<double>(weights[v]);
+    if (ordered_bits(row[v]) <= key) mass += static_cast<double>(weights[v]);
   });
   return cuda::block_sum<kThreads>(mass);
 }
@@ -82,7 +82,7 @@ __device__ void drop_below(float* row, int64_t classes, uint32_t border, unsigne
   unsigned before = 0;  // equals of the border in earlier strides
   for (int64_t begin = 0; begin < classes; begin += kThreads) {
     const int64_t v = begin + threadIdx.x;
-    const uint32_t key = v < classes ? cuda::ordered_bits(row[v]) : ~0u;
+    const uint32_t key = v < classes ? ordered_bits(row[v]) : ~0u;
     const bool equal = v < classes && key == border;
     unsigned total;
     const unsigned up_to = before + cuda::block_scan<kThreads>(equal ? 1u : 0u, total);
@@ -98,7 +98,7 @@ __device__ void keep_nucleus(float* row, float* weights, int64_t classes, double
   // Every thread reads back what it wrote itself.
   const double total = mass_up_to(row, weights, classes, ~0u);
   const auto may_go = [&](double mass) { return mass / total <= 1 - p; };
-  const uint32_t top = cuda::ordered_bits(largest);
+  const uint32_t top = ordered_bits(largest);
   uint32_t low = 0, high = top;  // the border: the smallest key up to which more lies than may go, or that of the best
   while (low < high) {
     const uint32_t middle = low + (high - low) / 2;
@@ -113,7 +113,7 @@ __device__ void keep_nucleus(float* row, float* weights, int64_t classes, double
   unsigned equals = 0;
   float weight = 0;
   for_classes(classes, [&](int64_t v) {
-    if (cuda::ordered_bits(row[v]) != border) return;
+    if (ordered_bits(row[v]) != border) return;
     ++equals;
     weight = weights[v];
   });

@@ -186,7 +186,7 @@ struct ElementItem {
   int64_t extent;
   SortOrder order;
   __device__ auto operator()(int64_t row, int64_t i) const {
-    const auto bits = cuda::ordered_bits(static_cast<Accumulator<T>>(x[row * extent + i]));
+    const auto bits = ordered_bits(static_cast<Accumulator<T>>(x[row * extent + i]));
     return cuda::make_item(order == SortOrder::kAscending ? bits : ~bits, i);
   }
 };

@@ -250,7 +250,7 @@ struct PairedForward {
   }
 
   /// A row of scores becomes exp(scores - max), rounded to bf16 from its beginning on; returns their sum.
-  [[gnu::target("avx512bf16")]] float probabilities(float* row, int64_t at) const {
+  float probabilities(float* row, int64_t at) const {
     const auto scale = static_cast<float>(p.scale);
 #pragma omp simd
     for (int64_t j = 0; j < p.Lk; ++j) row[j] *= scale;
@@ -259,11 +259,7 @@ struct PairedForward {
     if (lse != nullptr) lse[at] = top + math::log(sum);
     const int64_t whole = whole_vectors(p.Lk) * kLanes<float>;
     for (int64_t j = p.Lk; j < whole; ++j) row[j] = 0;
-    auto* out = reinterpret_cast<BFloat16*>(row);
-    for (int64_t j = 0; j < whole; j += kLanes<float>) {
-      _mm256_store_si256(reinterpret_cast<__m256i*>(out + j),
-                         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_load_ps(row + j))));
-    }
+    ByPair::round_row(row, whole, reinterpret_cast<BFloat16*>(row));  // behind what is still to be read
     return sum;
   }
 };

@@ -6,17 +6,13 @@ namespace terrace {
 namespace {
 
 int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/// The part of window (i, j) that lies in the image; never empty, since pad <= kernel / 2.
+/// The part of window (i, j) that lies in the image.
 struct Window {
   Window(const Pool2dGeometry& g, int64_t i, int64_t j)
-      : top(greater(i * g.stride - g.pad, 0)),
-        bottom(lesser(i * g.stride - g.pad + g.kernel, g.height)),
-        left(greater(j * g.stride - g.pad, 0)),
-        right(lesser(j * g.stride - g.pad + g.kernel, g.width)) {}
-  int64_t count() const { return (bottom - top) * (right - left); }
-  int64_t top, bottom, left, right;
+      : rows(pool_window(g, i, g.height)), columns(pool_window(g, j, g.width)) {}
+  int64_t count() const { return rows.count() * columns.count(); }
+  PoolRange rows, columns;
 };
 
 template <class T>
@@ -31,8 +27,9 @@ void avg_forward(const Pool2dGeometry& g, int64_t divisor, const T* x, T* y) {
       for (int64_t j = 0; j < w; ++j) {
         const Window window(g, i, j);
         A sum = 0;
-        for (int64_t r = window.top; r < window.bottom; ++r) {
-          for (int64_t c = window.left; c < window.right; ++c) sum += static_cast<A>(plane[r * g.width + c]);
+        for (int64_t r = window.rows.begin; r < window.rows.end; ++r) {
+          for (int64_t c = window.columns.begin; c < window.columns.end; ++c)
+            sum += static_cast<A>(plane[r * g.width + c]);
         }
         out[i * w + j] = static_cast<T>(sum / static_cast<A>(divisor != 0 ? divisor : window.count()));
       }
@@ -78,10 +75,10 @@ void max_forward(const Pool2dGeometry& g, const T* x, T* y, int64_t* winner) {
     for (int64_t i = 0; i < h; ++i) {
       for (int64_t j = 0; j < w; ++j) {
         const Window window(g, i, j);
-        int64_t best = window.top * g.width + window.left;
+        int64_t best = window.rows.begin * g.width + window.columns.begin;
         A most = static_cast<A>(plane[best]);
-        for (int64_t r = window.top; r < window.bottom; ++r) {
-          for (int64_t c = window.left; c < window.right; ++c) {
+        for (int64_t r = window.rows.begin; r < window.rows.end; ++r) {
+          for (int64_t c = window.columns.begin; c < window.columns.end; ++c) {
             const A value = static_cast<A>(plane[r * g.width + c]);
             // The second comparison is true for NaN alone; nothing is larger than a NaN held in `most`.
             if (value > most || value != value) {

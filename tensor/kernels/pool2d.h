@@ -1,9 +1,24 @@
 // Pooling of NCHW images: the slots of autograd/ops/pool2d.h. `planes` is B*C.
 #pragma once
 
+#include "tensor/host_device.h"
 #include "tensor/kernel.h"
 
 namespace terrace {
+
+/// Rows (columns) [begin, end) of an image.
+struct PoolRange {
+  int64_t begin, end;
+  TERRACE_HD int64_t count() const { return end - begin; }
+};
+
+/// The part of window `i` that lies in an image of `extent` rows (columns); never empty, since pad <= kernel / 2.
+/// `g`: anything with the kernel, stride and pad of a Pool2dGeometry.
+template <class Geometry>
+TERRACE_HD PoolRange pool_window(const Geometry& g, int64_t i, int64_t extent) {
+  const int64_t first = i * g.stride - g.pad, last = first + g.kernel;
+  return {first < 0 ? 0 : first, last < extent ? last : extent};
+}
 
 struct Pool2dGeometry {
   int64_t planes = 0, height = 0, width = 0, kernel = 1, stride = 1, pad = 0;

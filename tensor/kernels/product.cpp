@@ -89,20 +89,27 @@ struct WideOperands {
   Widened a, b;
 };
 
+/// `p` of the copies; its results and what goes with them are still to be named.
+template <class R>
+Product<float> widened(const Product<BFloat16, R>& p, const WideOperands& operands) {
+  return {.shape = p.shape,
+          .a = operands.a.data,
+          .b = operands.b.data,
+          .write = p.write,
+          .batch = p.batch,
+          .step_a = p.step_a,
+          .step_b = p.step_b,
+          .epilogue = p.epilogue};
+}
+
 /// Sums of bf16 products as they are.
 void multiply_bf16_to_f32(const Product<BFloat16, float>& p) {
-  const WideOperands wide(p);
-  multiply(Product<float>{.shape = p.shape,
-                          .a = wide.a.data,
-                          .b = wide.b.data,
-                          .c = p.c,
-                          .write = p.write,
-                          .batch = p.batch,
-                          .step_a = p.step_a,
-                          .step_b = p.step_b,
-                          .step_c = p.step_c,
-                          .epilogue = p.epilogue,
-                          .bias = p.bias});
+  const WideOperands operands(p);
+  Product<float> wide = widened(p, operands);
+  wide.c = p.c;
+  wide.step_c = p.step_c;
+  wide.bias = p.bias;
+  multiply(wide);
 }
 
 void multiply_bf16(const Product<BFloat16>& p) {
@@ -120,21 +127,14 @@ void multiply_bf16(const Product<BFloat16>& p) {
   if (p.write == Write::kAccumulate) {
     for_rows([&](const BFloat16* stored, float* copy) { convert<BFloat16, float>(kCpu, stored, copy, s.N); });
   }
-  Product<float> wide{.shape = s,
-                      .a = operands.a.data,
-                      .b = operands.b.data,
-                      .c = c.data,
-                      .write = p.write,
-                      .batch = p.batch,
-                      .step_a = p.step_a,
-                      .step_b = p.step_b,
-                      .step_c = s.M * s.N,
-                      .epilogue = p.epilogue,
-                      .bias = p.bias == nullptr ? nullptr : bias.data,
-                      .before = p.before == nullptr ? nullptr : before.data,
-                      .column_sums = p.column_sums == nullptr ? nullptr : column_sums.data,
-                      .sums_of_a = p.sums_of_a == nullptr ? nullptr : sums_of_a.data};
+  Product<float> wide = widened(p, operands);
   wide.shape.ldc = s.N;
+  wide.c = c.data;
+  wide.step_c = s.M * s.N;
+  wide.bias = p.bias == nullptr ? nullptr : bias.data;
+  wide.before = p.before == nullptr ? nullptr : before.data;
+  wide.column_sums = p.column_sums == nullptr ? nullptr : column_sums.data;
+  wide.sums_of_a = p.sums_of_a == nullptr ? nullptr : sums_of_a.data;
   multiply(wide);
   for_rows([&](BFloat16* stored, const float* copy) { convert<float, BFloat16>(kCpu, copy, stored, s.N); });
   if (p.epilogue == Epilogue::kBiasGelu) round_into(before.data, p.before, s.M * s.N);

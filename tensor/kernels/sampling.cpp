@@ -1,11 +1,11 @@
 #include "tensor/kernels/sampling.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "tensor/ordered_bits.h"
 #include "tensor/philox.h"
 
 namespace terrace {
@@ -22,18 +22,11 @@ void keep_largest(float* row, int64_t V, int64_t k, std::vector<float>& scratch)
   }
 }
 
-/// A class and its logit, as a number that sorts by the logit and among equals by the class.
-uint64_t sortable(float logit, int64_t v) {
-  constexpr uint32_t kSign = uint32_t{1} << 31;
-  const auto bits = std::bit_cast<uint32_t>(logit + 0.0f);  // one zero
-  return static_cast<uint64_t>((bits & kSign) != 0 ? ~bits : bits | kSign) << 32 | static_cast<uint64_t>(v);
-}
-
-/// Classes that are filtered out already weigh nothing: only the others are sorted.
+/// Classes that are filtered out already weigh nothing: only the others are sorted, by logit and among equals by class.
 void keep_nucleus(float* row, int64_t V, double p, std::vector<uint64_t>& order, std::vector<float>& weights) {
   order.clear();
   for (int64_t v = 0; v < V; ++v) {
-    if (row[v] != kMinusInfinity) order.push_back(sortable(row[v], v));
+    if (row[v] != kMinusInfinity) order.push_back(uint64_t{ordered_bits(row[v])} << 32 | static_cast<uint64_t>(v));
   }
   if (order.empty()) return;
   std::sort(order.begin(), order.end());
