@@ -17,6 +17,8 @@ endif
 # --- Toolchain ---------------------------------------------------------------------------------------------------
 # ccache is used where it is installed; nothing depends on it. All paths on the command line are relative, so that several
 # checkouts can share what one of them compiled.
+# One version, so that every machine formats alike.
+CLANG_FORMAT := clang-format-16
 CCACHE := $(shell command -v ccache 2>/dev/null)
 export CCACHE_NOHASHDIR := 1
 COMPILE := $(CCACHE) $(CXX)
@@ -134,13 +136,13 @@ parity: deps  ## run every golden fixture and print the table of docs/parity.md
 	@tools/parity $(BUILD)/bin/run_fixture
 
 lint: tools-lint  ## clang-format, include directions, left-overs
-	@clang-format --dry-run -Werror $(FORMATTED)
+	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 	@tools/check_includes
 	@tools/check_leftovers
 	@echo "lint: clean ($(words $(FORMATTED)) files)"
 
 format: tools-lint  ## clang-format in place
-	@clang-format -i $(FORMATTED)
+	@$(CLANG_FORMAT) -i $(FORMATTED)
 
 # A test that exceeds a limit of time or memory only under the sanitizers is excluded by name in tools/sanitize. The
 # kernels are built for AVX2 alone: the instrumentation of an AVX-512 object runs AVX-512 code when the library is

@@ -35,7 +35,7 @@ void check_unchanged(const std::vector<Variable>& inputs, const std::vector<Save
 
 Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>& fn,
                     const std::vector<Variable>& inputs) {
-  if (!grad_enabled()) return fn(inputs);
+  if (!grad_enabled()) { return fn(inputs); }
   const Generator start = default_generator();
   Tensor y;
   {
@@ -43,7 +43,7 @@ Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>&
     y = fn(inputs).value();
   }
   std::vector<Saved> saved;
-  for (const Variable& input : inputs) saved.emplace_back(input);
+  for (const Variable& input : inputs) { saved.emplace_back(input); }
   // A captured parameter may need gradients where no input does; this constant ties the node into the graph.
   std::vector<Variable> recorded = inputs;
   recorded.emplace_back(Tensor::zeros({}), Requires::kGrad);

@@ -17,7 +17,7 @@ class Engine {
   Engine(const std::vector<Variable>& wanted, RetainGraph retain) : retain_(retain) {
     for (const Variable& v : wanted) {
       collected_[v.impl().get()] = Tensor();
-      if (v.node()) wanted_outputs_[{v.node().get(), v.output_index()}] = v.impl().get();
+      if (v.node()) { wanted_outputs_[{v.node().get(), v.output_index()}] = v.impl().get(); }
     }
   }
 
@@ -40,7 +40,7 @@ class Engine {
       pending_.erase(node.get());
       run_node(*node, dys);
     }
-    for (auto& [impl, gradient] : leaves_) finish_leaf(impl, std::move(gradient));
+    for (auto& [impl, gradient] : leaves_) { finish_leaf(impl, std::move(gradient)); }
   }
 
   Tensor collected(const Variable& v) { return collected_.at(v.impl().get()); }
@@ -59,7 +59,7 @@ class Engine {
   void deliver(const Node::Edge& edge, Tensor gradient) {
     if (edge.leaf) {
       auto [it, fresh] = leaf_index_.try_emplace(edge.leaf.get(), leaves_.size());
-      if (fresh) leaves_.emplace_back(edge.leaf, Tensor());
+      if (fresh) { leaves_.emplace_back(edge.leaf, Tensor()); }
       add_gradient(leaves_[it->second].second, std::move(gradient));
       return;
     }
@@ -73,9 +73,9 @@ class Engine {
 
   void run_node(Node& node, Gradients& dys) {
     for (size_t i = 0; i < dys.size(); ++i) {
-      if (dys[i].defined()) finish_output(node, static_cast<int>(i), dys[i]);
+      if (dys[i].defined()) { finish_output(node, static_cast<int>(i), dys[i]); }
     }
-    if (node.recompute) return run_recomputed(node, std::move(dys[0]));
+    if (node.recompute) { return run_recomputed(node, std::move(dys[0])); }
     if (!node.backward) {
       throw AutogradError(cat("backward through ", node.name,
                               " a second time: its saved tensors are gone; pass "
@@ -93,10 +93,10 @@ class Engine {
       throw AutogradError(
           cat(node.name, ": its backward gave ", dxs.size(), " gradients for ", node.inputs.size(), " inputs"));
     }
-    if (anomaly_mode()) check_anomaly(node, dys, dxs);
+    if (anomaly_mode()) { check_anomaly(node, dys, dxs); }
     dys.clear();
     for (size_t i = 0; i < dxs.size(); ++i) {
-      if (!dxs[i].defined() || !node.inputs[i].needed()) continue;
+      if (!dxs[i].defined() || !node.inputs[i].needed()) { continue; }
       check_fits(node, node.inputs[i], dxs[i]);
       deliver(node.inputs[i], std::move(dxs[i]));
     }
@@ -115,7 +115,7 @@ class Engine {
       throw AutogradError(cat(node.name, ": its function gave ", result.value().describe(), " when computed again, ",
                               first.shape, " ", first.dtype, " the first time"));
     }
-    if (result.requires_grad()) seed(result, std::move(dy));
+    if (result.requires_grad()) { seed(result, std::move(dy)); }
   }
 
   static void check_fits(const Node& node, const Node::Edge& edge, const Tensor& gradient) {
@@ -131,7 +131,7 @@ class Engine {
 
   static void check_anomaly(const Node& node, const Gradients& dys, const Gradients& dxs) {
     for (const Tensor& dy : dys) {
-      if (dy.defined() && has_nan(dy)) return;
+      if (dy.defined() && has_nan(dy)) { return; }
     }
     for (const Tensor& dx : dxs) {
       if (dx.defined() && has_nan(dx)) {
@@ -149,7 +149,7 @@ class Engine {
   static Tensor run_hooks(const std::vector<GradientHook>& hooks, Tensor gradient) {
     for (const GradientHook& hook : hooks) {
       Tensor changed = hook(gradient);
-      if (!changed.defined()) continue;
+      if (!changed.defined()) { continue; }
       check_shape(changed, gradient.shape(), "hook", "the gradient it returns");
       check_dtype(changed, gradient.dtype(), "hook", "the gradient it returns");
       gradient = std::move(changed);
@@ -161,16 +161,16 @@ class Engine {
     const Node::Output& output = node.outputs[static_cast<size_t>(index)];
     gradient = run_hooks(output.hooks, std::move(gradient));
     if (output.retain) {
-      if (const auto variable = output.variable.lock()) add_gradient(variable->grad, own(gradient));
+      if (const auto variable = output.variable.lock()) { add_gradient(variable->grad, own(gradient)); }
     }
     const auto wanted = wanted_outputs_.find({&node, index});
-    if (wanted != wanted_outputs_.end()) collected_[wanted->second] = own(gradient);
+    if (wanted != wanted_outputs_.end()) { collected_[wanted->second] = own(gradient); }
   }
 
   void finish_leaf(const std::shared_ptr<Variable::Impl>& leaf, Tensor gradient) {
     gradient = run_hooks(leaf->hooks, std::move(gradient));
     if (collected_.empty()) {
-      if (!leaf->requires_grad) return;
+      if (!leaf->requires_grad) { return; }
       add_gradient(leaf->grad, own(std::move(gradient)));
     } else if (const auto it = collected_.find(leaf.get()); it != collected_.end()) {
       it->second = own(std::move(gradient));
@@ -187,8 +187,9 @@ class Engine {
 };
 
 Tensor checked_seed(const Variable& output, Tensor seed) {
-  if (!output.requires_grad())
+  if (!output.requires_grad()) {
     throw AutogradError("backward: the output depends on no variable that requires a gradient");
+  }
   if (seed.defined()) {
     check_shape(seed, output.shape(), "backward", "the seed");
     check_dtype(seed, output.dtype(), "backward", "the seed");
@@ -212,7 +213,7 @@ void Variable::backward(Tensor seed, RetainGraph retain) const {
 
 std::vector<Tensor> grad(const std::vector<Variable>& outputs, const std::vector<Variable>& inputs,
                          const std::vector<Tensor>& seeds, RetainGraph retain) {
-  if (inputs.empty()) return {};
+  if (inputs.empty()) { return {}; }
   if (!seeds.empty() && seeds.size() != outputs.size()) {
     throw AutogradError(cat("grad: ", outputs.size(), " outputs need as many seeds, got ", seeds.size()));
   }
@@ -223,7 +224,7 @@ std::vector<Tensor> grad(const std::vector<Variable>& outputs, const std::vector
   }
   engine.run();
   std::vector<Tensor> gradients;
-  for (const Variable& v : inputs) gradients.push_back(engine.collected(v));
+  for (const Variable& v : inputs) { gradients.push_back(engine.collected(v)); }
   return gradients;
 }
 

@@ -44,9 +44,9 @@ class Checker {
  private:
   Variable run(Requires requires_gradient, std::vector<Variable>* keep = nullptr) {
     std::vector<Variable> variables;
-    for (const Tensor& value : values_) variables.emplace_back(value, requires_gradient);
+    for (const Tensor& value : values_) { variables.emplace_back(value, requires_gradient); }
     Variable y = fn_(variables);
-    if (keep != nullptr) *keep = variables;
+    if (keep != nullptr) { *keep = variables; }
     return y;
   }
 
@@ -71,7 +71,7 @@ class Checker {
       numeric[j] = (above - below) / (2 * h);
       largest = std::max(largest, std::fabs(numeric[j]));
     }
-    for (size_t j = 0; j < a.size(); ++j) compare(argument, cat("element ", j), a[j], numeric[j], largest);
+    for (size_t j = 0; j < a.size(); ++j) { compare(argument, cat("element ", j), a[j], numeric[j], largest); }
   }
 
   void check_directions(size_t argument, const Tensor& analytic) {
@@ -91,7 +91,7 @@ class Checker {
 
   void compare(size_t argument, const std::string& where, double analytic, double numeric, double largest) const {
     const double allowed = options_.atol + options_.rtol * std::max(std::fabs(numeric), largest);
-    if (std::fabs(analytic - numeric) <= allowed) return;
+    if (std::fabs(analytic - numeric) <= allowed) { return; }
     throw AutogradError(cat("gradcheck: ", name_, ", argument ", argument, " ", values_[argument].shape(), ", ", where,
                             ": analytic ", analytic, ", numeric ", numeric, ", allowed difference ", allowed));
   }

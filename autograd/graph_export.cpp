@@ -10,7 +10,7 @@ namespace {
 std::string escape(const std::string& text) {
   std::string escaped;
   for (char c : text) {
-    if (c == '"' || c == '\\') escaped += '\\';
+    if (c == '"' || c == '\\') { escaped += '\\'; }
     escaped += c;
   }
   return escaped;
@@ -20,7 +20,7 @@ std::string escape(const std::string& text) {
 
 std::string to_dot(const Variable& output, const std::vector<std::pair<std::string, Variable>>& names) {
   std::map<const void*, std::string> leaf_names;
-  for (const auto& [name, variable] : names) leaf_names[variable.impl().get()] = escape(name);
+  for (const auto& [name, variable] : names) { leaf_names[variable.impl().get()] = escape(name); }
 
   std::ostringstream nodes, edges;
   std::map<const void*, int> ids;
@@ -52,7 +52,7 @@ std::string to_dot(const Variable& output, const std::vector<std::pair<std::stri
     pending.pop_back();
     const int to = ids.at(node);
     for (const Node::Edge& edge : node->inputs) {
-      if (edge.needed()) edges << "  n" << id_of(edge) << " -> n" << to << ";\n";
+      if (edge.needed()) { edges << "  n" << id_of(edge) << " -> n" << to << ";\n"; }
     }
   }
   return "digraph autograd {\n  rankdir=BT;\n" + nodes.str() + edges.str() + "}\n";

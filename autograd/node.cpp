@@ -13,7 +13,7 @@ std::atomic<uint64_t> next_sequence{1};
 
 Node::Edge edge_to(const Variable& v) {
   Node::Edge edge;
-  if (!v.requires_grad()) return edge;
+  if (!v.requires_grad()) { return edge; }
   if (v.is_leaf()) {
     edge.leaf = v.impl();
   } else {
@@ -25,7 +25,9 @@ Node::Edge edge_to(const Variable& v) {
 
 void check_finite(const char* op, const std::vector<Tensor>& values, const std::vector<Variable>& inputs) {
   for (const Variable& input : inputs) {
-    if (input.defined() && has_nan(input.value())) return;  // not the first
+    if (input.defined() && has_nan(input.value())) {
+      return;  // not the first
+    }
   }
   for (const Tensor& value : values) {
     if (value.defined() && has_nan(value)) {
@@ -43,14 +45,14 @@ Node::~Node() {
     node.backward = nullptr;
     node.recompute = nullptr;
     for (Edge& edge : node.inputs) {
-      if (edge.node) doomed.push_back(std::move(edge.node));
+      if (edge.node) { doomed.push_back(std::move(edge.node)); }
     }
   };
   take(*this);
   while (!doomed.empty()) {
     const std::shared_ptr<Node> node = std::move(doomed.back());
     doomed.pop_back();
-    if (node.use_count() == 1) take(*node);
+    if (node.use_count() == 1) { take(*node); }
   }
 }
 
@@ -64,9 +66,9 @@ const Tensor& Saved::get(const char* op) const {
 }
 
 bool needs_grad(const std::vector<Variable>& inputs) {
-  if (!grad_enabled()) return false;
+  if (!grad_enabled()) { return false; }
   for (const Variable& v : inputs) {
-    if (v.requires_grad()) return true;
+    if (v.requires_grad()) { return true; }
   }
   return false;
 }
@@ -81,14 +83,14 @@ Variable record(const char* op, Tensor value, const std::vector<Variable>& input
 
 std::vector<Variable> record_outputs(const char* op, std::vector<Tensor> values, const std::vector<Variable>& inputs,
                                      MultiBackwardFunction backward) {
-  if (anomaly_mode()) check_finite(op, values, inputs);
+  if (anomaly_mode()) { check_finite(op, values, inputs); }
   std::shared_ptr<Node> node;
   if (needs_grad(inputs)) {
     node = std::make_shared<Node>();
     node->name = op;
     node->sequence = next_sequence++;
     node->backward = std::move(backward);
-    for (const Variable& input : inputs) node->inputs.push_back(edge_to(input));
+    for (const Variable& input : inputs) { node->inputs.push_back(edge_to(input)); }
   }
   std::vector<Variable> results;
   for (Tensor& value : values) {
@@ -98,7 +100,7 @@ std::vector<Variable> record_outputs(const char* op, std::vector<Tensor> values,
       result.impl()->output = static_cast<int>(node->outputs.size());
       result.impl()->requires_grad = true;
     }
-    if (node) node->outputs.push_back({result.shape(), result.dtype(), {}, false, result.impl()});
+    if (node) { node->outputs.push_back({result.shape(), result.dtype(), {}, false, result.impl()}); }
     results.push_back(std::move(result));
   }
   return results;

@@ -10,7 +10,7 @@ thread_local bool gradients_on = true;
 thread_local bool anomaly_on = false;
 
 Variable::Impl& checked(const std::shared_ptr<Variable::Impl>& impl) {
-  if (!impl) throw AutogradError("the variable is undefined");
+  if (!impl) { throw AutogradError("the variable is undefined"); }
   return *impl;
 }
 
@@ -26,8 +26,9 @@ Tensor& Variable::value() { return checked(impl_).value; }
 
 void Variable::set_value(Tensor value) {
   Impl& impl = checked(impl_);
-  if (!is_leaf())
+  if (!is_leaf()) {
     throw AutogradError(cat("set_value: only a leaf's value can be replaced, this is a result of ", impl.node->name));
+  }
   check_shape(value, impl.value.shape(), "set_value", "value");
   check_dtype(value, impl.value.dtype(), "set_value", "value");
   impl.value = value.contiguous();  // what optimizers step in place
@@ -38,7 +39,9 @@ bool Variable::is_leaf() const { return !impl_ || !impl_->node; }
 
 void Variable::set_requires_grad(Requires requires_gradient) {
   Impl& impl = checked(impl_);
-  if (!is_leaf()) throw AutogradError(cat("set_requires_grad: only for leaves, this is a result of ", impl.node->name));
+  if (!is_leaf()) {
+    throw AutogradError(cat("set_requires_grad: only for leaves, this is a result of ", impl.node->name));
+  }
   const bool wanted = requires_gradient == Requires::kGrad;
   if (wanted && !is_floating(impl.value.dtype())) {
     throw DTypeError(cat("only floating tensors can require gradients, got ", impl.value.describe()));
@@ -58,7 +61,7 @@ void check_gradient(const Variable& v, const Tensor& gradient) {
 }  // namespace
 
 void Variable::set_grad(Tensor gradient) {
-  if (gradient.defined()) check_gradient(*this, gradient);
+  if (gradient.defined()) { check_gradient(*this, gradient); }
   checked(impl_).grad = std::move(gradient);
 }
 
@@ -69,12 +72,12 @@ void Variable::accumulate_grad(Tensor gradient) {
 
 void Variable::retain_grad() const {
   Impl& impl = checked(impl_);
-  if (impl.node) impl.node->outputs[static_cast<size_t>(impl.output)].retain = true;
+  if (impl.node) { impl.node->outputs[static_cast<size_t>(impl.output)].retain = true; }
 }
 
 void Variable::register_hook(GradientHook hook) const {
   Impl& impl = checked(impl_);
-  if (!impl.requires_grad) throw AutogradError("register_hook: the variable needs no gradient");
+  if (!impl.requires_grad) { throw AutogradError("register_hook: the variable needs no gradient"); }
   auto& hooks = impl.node ? impl.node->outputs[static_cast<size_t>(impl.output)].hooks : impl.hooks;
   hooks.push_back(std::move(hook));
 }

@@ -26,7 +26,7 @@ struct QueryTile {
 /// How many tiles of `size` queries the scales have. No tile reaches into a second scale.
 TERRACE_HD inline int query_tiles(const AttentionScales& scales, int size) {
   int tiles = 0;
-  for (int s = 0; s < scales.count; ++s) tiles += (scales.query_end[s] - scales.query_begin(s) + size - 1) / size;
+  for (int s = 0; s < scales.count; ++s) { tiles += (scales.query_end[s] - scales.query_begin(s) + size - 1) / size; }
   return tiles;
 }
 
@@ -34,7 +34,7 @@ TERRACE_HD inline QueryTile query_tile(const AttentionScales& scales, int size, 
   for (int s = 0;; ++s) {
     const int begin = scales.query_begin(s) + index * size, end = scales.query_end[s];
     const int tiles = (end - scales.query_begin(s) + size - 1) / size;
-    if (index < tiles) return {begin, begin + size < end ? begin + size : end, scales.key_end[s]};
+    if (index < tiles) { return {begin, begin + size < end ? begin + size : end, scales.key_end[s]}; }
     index -= tiles;
   }
 }
@@ -42,7 +42,7 @@ TERRACE_HD inline QueryTile query_tile(const AttentionScales& scales, int size, 
 /// The end of the keys that a query sees.
 TERRACE_HD inline int key_end_of(const AttentionScales& scales, int query) {
   int s = 0;
-  while (query >= scales.query_end[s]) ++s;
+  while (query >= scales.query_end[s]) { ++s; }
   return scales.key_end[s];
 }
 

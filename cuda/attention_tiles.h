@@ -65,7 +65,7 @@ __device__ void store_rows(const BFloat16* tile, int first, BFloat16* rows, int6
 #pragma unroll
   for (int i = 0; i < Rows * kChunks / kWarpSize; ++i) {
     const int e = lane_id() + i * kWarpSize, row = first + e / kChunks, chunk = e % kChunks;
-    if (row >= count) continue;
+    if (row >= count) { continue; }
     *reinterpret_cast<Chunk*>(rows + row * stride + chunk * kChunk) =
         *reinterpret_cast<const Chunk*>(chunk_of(tile, row, chunk));
   }
@@ -170,14 +170,14 @@ class KeyStream {
  public:
   __device__ KeyStream(const AttentionCall<BFloat16>& call, int64_t b, int64_t h, int key_end)
       : keys_(call.k, b, h, 0), values_(call.v, b, h, 0), left_(key_end) {
-    if (call.key_norms) norms_ = call.key_norms + (b * call.H + h) * call.Lk + threadIdx.x;
+    if (call.key_norms) { norms_ = call.key_norms + (b * call.H + h) * call.Lk + threadIdx.x; }
   }
   /// The next kPassing keys, in a group of copies of their own; an empty group where none is left.
   __device__ void load(PassingKeys& to, int stage) {
     if (left_ > 0) {
       keys_.load(to.keys[stage], left_);
       values_.load(to.values[stage], left_);
-      if (norms_) load_norms(to.norms[stage]);
+      if (norms_) { load_norms(to.norms[stage]); }
       left_ -= kPassing;
     }
     copy_async_commit();
@@ -186,8 +186,8 @@ class KeyStream {
  private:
   __device__ void load_norms(float* to) {
     const int c = static_cast<int>(threadIdx.x);
-    if (c < kPassing && c < left_) copy_async_4(to + c, norms_);
-    if (c < kPassing && c >= left_) to[c] = 0;
+    if (c < kPassing && c < left_) { copy_async_4(to + c, norms_); }
+    if (c < kPassing && c >= left_) { to[c] = 0; }
     norms_ += kPassing;
   }
 

@@ -17,14 +17,14 @@ struct Candidate {
 /// a takes the place of b. Nothing takes the place of a NaN.
 template <class T>
 __device__ bool beats(T a, T b, Extreme extreme) {
-  if (b != b) return false;
+  if (b != b) { return false; }
   return a != a || (extreme == Extreme::kLargest ? a > b : a < b);
 }
 
 template <class T>
 __device__ Candidate<T> better(const Candidate<T>& a, const Candidate<T>& b, Extreme extreme) {
-  if (b.index == kNoIndex) return a;
-  if (a.index == kNoIndex || beats(b.value, a.value, extreme)) return b;
+  if (b.index == kNoIndex) { return a; }
+  if (a.index == kNoIndex || beats(b.value, a.value, extreme)) { return b; }
   return b.index < a.index && !beats(a.value, b.value, extreme) ? b : a;
 }
 
@@ -43,7 +43,7 @@ template <int Threads, class T>
 __device__ Candidate<T> best_of_block(Candidate<T> own, Extreme extreme) {
   constexpr int kWarps = Threads / kWarpSize;
   own = best_of_lanes<kWarpSize>(own, extreme);
-  if constexpr (kWarps == 1) return own;
+  if constexpr (kWarps == 1) { return own; }
   TERRACE_SHARED(values, T[kWarps]);
   TERRACE_SHARED(indices, int64_t[kWarps]);
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
@@ -54,7 +54,7 @@ __device__ Candidate<T> best_of_block(Candidate<T> own, Extreme extreme) {
   __syncthreads();
   Candidate<T> best{values[0], indices[0]};
 #pragma unroll
-  for (int i = 1; i < kWarps; ++i) best = better(best, Candidate<T>{values[i], indices[i]}, extreme);
+  for (int i = 1; i < kWarps; ++i) { best = better(best, Candidate<T>{values[i], indices[i]}, extreme); }
   __syncthreads();
   return best;
 }

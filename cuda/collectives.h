@@ -24,7 +24,7 @@ struct Largest {
 template <int Lanes, class T, class Combine>
 __device__ T lanes_reduce(T value, Combine combine) {
 #pragma unroll
-  for (int bits = Lanes / 2; bits > 0; bits /= 2) value = combine(value, __shfl_xor_sync(kFullWarp, value, bits));
+  for (int bits = Lanes / 2; bits > 0; bits /= 2) { value = combine(value, __shfl_xor_sync(kFullWarp, value, bits)); }
   return value;
 }
 template <class T, class Combine>
@@ -38,14 +38,14 @@ __device__ T block_reduce(T value, Combine combine) {
   static_assert(Threads % kWarpSize == 0 && Threads <= 1024);
   constexpr int kWarps = Threads / kWarpSize;
   value = warp_reduce(value, combine);
-  if constexpr (kWarps == 1) return value;
+  if constexpr (kWarps == 1) { return value; }
   TERRACE_SHARED(parts, T[kWarps]);
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  if (threadIdx.x % kWarpSize == 0) parts[warp] = value;
+  if (threadIdx.x % kWarpSize == 0) { parts[warp] = value; }
   __syncthreads();
   T total = parts[0];
 #pragma unroll
-  for (int i = 1; i < kWarps; ++i) total = combine(total, parts[i]);
+  for (int i = 1; i < kWarps; ++i) { total = combine(total, parts[i]); }
   __syncthreads();
   return total;
 }
@@ -69,16 +69,16 @@ __device__ T block_scan(T value, T& total) {
 #pragma unroll
   for (int by = 1; by < kWarpSize; by *= 2) {
     const T other = __shfl_up_sync(kFullWarp, value, static_cast<unsigned>(by));
-    if (lane >= by) value += other;
+    if (lane >= by) { value += other; }
   }
   TERRACE_SHARED(parts, T[kWarps]);
-  if (lane == kWarpSize - 1) parts[warp] = value;
+  if (lane == kWarpSize - 1) { parts[warp] = value; }
   __syncthreads();
   T before = 0;
   total = 0;
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) {
-    if (i == warp) before = total;
+    if (i == warp) { before = total; }
     total += parts[i];
   }
   __syncthreads();
@@ -88,8 +88,8 @@ __device__ T block_scan(T value, T& total) {
 /// A block size for work over rows of `cols` elements.
 template <class F>
 void with_row_threads(int64_t cols, F&& f) {
-  if (cols <= 128) return f(std::integral_constant<int, 32>{});
-  if (cols <= 2048) return f(std::integral_constant<int, 256>{});
+  if (cols <= 128) { return f(std::integral_constant<int, 32>{}); }
+  if (cols <= 2048) { return f(std::integral_constant<int, 256>{}); }
   f(std::integral_constant<int, 1024>{});
 }
 

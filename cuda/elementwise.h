@@ -14,8 +14,8 @@ __global__ void __launch_bounds__(kElementThreads) for_packs(int64_t count, Body
   const int64_t stride = int64_t{gridDim.x} * kElementThreads;
   const int64_t thread = int64_t{blockIdx.x} * kElementThreads + threadIdx.x;
   const int64_t packs = count / N;
-  for (int64_t i = thread; i < packs; i += stride) body.template run<N>(i * N);
-  for (int64_t i = packs * N + thread; i < count; i += stride) body.template run<1>(i);
+  for (int64_t i = thread; i < packs; i += stride) { body.template run<N>(i * N); }
+  for (int64_t i = packs * N + thread; i < count; i += stride) { body.template run<1>(i); }
 }
 
 /// Runs body.run<1>(i) for each of `count` elements.
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kElementThreads) for_plan(LoopPlan<Operands> p
     int64_t at[Operands];
     plan.offsets(i / inner, at);
 #pragma unroll
-    for (int k = 0; k < Operands; ++k) at[k] += i % inner * plan.strides[k][plan.ndim - 1];
+    for (int k = 0; k < Operands; ++k) { at[k] += i % inner * plan.strides[k][plan.ndim - 1]; }
     body(at);
   }
 }

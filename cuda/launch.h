@@ -47,7 +47,9 @@ inline int64_t grid_stride_blocks(int64_t count, int64_t per_block) {
 
 inline Grid::Grid(int64_t blocks_, int threads_, size_t shared_bytes_)
     : threads(static_cast<unsigned>(threads_)), shared_bytes(shared_bytes_) {
-  if (blocks_ < 0 || blocks_ > 0x7fffffff) throw ShapeError(cat("launch: ", blocks_, " blocks are too many for a GPU"));
+  if (blocks_ < 0 || blocks_ > 0x7fffffff) {
+    throw ShapeError(cat("launch: ", blocks_, " blocks are too many for a GPU"));
+  }
   blocks = dim3(static_cast<unsigned>(blocks_));
 }
 
@@ -56,11 +58,11 @@ inline Grid::Grid(int64_t blocks_, int threads_, size_t shared_bytes_)
 template <class... Parameters>
 void launch(const char* name, void (*kernel)(Parameters...), const Grid& grid,
             std::type_identity_t<Parameters>... arguments) {
-  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
+  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) { return; }
   const auto work = [=] {
     executor::run(name, grid.blocks, grid.threads, grid.shared_bytes, [&] { kernel(arguments...); });
   };
-  if (!keep_while_recording(work)) work();
+  if (!keep_while_recording(work)) { work(); }
 }
 
 #else
@@ -72,7 +74,7 @@ void launch_raw(const char* name, const void* kernel, const Grid& grid, void** a
 template <class... Parameters>
 void launch(const char* name, void (*kernel)(Parameters...), const Grid& grid,
             std::type_identity_t<Parameters>... arguments) {
-  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
+  if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) { return; }
   void* addresses[] = {const_cast<void*>(static_cast<const void*>(&arguments))...};
   launch_raw(name, reinterpret_cast<const void*>(kernel), grid, addresses);
 }

@@ -36,7 +36,7 @@ inline void mma_lanes(const executor::LaneArguments (&lanes)[32], unsigned) {
     for (int i = 0; i < 4; ++i) {
       for (int half = 0; half < 2; ++half) {
         a[group + 8 * (i % 2)][2 * pair + 8 * (i / 2) + half] = half_of(operand.a[i], half);
-        if (i < 2) b[2 * pair + 8 * i + half][group] = half_of(operand.b[i], half);
+        if (i < 2) { b[2 * pair + 8 * i + half][group] = half_of(operand.b[i], half); }
       }
     }
   }
@@ -45,7 +45,7 @@ inline void mma_lanes(const executor::LaneArguments (&lanes)[32], unsigned) {
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + 8 * (i / 2), col = 2 * (lane % 4) + i % 2;
       float sum = 0;
-      for (int k = 0; k < 16; ++k) sum += a[row][k] * b[k][col];
+      for (int k = 0; k < 16; ++k) { sum += a[row][k] * b[k][col]; }
       d[i] += sum;
     }
   }

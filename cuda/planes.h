@@ -27,7 +27,7 @@ struct PlaneStretch {
 #pragma unroll
     for (int step = 0; step < kPacksOfThread; ++step) {
       const int64_t i = begin + (int64_t{step} * Threads + threadIdx.x) * N;
-      if (i < end) f(plane * positions + i);
+      if (i < end) { f(plane * positions + i); }
     }
   }
 };

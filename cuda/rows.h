@@ -8,7 +8,7 @@ namespace terrace::cuda {
 /// Calls f(i) for the first element of each of this thread's packs; N divides `cols`.
 template <int Threads, int N, class F>
 __device__ void for_row_packs(int64_t cols, F&& f) {
-  for (int64_t i = int64_t{threadIdx.x} * N; i < cols; i += Threads * N) f(i);
+  for (int64_t i = int64_t{threadIdx.x} * N; i < cols; i += Threads * N) { f(i); }
 }
 
 /// Whether rows of `cols` elements that follow one another from these pointers on are made of whole packs.
@@ -20,7 +20,7 @@ bool are_rows_of_packs(int64_t cols, const T*... rows) {
 /// Calls f(elements of a pack), a constant: as many T as fill 16 bytes, or 1.
 template <class T, class F>
 void with_packs(bool packed, F&& f) {
-  if (packed) return f(std::integral_constant<int, kPackOf<T>>{});
+  if (packed) { return f(std::integral_constant<int, kPackOf<T>>{}); }
   f(std::integral_constant<int, 1>{});
 }
 

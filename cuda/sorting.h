@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kSortThreads) sort_stretches(Make make, Item* 
   __syncthreads();
   sort_shared(tile, padded);
   for (int i = static_cast<int>(threadIdx.x); i < padded; i += kSortThreads) {
-    if (begin + i < extent) items[row * extent + begin + i] = tile[i];
+    if (begin + i < extent) { items[row * extent + begin + i] = tile[i]; }
   }
 }
 
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kSortThreads) merge_runs(const Item* from, Ite
   const int64_t stretches = (extent + kSortBlock - 1) / kSortBlock;
   const int64_t row = blockIdx.x / stretches;
   const int64_t first = blockIdx.x % stretches * kSortBlock + int64_t{threadIdx.x} * kMergeEach;
-  if (first >= extent) return;
+  if (first >= extent) { return; }
   const int64_t pair = first / (2 * run) * (2 * run);
   const int64_t left = extent - pair;  // items from this pair of runs on
   const Item* a = from + row * extent + pair;
@@ -119,7 +119,7 @@ class SortedRows {
       : one_(static_cast<size_t>(rows * extent) * sizeof(Item)),
         two_(static_cast<size_t>(rows * extent) * sizeof(Item)) {
     int padded = 2;
-    while (padded < kSortBlock && padded < extent) padded *= 2;
+    while (padded < kSortBlock && padded < extent) { padded *= 2; }
     const Grid grid(rows * blocks_for(extent, kSortBlock), kSortThreads);
     Item *items = one_.as<Item>(), *other = two_.as<Item>();
     launch(name, sort_stretches<Item, Make>, grid, make, items, extent, padded);

@@ -56,8 +56,9 @@ __device__ void multiply_tile(int64_t K, const TileOperand<ElementA>& a, const T
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
 #pragma unroll
-        for (int j = 0; j < kEach; ++j)
+        for (int j = 0; j < kEach; ++j) {
           sums[i][j] += tile_a[d][row + i * kTileSide] * tile_b[d][column + j * kTileSide];
+        }
       }
     }
     __syncthreads();
@@ -65,7 +66,7 @@ __device__ void multiply_tile(int64_t K, const TileOperand<ElementA>& a, const T
 #pragma unroll
   for (int i = 0; i < kEach; ++i) {
 #pragma unroll
-    for (int j = 0; j < kEach; ++j) store(row + i * kTileSide, column + j * kTileSide, sums[i][j]);
+    for (int j = 0; j < kEach; ++j) { store(row + i * kTileSide, column + j * kTileSide, sums[i][j]); }
   }
 }
 

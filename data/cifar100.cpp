@@ -30,13 +30,13 @@ struct ArchiveCloser {
 
 std::string read_entry(archive* a, int64_t size, const std::string& path) {
   constexpr int64_t kMostBytes = int64_t{1} << 30;
-  if (size < 0 || size > kMostBytes) throw IoError(cat("cannot read ", path, ": an entry claims ", size, " bytes"));
+  if (size < 0 || size > kMostBytes) { throw IoError(cat("cannot read ", path, ": an entry claims ", size, " bytes")); }
   std::string content(static_cast<size_t>(size), '\0');
   size_t done = 0;
   while (done < content.size()) {
     const la_ssize_t count = archive_read_data(a, content.data() + done, content.size() - done);
-    if (count < 0) throw IoError(cat("cannot read ", path, ": ", archive_error_string(a)));
-    if (count == 0) throw IoError(cat("cannot read ", path, ": the archive is truncated"));
+    if (count < 0) { throw IoError(cat("cannot read ", path, ": ", archive_error_string(a))); }
+    if (count == 0) { throw IoError(cat("cannot read ", path, ": the archive is truncated")); }
     done += static_cast<size_t>(count);
   }
   return content;
@@ -48,45 +48,50 @@ void read_archive(const std::string& path, std::string& train, std::string& test
   archive_read_support_filter_all(a.get());
   archive_read_support_format_tar(a.get());
   constexpr size_t kBlock = 1 << 16;
-  if (archive_read_open_filename(a.get(), path.c_str(), kBlock) != ARCHIVE_OK)
+  if (archive_read_open_filename(a.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
     throw IoError(cat("cannot read ", path, ": ", archive_error_string(a.get())));
+  }
   for (;;) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(a.get(), &entry);
-    if (status == ARCHIVE_EOF) return;
-    if (status < ARCHIVE_WARN) throw IoError(cat("cannot read ", path, ": ", archive_error_string(a.get())));
+    if (status == ARCHIVE_EOF) { return; }
+    if (status < ARCHIVE_WARN) { throw IoError(cat("cannot read ", path, ": ", archive_error_string(a.get()))); }
     const char* stored = archive_entry_pathname(entry);
     const std::string name = fs::path(stored != nullptr ? stored : "").filename().string();
     std::string* to = name == kTrainName ? &train : name == kTestName ? &test : name == kNamesName ? &names : nullptr;
-    if (to != nullptr) *to = read_entry(a.get(), archive_entry_size(entry), path);
+    if (to != nullptr) { *to = read_entry(a.get(), archive_entry_size(entry), path); }
   }
 }
 
 void read_folder(const fs::path& folder, std::string& train, std::string& test, std::string& names) {
   const fs::path inner = fs::exists(folder / kTrainName) ? folder : folder / "cifar-100-binary";
   for (const auto& [name, to] : {std::pair{kTrainName, &train}, {kTestName, &test}}) {
-    if (!fs::exists(inner / name))
+    if (!fs::exists(inner / name)) {
       throw IoError(cat("cannot read ", folder.string(), ": there is no ", name, " in it"));
+    }
     *to = read_file((inner / name).string());
   }
-  if (fs::exists(inner / kNamesName)) names = read_file((inner / kNamesName).string());
+  if (fs::exists(inner / kNamesName)) { names = read_file((inner / kNamesName).string()); }
 }
 
 void check_records(const std::string& content, const std::string& what, int64_t published, CifarCount count) {
   const int64_t bytes = static_cast<int64_t>(content.size());
-  if (bytes == 0) throw IoError(cat(what, ": missing or empty"));
-  if (bytes % kCifarRecord != 0)
+  if (bytes == 0) { throw IoError(cat(what, ": missing or empty")); }
+  if (bytes % kCifarRecord != 0) {
     throw IoError(cat(what, ": ", bytes, " bytes are not a whole number of records of ", kCifarRecord,
                       " bytes; the file is truncated or of another kind"));
-  if (count == CifarCount::kPublished && bytes != published * kCifarRecord)
+  }
+  if (count == CifarCount::kPublished && bytes != published * kCifarRecord) {
     throw IoError(cat(what, ": ", bytes / kCifarRecord, " pictures; the published file has ", published));
+  }
   constexpr int kCoarseClasses = 20;
   for (int64_t i = 0; i < bytes / kCifarRecord; ++i) {
     const auto coarse = static_cast<uint8_t>(content[static_cast<size_t>(i * kCifarRecord)]);
     const auto fine = static_cast<uint8_t>(content[static_cast<size_t>(i * kCifarRecord + 1)]);
-    if (coarse >= kCoarseClasses || fine >= kClasses)
+    if (coarse >= kCoarseClasses || fine >= kClasses) {
       throw IoError(cat(what, ": picture ", i, " has the labels ", int{coarse}, " (coarse, below ", kCoarseClasses,
                         ") and ", int{fine}, " (fine, below ", kClasses, "); this is not CIFAR-100's binary layout"));
+    }
   }
 }
 
@@ -94,8 +99,8 @@ std::vector<std::string> split_lines(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(line);
+    if (!line.empty() && line.back() == '\r') { line.pop_back(); }
+    if (!line.empty()) { lines.push_back(line); }
   }
   return lines;
 }
@@ -124,25 +129,28 @@ const std::vector<std::string>& cifar100_class_names() {
 
 Cifar100Files read_cifar100(const std::string& path, CifarCount count) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) throw IoError(cat("cannot read ", path, ": ", std::strerror(errno)));
+  if (::stat(path.c_str(), &status) != 0) { throw IoError(cat("cannot read ", path, ": ", std::strerror(errno))); }
   Cifar100Files files;
   std::string names;
-  if (S_ISDIR(status.st_mode))
+  if (S_ISDIR(status.st_mode)) {
     read_folder(path, files.train, files.test, names);
-  else
+  } else {
     read_archive(path, files.train, files.test, names);
+  }
   check_records(files.train, cat(path, ": ", kTrainName), kCifarTrainCount, count);
   check_records(files.test, cat(path, ": ", kTestName), kCifarTestCount, count);
   files.class_names = names.empty() ? cifar100_class_names() : split_lines(names);
-  if (files.class_names.size() != static_cast<size_t>(kClasses))
+  if (files.class_names.size() != static_cast<size_t>(kClasses)) {
     throw IoError(cat(path, ": ", kNamesName, " has ", files.class_names.size(), " names, not ", kClasses));
+  }
   return files;
 }
 
 void decode_cifar100(const std::string& content, int64_t begin, int64_t end, Tensor& images, Tensor& labels) {
   const int64_t count = static_cast<int64_t>(content.size()) / kCifarRecord;
-  if (begin < 0 || begin > end || end > count)
+  if (begin < 0 || begin > end || end > count) {
     throw IndexError(cat("decode_cifar100: pictures [", begin, ", ", end, ") of ", count));
+  }
   images = Tensor::empty({end - begin, kSide, kSide, 3}, DType::kU8);
   labels = Tensor::empty({end - begin}, DType::kI64);
   uint8_t* to = images.data<uint8_t>();
@@ -150,8 +158,9 @@ void decode_cifar100(const std::string& content, int64_t begin, int64_t end, Ten
     const auto* record = reinterpret_cast<const uint8_t*>(content.data()) + i * kCifarRecord;
     labels.data<int64_t>()[i - begin] = record[1];
     const uint8_t* planes = record + 2;
-    for (int64_t pixel = 0; pixel < kArea; ++pixel)
-      for (int64_t c = 0; c < 3; ++c) *to++ = planes[c * kArea + pixel];
+    for (int64_t pixel = 0; pixel < kArea; ++pixel) {
+      for (int64_t c = 0; c < 3; ++c) { *to++ = planes[c * kArea + pixel]; }
+    }
   }
 }
 

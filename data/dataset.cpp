@@ -17,7 +17,7 @@ constexpr int64_t kMaxSide = 1 << 14;
 
 std::string join(const std::vector<std::string>& words) {
   std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  for (const std::string& word : words) { text += (text.empty() ? "" : ", ") + word; }
   return text;
 }
 
@@ -28,12 +28,14 @@ std::string content_hash_of(int64_t count, int64_t height, int64_t width, const 
 }
 
 void check_kind(const Hdf5File& file) {
-  if (!file.has_attr("/", "kind") || file.read_attr_string("/", "kind") != kKind)
+  if (!file.has_attr("/", "kind") || file.read_attr_string("/", "kind") != kKind) {
     throw IoError(cat(file.path(), ": not an image dataset (attribute \"kind\" is not \"", kKind,
                       "\"); prepare_data makes them"));
+  }
   const int64_t version = file.read_attr_int("/", "version");
-  if (version != kDatasetVersion)
+  if (version != kDatasetVersion) {
     throw IoError(cat(file.path(), ": dataset version ", version, "; this program reads version ", kDatasetVersion));
+  }
 }
 
 std::vector<std::string> splits_of(const Hdf5File& file) {
@@ -61,29 +63,36 @@ ImageDataset ImageDataset::open(const std::string& path, const std::string& spli
   const Hdf5File& file = impl->file;
   check_kind(file);
   const std::vector<std::string> known = splits_of(file);
-  if (std::find(known.begin(), known.end(), split) == known.end())
+  if (std::find(known.begin(), known.end(), split) == known.end()) {
     throw IoError(cat(path, ": no split \"", split, "\"; it has: ", known.empty() ? "none" : join(known)));
+  }
 
   impl->source = file.read_attr_string("/", "source");
   impl->class_names = file.read_strings("class_names");
   impl->content_hash = file.read_attr_string(split, "content_hash");
   const Hdf5DatasetInfo images = file.info(split + "/images");
   const Shape& shape = images.shape;
-  if (images.is_string || images.dtype != DType::kU8 || shape.size() != 4 || shape[3] != 3)
+  if (images.is_string || images.dtype != DType::kU8 || shape.size() != 4 || shape[3] != 3) {
     throw IoError(cat(path, ": \"", split, "/images\" must be u8 (N, H, W, 3), it is ", images.dtype, " ", shape));
+  }
   impl->size = shape[0];
   impl->height = shape[1];
   impl->width = shape[2];
-  if (impl->height < 1 || impl->width < 1) throw IoError(cat(path, ": \"", split, "/images\" has no pixels: ", shape));
+  if (impl->height < 1 || impl->width < 1) {
+    throw IoError(cat(path, ": \"", split, "/images\" has no pixels: ", shape));
+  }
   impl->labels = file.read(split + "/labels", DType::kI64);
-  if (impl->labels.shape() != Shape{impl->size})
+  if (impl->labels.shape() != Shape{impl->size}) {
     throw IoError(
         cat(path, ": \"", split, "/labels\" must be (N) with N = ", impl->size, ", it is ", impl->labels.shape()));
+  }
   const int64_t classes = static_cast<int64_t>(impl->class_names.size());
   const int64_t* label = impl->labels.data<int64_t>();
-  for (int64_t i = 0; i < impl->size; ++i)
-    if (label[i] < 0 || label[i] >= classes)
+  for (int64_t i = 0; i < impl->size; ++i) {
+    if (label[i] < 0 || label[i] >= classes) {
       throw IoError(cat(path, ": \"", split, "/labels\"[", i, "] is ", label[i], "; there are ", classes, " classes"));
+    }
+  }
   return ImageDataset(std::move(impl));
 }
 
@@ -112,8 +121,9 @@ Tensor ImageDataset::images(const std::vector<int64_t>& rows) const {
   const int64_t count = static_cast<int64_t>(rows.size());
   Tensor taken = Tensor::empty({count, height(), width(), 3}, DType::kU8);
   for (int64_t begin = 0, end = 0; begin < count; begin = end) {  // neighbours are read at once
-    for (end = begin + 1; end < count && rows[static_cast<size_t>(end)] == rows[static_cast<size_t>(end - 1)] + 1;)
+    for (end = begin + 1; end < count && rows[static_cast<size_t>(end)] == rows[static_cast<size_t>(end - 1)] + 1;) {
       ++end;
+    }
     const int64_t row = rows[static_cast<size_t>(begin)];
     taken.slice(0, begin, end).copy_(images(row, row + end - begin));
   }
@@ -131,15 +141,16 @@ void ImageDataset::verify_content() const {
   }
   labels_hash.update(labels().raw_data(), static_cast<size_t>(labels().numel()) * sizeof(int64_t));
   const std::string found = content_hash_of(size(), height(), width(), images_hash, labels_hash);
-  if (found != content_hash())
+  if (found != content_hash()) {
     throw IoError(cat(path(), ": the content of split \"", split(), "\" is not what was written: hash ", found,
                       ", stored ", content_hash()));
+  }
 }
 
 std::optional<ImageDataset> open_held_out(const std::string& path) {
   const std::vector<std::string> splits = ImageDataset::splits(path);
   for (const char* name : {"test", "val"}) {
-    if (std::find(splits.begin(), splits.end(), name) != splits.end()) return ImageDataset::open(path, name);
+    if (std::find(splits.begin(), splits.end(), name) != splits.end()) { return ImageDataset::open(path, name); }
   }
   return std::nullopt;
 }
@@ -152,7 +163,7 @@ ImageDataset open_for_evaluation(const std::string& path) {
 std::vector<int64_t> part_of(int64_t size, int64_t count) {
   constexpr uint64_t kStream = 0x9a27;
   std::vector<int64_t> rows = random_permutation(size, Generator(0, kStream));
-  if (count > 0 && count < size) rows.resize(static_cast<size_t>(count));
+  if (count > 0 && count < size) { rows.resize(static_cast<size_t>(count)); }
   std::sort(rows.begin(), rows.end());
   return rows;
 }
@@ -167,10 +178,11 @@ ImageDatasetWriter::ImageDatasetWriter(const std::string& path, int64_t height, 
       width_(width),
       class_names_(std::move(class_names)),
       compression_(compression) {
-  if (height_ < 1 || width_ < 1 || height_ > kMaxSide || width_ > kMaxSide)
+  if (height_ < 1 || width_ < 1 || height_ > kMaxSide || width_ > kMaxSide) {
     throw ShapeError(
         cat("ImageDatasetWriter: images must be 1..", kMaxSide, " pixels a side, got ", height_, " x ", width_));
-  if (class_names_.empty()) throw ShapeError("ImageDatasetWriter: there must be at least one class");
+  }
+  if (class_names_.empty()) { throw ShapeError("ImageDatasetWriter: there must be at least one class"); }
   file_.write_attr_string("/", "kind", kKind);
   file_.write_attr_int("/", "version", kDatasetVersion);
   file_.write_attr_string("/", "source", source);
@@ -179,8 +191,9 @@ ImageDatasetWriter::ImageDatasetWriter(const std::string& path, int64_t height, 
 
 void ImageDatasetWriter::begin_split(const std::string& name) {
   end_split();
-  if (name.empty() || name.find('/') != std::string::npos)
+  if (name.empty() || name.find('/') != std::string::npos) {
     throw IoError(cat("ImageDatasetWriter: \"", name, "\" cannot name a split"));
+  }
   split_ = name;
   written_ = 0;
   image_hash_ = Sha256();
@@ -197,25 +210,27 @@ void ImageDatasetWriter::append(const Tensor& image, int64_t label) {
 
 void ImageDatasetWriter::append(const Tensor& images, const Tensor& labels) {
   constexpr const char* kOp = "ImageDatasetWriter::append";
-  if (split_.empty()) throw IoError(cat(kOp, ": begin_split() comes first"));
+  if (split_.empty()) { throw IoError(cat(kOp, ": begin_split() comes first")); }
   const Tensor batch = (images.ndim() == 3 ? images.unsqueeze(0) : images).contiguous();
   const Tensor classes = labels.reshape({-1}).contiguous();
   check_dtype(batch, DType::kU8, kOp, "images");
   check_dtype(classes, DType::kI64, kOp, "labels");
   check_shape(batch, {classes.numel(), height_, width_, 3}, kOp, "images");
   const int64_t* label = classes.data<int64_t>();
-  for (int64_t i = 0; i < classes.numel(); ++i)
-    if (label[i] < 0 || label[i] >= static_cast<int64_t>(class_names_.size()))
+  for (int64_t i = 0; i < classes.numel(); ++i) {
+    if (label[i] < 0 || label[i] >= static_cast<int64_t>(class_names_.size())) {
       throw IndexError(cat(kOp, ": label ", label[i], "; there are ", class_names_.size(), " classes"));
+    }
+  }
   const uint8_t* bytes = batch.data<uint8_t>();
   pending_images_.insert(pending_images_.end(), bytes, bytes + batch.numel());
   pending_labels_.insert(pending_labels_.end(), label, label + classes.numel());
-  if (static_cast<int64_t>(pending_images_.size()) >= kBlockBytes) flush();
+  if (static_cast<int64_t>(pending_images_.size()) >= kBlockBytes) { flush(); }
 }
 
 void ImageDatasetWriter::flush() {
   const int64_t count = static_cast<int64_t>(pending_labels_.size());
-  if (count == 0) return;
+  if (count == 0) { return; }
   image_hash_.update(pending_images_.data(), pending_images_.size());
   label_hash_.update(pending_labels_.data(), pending_labels_.size() * sizeof(int64_t));
   file_.append_rows(split_ + "/images", Tensor::from(pending_images_, {count, height_, width_, 3}));
@@ -226,7 +241,7 @@ void ImageDatasetWriter::flush() {
 }
 
 void ImageDatasetWriter::end_split() {
-  if (split_.empty()) return;
+  if (split_.empty()) { return; }
   flush();
   file_.write_attr_string(split_, "content_hash", content_hash_of(written_, height_, width_, image_hash_, label_hash_));
   split_.clear();
@@ -234,7 +249,9 @@ void ImageDatasetWriter::end_split() {
 
 void ImageDatasetWriter::annotate(const std::string& name, const std::string& value) {
   static const std::set<std::string> kOwn = {"kind", "version", "source"};
-  if (kOwn.count(name) > 0) throw IoError(cat("ImageDatasetWriter: the attribute \"", name, "\" is the format's own"));
+  if (kOwn.count(name) > 0) {
+    throw IoError(cat("ImageDatasetWriter: the attribute \"", name, "\" is the format's own"));
+  }
   file_.write_attr_string("/", name, value);
 }
 

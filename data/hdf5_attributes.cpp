@@ -14,9 +14,9 @@ std::string describe(const std::string& object, const std::string& name) {
 }
 
 Handle open_attribute(hid_t object, const std::string& file, const std::string& what, const std::string& name) {
-  if (H5Aexists(object, name.c_str()) <= 0) throw IoError(cat(file, ": no ", what));
+  if (H5Aexists(object, name.c_str()) <= 0) { throw IoError(cat(file, ": no ", what)); }
   Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT));
-  if (!attribute.valid()) hdf5::fail(file, "cannot read " + what);
+  if (!attribute.valid()) { hdf5::fail(file, "cannot read " + what); }
   return attribute;
 }
 
@@ -28,10 +28,11 @@ T read_number(hid_t object, const std::string& file, const std::string& what, co
   const Handle space(H5Aget_space(attribute));
   const H5T_class_t kind = H5Tget_class(type);
   const bool fits = kind == H5T_INTEGER || (reals_allowed && kind == H5T_FLOAT);
-  if (!fits || H5Sget_simple_extent_npoints(space) != 1)
+  if (!fits || H5Sget_simple_extent_npoints(space) != 1) {
     throw IoError(cat(file, ": ", what, " must be one ", reals_allowed ? "number" : "integer"));
+  }
   T value{};
-  if (H5Aread(attribute, memory, &value) < 0) hdf5::fail(file, "cannot read " + what);
+  if (H5Aread(attribute, memory, &value) < 0) { hdf5::fail(file, "cannot read " + what); }
   return value;
 }
 
@@ -41,11 +42,12 @@ herr_t collect_name(hid_t, const char* name, const H5A_info_t*, void* out) {
 }
 
 void write_attribute(hid_t object, const std::string& file, const std::string& name, hid_t type, const void* value) {
-  if (H5Aexists(object, name.c_str()) > 0) H5Adelete(object, name.c_str());
+  if (H5Aexists(object, name.c_str()) > 0) { H5Adelete(object, name.c_str()); }
   const Handle space(H5Screate(H5S_SCALAR));
   const Handle attribute(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT));
-  if (!attribute.valid() || H5Awrite(attribute, type, value) < 0)
+  if (!attribute.valid() || H5Awrite(attribute, type, value) < 0) {
     throw IoError(cat("cannot write ", file, ": attribute \"", name, "\": ", hdf5::last_reason()));
+  }
 }
 
 }  // namespace
@@ -58,8 +60,9 @@ bool Hdf5File::has_attr(const std::string& object, const std::string& name) cons
 std::vector<std::string> Hdf5File::list_attrs(const std::string& object) const {
   const Lock lock;
   std::vector<std::string> names;
-  if (H5Aiterate2(impl_->open_object(object), H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_name, &names) < 0)
+  if (H5Aiterate2(impl_->open_object(object), H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_name, &names) < 0) {
     hdf5::fail(path(), cat("cannot list the attributes of \"", object, "\""));
+  }
   return names;
 }
 
@@ -69,9 +72,9 @@ std::string Hdf5File::read_attr_string(const std::string& object, const std::str
   const Handle owner = impl_->open_object(object);
   const Handle attribute = open_attribute(owner, path(), what, name);
   const Handle type(H5Aget_type(attribute));
-  if (H5Tget_class(type) != H5T_STRING) throw IoError(cat(path(), ": ", what, " must be a string"));
+  if (H5Tget_class(type) != H5T_STRING) { throw IoError(cat(path(), ": ", what, " must be a string")); }
   const auto values = hdf5::read_strings(attribute, type, true, path(), what);
-  if (values.size() != 1) throw IoError(cat(path(), ": ", what, " must be one string, it holds ", values.size()));
+  if (values.size() != 1) { throw IoError(cat(path(), ": ", what, " must be one string, it holds ", values.size())); }
   return values[0];
 }
 

@@ -20,7 +20,7 @@ herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) {
     reason = text.substr(begin, text.find('\'', begin) - begin);
     return 1;
   }
-  if (depth == 0) reason = text;
+  if (depth == 0) { reason = text; }
   return 0;
 }
 
@@ -35,7 +35,7 @@ Lock::Lock() : guard_(library_mutex()) {
 }
 
 void Handle::reset() {
-  if (id_ < 0) return;
+  if (id_ < 0) { return; }
   const Lock lock;
   switch (H5Iget_type(id_)) {
     case H5I_FILE:
@@ -124,14 +124,15 @@ std::vector<std::string> read_fixed(hid_t id, hid_t type, bool attribute, size_t
   std::vector<char> bytes(count * length + 1);
   const herr_t status =
       attribute ? H5Aread(id, type, bytes.data()) : H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data());
-  if (status < 0) fail(file, "cannot read " + what);
+  if (status < 0) { fail(file, "cannot read " + what); }
   std::vector<std::string> values;
   for (size_t i = 0; i < count; ++i) {
     std::string value(bytes.data() + i * length, length);
-    if (H5Tget_strpad(type) == H5T_STR_SPACEPAD)
+    if (H5Tget_strpad(type) == H5T_STR_SPACEPAD) {
       value.erase(value.find_last_not_of(' ') + 1);
-    else if (const size_t end = value.find('\0'); end != std::string::npos)
+    } else if (const size_t end = value.find('\0'); end != std::string::npos) {
       value.erase(end);
+    }
     values.push_back(std::move(value));
   }
   return values;
@@ -143,19 +144,19 @@ std::vector<std::string> read_strings(hid_t id, hid_t type, bool attribute, cons
                                       const std::string& what) {
   const Handle space(attribute ? H5Aget_space(id) : H5Dget_space(id));
   const hssize_t extent = H5Sget_simple_extent_npoints(space);
-  if (extent < 0) fail(file, "cannot read " + what);
+  if (extent < 0) { fail(file, "cannot read " + what); }
   const size_t count = static_cast<size_t>(extent);
-  if (count == 0) return {};
-  if (H5Tis_variable_str(type) <= 0) return read_fixed(id, type, attribute, count, file, what);
+  if (count == 0) { return {}; }
+  if (H5Tis_variable_str(type) <= 0) { return read_fixed(id, type, attribute, count, file, what); }
 
   Handle memory = string_type();
   H5Tset_cset(memory, H5Tget_cset(type));
   std::vector<char*> pointers(count, nullptr);
   const herr_t status = attribute ? H5Aread(id, memory, pointers.data())
                                   : H5Dread(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data());
-  if (status < 0) fail(file, "cannot read " + what);
+  if (status < 0) { fail(file, "cannot read " + what); }
   std::vector<std::string> values;
-  for (const char* pointer : pointers) values.emplace_back(pointer != nullptr ? pointer : "");
+  for (const char* pointer : pointers) { values.emplace_back(pointer != nullptr ? pointer : ""); }
   H5Dvlen_reclaim(memory, space, H5P_DEFAULT, pointers.data());
   return values;
 }

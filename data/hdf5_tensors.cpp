@@ -13,7 +13,7 @@ class Hdf5Tensors : public TensorReader {
   explicit Hdf5Tensors(const std::string& path) : file_(Hdf5File::open(path)) {
     for (const std::string& name : file_.walk()) {
       const Hdf5DatasetInfo info = file_.info(name);
-      if (!info.is_string) entries_.push_back({name, info.dtype, info.shape});
+      if (!info.is_string) { entries_.push_back({name, info.dtype, info.shape}); }
     }
     for (const std::string& name : file_.list_attrs("/")) {
       try {

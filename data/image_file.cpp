@@ -19,7 +19,7 @@ bool starts_with(std::span<const uint8_t> bytes, std::string_view mark) {
 
 std::string lower_extension(const std::filesystem::path& path) {
   std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (char& c : extension) { c = static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
   return extension;
 }
 
@@ -30,9 +30,9 @@ bool is_picture_name(const std::filesystem::path& path) {
 
 Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name) {
   using namespace std::string_view_literals;
-  if (bytes.empty()) throw IoError(cat("cannot read ", name, ": the file is empty"));
-  if (starts_with(bytes, "\xff\xd8\xff"sv)) return decode_jpeg(bytes, name);
-  if (starts_with(bytes, "\x89PNG\r\n\x1a\n"sv)) return decode_png(bytes, name);
+  if (bytes.empty()) { throw IoError(cat("cannot read ", name, ": the file is empty")); }
+  if (starts_with(bytes, "\xff\xd8\xff"sv)) { return decode_jpeg(bytes, name); }
+  if (starts_with(bytes, "\x89PNG\r\n\x1a\n"sv)) { return decode_png(bytes, name); }
   throw IoError(cat("cannot read ", name, ": neither a JPEG nor a PNG file"));
 }
 
@@ -48,8 +48,9 @@ void write_png(const std::string& path, const Tensor& image) {
 
 void check_image_extents(uint64_t height, uint64_t width, const std::string& name) {
   constexpr uint64_t kMaxPixels = uint64_t{1} << 28;
-  if (height == 0 || width == 0 || height > kMaxPixels / width)
+  if (height == 0 || width == 0 || height > kMaxPixels / width) {
     throw IoError(cat("cannot read ", name, ": ", width, " x ", height, " pixels are not between 1 and ", kMaxPixels));
+  }
 }
 
 }  // namespace terrace

@@ -17,9 +17,10 @@ namespace fs = std::filesystem;
 std::vector<fs::path> sorted_entries(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> entries;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     entries.push_back(entry->path());
-  if (error) throw IoError(cat("cannot read ", folder.string(), ": ", error.message()));
+  }
+  if (error) { throw IoError(cat("cannot read ", folder.string(), ": ", error.message())); }
   std::sort(entries.begin(), entries.end());
   return entries;
 }
@@ -34,7 +35,7 @@ std::vector<fs::path> subfolders(const fs::path& folder) {
 
 std::vector<std::string> names_of(const std::vector<fs::path>& paths) {
   std::vector<std::string> names;
-  for (const fs::path& path : paths) names.push_back(path.filename().string());
+  for (const fs::path& path : paths) { names.push_back(path.filename().string()); }
   return names;
 }
 
@@ -43,21 +44,25 @@ ImageFolderSplit scan_split(const fs::path& folder, const std::string& name, con
   for (const fs::path& of_class : subfolders(folder)) {
     const std::string class_name = of_class.filename().string();
     const auto found = std::find(classes.begin(), classes.end(), class_name);
-    if (found == classes.end())
+    if (found == classes.end()) {
       throw IoError(cat("cannot read ", folder.string(), ": its class \"", class_name, "\" is not one of the others'"));
-    for (const fs::path& file : sorted_entries(of_class))
-      if (!hidden(file) && is_picture_name(file)) split.files.push_back({file.string(), found - classes.begin()});
+    }
+    for (const fs::path& file : sorted_entries(of_class)) {
+      if (!hidden(file) && is_picture_name(file)) { split.files.push_back({file.string(), found - classes.begin()}); }
+    }
   }
-  if (split.files.empty())
+  if (split.files.empty()) {
     throw IoError(cat("cannot read ", folder.string(), ": no JPEG or PNG file in its class folders"));
+  }
   return split;
 }
 
 /// The list is sorted by class. Whoever takes the first N pictures of a dataset means N of all classes.
 std::vector<ImageFolderFile> shuffled(const std::vector<ImageFolderFile>& files) {
   std::vector<ImageFolderFile> mixed;
-  for (const int64_t i : random_permutation(static_cast<int64_t>(files.size()), Generator(0)))
+  for (const int64_t i : random_permutation(static_cast<int64_t>(files.size()), Generator(0))) {
     mixed.push_back(files[static_cast<size_t>(i)]);
+  }
   return mixed;
 }
 
@@ -71,9 +76,7 @@ Converted convert(const ImageFolderFile& file, const ImageFolderOptions& options
   Converted result;
   try {
     result.image = resize_and_crop(read_image(file.path), options.size, options.filter);
-  } catch (const IoError& error) {
-    result.reason = error.what();
-  }
+  } catch (const IoError& error) { result.reason = error.what(); }
   return result;
 }
 
@@ -81,25 +84,30 @@ Converted convert(const ImageFolderFile& file, const ImageFolderOptions& options
 
 ImageFolder scan_image_folder(const std::string& folder, const ImageFolderOptions& options) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) throw IoError(cat("cannot read ", folder, ": it is not a folder"));
+  if (!fs::is_directory(folder, error)) { throw IoError(cat("cannot read ", folder, ": it is not a folder")); }
   ImageFolder found;
   const fs::path root(folder);
   const bool has_splits = fs::is_directory(root / "train") && !subfolders(root / "train").empty();
   const fs::path first = has_splits ? root / "train" : root;
   found.class_names = names_of(subfolders(first));
-  if (found.class_names.empty())
+  if (found.class_names.empty()) {
     throw IoError(
         cat("cannot read ", first.string(), ": it holds no folders; expected one folder of pictures a class"));
+  }
   found.splits.push_back(scan_split(first, has_splits ? "train" : options.split, found.class_names));
-  if (has_splits)
-    for (const char* name : {"val", "test"})
-      if (fs::is_directory(root / name) && !subfolders(root / name).empty())
+  if (has_splits) {
+    for (const char* name : {"val", "test"}) {
+      if (fs::is_directory(root / name) && !subfolders(root / name).empty()) {
         found.splits.push_back(scan_split(root / name, name, found.class_names));
+      }
+    }
+  }
 
   if (options.test_every > 0) {
     const auto taken = [](const ImageFolderSplit& split) { return split.name == "test"; };
-    if (std::any_of(found.splits.begin(), found.splits.end(), taken))
+    if (std::any_of(found.splits.begin(), found.splits.end(), taken)) {
       throw ConfigError(cat("test_every: ", folder, " has a split \"test\" of its own"));
+    }
     ImageFolderSplit rest{.name = found.splits[0].name, .files = {}}, test{.name = "test", .files = {}};
     const std::vector<ImageFolderFile>& files = found.splits[0].files;
     for (size_t i = 0; i < files.size(); ++i) {
@@ -107,7 +115,7 @@ ImageFolder scan_image_folder(const std::string& folder, const ImageFolderOption
       (held_out ? test : rest).files.push_back(files[i]);
     }
     found.splits[0] = std::move(rest);
-    if (!test.files.empty()) found.splits.push_back(std::move(test));
+    if (!test.files.empty()) { found.splits.push_back(std::move(test)); }
   }
   return found;
 }
@@ -117,7 +125,7 @@ ImageFolderResult convert_image_folder(const std::string& folder, const std::str
                                        const std::function<void(int64_t done, int64_t total, int64_t bad)>& progress) {
   const ImageFolder found = scan_image_folder(folder, options);
   int64_t total = 0, done = 0;
-  for (const ImageFolderSplit& split : found.splits) total += static_cast<int64_t>(split.files.size());
+  for (const ImageFolderSplit& split : found.splits) { total += static_cast<int64_t>(split.files.size()); }
 
   ImageDatasetWriter writer(to, options.size, options.size, found.class_names,
                             "folder " + fs::weakly_canonical(folder).filename().string(), options.compression);
@@ -143,7 +151,7 @@ ImageFolderResult convert_image_folder(const std::string& folder, const std::str
       progress(++done, total, static_cast<int64_t>(result.bad.size()));
     }
   }
-  if (result.written == 0) throw IoError(cat("cannot read ", folder, ": none of its pictures can be read"));
+  if (result.written == 0) { throw IoError(cat("cannot read ", folder, ": none of its pictures can be read")); }
   writer.commit();
   return result;
 }

@@ -45,7 +45,7 @@ double kernel(ResizeFilter filter, double x) {
     case ResizeFilter::kBicubic: {
       constexpr double kA = -0.5;
       const double t = std::abs(x);
-      if (t < 1) return ((kA + 2) * t - (kA + 3)) * t * t + 1;
+      if (t < 1) { return ((kA + 2) * t - (kA + 3)) * t * t + 1; }
       return t < 2 ? (((t - 5) * t + 8) * t - 4) * kA : 0;
     }
     case ResizeFilter::kLanczos:
@@ -84,8 +84,9 @@ Tensor resize_window(const Tensor& image, int64_t height, int64_t width, int64_t
 
   const size_t line = static_cast<size_t>(columns) * 3;
   std::vector<float> lines(static_cast<size_t>(last - first) * line), sum(line);
-  for (int64_t y = first; y < last; ++y)
+  for (int64_t y = first; y < last; ++y) {
     resample_row(source.data<uint8_t>() + y * W * 3, across, lines.data() + static_cast<size_t>(y - first) * line);
+  }
 
   Tensor out = Tensor::empty({rows, columns, 3}, DType::kU8);
   uint8_t* to = out.data<uint8_t>();
@@ -93,18 +94,19 @@ Tensor resize_window(const Tensor& image, int64_t height, int64_t width, int64_t
     std::fill(sum.begin(), sum.end(), 0.0f);
     const float* from = lines.data() + static_cast<size_t>(taps.first - first) * line;
     for (const float weight : taps.weights) {
-      for (size_t i = 0; i < line; ++i) sum[i] += weight * from[i];
+      for (size_t i = 0; i < line; ++i) { sum[i] += weight * from[i]; }
       from += line;
     }
-    for (const float value : sum) *to++ = static_cast<uint8_t>(std::lround(std::clamp(value, 0.0f, 255.0f)));
+    for (const float value : sum) { *to++ = static_cast<uint8_t>(std::lround(std::clamp(value, 0.0f, 255.0f))); }
   }
   return out;
 }
 
 void check_picture(const Tensor& image, const char* op) {
   check_dtype(image, DType::kU8, op, "image");
-  if (image.ndim() != 3 || image.dim(2) != 3 || image.numel() == 0)
+  if (image.ndim() != 3 || image.dim(2) != 3 || image.numel() == 0) {
     throw ShapeError(cat(op, ": image must be (H, W, 3), got ", image.describe()));
+  }
 }
 
 std::pair<int64_t, int64_t> short_side_extents(const Tensor& image, int64_t size) {
@@ -134,7 +136,7 @@ std::vector<ResampleTaps> resample_taps(int64_t in, int64_t out, int64_t begin, 
       weights.push_back(kernel(filter, (static_cast<double>(j) + 0.5 - center) / stretch));
       sum += weights.back();
     }
-    for (const double weight : weights) taps.weights.push_back(static_cast<float>(weight / sum));
+    for (const double weight : weights) { taps.weights.push_back(static_cast<float>(weight / sum)); }
   }
   return all;
 }
@@ -142,34 +144,37 @@ std::vector<ResampleTaps> resample_taps(int64_t in, int64_t out, int64_t begin, 
 ResizeFilter resize_filter_from_name(const std::string& name) {
   std::string known;
   for (const auto& [text, filter] : kNames) {
-    if (name == text) return filter;
+    if (name == text) { return filter; }
     known += (known.empty() ? "" : ", ") + std::string(text);
   }
   throw ConfigError(cat("resize filter \"", name, "\" is not one of ", known));
 }
 
 const char* name_of(ResizeFilter filter) {
-  for (const auto& [text, value] : kNames)
-    if (value == filter) return text;
+  for (const auto& [text, value] : kNames) {
+    if (value == filter) { return text; }
+  }
   return "?";
 }
 
 Tensor resize(const Tensor& image, int64_t height, int64_t width, ResizeFilter filter) {
   check_picture(image, "resize");
-  if (height < 1 || width < 1) throw ShapeError(cat("resize: extents must be positive, got ", height, " x ", width));
+  if (height < 1 || width < 1) {
+    throw ShapeError(cat("resize: extents must be positive, got ", height, " x ", width));
+  }
   return resize_window(image, height, width, 0, 0, height, width, filter);
 }
 
 Tensor resize_short_side(const Tensor& image, int64_t size, ResizeFilter filter) {
   check_picture(image, "resize_short_side");
-  if (size < 1) throw ShapeError(cat("resize_short_side: size must be positive, got ", size));
+  if (size < 1) { throw ShapeError(cat("resize_short_side: size must be positive, got ", size)); }
   const auto [height, width] = short_side_extents(image, size);
   return resize_window(image, height, width, 0, 0, height, width, filter);
 }
 
 Tensor resize_and_crop(const Tensor& image, int64_t size, ResizeFilter filter) {
   check_picture(image, "resize_and_crop");
-  if (size < 1) throw ShapeError(cat("resize_and_crop: size must be positive, got ", size));
+  if (size < 1) { throw ShapeError(cat("resize_and_crop: size must be positive, got ", size)); }
   const auto [height, width] = short_side_extents(image, size);
   return resize_window(image, height, width, (height - size) / 2, (width - size) / 2, size, size, filter);
 }
@@ -177,8 +182,9 @@ Tensor resize_and_crop(const Tensor& image, int64_t size, ResizeFilter filter) {
 Tensor center_crop(const Tensor& image, int64_t height, int64_t width) {
   check_picture(image, "center_crop");
   const int64_t H = image.dim(0), W = image.dim(1);
-  if (height < 1 || width < 1 || height > H || width > W)
+  if (height < 1 || width < 1 || height > H || width > W) {
     throw ShapeError(cat("center_crop: cannot take ", height, " x ", width, " out of ", H, " x ", W));
+  }
   const int64_t top = (H - height) / 2, left = (W - width) / 2;
   return image.slice(0, top, top + height).slice(1, left, left + width).contiguous();
 }

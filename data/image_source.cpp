@@ -24,8 +24,8 @@ class FolderSource : public ImageSource {
         files_.push_back(entry->path());
       }
     }
-    if (error) throw IoError(cat("cannot read ", folder, ": ", error.message()));
-    if (files_.empty()) throw IoError(cat("cannot read ", folder, ": it holds no .png, .jpg or .jpeg file"));
+    if (error) { throw IoError(cat("cannot read ", folder, ": ", error.message())); }
+    if (files_.empty()) { throw IoError(cat("cannot read ", folder, ": it holds no .png, .jpg or .jpeg file")); }
     std::sort(files_.begin(), files_.end());
     find_classes(folder);
   }
@@ -41,14 +41,15 @@ class FolderSource : public ImageSource {
     std::vector<std::string> first;  // folder below the root, of each file
     for (const fs::path& file : files_) {
       const fs::path below = file.lexically_relative(folder);
-      if (!below.has_parent_path()) return;
+      if (!below.has_parent_path()) { return; }
       first.push_back(below.begin()->string());
     }
     classes_ = first;
     std::sort(classes_.begin(), classes_.end());
     classes_.erase(std::unique(classes_.begin(), classes_.end()), classes_.end());
-    for (const std::string& name : first)
+    for (const std::string& name : first) {
       labels_.push_back(std::lower_bound(classes_.begin(), classes_.end(), name) - classes_.begin());
+    }
   }
 
   std::vector<fs::path> files_;
@@ -71,7 +72,7 @@ class LabelledSource : public ImageSource {
 class NpzSource : public LabelledSource {
  public:
   explicit NpzSource(const std::string& path) : file_(open_tensor_file(path)) {
-    if (!file_.has("arr_0")) throw IoError(cat("cannot read ", path, ": it has no array arr_0 of images"));
+    if (!file_.has("arr_0")) { throw IoError(cat("cannot read ", path, ": it has no array arr_0 of images")); }
     const TensorEntry& entry = file_.entry("arr_0");
     const bool pictures = entry.dtype == DType::kU8 && entry.shape.size() == 4 && entry.shape[3] == 3;
     if (!pictures || entry.shape.numel() == 0) {
@@ -111,7 +112,7 @@ class TensorSource : public LabelledSource {
     check_dtype(images, DType::kU8, "image_source_of", "images");
     check_ndim(images, 4, "image_source_of", "images");
     check_shape(images, {images.dim(0), images.dim(1), images.dim(2), 3}, "image_source_of", "images");
-    if (!labels.defined()) return;
+    if (!labels.defined()) { return; }
     check_shape(labels, {images.dim(0)}, "image_source_of", "labels");
     labels_ = labels.to_vector<int64_t>();
   }
@@ -126,11 +127,11 @@ class TensorSource : public LabelledSource {
 
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split) {
   if (lower_extension(path) == ".h5" && !fs::is_directory(path)) {
-    if (!split.empty()) return std::make_shared<DatasetSource>(ImageDataset::open(path, split));
+    if (!split.empty()) { return std::make_shared<DatasetSource>(ImageDataset::open(path, split)); }
     return std::make_shared<DatasetSource>(open_for_evaluation(path));
   }
-  if (!split.empty()) throw ConfigError(cat(path, ": only datasets (.h5) have a split, got \"", split, "\""));
-  if (fs::is_directory(path)) return std::make_shared<FolderSource>(path);
+  if (!split.empty()) { throw ConfigError(cat(path, ": only datasets (.h5) have a split, got \"", split, "\"")); }
+  if (fs::is_directory(path)) { return std::make_shared<FolderSource>(path); }
   return std::make_shared<NpzSource>(path);
 }
 

@@ -35,10 +35,11 @@ class JpegDecoder {
     std::vector<uint8_t> line(static_cast<size_t>(width * channels));
     for (int64_t y = 0; y < height; ++y, to += 3 * width) {
       check(read_line(line.data()));
-      if (channels == 4)
+      if (channels == 4) {
         cmyk_to_rgb(line.data(), width, to);
-      else
+      } else {
         std::memcpy(to, line.data(), static_cast<size_t>(3 * width));
+      }
     }
     check(finish());
     return image;
@@ -55,20 +56,20 @@ class JpegDecoder {
 
   /// Warnings that mean lost picture data are errors here: a grey lower half would enter a dataset silently.
   static void on_message(j_common_ptr info, int level) {
-    if (level >= 0) return;
+    if (level >= 0) { return; }
     const int code = info->err->msg_code;
-    if (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE) on_error(info);
+    if (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE) { on_error(info); }
   }
 
   bool create() {
-    if (setjmp(back_) != 0) return false;
+    if (setjmp(back_) != 0) { return false; }
     jpeg_create_decompress(&info_);
     jpeg_mem_src(&info_, bytes_.data(), bytes_.size());
     return true;
   }
 
   bool read_header() {
-    if (setjmp(back_) != 0) return false;
+    if (setjmp(back_) != 0) { return false; }
     jpeg_read_header(&info_, TRUE);
     const bool four = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
     info_.out_color_space = four ? JCS_CMYK : JCS_RGB;
@@ -82,36 +83,37 @@ class JpegDecoder {
   }
 
   bool start_decompress() {
-    if (setjmp(back_) != 0) return false;
+    if (setjmp(back_) != 0) { return false; }
     jpeg_start_decompress(&info_);
     return true;
   }
 
   bool read_line(uint8_t* line) {
-    if (setjmp(back_) != 0) return false;
+    if (setjmp(back_) != 0) { return false; }
     jpeg_read_scanlines(&info_, &line, 1);
     return true;
   }
 
   bool finish() {
-    if (setjmp(back_) != 0) return false;
+    if (setjmp(back_) != 0) { return false; }
     jpeg_finish_decompress(&info_);
     return true;
   }
 
   void check(bool done) const {
-    if (!done) throw IoError(cat("cannot read ", name_, ": ", message_));
+    if (!done) { throw IoError(cat("cannot read ", name_, ": ", message_)); }
   }
 
   /// Adobe's files store the inks inverted: 255 is no ink.
   void cmyk_to_rgb(const uint8_t* from, int64_t width, uint8_t* to) const {
     const int flip = info_.saw_Adobe_marker ? 0 : 255;
-    for (int64_t x = 0; x < width; ++x, from += 4)
+    for (int64_t x = 0; x < width; ++x, from += 4) {
       for (int c = 0; c < 3; ++c) {
         const int light = flip == 0 ? from[c] : flip - from[c];
         const int key = flip == 0 ? from[3] : flip - from[3];
         *to++ = static_cast<uint8_t>((light * key + 127) / 255);
       }
+    }
   }
 
   std::span<const uint8_t> bytes_;

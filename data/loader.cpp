@@ -19,8 +19,9 @@ constexpr uint64_t kFlipStream = uint64_t{0x464c4950} << 32;
 void flip_horizontally(uint8_t* image, int64_t height, int64_t width) {
   for (int64_t y = 0; y < height; ++y) {
     uint8_t* row = image + y * width * 3;
-    for (int64_t left = 0, right = width - 1; left < right; ++left, --right)
+    for (int64_t left = 0, right = width - 1; left < right; ++left, --right) {
       std::swap_ranges(row + 3 * left, row + 3 * left + 3, row + 3 * right);
+    }
   }
 }
 
@@ -38,12 +39,13 @@ Tensor images_to_float(const Tensor& images) {
   Tensor out = Tensor::empty({B, channels, source.dim(1), source.dim(2)});
   const uint8_t* from = source.data<uint8_t>();
   float* to = out.data<float>();
-  for (int64_t b = 0; b < B; ++b)
+  for (int64_t b = 0; b < B; ++b) {
     for (int64_t c = 0; c < channels; ++c) {
       const uint8_t* pixels = from + b * area * channels + c;
       float* plane = to + (b * channels + c) * area;
-      for (int64_t i = 0; i < area; ++i) plane[i] = static_cast<float>(pixels[i * channels]) / 127.5f - 1.0f;
+      for (int64_t i = 0; i < area; ++i) { plane[i] = static_cast<float>(pixels[i * channels]) / 127.5f - 1.0f; }
     }
+  }
   return out;
 }
 
@@ -55,7 +57,7 @@ Tensor images_to_bytes(const Tensor& images) {
   Tensor out = Tensor::empty({B, source.dim(2), source.dim(3), channels}, DType::kU8);
   const float* from = source.data<float>();
   uint8_t* to = out.data<uint8_t>();
-  for (int64_t b = 0; b < B; ++b)
+  for (int64_t b = 0; b < B; ++b) {
     for (int64_t c = 0; c < channels; ++c) {
       const float* plane = from + (b * channels + c) * area;
       uint8_t* pixels = to + b * area * channels + c;
@@ -65,6 +67,7 @@ Tensor images_to_bytes(const Tensor& images) {
         pixels[i * channels] = value > 0 ? static_cast<uint8_t>(std::lround(std::min(value, 255.0f))) : uint8_t{0};
       }
     }
+  }
   return out;
 }
 
@@ -100,7 +103,7 @@ struct Loader::Impl {
       const auto epoch_indices = order_of(batch.epoch);
       indices.assign(epoch_indices->begin() + begin, epoch_indices->begin() + end);
     } else {
-      for (int64_t i = begin; i < end; ++i) indices.push_back(i);
+      for (int64_t i = begin; i < end; ++i) { indices.push_back(i); }
     }
     fill(batch, indices);
     return batch;
@@ -124,7 +127,7 @@ struct Loader::Impl {
       if (options.flip == Flip::kRandom) {
         Generator draw(options.seed, kFlipStream + static_cast<uint64_t>(batch.epoch));
         draw.offset = static_cast<uint64_t>(index);
-        if (draw.next_uniform() < 0.5) flip_horizontally(image, H, W);
+        if (draw.next_uniform() < 0.5) { flip_horizontally(image, H, W); }
       }
       labels.push_back(all_labels[index]);
     }
@@ -138,16 +141,18 @@ Loader::Loader(ImageDataset dataset, const LoaderOptions& options)
     : impl_(std::make_unique<Impl>(std::move(dataset), options)) {
   Impl& impl = *impl_;
   const int64_t N = impl.dataset.size(), batch = options.batch;
-  if (batch < 1) throw ConfigError(cat("loader: batch must be at least 1, got ", batch));
-  if (options.workers < 0) throw ConfigError(cat("loader: workers must not be negative, got ", options.workers));
+  if (batch < 1) { throw ConfigError(cat("loader: batch must be at least 1, got ", batch)); }
+  if (options.workers < 0) { throw ConfigError(cat("loader: workers must not be negative, got ", options.workers)); }
   impl.steps_per_epoch = options.last == LastBatch::kDrop ? N / batch : (N + batch - 1) / batch;
-  if (impl.steps_per_epoch < 1)
+  if (impl.steps_per_epoch < 1) {
     throw ConfigError(cat("loader: split \"", impl.dataset.split(), "\" of ", impl.dataset.path(), " has ", N,
                           " images, which do not fill a batch of ", batch));
-  if (options.epoch < 0 || options.step < 0 || options.step >= impl.steps_per_epoch)
+  }
+  if (options.epoch < 0 || options.step < 0 || options.step >= impl.steps_per_epoch) {
     throw ConfigError(cat("loader: cannot begin at epoch ", options.epoch, ", batch ", options.step, ": an epoch has ",
                           impl.steps_per_epoch, " batches"));
-  if (options.preload == Preload::kYes) impl.preloaded = impl.dataset.images(0, N);
+  }
+  if (options.preload == Preload::kYes) { impl.preloaded = impl.dataset.images(0, N); }
   impl.batches = std::make_unique<Prefetcher<Batch>>([&impl](int64_t ticket) { return impl.make(ticket); },
                                                      options.epoch * impl.steps_per_epoch + options.step,
                                                      options.workers, options.ahead);

@@ -61,30 +61,32 @@ class HeaderParser {
         break;
       }
     }
-    if (seen != 7) fail("descr, fortran_order or shape is missing");
+    if (seen != 7) { fail("descr, fortran_order or shape is missing"); }
     return header;
   }
 
  private:
   [[noreturn]] void fail(const std::string& why) const { throw IoError(cat(where_, ": damaged header: ", why)); }
   void skip_space() {
-    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_])) != 0) ++at_;
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_])) != 0) { ++at_; }
   }
   bool accept(char c) {
     skip_space();
-    if (at_ == text_.size() || text_[at_] != c) return false;
+    if (at_ == text_.size() || text_[at_] != c) { return false; }
     ++at_;
     return true;
   }
   void expect(char c) {
-    if (!accept(c)) fail(cat("expected ", c, " at character ", at_));
+    if (!accept(c)) { fail(cat("expected ", c, " at character ", at_)); }
   }
   std::string quoted() {
     skip_space();
-    if (at_ < text_.size() && text_[at_] == '[') throw IoError(cat(where_, ": holds records, not numbers"));
-    if (at_ == text_.size() || (text_[at_] != '\'' && text_[at_] != '"')) fail(cat("expected text at character ", at_));
+    if (at_ < text_.size() && text_[at_] == '[') { throw IoError(cat(where_, ": holds records, not numbers")); }
+    if (at_ == text_.size() || (text_[at_] != '\'' && text_[at_] != '"')) {
+      fail(cat("expected text at character ", at_));
+    }
     const size_t end = text_.find(text_[at_], at_ + 1);
-    if (end == std::string_view::npos) fail("text without an end");
+    if (end == std::string_view::npos) { fail("text without an end"); }
     std::string value(text_.substr(at_ + 1, end - at_ - 1));
     at_ = end + 1;
     return value;
@@ -92,7 +94,7 @@ class HeaderParser {
   bool truth() {
     skip_space();
     for (const std::string_view word : {"True", "False"}) {
-      if (text_.substr(at_, word.size()) != word) continue;
+      if (text_.substr(at_, word.size()) != word) { continue; }
       at_ += word.size();
       return word == "True";
     }
@@ -110,7 +112,7 @@ class HeaderParser {
           fail("an extent is too large");
         }
       }
-      if (at_ == first) fail(cat("expected a number at character ", at_));
+      if (at_ == first) { fail(cat("expected a number at character ", at_)); }
       values.push_back(value);
       accept('L');  // as Python 2 wrote long integers
       if (!accept(',')) {
@@ -127,11 +129,11 @@ class HeaderParser {
 };
 
 ElementType element_type(const std::string& descr, const std::string& where) {
-  if (descr.size() >= 2 && descr[1] == 'O') throw IoError(cat(where, ": holds Python objects, not numbers"));
+  if (descr.size() >= 2 && descr[1] == 'O') { throw IoError(cat(where, ": holds Python objects, not numbers")); }
   const bool order = !descr.empty() && (descr[0] == '<' || descr[0] == '|' || descr[0] == '=');
   const auto found = std::find_if(std::begin(kTypes), std::end(kTypes),
                                   [&](const NpyType& t) { return order && descr.substr(1) == t.descr; });
-  if (found == std::end(kTypes)) throw IoError(cat(where, ": elements of type '", descr, "' are not supported"));
+  if (found == std::end(kTypes)) { throw IoError(cat(where, ": elements of type '", descr, "' are not supported")); }
   return found->type;
 }
 
@@ -141,15 +143,15 @@ StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const st
   char fixed[12] = {};
   const int64_t available = std::min<int64_t>(bytes.size(), 12);
   bytes.read(0, reinterpret_cast<std::byte*>(fixed), available);
-  if (available < 10 || std::string_view(fixed, 6) != kMagic) throw fail("not an array of NumPy");
+  if (available < 10 || std::string_view(fixed, 6) != kMagic) { throw fail("not an array of NumPy"); }
   const auto byte = [&](int i) { return static_cast<int64_t>(static_cast<unsigned char>(fixed[i])); };
   const int64_t version = byte(6);
-  if (version < 1 || version > 3) throw fail(cat("version ", version, " of the format is not known"));
+  if (version < 1 || version > 3) { throw fail(cat("version ", version, " of the format is not known")); }
   const int64_t header_begin = version == 1 ? 10 : 12;
   int64_t length = byte(8) + (byte(9) << 8);
-  if (version > 1) length += (byte(10) << 16) + (byte(11) << 24);
-  if (length > kMostHeader) throw fail(cat("a header of ", length, " bytes"));
-  if (header_begin + length > bytes.size()) throw fail("truncated header");
+  if (version > 1) { length += (byte(10) << 16) + (byte(11) << 24); }
+  if (length > kMostHeader) { throw fail(cat("a header of ", length, " bytes")); }
+  if (header_begin + length > bytes.size()) { throw fail("truncated header"); }
   std::string text(static_cast<size_t>(length), '\0');
   bytes.read(header_begin, reinterpret_cast<std::byte*>(text.data()), length);
 
@@ -177,13 +179,13 @@ StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const st
 
 /// The head of an array's file, padded so that the data is aligned.
 std::string npy_head(DType dtype, const Shape& shape) {
-  if (dtype == DType::kBF16) throw DTypeError("npz: NumPy has no bf16; convert to f32 or f16 first");
+  if (dtype == DType::kBF16) { throw DTypeError("npz: NumPy has no bf16; convert to f32 or f16 first"); }
   const ElementType type = element_type_of(dtype);
   const auto found =
       std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NpyType& t) { return t.type == type; });
   std::string extents;
-  for (const int64_t extent : shape) extents += cat(extents.empty() ? "" : ", ", extent);
-  if (shape.size() == 1) extents += ",";
+  for (const int64_t extent : shape) { extents += cat(extents.empty() ? "" : ", ", extent); }
+  if (shape.size() == 1) { extents += ","; }
   std::string text = cat("{'descr': '", size_of(type) == 1 ? "|" : "<", found->descr,
                          "', 'fortran_order': False, 'shape': (", extents, "), }");
   const int64_t unpadded = 10 + static_cast<int64_t>(text.size()) + 1;
@@ -230,9 +232,11 @@ std::shared_ptr<const TensorReader> open_npz(std::shared_ptr<const ZipReader> zi
   std::vector<StoredTensor> tensors;
   for (size_t i = 0; i < zip->entries().size(); ++i) {
     const std::string& name = zip->entries()[i].name;
-    if (name.ends_with("/")) continue;  // a folder
+    if (name.ends_with("/")) {
+      continue;  // a folder
+    }
     const std::string where = cat("cannot read ", path, ": npz: \"", name, "\"");
-    if (!name.ends_with(".npy")) throw IoError(cat(where, ": an entry that is not an array (.npy)"));
+    if (!name.ends_with(".npy")) { throw IoError(cat(where, ": an entry that is not an array (.npy)")); }
     tensors.push_back(parse_npy(name.substr(0, name.size() - 4), ByteRange(zip, static_cast<int64_t>(i)), where));
   }
   return std::make_shared<const StoredTensors>(path, std::move(tensors));

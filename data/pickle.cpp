@@ -24,10 +24,10 @@ class Machine {
 
   Pickle run() {
     for (size_t steps = 0;; ++steps) {
-      if (steps == kMostSteps) fail(cat("more than ", kMostSteps, " steps"));
+      if (steps == kMostSteps) { fail(cat("more than ", kMostSteps, " steps")); }
       const size_t start = at_;
       const auto op = static_cast<char>(byte());
-      if (op == '.') break;
+      if (op == '.') { break; }
       if (!constant(op) && !text(op) && !container(op) && !stack_or_memo(op) && !call(op)) {
         fail(cat("opcode ", static_cast<int>(static_cast<unsigned char>(op)), " at byte ", start, " is not known"));
       }
@@ -43,7 +43,7 @@ class Machine {
   // --- Bytes of the program ---
   uint8_t byte() { return static_cast<uint8_t>(take(1)[0]); }
   std::string_view take(size_t count) {
-    if (count > bytes_.size() - at_) fail(cat("truncated at byte ", bytes_.size()));
+    if (count > bytes_.size() - at_) { fail(cat("truncated at byte ", bytes_.size())); }
     const std::string_view part(reinterpret_cast<const char*>(bytes_.data()) + at_, count);
     at_ += count;
     return part;
@@ -56,14 +56,14 @@ class Machine {
   }
   size_t long_length() {
     const auto length = number<uint64_t>();
-    if (length > bytes_.size()) fail(cat("truncated at byte ", bytes_.size()));
+    if (length > bytes_.size()) { fail(cat("truncated at byte ", bytes_.size())); }
     return static_cast<size_t>(length);
   }
   /// Up to the end of the line, without it.
   std::string_view line() {
     const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_, bytes_.size() - at_);
     const size_t end = rest.find('\n');
-    if (end == std::string_view::npos) fail(cat("truncated at byte ", bytes_.size()));
+    if (end == std::string_view::npos) { fail(cat("truncated at byte ", bytes_.size())); }
     at_ += end + 1;
     return rest.substr(0, end);
   }
@@ -71,13 +71,13 @@ class Machine {
   T parsed(std::string_view digits) const {
     T value{};
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size()) fail(cat("\"", digits, "\" is not a number"));
+    if (error != std::errc() || end != digits.data() + digits.size()) { fail(cat("\"", digits, "\" is not a number")); }
     return value;
   }
 
   // --- Values and the stack ---
   PickleValue& make(Kind kind) {
-    if (result_.values.size() == kMostValues) fail(cat("more than ", kMostValues, " values"));
+    if (result_.values.size() == kMostValues) { fail(cat("more than ", kMostValues, " values")); }
     result_.values.emplace_back().kind = kind;
     return result_.values.back();
   }
@@ -94,19 +94,19 @@ class Machine {
   }
   size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   PickleValue* pop() {
-    if (stack_.size() <= floor()) fail(cat("the stack is empty at byte ", at_));
+    if (stack_.size() <= floor()) { fail(cat("the stack is empty at byte ", at_)); }
     PickleValue* value = stack_.back();
     stack_.pop_back();
     return value;
   }
   PickleValue& top(Kind kind, const char* what) {
-    if (stack_.size() <= floor()) fail(cat("the stack is empty at byte ", at_));
-    if (stack_.back()->kind != kind) fail(cat("expected ", what, " at byte ", at_));
+    if (stack_.size() <= floor()) { fail(cat("the stack is empty at byte ", at_)); }
+    if (stack_.back()->kind != kind) { fail(cat("expected ", what, " at byte ", at_)); }
     return *stack_.back();
   }
   /// What was pushed since the last mark; the mark is gone.
   std::vector<PickleValue*> pop_mark() {
-    if (marks_.empty()) fail(cat("no mark at byte ", at_));
+    if (marks_.empty()) { fail(cat("no mark at byte ", at_)); }
     const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
     std::vector<PickleValue*> items(first, stack_.end());
     stack_.erase(first, stack_.end());
@@ -120,11 +120,11 @@ class Machine {
   }
   void push_tuple(size_t count) {
     std::vector<PickleValue*> items(count);
-    while (count > 0) items[--count] = pop();
+    while (count > 0) { items[--count] = pop(); }
     push_items(Kind::kTuple, std::move(items));
   }
   void append(PickleValue& target, const std::vector<PickleValue*>& items) {
-    if (target.kind == Kind::kDict && items.size() % 2 != 0) fail(cat("a key without a value at byte ", at_));
+    if (target.kind == Kind::kDict && items.size() % 2 != 0) { fail(cat("a key without a value at byte ", at_)); }
     target.items.insert(target.items.end(), items.begin(), items.end());
   }
 
@@ -178,7 +178,7 @@ class Machine {
       push(v);
       return;
     }
-    if (!digits.empty() && digits.back() == 'L') digits.remove_suffix(1);
+    if (!digits.empty() && digits.back() == 'L') { digits.remove_suffix(1); }
     push_int(parsed<int64_t>(digits));
   }
   /// Two's complement, the least byte first.
@@ -201,7 +201,7 @@ class Machine {
   }
   double big_endian_double() {
     uint64_t bits = 0;
-    for (const char c : take(8)) bits = bits << 8 | static_cast<unsigned char>(c);
+    for (const char c : take(8)) { bits = bits << 8 | static_cast<unsigned char>(c); }
     double value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
@@ -299,7 +299,7 @@ class Machine {
   bool stack_or_memo(char op) {
     switch (op) {
       case '\x80':  // PROTO
-        if (byte() > 5) fail("a protocol above 5");
+        if (byte() > 5) { fail("a protocol above 5"); }
         return true;
       case '\x95':  // FRAME: where the program is cut into pieces does not matter here
         number<uint64_t>();
@@ -344,12 +344,12 @@ class Machine {
   void remember(uint32_t index) {
     PickleValue* value = pop();
     push(*value);
-    if (memo_.size() == kMostValues) fail(cat("more than ", kMostValues, " values are remembered"));
+    if (memo_.size() == kMostValues) { fail(cat("more than ", kMostValues, " values are remembered")); }
     memo_[index] = value;
   }
   void recall(uint32_t index) {
     const auto found = memo_.find(index);
-    if (found == memo_.end()) fail(cat("value ", index, " was never remembered"));
+    if (found == memo_.end()) { fail(cat("value ", index, " was never remembered")); }
     push(*found->second);
   }
 
@@ -385,7 +385,7 @@ class Machine {
       }
       case '\x81':  // NEWOBJ
       case '\x92':  // NEWOBJ_EX
-        if (op == '\x92') pop();
+        if (op == '\x92') { pop(); }
         pop();
         refuse(function_name(*pop()));
       case 'i': {  // INST
@@ -394,7 +394,7 @@ class Machine {
       }
       case 'o': {  // OBJ
         const auto items = pop_mark();
-        if (items.empty()) fail(cat("nothing to make at byte ", at_));
+        if (items.empty()) { fail(cat("nothing to make at byte ", at_)); }
         refuse(function_name(*items[0]));
       }
       default:
@@ -407,12 +407,12 @@ class Machine {
   }
 
   PickleValue& reduced(const std::string& name, const PickleValue& arguments) {
-    if (arguments.kind != Kind::kTuple) fail(cat("arguments that are not a tuple at byte ", at_));
+    if (arguments.kind != Kind::kTuple) { fail(cat("arguments that are not a tuple at byte ", at_)); }
     const auto& given = arguments.items;
     const auto need = [&](size_t count) {
-      if (given.size() < count) fail(cat(name, " takes ", count, " arguments, got ", given.size()));
+      if (given.size() < count) { fail(cat(name, " takes ", count, " arguments, got ", given.size())); }
     };
-    if (name == "collections.OrderedDict") return ordered_dict(given);
+    if (name == "collections.OrderedDict") { return ordered_dict(given); }
     if (name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_tensor") {
       need(4);
       PickleValue& tensor = make(Kind::kTensor);
@@ -427,10 +427,10 @@ class Machine {
   }
   PickleValue& ordered_dict(const std::vector<PickleValue*>& given) {
     PickleValue& dict = make(Kind::kDict);
-    if (given.empty()) return dict;
-    if (given.size() > 1 || given[0]->kind != Kind::kList) fail("an OrderedDict of something else than a list");
+    if (given.empty()) { return dict; }
+    if (given.size() > 1 || given[0]->kind != Kind::kList) { fail("an OrderedDict of something else than a list"); }
     copied_ += given[0]->items.size();
-    if (copied_ > kMostValues) fail(cat("more than ", kMostValues, " values"));
+    if (copied_ > kMostValues) { fail(cat("more than ", kMostValues, " values")); }
     for (const PickleValue* pair : given[0]->items) {
       if ((pair->kind != Kind::kTuple && pair->kind != Kind::kList) || pair->items.size() != 2) {
         fail("an OrderedDict of something else than pairs");

@@ -25,7 +25,9 @@ class Prefetcher {
   Prefetcher(std::function<T(int64_t)> make, int64_t first, int workers, int64_t ahead,
              int64_t last = std::numeric_limits<int64_t>::max())
       : make_(std::move(make)), started_(first), taken_(first), last_(last), ahead_(ahead < 1 ? 1 : ahead) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+    for (int i = 0; i < workers; ++i) {
+      threads_.emplace_back([this] { work(); });
+    }
   }
 
   ~Prefetcher() {
@@ -34,14 +36,14 @@ class Prefetcher {
       stopping_ = true;
     }
     room_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (std::thread& thread : threads_) { thread.join(); }
   }
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
   T next() {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (taken_ >= last_) throw IndexError("Prefetcher: nothing is left");
+    if (taken_ >= last_) { throw IndexError("Prefetcher: nothing is left"); }
     if (threads_.empty()) {
       T value = make_(taken_);
       ++taken_;
@@ -49,7 +51,7 @@ class Prefetcher {
     }
     ready_.wait(lock, [this] { return results_.count(taken_) > 0; });
     auto found = results_.find(taken_);
-    if (found->second.error) std::rethrow_exception(found->second.error);
+    if (found->second.error) { std::rethrow_exception(found->second.error); }
     T value = std::move(found->second.value);
     results_.erase(found);
     ++taken_;
@@ -68,18 +70,16 @@ class Prefetcher {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       room_.wait(lock, [this] { return stopping_ || started_ >= last_ || started_ < taken_ + ahead_; });
-      if (stopping_ || started_ >= last_) return;
+      if (stopping_ || started_ >= last_) { return; }
       const int64_t item = started_++;
       lock.unlock();
       Result result;
       try {
         result.value = make_(item);
-      } catch (...) {
-        result.error = std::current_exception();
-      }
+      } catch (...) { result.error = std::current_exception(); }
       lock.lock();
       // Later items would never be taken.
-      if (result.error) last_ = std::min(last_, started_);
+      if (result.error) { last_ = std::min(last_, started_); }
       results_.emplace(item, std::move(result));
       ready_.notify_all();
     }

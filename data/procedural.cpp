@@ -38,9 +38,9 @@ class Outline {
   }
 
   double distance(double x, double y) const {
-    if (sides_ == 0) return std::hypot(x, y) - apothem_;
+    if (sides_ == 0) { return std::hypot(x, y) - apothem_; }
     double farthest = x * normals_[0][0] + y * normals_[0][1];
-    for (int i = 1; i < sides_; ++i) farthest = std::max(farthest, x * normals_[i][0] + y * normals_[i][1]);
+    for (int i = 1; i < sides_; ++i) { farthest = std::max(farthest, x * normals_[i][0] + y * normals_[i][1]); }
     return farthest - apothem_;
   }
 
@@ -70,7 +70,7 @@ double between(Generator& draws, double low, double high) { return low + (high -
 Rgb pixel_noise(Generator& draws) {
   const uint32_t bits = draws.next_u32();
   Rgb noise{};
-  for (int c = 0; c < 3; ++c) noise.channel[c] = static_cast<double>((bits >> (10 * c)) & 1023) / 512 - 1;
+  for (int c = 0; c < 3; ++c) { noise.channel[c] = static_cast<double>((bits >> (10 * c)) & 1023) / 512 - 1; }
   return noise;
 }
 
@@ -127,19 +127,20 @@ Coverage cover(const Figure& figure, double edge_width) {
   const auto last = [&](double center) {
     return std::min<int64_t>(static_cast<int64_t>(center + reach) + 1, kProceduralSize);
   };
-  for (int64_t row = first(figure.y); row < last(figure.y); ++row)
+  for (int64_t row = first(figure.y); row < last(figure.y); ++row) {
     for (int64_t column = first(figure.x); column < last(figure.x); ++column) {
       const double x = static_cast<double>(column) + 0.5 - figure.x, y = static_cast<double>(row) + 0.5 - figure.y;
       const double inside = 0.5 - outline.distance(x, y) / edge_width;
       coverage[static_cast<size_t>(row * kProceduralSize + column)] = static_cast<float>(std::clamp(inside, 0.0, 1.0));
     }
+  }
   return coverage;
 }
 
 const std::vector<std::string>& procedural_class_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    for (const FigureKind& kind : kKinds)
+    for (const FigureKind& kind : kKinds) {
       for (const char* place : {"top left", "top right", "bottom left", "bottom right"}) {
         const char* color = kind.color == FigureColor::kRed ? "red" : "blue";
         const char* shape = kind.shape == FigureShape::kDisc     ? "disc"
@@ -147,6 +148,7 @@ const std::vector<std::string>& procedural_class_names() {
                                                                  : "triangle";
         all.push_back(cat(color, " ", shape, " ", place));
       }
+    }
     return all;
   }();
   return names;
@@ -158,13 +160,13 @@ Tensor draw_figure(const Figure& figure, Generator& draws) {
                              between(draws, 0.8, 0.97));
   const double grey = between(draws, 0.3, 0.8);
   Rgb ground{};
-  for (double& channel : ground.channel) channel = grey + between(draws, -kTint, kTint);
+  for (double& channel : ground.channel) { channel = grey + between(draws, -kTint, kTint); }
   const Slope ground_shade(draws, 0.18), paint_shade(draws, 0.1);
   const Coverage coverage = cover(figure, 1);
 
   Tensor image = Tensor::empty({kProceduralSize, kProceduralSize, 3}, DType::kU8);
   uint8_t* to = image.data<uint8_t>();
-  for (int64_t row = 0; row < kProceduralSize; ++row)
+  for (int64_t row = 0; row < kProceduralSize; ++row) {
     for (int64_t column = 0; column < kProceduralSize; ++column) {
       const double covered = coverage[static_cast<size_t>(row * kProceduralSize + column)];
       const double below = ground_shade.at(column, row), above = 1 + paint_shade.at(column, row);
@@ -174,12 +176,14 @@ Tensor draw_figure(const Figure& figure, Generator& draws) {
         *to++ = static_cast<uint8_t>(std::lround(255 * std::clamp(value + kNoise * noise.channel[c], 0.0, 1.0)));
       }
     }
+  }
   return image;
 }
 
 Tensor generate_procedural(uint64_t seed, int64_t index, int64_t label) {
-  if (label < 0 || label >= kProceduralClasses)
+  if (label < 0 || label >= kProceduralClasses) {
     throw IndexError(cat("generate_procedural: label ", label, "; there are ", kProceduralClasses, " classes"));
+  }
   // One stream of draws for each picture, so that none depends on how many were made before.
   Generator draws(seed, static_cast<uint64_t>(index) * kProceduralClasses + static_cast<uint64_t>(label));
   const FigureKind& kind = kKinds[label / 4];
@@ -199,16 +203,17 @@ Tensor generate_procedural(uint64_t seed, int64_t index, int64_t label) {
 
 void create_procedural(const std::string& path, const ProceduralOptions& options,
                        const std::function<void(int64_t done, int64_t total)>& progress) {
-  if (options.train < 1 || options.test < 0)
+  if (options.train < 1 || options.test < 0) {
     throw ConfigError(
         cat("create_procedural: cannot make ", options.train, " training and ", options.test, " test pictures"));
+  }
   constexpr int64_t kTestBegin = int64_t{1} << 40;
   ImageDatasetWriter writer(path, kProceduralSize, kProceduralSize, procedural_class_names(),
                             cat("generated figures, seed ", options.seed), options.compression);
   const int64_t total = options.train + options.test;
   int64_t done = 0;
   const auto write_split = [&](const char* name, int64_t begin, int64_t count) {
-    if (count == 0) return;
+    if (count == 0) { return; }
     writer.begin_split(name);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t label = procedural_label(i);

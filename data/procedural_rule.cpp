@@ -48,16 +48,19 @@ void smooth(std::array<float, kChannels * kProceduralPixels>& plane) {
     const float* above = plane.data() + (y > 0 ? y - 1 : y) * kSide * kChannels;
     const float* here = plane.data() + y * kSide * kChannels;
     const float* below = plane.data() + (y + 1 < kSide ? y + 1 : y) * kSide * kChannels;
-    for (size_t i = 0; i < kSide * kChannels; ++i)
+    for (size_t i = 0; i < kSide * kChannels; ++i) {
       half[y * kSide * kChannels + i] = 0.25f * (above[i] + below[i]) + 0.5f * here[i];
+    }
   }
-  for (size_t y = 0; y < kSide; ++y)
-    for (size_t x = 0; x < kSide; ++x)
+  for (size_t y = 0; y < kSide; ++y) {
+    for (size_t x = 0; x < kSide; ++x) {
       for (size_t c = 0; c < kChannels; ++c) {
         const float* row = half.data() + y * kSide * kChannels + c;
         const float left = row[(x > 0 ? x - 1 : x) * kChannels], right = row[(x + 1 < kSide ? x + 1 : x) * kChannels];
         plane[(y * kSide + x) * kChannels + c] = 0.25f * (left + right) + 0.5f * row[x * kChannels];
       }
+    }
+  }
 }
 
 Picture load(const Tensor& image) {
@@ -65,12 +68,14 @@ Picture load(const Tensor& image) {
   const Tensor source = image.contiguous();
   if (source.dtype() == DType::kU8 && source.shape() == Shape{kProceduralSize, kProceduralSize, 3}) {
     const uint8_t* from = source.data<uint8_t>();
-    for (size_t i = 0; i < picture.rgb.size(); ++i) picture.rgb[i] = static_cast<float>(from[i]) / 255;
+    for (size_t i = 0; i < picture.rgb.size(); ++i) { picture.rgb[i] = static_cast<float>(from[i]) / 255; }
   } else if (source.dtype() == DType::kF32 && source.shape() == Shape{3, kProceduralSize, kProceduralSize}) {
     const float* from = source.data<float>();
-    for (size_t i = 0; i < kProceduralPixels; ++i)
-      for (size_t c = 0; c < 3; ++c)
+    for (size_t i = 0; i < kProceduralPixels; ++i) {
+      for (size_t c = 0; c < 3; ++c) {
         picture.rgb[3 * i + c] = std::clamp((from[c * kProceduralPixels + i] + 1) / 2, 0.0f, 1.0f);
+      }
+    }
   } else {
     throw ShapeError(
         cat("inspect_procedural: image must be u8 (32, 32, 3) or f32 (3, 32, 32), got ", image.describe()));
@@ -110,9 +115,9 @@ Segmentation segment(const Picture& picture) {
 
   Segmentation result;
   result.found = length(way) >= kLeastChroma;
-  if (!result.found) return result;
+  if (!result.found) { return result; }
   result.hue = std::atan2(figure.v, figure.u) * 180 / kPi;
-  if (result.hue < 0) result.hue += 360;
+  if (result.hue < 0) { result.hue += 360; }
   const float norm = way.u * way.u + way.v * way.v;
   for (size_t i = 0; i < kProceduralPixels; ++i) {
     const float share = ((chroma[i].u - ground.u) * way.u + (chroma[i].v - ground.v) * way.v) / norm;
@@ -139,8 +144,8 @@ double overlap(const Coverage& a, const Coverage& b) {
 double best_overlap(FigureShape shape, const Coverage& found, double area, double x, double y) {
   double best = 0;
   const int turns = shape == FigureShape::kDisc ? 0 : 3;
-  for (int turn = -turns; turn <= turns; ++turn)
-    for (const double size : {0.95, 1.0, 1.05})
+  for (int turn = -turns; turn <= turns; ++turn) {
+    for (const double size : {0.95, 1.0, 1.05}) {
       for (const double edge_width : {1.0, 2.4}) {
         const Figure figure{.shape = shape,
                             .x = x,
@@ -151,6 +156,8 @@ double best_overlap(FigureShape shape, const Coverage& found, double area, doubl
         smooth<1>(drawn);
         best = std::max(best, overlap(found, drawn));
       }
+    }
+  }
   return best;
 }
 
@@ -160,7 +167,7 @@ ProceduralVerdict inspect_procedural(const Tensor& image) {
   Picture picture = load(image);
   smooth<3>(picture.rgb);
   const Segmentation segmentation = segment(picture);
-  if (!segmentation.found) return {};
+  if (!segmentation.found) { return {}; }
   const Coverage& coverage = segmentation.coverage;
 
   double area = 0, x = 0, y = 0;
@@ -169,7 +176,7 @@ ProceduralVerdict inspect_procedural(const Tensor& image) {
     x += coverage[i] * (static_cast<double>(i % kProceduralSize) + 0.5);
     y += coverage[i] * (static_cast<double>(i / kProceduralSize) + 0.5);
   }
-  if (area < kLeastArea || area > kMostArea) return {};
+  if (area < kLeastArea || area > kMostArea) { return {}; }
   x /= area;
   y /= area;
 
@@ -183,14 +190,16 @@ ProceduralVerdict inspect_procedural(const Tensor& image) {
     }
   }
   constexpr double kMiddle = static_cast<double>(kProceduralSize) / 2;
-  if (verdict.confidence < kLeastOverlap) return verdict;
-  if (std::abs(x - kMiddle) < kPlaceMargin || std::abs(y - kMiddle) < kPlaceMargin) return verdict;
+  if (verdict.confidence < kLeastOverlap) { return verdict; }
+  if (std::abs(x - kMiddle) < kPlaceMargin || std::abs(y - kMiddle) < kPlaceMargin) { return verdict; }
 
   const int64_t quadrant = (y > kMiddle ? 2 : 0) + (x > kMiddle ? 1 : 0);
   const auto kinds = procedural_kinds();
-  for (size_t k = 0; k < kinds.size(); ++k)
-    if (kinds[k].shape == shape && hue_distance(segmentation.hue, hue_of(kinds[k].color)) <= kHueReach)
+  for (size_t k = 0; k < kinds.size(); ++k) {
+    if (kinds[k].shape == shape && hue_distance(segmentation.hue, hue_of(kinds[k].color)) <= kHueReach) {
       verdict.label = static_cast<int64_t>(k) * 4 + quadrant;
+    }
+  }
   return verdict;
 }
 

@@ -44,9 +44,9 @@ std::string read_entry(const ZipReader& zip, int64_t entry, int64_t most) {
 }
 
 const PickleValue* value_of(const PickleValue& dict, const std::string& key) {
-  if (dict.kind != PickleValue::Kind::kDict) return nullptr;
+  if (dict.kind != PickleValue::Kind::kDict) { return nullptr; }
   for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
-    if (dict.items[i]->text == key) return dict.items[i + 1];
+    if (dict.items[i]->text == key) { return dict.items[i + 1]; }
   }
   return nullptr;
 }
@@ -65,7 +65,7 @@ class LegacyReader {
     }
     const Pickle system = next_pickle();
     const PickleValue* little = value_of(*system.root, "little_endian");
-    if (little != nullptr && little->integer == 0) throw IoError(cat(where_, ": written by a big-endian machine"));
+    if (little != nullptr && little->integer == 0) { throw IoError(cat(where_, ": written by a big-endian machine")); }
     const Pickle objects = next_pickle();
     find_storages(objects, next_pickle());
     return collect_tensors(objects, file_->path(), [this](const PthStorage& s) { return bytes_of(s); });
@@ -83,22 +83,25 @@ class LegacyReader {
   void find_storages(const Pickle& objects, const Pickle& keys) {
     std::map<std::string, int64_t> element_sizes;
     for (const PickleValue& value : objects.values) {
-      if (value.kind != PickleValue::Kind::kPersistent) continue;
+      if (value.kind != PickleValue::Kind::kPersistent) { continue; }
       const PthStorage storage = parse_storage(value, where_);
       element_sizes[storage.key] = size_of(storage.type);
     }
-    if (keys.root->kind != PickleValue::Kind::kList)
+    if (keys.root->kind != PickleValue::Kind::kList) {
       throw IoError(cat(where_, ": the keys of the storages are no list"));
+    }
     for (const PickleValue* item : keys.root->items) {
       const std::string key = item->kind == PickleValue::Kind::kInt ? std::to_string(item->integer) : item->text;
       const auto element = element_sizes.find(key);
-      if (element == element_sizes.end()) throw IoError(cat(where_, ": storage \"", key, "\" belongs to no tensor"));
+      if (element == element_sizes.end()) {
+        throw IoError(cat(where_, ": storage \"", key, "\" belongs to no tensor"));
+      }
       const auto truncated = [&] { return IoError(cat(where_, ": truncated within storage \"", key, "\"")); };
       int64_t count = 0;
-      if (file_->size() - at_ < 8) throw truncated();
+      if (file_->size() - at_ < 8) { throw truncated(); }
       std::memcpy(&count, file_->data() + at_, 8);
       at_ += 8;
-      if (count < 0 || count > (file_->size() - at_) / element->second) throw truncated();
+      if (count < 0 || count > (file_->size() - at_) / element->second) { throw truncated(); }
       storages_[key] = ByteRange(file_, at_, count * element->second);
       at_ += count * element->second;
     }
@@ -106,7 +109,7 @@ class LegacyReader {
 
   ByteRange bytes_of(const PthStorage& storage) const {
     const auto found = storages_.find(storage.key);
-    if (found == storages_.end()) throw IoError(cat(where_, ": storage \"", storage.key, "\" is missing"));
+    if (found == storages_.end()) { throw IoError(cat(where_, ": storage \"", storage.key, "\" is missing")); }
     return found->second;
   }
 
@@ -126,13 +129,14 @@ std::shared_ptr<const TensorReader> open_pth_zip(std::shared_ptr<const ZipReader
   const std::string& name = zip->entries()[static_cast<size_t>(entry)].name;
   const std::string prefix = name.substr(0, name.size() - kPickleName.size());
   const int64_t order = zip->find(prefix + "byteorder");
-  if (order >= 0 && read_entry(*zip, order, 64) != "little")
+  if (order >= 0 && read_entry(*zip, order, 64) != "little") {
     throw IoError(cat(where, ": written by a big-endian machine"));
+  }
   const std::string program = read_entry(*zip, entry, kMostPickle);
   const Pickle pickle = read_pickle(std::as_bytes(std::span(program)), where);
   return collect_tensors(pickle, path, [&](const PthStorage& storage) {
     const int64_t record = zip->find(prefix + "data/" + storage.key);
-    if (record < 0) throw IoError(cat(where, ": record ", prefix, "data/", storage.key, " is missing"));
+    if (record < 0) { throw IoError(cat(where, ": record ", prefix, "data/", storage.key, " is missing")); }
     return ByteRange(zip, record);
   });
 }

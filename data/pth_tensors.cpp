@@ -25,16 +25,20 @@ constexpr StorageType kStorageTypes[] = {{"DoubleStorage", ElementType::kF64}, {
                                          {"ByteStorage", ElementType::kU8},    {"BoolStorage", ElementType::kBool}};
 
 int64_t whole_number(const PickleValue& value, const char* what, const std::string& where) {
-  if (value.kind != Kind::kInt || value.integer < 0) throw IoError(cat(where, ": ", what, " is not a whole number"));
+  if (value.kind != Kind::kInt || value.integer < 0) {
+    throw IoError(cat(where, ": ", what, " is not a whole number"));
+  }
   return value.integer;
 }
 
 Shape numbers(const PickleValue& value, const char* what, const std::string& where) {
-  if (value.kind != Kind::kTuple && value.kind != Kind::kList) throw IoError(cat(where, ": ", what, " is not a tuple"));
+  if (value.kind != Kind::kTuple && value.kind != Kind::kList) {
+    throw IoError(cat(where, ": ", what, " is not a tuple"));
+  }
   constexpr size_t kMostDimensions = 64;
-  if (value.items.size() > kMostDimensions) throw IoError(cat(where, ": ", value.items.size(), " dimensions"));
+  if (value.items.size() > kMostDimensions) { throw IoError(cat(where, ": ", value.items.size(), " dimensions")); }
   Shape shape;
-  for (const PickleValue* item : value.items) shape.push_back(whole_number(*item, what, where));
+  for (const PickleValue* item : value.items) { shape.push_back(whole_number(*item, what, where)); }
   return shape;
 }
 
@@ -141,19 +145,20 @@ PthStorage parse_storage(const PickleValue& value, const std::string& where) {
   const auto& items = value.items;
   const bool valid = value.kind == Kind::kPersistent && items.size() >= 5 && items[0]->text == "storage" &&
                      items[1]->kind == Kind::kGlobal;
-  if (!valid) throw IoError(cat(where, ": its storage is not described as PyTorch does"));
+  if (!valid) { throw IoError(cat(where, ": its storage is not described as PyTorch does")); }
   PthStorage storage;
   const std::string& type = items[1]->text;
   const auto found = std::find_if(std::begin(kStorageTypes), std::end(kStorageTypes),
                                   [&](const StorageType& t) { return type == std::string("torch.") + t.name; });
-  if (found == std::end(kStorageTypes)) throw IoError(cat(where, ": elements of ", type, " are not supported"));
+  if (found == std::end(kStorageTypes)) { throw IoError(cat(where, ": elements of ", type, " are not supported")); }
   storage.type = found->type;
-  if (!plain_text(*items[2], storage.key)) throw IoError(cat(where, ": the key of its storage is not text"));
+  if (!plain_text(*items[2], storage.key)) { throw IoError(cat(where, ": the key of its storage is not text")); }
   storage.elements = whole_number(*items[4], "the size of its storage", where);
   if (items.size() > 5 && items[5]->kind != Kind::kNone) {
     const PickleValue& view = *items[5];
-    if (view.kind != Kind::kTuple || view.items.size() != 3)
+    if (view.kind != Kind::kTuple || view.items.size() != 3) {
       throw IoError(cat(where, ": its storage's view is damaged"));
+    }
     storage.is_view = true;
     storage.view_offset = whole_number(*view.items[1], "the offset of its storage", where);
     storage.view_elements = whole_number(*view.items[2], "the size of its storage", where);

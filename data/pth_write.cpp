@@ -55,7 +55,7 @@ class PickleText {
   }
   void tuple(const Shape& values) {
     op('(');
-    for (const int64_t value : values) integer(value);
+    for (const int64_t value : values) { integer(value); }
     op('t');
   }
   void empty_dict() {

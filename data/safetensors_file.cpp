@@ -27,7 +27,7 @@ constexpr const char* kDtypeNames[] = {"F64", "F32", "F16", "BF16", "I64", "I32"
 
 ElementType element_type(const std::string& name, const std::string& path, const std::string& tensor) {
   const auto found = std::find(std::begin(kDtypeNames), std::end(kDtypeNames), name);
-  if (found == std::end(kDtypeNames)) fail(path, cat("tensor \"", tensor, "\": dtype ", name, " is not supported"));
+  if (found == std::end(kDtypeNames)) { fail(path, cat("tensor \"", tensor, "\": dtype ", name, " is not supported")); }
   return static_cast<ElementType>(found - std::begin(kDtypeNames));
 }
 
@@ -42,8 +42,8 @@ Json parse_header(const MappedFile& file, int64_t length) {
   std::vector<std::set<std::string>> names;
   std::string repeated;
   const auto watch = [&](int, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) names.emplace_back();
-    if (event == Json::parse_event_t::object_end) names.pop_back();
+    if (event == Json::parse_event_t::object_start) { names.emplace_back(); }
+    if (event == Json::parse_event_t::object_end) { names.pop_back(); }
     if (event == Json::parse_event_t::key && !names.back().insert(value.get<std::string>()).second) {
       repeated = value.get<std::string>();
     }
@@ -53,19 +53,17 @@ Json parse_header(const MappedFile& file, int64_t length) {
   Json header;
   try {
     header = Json::parse(text, text + length, watch);
-  } catch (const nlohmann::json::exception& error) {
-    fail(file.path(), cat("the header is not JSON: ", error.what()));
-  }
-  if (!header.is_object()) fail(file.path(), "the header is not a JSON object");
-  if (!repeated.empty()) fail(file.path(), cat("the name \"", repeated, "\" comes twice"));
+  } catch (const nlohmann::json::exception& error) { fail(file.path(), cat("the header is not JSON: ", error.what())); }
+  if (!header.is_object()) { fail(file.path(), "the header is not a JSON object"); }
+  if (!repeated.empty()) { fail(file.path(), cat("the name \"", repeated, "\" comes twice")); }
   return header;
 }
 
 std::map<std::string, std::string> parse_metadata(const Json& value, const std::string& path) {
   std::map<std::string, std::string> metadata;
-  if (!value.is_object()) fail(path, "__metadata__ is not an object");
+  if (!value.is_object()) { fail(path, "__metadata__ is not an object"); }
   for (const auto& item : value.items()) {
-    if (!item.value().is_string()) fail(path, cat("__metadata__: \"", item.key(), "\" is not text"));
+    if (!item.value().is_string()) { fail(path, cat("__metadata__: \"", item.key(), "\" is not text")); }
     metadata[item.key()] = item.value().get<std::string>();
   }
   return metadata;
@@ -78,7 +76,7 @@ std::vector<int64_t> numbers(const Json& tensor, const char* key, const std::str
       found != tensor.end() && found->is_array() && std::all_of(found->begin(), found->end(), [](const Json& n) {
         return n.is_number_unsigned() && n.get<uint64_t>() < (uint64_t{1} << 63);
       });
-  if (!valid) fail(path, cat("tensor \"", name, "\": ", key, " is not a list of whole numbers"));
+  if (!valid) { fail(path, cat("tensor \"", name, "\": ", key, " is not a list of whole numbers")); }
   return found->get<std::vector<int64_t>>();
 }
 
@@ -125,7 +123,7 @@ void check_parts(std::vector<Part>& parts, const std::string& path, int64_t data
     }
     end = part.end;
   }
-  if (end != data_size) fail(path, cat("the tensors end at byte ", end, " of ", data_size, " bytes of data"));
+  if (end != data_size) { fail(path, cat("the tensors end at byte ", end, " of ", data_size, " bytes of data")); }
 }
 
 class SafetensorsWriter : public TensorWriter {
@@ -134,7 +132,7 @@ class SafetensorsWriter : public TensorWriter {
                     const std::map<std::string, std::string>& metadata)
       : TensorWriter(path, std::move(entries)), file_(path) {
     nlohmann::ordered_json header = nlohmann::ordered_json::object();
-    if (!metadata.empty()) header[kMetadata] = metadata;
+    if (!metadata.empty()) { header[kMetadata] = metadata; }
     int64_t offset = 0;
     for (const TensorEntry& entry : this->entries()) {
       header[entry.name] = {{"dtype", kDtypeNames[static_cast<size_t>(element_type_of(entry.dtype))]},
@@ -145,9 +143,7 @@ class SafetensorsWriter : public TensorWriter {
     std::string text;
     try {
       text = header.dump();
-    } catch (const nlohmann::json::exception&) {
-      throw IoError(cat("cannot write ", path, ": a name is not UTF-8"));
-    }
+    } catch (const nlohmann::json::exception&) { throw IoError(cat("cannot write ", path, ": a name is not UTF-8")); }
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const uint64_t length = text.size();
     file_.write(&length, sizeof length);
@@ -173,7 +169,7 @@ bool is_safetensors(const MappedFile& file) {
 std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const MappedFile> file) {
   const std::string& path = file->path();
   const uint64_t length = header_length(*file);
-  if (length > kMostHeader) fail(path, cat("a header of ", length, " bytes; ", kMostHeader, " are allowed"));
+  if (length > kMostHeader) { fail(path, cat("a header of ", length, " bytes; ", kMostHeader, " are allowed")); }
   if (static_cast<int64_t>(length) > file->size() - 8) {
     fail(path, cat("truncated: a header of ", length, " bytes in a file of ", file->size()));
   }
@@ -190,7 +186,7 @@ std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const Mappe
   }
   check_parts(parts, path, file->size() - data_begin);
   std::vector<StoredTensor> tensors;
-  for (Part& part : parts) tensors.push_back(std::move(part.tensor));
+  for (Part& part : parts) { tensors.push_back(std::move(part.tensor)); }
   return std::make_shared<const StoredTensors>(path, std::move(tensors), std::move(metadata));
 }
 

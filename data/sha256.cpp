@@ -30,7 +30,7 @@ Sha256::Sha256()
 
 void Sha256::block(const uint8_t* bytes) {
   std::array<uint32_t, 64> w;
-  for (size_t i = 0; i < 16; ++i) w[i] = load_big_endian(bytes + 4 * i);
+  for (size_t i = 0; i < 16; ++i) { w[i] = load_big_endian(bytes + 4 * i); }
   for (size_t i = 16; i < 64; ++i) {
     const uint32_t s0 = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);
     const uint32_t s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
@@ -52,7 +52,7 @@ void Sha256::block(const uint8_t* bytes) {
     a = t1 + t2;
   }
   const std::array<uint32_t, 8> mixed = {a, b, c, d, e, f, g, h};
-  for (size_t i = 0; i < 8; ++i) state_[i] += mixed[i];
+  for (size_t i = 0; i < 8; ++i) { state_[i] += mixed[i]; }
 }
 
 void Sha256::update(const void* bytes, size_t count) {
@@ -64,11 +64,11 @@ void Sha256::update(const void* bytes, size_t count) {
     std::memcpy(pending_.data() + filled, next, taken);
     next += taken;
     count -= taken;
-    if (filled + taken < 64) return;
+    if (filled + taken < 64) { return; }
     block(pending_.data());
   }
-  for (; count >= 64; next += 64, count -= 64) block(next);
-  if (count > 0) std::memcpy(pending_.data(), next, count);
+  for (; count >= 64; next += 64, count -= 64) { block(next); }
+  if (count > 0) { std::memcpy(pending_.data(), next, count); }
 }
 
 std::string Sha256::hex() const {
@@ -76,13 +76,14 @@ std::string Sha256::hex() const {
   const uint64_t bits = length_ * 8;
   const uint8_t one = 0x80, zero = 0;
   last.update(&one, 1);
-  while (last.length_ % 64 != 56) last.update(&zero, 1);
+  while (last.length_ % 64 != 56) { last.update(&zero, 1); }
   uint8_t size[8];
-  for (int i = 0; i < 8; ++i) size[i] = static_cast<uint8_t>(bits >> (56 - 8 * i));
+  for (int i = 0; i < 8; ++i) { size[i] = static_cast<uint8_t>(bits >> (56 - 8 * i)); }
   last.update(size, 8);
   std::string text;
-  for (const uint32_t word : last.state_)
-    for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[(word >> shift) & 15];
+  for (const uint32_t word : last.state_) {
+    for (int shift = 28; shift >= 0; shift -= 4) { text += "0123456789abcdef"[(word >> shift) & 15]; }
+  }
   return text;
 }
 

@@ -29,7 +29,7 @@ constexpr int64_t kMostRepeated = 1 << 24;
 bool row_major(const Shape& shape, const Shape& strides) {
   int64_t step = 1;
   for (int64_t i = shape.size() - 1; i >= 0; --i) {
-    if (shape[i] != 1 && strides[i] != step) return false;
+    if (shape[i] != 1 && strides[i] != step) { return false; }
     step *= shape[i];
   }
   return true;
@@ -44,7 +44,7 @@ void gather(const std::byte* first, const Shape& shape, const Shape& strides, in
     std::memcpy(out + i * element, first + position * element, static_cast<size_t>(element));
     for (int64_t d = ndim - 1; d >= 0; --d) {
       position += strides[d];
-      if (++at[static_cast<size_t>(d)] < shape[d]) break;
+      if (++at[static_cast<size_t>(d)] < shape[d]) { break; }
       position -= strides[d] * shape[d];
       at[static_cast<size_t>(d)] = 0;
     }
@@ -87,13 +87,11 @@ void convert_elements(const std::byte* from, ElementType type, Tensor& out, cons
       return widen_unsigned(from, out.data<int64_t>(), count, name);
     case ElementType::kBool: {  // a byte other than 0 and 1 is no bool
       auto* to = static_cast<std::byte*>(out.raw_data());
-      for (int64_t i = 0; i < count; ++i) to[i] = from[i] == std::byte{0} ? std::byte{0} : std::byte{1};
+      for (int64_t i = 0; i < count; ++i) { to[i] = from[i] == std::byte{0} ? std::byte{0} : std::byte{1}; }
       return;
     }
     default:
-      if (from != out.raw_data()) {
-        std::memcpy(out.raw_data(), from, static_cast<size_t>(count * facts(type).size));
-      }
+      if (from != out.raw_data()) { std::memcpy(out.raw_data(), from, static_cast<size_t>(count * facts(type).size)); }
   }
 }
 
@@ -102,7 +100,7 @@ bool stored_as_read(ElementType type) { return facts(type).size == size_of(facts
 /// The distance in elements from the first element to the last one, plus one.
 int64_t extent_of(const Shape& shape, const Shape& strides) {
   int64_t last = 0;
-  for (int64_t d = 0; d < shape.size(); ++d) last += (shape[d] - 1) * strides[d];
+  for (int64_t d = 0; d < shape.size(); ++d) { last += (shape[d] - 1) * strides[d]; }
   return last + 1;
 }
 
@@ -144,16 +142,16 @@ ByteRange::ByteRange(std::shared_ptr<const ZipReader> zip, int64_t entry)
 }
 
 void ByteRange::check() const {
-  if (zip_) zip_->check(entry_);
+  if (zip_) { zip_->check(entry_); }
 }
 
 void ByteRange::read(int64_t offset, std::byte* out, int64_t count) const {
-  if (compressed_) return zip_->read(entry_, begin_ + offset, out, count);
-  if (count > 0) std::memcpy(out, file_->data() + begin_ + offset, static_cast<size_t>(count));
+  if (compressed_) { return zip_->read(entry_, begin_ + offset, out, count); }
+  if (count > 0) { std::memcpy(out, file_->data() + begin_ + offset, static_cast<size_t>(count)); }
 }
 
 void ByteRange::release(int64_t offset, int64_t count) const {
-  if (!compressed_) file_->release(begin_ + offset, begin_ + offset + count);
+  if (!compressed_) { file_->release(begin_ + offset, begin_ + offset + count); }
 }
 
 ByteRange ByteRange::part(int64_t offset, int64_t size) const {
@@ -169,7 +167,7 @@ int64_t checked_numel(const Shape& shape, const std::string& where) {
   int64_t positive = 1;  // extents of 0 are left out: they must not hide what overflows
   bool empty = false;
   for (const int64_t extent : shape) {
-    if (extent < 0) throw IoError(cat(where, ": the shape ", shape, " has a negative extent"));
+    if (extent < 0) { throw IoError(cat(where, ": the shape ", shape, " has a negative extent")); }
     if (extent == 0) {
       empty = true;
     } else if (__builtin_mul_overflow(positive, extent, &positive) || positive > (int64_t{1} << 46)) {
@@ -187,7 +185,7 @@ void check_layout(const StoredTensor& t, const std::string& where) {
   const int64_t held = t.bytes.size() / size_of(t.type);
   __int128 last = t.offset;
   for (int64_t d = 0; d < t.shape.size(); ++d) {
-    if (t.strides[d] < 0) throw IoError(cat(where, ": negative strides ", t.strides));
+    if (t.strides[d] < 0) { throw IoError(cat(where, ": negative strides ", t.strides)); }
     last += static_cast<__int128>(std::max<int64_t>(t.shape[d] - 1, 0)) * t.strides[d];
   }
   if (t.offset < 0 || t.offset > held || (count > 0 && last >= held)) {
@@ -215,7 +213,7 @@ StoredTensors::StoredTensors(const std::string& path, std::vector<StoredTensor> 
 
 void StoredTensors::read(size_t index, int64_t begin, int64_t end, Tensor& out) const {
   const StoredTensor& t = tensors_[index];
-  if (out.numel() == 0) return;
+  if (out.numel() == 0) { return; }
   t.bytes.check();
   Shape shape = t.shape;
   int64_t first = t.offset;

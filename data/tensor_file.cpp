@@ -19,8 +19,8 @@ constexpr size_t kNamesListed = 20;
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kNamesListed) text += cat(" and ", names.size() - kNamesListed, " more");
+  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) { text += (i == 0 ? "" : ", ") + names[i]; }
+  if (names.size() > kNamesListed) { text += cat(" and ", names.size() - kNamesListed, " more"); }
   return text;
 }
 
@@ -28,12 +28,12 @@ TensorFile open_mapped(const std::shared_ptr<const MappedFile>& file) {
   const std::string& path = file->path();
   if (ZipReader::recognises(*file)) {
     auto zip = std::make_shared<const ZipReader>(file);
-    if (is_pth_zip(*zip)) return TensorFile(path, "PyTorch zip", open_pth_zip(zip));
+    if (is_pth_zip(*zip)) { return TensorFile(path, "PyTorch zip", open_pth_zip(zip)); }
     return TensorFile(path, "npz", open_npz(zip));
   }
-  if (is_npy(*file)) return TensorFile(path, "npy", open_npy(file));
-  if (is_legacy_pth(*file)) return TensorFile(path, "PyTorch legacy", open_legacy_pth(file));
-  if (is_safetensors(*file)) return TensorFile(path, "safetensors", open_safetensors(file));
+  if (is_npy(*file)) { return TensorFile(path, "npy", open_npy(file)); }
+  if (is_legacy_pth(*file)) { return TensorFile(path, "PyTorch legacy", open_legacy_pth(file)); }
+  if (is_safetensors(*file)) { return TensorFile(path, "safetensors", open_safetensors(file)); }
   throw IoError(cat("cannot read ", path,
                     ": not a file of tensors that is known (.pth and .pt, zip or legacy, .safetensors, .npz, .npy, "
                     ".h5)"));
@@ -43,7 +43,7 @@ TensorFile open_mapped(const std::shared_ptr<const MappedFile>& file) {
 
 TensorFile open_tensor_file(const std::string& path) {
   const auto file = MappedFile::open(path);
-  if (is_hdf5(*file)) return TensorFile(path, "HDF5", open_hdf5_tensors(path));
+  if (is_hdf5(*file)) { return TensorFile(path, "HDF5", open_hdf5_tensors(path)); }
   return open_mapped(file);
 }
 
@@ -61,9 +61,9 @@ TensorFile::TensorFile(std::string path, std::string format, std::shared_ptr<con
 
 size_t TensorFile::find(const std::string& name) const {
   const auto found = index_.find(name);
-  if (found != index_.end()) return found->second;
+  if (found != index_.end()) { return found->second; }
   std::vector<std::string> names;
-  for (const TensorEntry& entry : entries_) names.push_back(entry.name);
+  for (const TensorEntry& entry : entries_) { names.push_back(entry.name); }
   throw IoError(cat(path_, ": no tensor \"", name, "\"; ", nearest_names(names, name, "tensors")));
 }
 
@@ -111,7 +111,7 @@ TensorFile TensorFile::without_prefix(const std::string& prefix) const {
   part.reader_index_.clear();
   part.index_.clear();
   for (size_t i = 0; i < entries_.size(); ++i) {
-    if (!entries_[i].name.starts_with(prefix)) continue;
+    if (!entries_[i].name.starts_with(prefix)) { continue; }
     TensorEntry entry = entries_[i];
     entry.name.erase(0, prefix.size());
     part.index_.emplace(entry.name, part.entries_.size());
@@ -124,9 +124,9 @@ TensorFile TensorFile::without_prefix(const std::string& prefix) const {
 TensorFile TensorFile::subtree(const std::string& prefix) const {
   std::string below = prefix;
   for (const bool as_slashes : {false, true}) {
-    if (as_slashes) std::replace(below.begin(), below.end(), '.', '/');
+    if (as_slashes) { std::replace(below.begin(), below.end(), '.', '/'); }
     TensorFile part = without_prefix(below.empty() || below.back() == '/' ? below : below + "/");
-    if (!part.entries_.empty()) return part;
+    if (!part.entries_.empty()) { return part; }
   }
   std::vector<std::string> names = containers();
   std::erase(names, "");
@@ -140,7 +140,7 @@ std::vector<std::string> TensorFile::containers() const {
   for (const TensorEntry& entry : entries_) {
     const size_t slash = entry.name.rfind('/');
     std::string name = slash == std::string::npos ? "" : entry.name.substr(0, slash);
-    if (seen.insert(name).second) names.push_back(std::move(name));
+    if (seen.insert(name).second) { names.push_back(std::move(name)); }
   }
   return names;
 }

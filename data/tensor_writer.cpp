@@ -21,7 +21,7 @@ TensorWriter::TensorWriter(std::string path, std::vector<TensorEntry> entries)
 }
 
 void TensorWriter::write(const Tensor& value) {
-  if (next_ == entries_.size()) throw IoError(cat("cannot write ", path_, ": more tensors than were declared"));
+  if (next_ == entries_.size()) { throw IoError(cat("cannot write ", path_, ": more tensors than were declared")); }
   const TensorEntry& entry = entries_[next_];
   check_shape(value, entry.shape, "write", entry.name.c_str());
   check_dtype(value, entry.dtype, "write", entry.name.c_str());
@@ -40,9 +40,9 @@ void TensorWriter::commit() {
 std::unique_ptr<TensorWriter> create_tensor_file(const std::string& path, std::vector<TensorEntry> entries,
                                                  const std::map<std::string, std::string>& metadata) {
   const std::string ending = std::filesystem::path(path).extension().string();
-  if (ending == ".safetensors") return create_safetensors(path, std::move(entries), metadata);
-  if (ending == ".npz") return create_npz(path, std::move(entries));
-  if (ending == ".pth" || ending == ".pt") return create_pth(path, std::move(entries));
+  if (ending == ".safetensors") { return create_safetensors(path, std::move(entries), metadata); }
+  if (ending == ".npz") { return create_npz(path, std::move(entries)); }
+  if (ending == ".pth" || ending == ".pt") { return create_pth(path, std::move(entries)); }
   throw ConfigError(cat("cannot write ", path, ": its ending must be .safetensors, .npz, .pth or .pt"));
 }
 

@@ -27,9 +27,9 @@ class DirectoryReader {
   std::vector<ZipEntry> read() {
     find_directory();
     std::vector<ZipEntry> entries;
-    for (uint64_t i = 0; i < count_; ++i) entries.push_back(next_entry());
+    for (uint64_t i = 0; i < count_; ++i) { entries.push_back(next_entry()); }
     std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
-    for (ZipEntry& entry : entries) find_content(entry);
+    for (ZipEntry& entry : entries) { find_content(entry); }
     return entries;
   }
 
@@ -54,8 +54,8 @@ class DirectoryReader {
   void find_directory() {
     const int64_t last = file_.size() - kEndBytes;
     int64_t end = last;
-    while (end >= 0 && end >= last - kLongestComment && number<uint32_t>(end) != kEnd) --end;
-    if (end < 0 || end < last - kLongestComment) fail("a zip archive without its directory, probably truncated");
+    while (end >= 0 && end >= last - kLongestComment && number<uint32_t>(end) != kEnd) { --end; }
+    if (end < 0 || end < last - kLongestComment) { fail("a zip archive without its directory, probably truncated"); }
     count_ = number<uint16_t>(end + 10);
     uint64_t begin = number<uint32_t>(end + 16);
     const int64_t locator = end - kLocatorBytes;
@@ -67,8 +67,8 @@ class DirectoryReader {
       count_ = number<uint64_t>(static_cast<int64_t>(end64) + 32);
       begin = number<uint64_t>(static_cast<int64_t>(end64) + 48);
     }
-    if (count_ > static_cast<uint64_t>(kMostEntries)) fail(cat("more than ", kMostEntries, " entries"));
-    if (!within(begin, 0)) fail("damaged zip archive: its directory begins beyond the file");
+    if (count_ > static_cast<uint64_t>(kMostEntries)) { fail(cat("more than ", kMostEntries, " entries")); }
+    if (!within(begin, 0)) { fail("damaged zip archive: its directory begins beyond the file"); }
     at_ = static_cast<int64_t>(begin);
   }
 
@@ -85,7 +85,7 @@ class DirectoryReader {
     ZipEntry entry;
     entry.name.assign(reinterpret_cast<const char*>(file_.data() + begin), static_cast<size_t>(name));
     const auto flags = number<uint16_t>(at_ + 8), method = number<uint16_t>(at_ + 10);
-    if ((flags & kEncrypted) != 0) fail(cat("entry \"", entry.name, "\" of the zip archive is encrypted"));
+    if ((flags & kEncrypted) != 0) { fail(cat("entry \"", entry.name, "\" of the zip archive is encrypted")); }
     if (method != kStored && method != kDeflated) {
       fail(cat("entry \"", entry.name, "\" of the zip archive is compressed by method ", method,
                "; stored and deflated (8) ones are read"));
@@ -95,14 +95,14 @@ class DirectoryReader {
     uint64_t packed = number<uint32_t>(at_ + 20), size = number<uint32_t>(at_ + 24),
              offset = number<uint32_t>(at_ + 42);
     read_extra(entry, begin + name, extra, {&size, &packed, &offset});
-    if (!within(offset, kLocalBytes)) fail(entry, "begins beyond the file");
+    if (!within(offset, kLocalBytes)) { fail(entry, "begins beyond the file"); }
     if (!within(offset, static_cast<int64_t>(std::min<uint64_t>(packed, INT64_MAX)))) {
       fail(entry, cat("of ", packed, " bytes ends beyond the file"));
     }
     entry.offset = static_cast<int64_t>(offset);
     entry.packed = static_cast<int64_t>(packed);
     const uint64_t most = packed * static_cast<uint64_t>(entry.deflated ? kLargestRatio : 1);
-    if (size > most) fail(entry, cat("claims ", size, " bytes, which its ", packed, " bytes cannot hold"));
+    if (size > most) { fail(entry, cat("claims ", size, " bytes, which its ", packed, " bytes cannot hold")); }
     entry.size = static_cast<int64_t>(size);
     at_ = begin + name + extra + comment;
     return entry;
@@ -117,8 +117,8 @@ class DirectoryReader {
       if (id == kExtra64) {
         const int64_t last = std::min<int64_t>(end, at + length);
         for (uint64_t* value : numbers) {
-          if (*value != kIn64Bits) continue;
-          if (last - at < 8) fail(entry, "lacks its 64-bit sizes");
+          if (*value != kIn64Bits) { continue; }
+          if (last - at < 8) { fail(entry, "lacks its 64-bit sizes"); }
           *value = number<uint64_t>(at);
           at += 8;
         }
@@ -130,7 +130,7 @@ class DirectoryReader {
 
   /// From the header before the content to the content.
   void find_content(ZipEntry& entry) const {
-    if (number<uint32_t>(entry.offset) != kLocalHeader) fail(entry, "does not begin where the directory says");
+    if (number<uint32_t>(entry.offset) != kLocalHeader) { fail(entry, "does not begin where the directory says"); }
     const int64_t name = number<uint16_t>(entry.offset + 26), extra = number<uint16_t>(entry.offset + 28);
     entry.offset += kLocalBytes + name + extra;
     if (!within(static_cast<uint64_t>(entry.offset), entry.packed)) {

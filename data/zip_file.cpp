@@ -48,7 +48,7 @@ uint32_t crc_of(const std::byte* bytes, int64_t count) {
 }
 
 void compare_crc(const MappedFile& file, const ZipEntry& entry, uint32_t crc) {
-  if (entry.crc == 0 || crc == entry.crc) return;
+  if (entry.crc == 0 || crc == entry.crc) { return; }
   fail(file, cat("damaged zip archive: entry \"", entry.name, "\" has the CRC-32 ", hexadecimal(crc),
                  ", the archive says ", hexadecimal(entry.crc)));
 }
@@ -60,7 +60,7 @@ class ZipReader::Inflater {
  public:
   Inflater(const MappedFile& file, const ZipEntry& entry) : file_(file), entry_(entry) {
     constexpr int kWithoutHeader = -MAX_WBITS;
-    if (inflateInit2(&stream_, kWithoutHeader) != Z_OK) fail("zlib has no memory");
+    if (inflateInit2(&stream_, kWithoutHeader) != Z_OK) { fail("zlib has no memory"); }
   }
   ~Inflater() { inflateEnd(&stream_); }
   Inflater(const Inflater&) = delete;
@@ -78,7 +78,7 @@ class ZipReader::Inflater {
       out += wanted;
       count -= wanted;
     }
-    if (position_ == entry_.size) compare_crc(file_, entry_, static_cast<uint32_t>(crc_));
+    if (position_ == entry_.size) { compare_crc(file_, entry_, static_cast<uint32_t>(crc_)); }
   }
 
  private:
@@ -86,9 +86,9 @@ class ZipReader::Inflater {
     stream_.next_out = reinterpret_cast<Bytef*>(out);
     stream_.avail_out = static_cast<uInt>(count);
     while (stream_.avail_out > 0) {
-      if (stream_.avail_in == 0) next_input();
+      if (stream_.avail_in == 0) { next_input(); }
       const int status = inflate(&stream_, Z_NO_FLUSH);
-      if (status != Z_OK && stream_.msg != nullptr) fail(stream_.msg);
+      if (status != Z_OK && stream_.msg != nullptr) { fail(stream_.msg); }
       if (status != Z_OK && stream_.avail_out > 0) {
         fail(cat("it ends after ", position_ + count - stream_.avail_out, " bytes"));
       }
@@ -136,12 +136,14 @@ int64_t ZipReader::find(const std::string& name) const {
 
 void ZipReader::check(int64_t index) const {
   const ZipEntry& entry = entries_[static_cast<size_t>(index)];
-  if (checked_[static_cast<size_t>(index)] || entry.deflated || entry.crc == 0) return;
+  if (checked_[static_cast<size_t>(index)] || entry.deflated || entry.crc == 0) { return; }
   uLong crc = 0;
   for (int64_t done = 0; done < entry.size; done += kPiece) {
     const int64_t begin = entry.offset + done, count = std::min(kPiece, entry.size - done);
     crc = crc32_combine(crc, crc_of(file_->data() + begin, count), count);
-    if (entry.size > 2 * kPiece) file_->release(begin, begin + count);  // a small entry stays until it has been copied
+    if (entry.size > 2 * kPiece) {
+      file_->release(begin, begin + count);  // a small entry stays until it has been copied
+    }
   }
   compare_crc(*file_, entry, static_cast<uint32_t>(crc));
   checked_[static_cast<size_t>(index)] = true;
@@ -153,7 +155,7 @@ void ZipReader::read(int64_t index, int64_t offset, std::byte* out, int64_t coun
     throw IndexError(cat(file_->path(), ": bytes [", offset, ", ", offset + count, ") of entry \"", entry.name,
                          "\" of ", entry.size));
   }
-  if (count == 0) return;
+  if (count == 0) { return; }
   if (!entry.deflated) {
     std::memcpy(out, file_->data() + entry.offset + offset, static_cast<size_t>(count));
     return;
@@ -196,11 +198,13 @@ struct ZipWriter::Impl {
     }
   }
   void check(int status) {
-    if (error) std::rethrow_exception(error);
-    if (status < ARCHIVE_WARN) throw IoError(cat("cannot write ", path, ": ", archive_error_string(a)));
+    if (error) { std::rethrow_exception(error); }
+    if (status < ARCHIVE_WARN) { throw IoError(cat("cannot write ", path, ": ", archive_error_string(a))); }
   }
   void check_full() const {
-    if (missing != 0) throw IoError(cat("cannot write ", path, ": entry \"", entry, "\" lacks ", missing, " bytes"));
+    if (missing != 0) {
+      throw IoError(cat("cannot write ", path, ": entry \"", entry, "\" lacks ", missing, " bytes"));
+    }
   }
 };
 
@@ -213,7 +217,7 @@ ZipWriter::ZipWriter(const std::string& path) : impl_(std::make_unique<Impl>(pat
 }
 
 ZipWriter::~ZipWriter() {
-  if (impl_->a == nullptr) return;
+  if (impl_->a == nullptr) { return; }
   archive_write_fail(impl_->a);
   archive_write_free(impl_->a);
 }

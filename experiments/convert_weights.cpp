@@ -18,7 +18,7 @@ void print_list(const std::string& path, const std::string& prefix) {
   const TensorFile file = prefix.empty() ? whole : whole.subtree(prefix);
   size_t width = 0;
   int64_t values = 0, bytes = 0;
-  for (const TensorEntry& entry : file.entries()) width = std::max(width, entry.name.size());
+  for (const TensorEntry& entry : file.entries()) { width = std::max(width, entry.name.size()); }
   for (const TensorEntry& entry : file.entries()) {
     std::cout << std::left << std::setw(static_cast<int>(width) + 2) << entry.name << std::setw(6) << entry.dtype
               << entry.shape << "\n";
@@ -54,10 +54,10 @@ void run(int argc, char** argv) {
       "  convert_weights var_d16.pth --list\n"
       "  convert_weights ar-ckpt-last.pth var.safetensors --prefix trainer/var_wo_ddp --dtype bf16");
   options.parse(argc, argv);
-  if (out.empty() && !list) throw ConfigError("convert_weights: give a file to write, or --list");
-  if (dtype != "as-is") settings.dtype = dtype_from_name(dtype);
-  if (list) print_list(in, settings.source.prefix);
-  if (out.empty()) return;
+  if (out.empty() && !list) { throw ConfigError("convert_weights: give a file to write, or --list"); }
+  if (dtype != "as-is") { settings.dtype = dtype_from_name(dtype); }
+  if (list) { print_list(in, settings.source.prefix); }
+  if (out.empty()) { return; }
   const ExportReport report = export_weights(in, out, settings);
   std::cout << out << ": " << report.what << ", " << report.tensors << " tensors, " << report.values << " values\n";
 }

@@ -66,7 +66,7 @@ Tensor mask_of_file(const Settings& s, const Tensor& image) {
 Tensor mask_of_box(const Settings& s, const Tensor& image) {
   const int64_t H = image.dim(0), W = image.dim(1);
   const auto& b = s.box;
-  if (b.size() != 4) throw ConfigError(cat("--box: needs x0,y0,x1,y1, got ", b.size(), " numbers"));
+  if (b.size() != 4) { throw ConfigError(cat("--box: needs x0,y0,x1,y1, got ", b.size(), " numbers")); }
   if (b[0] < 0 || b[1] < 0 || b[2] > W || b[3] > H || b[0] >= b[2] || b[1] >= b[3]) {
     throw ConfigError(cat("--box: ", b[0], ",", b[1], ",", b[2], ",", b[3], " is no box inside of the image, which is ",
                           W, "x", H, " pixels"));
@@ -78,9 +78,11 @@ Tensor mask_of_box(const Settings& s, const Tensor& image) {
 
 /// u8 (H, W) of the whole image.
 Tensor repaint_mask(const Settings& s, const Tensor& image) {
-  if (s.mask.empty() == s.box.empty()) throw ConfigError("give one of --mask MASK.png and --box x0,y0,x1,y1");
-  if (s.outpaint && s.box.empty()) throw ConfigError("--outpaint is for --box; a mask is turned by --invert-mask");
-  if (s.invert_mask && s.mask.empty()) throw ConfigError("--invert-mask is for --mask; a box is turned by --outpaint");
+  if (s.mask.empty() == s.box.empty()) { throw ConfigError("give one of --mask MASK.png and --box x0,y0,x1,y1"); }
+  if (s.outpaint && s.box.empty()) { throw ConfigError("--outpaint is for --box; a mask is turned by --invert-mask"); }
+  if (s.invert_mask && s.mask.empty()) {
+    throw ConfigError("--invert-mask is for --mask; a box is turned by --outpaint");
+  }
   return s.mask.empty() ? mask_of_box(s, image) : mask_of_file(s, image);
 }
 
@@ -107,7 +109,7 @@ Tensor mask_picture(const Tensor& cells, int64_t size) {
 /// The image's tokens (1, L); on one thread where the run is reproducible.
 Tensor tokens_of(const Settings& s, const Models& models, const Tensor& picture) {
   const Tensor pixels = images_to_float(picture.unsqueeze(0));
-  if (!s.sampling.reproducible) return models.tokenizer->images_to_indices(pixels);
+  if (!s.sampling.reproducible) { return models.tokenizer->images_to_indices(pixels); }
   Tensor tokens;
   each_on_one_thread(1, [&](int64_t) { tokens = models.tokenizer->images_to_indices(pixels); });
   return tokens;
@@ -127,7 +129,7 @@ Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const
                         .given = &given,
                         .poll = &check_interrupt,
                         .progress = &progress};
-    for (int64_t i = begin; i < end; ++i) request.seeds.push_back(s.common.seed + static_cast<uint64_t>(i));
+    for (int64_t i = begin; i < end; ++i) { request.seeds.push_back(s.common.seed + static_cast<uint64_t>(i)); }
     const Drawn part = draw_images(models, s.sampling, request);
     all.images.slice(0, begin, end).copy_(part.images);
     all.token_seconds += part.token_seconds;

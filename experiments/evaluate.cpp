@@ -73,17 +73,17 @@ void print_self_check() {
                 check.passed ? "" : "  FAILED");
     passed = passed && check.passed;
   }
-  if (!passed) throw EarlyExit{1};
+  if (!passed) { throw EarlyExit{1}; }
 }
 
 void print(const Evaluation& result) {
-  for (const Figure& figure : result.figures) std::printf("%s\n", figure.line().c_str());
-  if (!result.classes.empty()) std::printf("\n%-24s %8s %8s %12s\n", "class", "fakes", "reals", "distance");
+  for (const Figure& figure : result.figures) { std::printf("%s\n", figure.line().c_str()); }
+  if (!result.classes.empty()) { std::printf("\n%-24s %8s %8s %12s\n", "class", "fakes", "reals", "distance"); }
   for (const ClassFigure& c : result.classes) {
     std::printf("%-24s %8lld %8lld %12s\n", c.name.c_str(), static_cast<long long>(c.fake),
                 static_cast<long long>(c.real), std::isfinite(c.value) ? format_number(c.value).c_str() : "-");
   }
-  for (const BadFile& bad : result.bad) std::fprintf(stderr, "skipped: %s\n", bad.reason.c_str());
+  for (const BadFile& bad : result.bad) { std::fprintf(stderr, "skipped: %s\n", bad.reason.c_str()); }
 }
 
 void run(int argc, char** argv) {
@@ -97,12 +97,13 @@ void run(int argc, char** argv) {
       "Every number comes with its protocol, weights, numbers of images and reference: docs/evaluation.md.");
   options.parse(argc, argv);
   const Device device = s.common.apply();
-  if (s.self_check) return print_self_check();
+  if (s.self_check) { return print_self_check(); }
   EvaluationOptions& e = s.evaluation;
   e.inception.placement = {.device = device, .dtype = dtype_from_name(s.dtype)};
   if (!s.split.empty()) {
-    for (auto [path, split] : {std::pair(&e.fake, &e.fake_split), std::pair(&e.real, &e.real_split)})
-      if (split->empty() && path->ends_with(".h5")) *split = s.split;
+    for (auto [path, split] : {std::pair(&e.fake, &e.fake_split), std::pair(&e.real, &e.real_split)}) {
+      if (split->empty() && path->ends_with(".h5")) { *split = s.split; }
+    }
   }
   e.seed = s.common.seed;
   e.inception.protocol = protocol_from_name(s.protocol);
@@ -110,8 +111,8 @@ void run(int argc, char** argv) {
   RunRecord record("evaluate", options.to_json(), s.common.seed);
   const Evaluation result = evaluate(e);
   print(result);
-  if (!s.json.empty()) write_file(s.json, result.json().dump(2) + "\n");
-  if (s.common.out.empty()) return;
+  if (!s.json.empty()) { write_file(s.json, result.json().dump(2) + "\n"); }
+  if (s.common.out.empty()) { return; }
   make_folder(s.common.out);
   record.results() = result.json();
   record.write(s.common.out);

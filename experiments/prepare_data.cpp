@@ -90,7 +90,7 @@ void declare(Options& options, Arguments& a) {
 void print_split(const ImageDataset& dataset) {
   std::vector<int64_t> counts(static_cast<size_t>(dataset.num_classes()), 0);
   const int64_t* label = dataset.labels().data<int64_t>();
-  for (int64_t i = 0; i < dataset.size(); ++i) ++counts[static_cast<size_t>(label[i])];
+  for (int64_t i = 0; i < dataset.size(); ++i) { ++counts[static_cast<size_t>(label[i])]; }
   const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
   std::cout << "split " << dataset.split() << ": " << dataset.size() << " images of " << dataset.height() << "x"
             << dataset.width() << ", " << *least << (*least == *most ? "" : cat(" to ", *most)) << " a class\n"
@@ -112,7 +112,7 @@ void print_statistics(const ImageDataset& dataset) {
     }
   }
   const double pixels = static_cast<double>(dataset.size() * dataset.height() * dataset.width());
-  if (pixels == 0) return;
+  if (pixels == 0) { return; }
   std::string means, deviations;
   for (int c = 0; c < 3; ++c) {
     const double mean = sum[c] / pixels;
@@ -128,12 +128,13 @@ void print_statistics(const ImageDataset& dataset) {
 
 void print_info(const std::string& path, bool verify) {
   const std::vector<std::string> splits = ImageDataset::splits(path);
-  if (splits.empty()) throw IoError(cat(path, ": the dataset has no splits"));
+  if (splits.empty()) { throw IoError(cat(path, ": the dataset has no splits")); }
   const ImageDataset first = ImageDataset::open(path, splits[0]);
   std::cout << path << ": " << first.source() << "\n" << first.num_classes() << " classes: ";
   constexpr int64_t kShown = 8;
-  for (int64_t i = 0; i < std::min(first.num_classes(), kShown); ++i)
+  for (int64_t i = 0; i < std::min(first.num_classes(), kShown); ++i) {
     std::cout << (i == 0 ? "" : "; ") << first.class_names()[static_cast<size_t>(i)];
+  }
   std::cout << (first.num_classes() > kShown ? "; ...\n" : "\n");
   for (const std::string& split : splits) {
     const ImageDataset dataset = ImageDataset::open(path, split);
@@ -149,13 +150,14 @@ void print_info(const std::string& path, bool verify) {
 void write_preview(const Arguments& a) {
   const ImageDataset dataset = ImageDataset::open(a.file, a.split);
   const int64_t count = std::min(a.count, dataset.size());
-  if (count == 0) throw IoError(cat(a.file, ": split \"", a.split, "\" is empty"));
+  if (count == 0) { throw IoError(cat(a.file, ": split \"", a.split, "\" is empty")); }
   Tensor images = Tensor::empty({count, dataset.height(), dataset.width(), 3}, DType::kU8);
   // The first ones of a set whose classes go round; spread over one that is ordered by class.
   const bool ordered =
       std::is_sorted(dataset.labels().data<int64_t>(), dataset.labels().data<int64_t>() + dataset.size());
-  for (int64_t i = 0; i < count; ++i)
+  for (int64_t i = 0; i < count; ++i) {
     images.select(0, i).copy_(dataset.image(ordered ? i * dataset.size() / count : i));
+  }
   write_png(a.png, image_grid(images, {.columns = a.columns, .padding = 2, .upscale = a.upscale}));
   std::cout << a.png << ": " << count << " of " << dataset.size() << " pictures of split " << a.split << "\n";
 }
@@ -167,13 +169,13 @@ void write_record(const RunRecord& record, const std::string& out) {
 }
 
 void convert(const Options& options, Arguments& a) {
-  if (a.common.out.empty()) throw ConfigError("--out FILE.h5 is needed: the dataset to write");
+  if (a.common.out.empty()) { throw ConfigError("--out FILE.h5 is needed: the dataset to write"); }
   a.common.apply_on_cpu();
   RunRecord record("prepare_data", options.to_json(), a.common.seed);
   std::optional<Progress> progress;  // begins when the number of pictures is known
   const auto report_bad = [&](int64_t done, int64_t total, int64_t bad) {
     check_interrupt();
-    if (!progress) progress.emplace(options.chosen(), total, "images");
+    if (!progress) { progress.emplace(options.chosen(), total, "images"); }
     progress->update(done, bad == 0 ? Progress::Fields{} : Progress::Fields{{"bad", static_cast<double>(bad)}});
   };
   const auto report = [&](int64_t done, int64_t total) { report_bad(done, total, 0); };
@@ -193,7 +195,7 @@ void convert(const Options& options, Arguments& a) {
     create_procedural(a.common.out, a.procedural, report);
   }
   progress->finish();
-  for (const BadFile& bad : result.bad) std::cerr << "skipped: " << bad.reason << "\n";
+  for (const BadFile& bad : result.bad) { std::cerr << "skipped: " << bad.reason << "\n"; }
   record.results()["skipped"] = result.bad.size();
   write_record(record, a.common.out);
   print_info(a.common.out, false);
@@ -210,12 +212,13 @@ void run(int argc, char** argv) {
       "  prepare_data procedural --count 16000 --out figures.h5\n"
       "  prepare_data preview figures.h5 --png figures.png");
   options.parse(argc, argv);
-  if (options.chosen() == "info")
+  if (options.chosen() == "info") {
     print_info(arguments.file, arguments.verify);
-  else if (options.chosen() == "preview")
+  } else if (options.chosen() == "preview") {
     write_preview(arguments);
-  else
+  } else {
     convert(options, arguments);
+  }
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ void Reconstruction::run_batch(int64_t begin, int64_t end) {
   const NoGrad no_grad;
   const int64_t B = end - begin;
   Tensor originals = Tensor::empty({B, side_, side_, 3}, DType::kU8);
-  for (int64_t k = 0; k < B; ++k) originals.select(0, k).copy_(source_.load(begin + k, side_));
+  for (int64_t k = 0; k < B; ++k) { originals.select(0, k).copy_(source_.load(begin + k, side_)); }
 
   const Tensor f = model_.encode(Variable(images_to_float(originals).to(model_.device()))).value();
   const Tensor indices = model_.quantizer().f_to_indices(f);
@@ -117,7 +117,7 @@ void Reconstruction::run_batch(int64_t begin, int64_t end) {
   }
   const std::vector<Tensor> parts = split_scales(indices, model_.pyramid());
   for (size_t s = 0; s < parts.size(); ++s) {
-    for (const int64_t code : parts[s].to_vector<int64_t>()) codes_[s].insert(code);
+    for (const int64_t code : parts[s].to_vector<int64_t>()) { codes_[s].insert(code); }
   }
   for (int64_t k = 0; k < B; ++k) {
     const Tensor original = originals.select(0, k).contiguous(), again = scales.back().select(0, k).contiguous();
@@ -127,11 +127,11 @@ void Reconstruction::run_batch(int64_t begin, int64_t end) {
       row.residual_share.push_back(squared_norm(sub(f.select(0, k), f_hat.select(0, k))) / energy);
     }
     if (s_.show_scales) {
-      for (const Tensor& scale : scales) row.scale_mse.push_back(mse_of(original, scale.select(0, k).contiguous()));
+      for (const Tensor& scale : scales) { row.scale_mse.push_back(mse_of(original, scale.select(0, k).contiguous())); }
       write_strip(begin + k, original, scales, k);
     }
     const std::string stem = file_stem(std::filesystem::path(row.name).stem().string());
-    if (s_.files) write_png(cat(s_.common.out, "/", padded_number(begin + k), "-", stem, ".png"), again);
+    if (s_.files) { write_png(cat(s_.common.out, "/", padded_number(begin + k), "-", stem, ".png"), again); }
     keep_for_grid(original, again, psnr_from_mse(row.mse));
     rows_.push_back(std::move(row));
   }
@@ -142,7 +142,7 @@ void Reconstruction::write_strip(int64_t i, const Tensor& original, const std::v
   const auto count = static_cast<int64_t>(scales.size()) + 1;
   Tensor cells = Tensor::empty({count, side_, side_, 3}, DType::kU8);
   cells.select(0, 0).copy_(original);
-  for (int64_t s = 1; s < count; ++s) cells.select(0, s).copy_(scales[static_cast<size_t>(s - 1)].select(0, k));
+  for (int64_t s = 1; s < count; ++s) { cells.select(0, s).copy_(scales[static_cast<size_t>(s - 1)].select(0, k)); }
   std::vector<std::string> captions = scale_captions(model_.pyramid());
   captions.insert(captions.begin(), "original");
   const std::string stem = file_stem(std::filesystem::path(source_.name(i)).stem().string());
@@ -152,7 +152,7 @@ void Reconstruction::write_strip(int64_t i, const Tensor& original, const std::v
 
 void Reconstruction::keep_for_grid(const Tensor& original, const Tensor& again, double psnr) {
   constexpr size_t kPairs = 32;
-  if (grid_captions_.size() == 2 * kPairs) return;
+  if (grid_captions_.size() == 2 * kPairs) { return; }
   grid_.emplace_back(original.unsqueeze(0));
   grid_.emplace_back(again.unsqueeze(0));
   char text[32];
@@ -162,22 +162,22 @@ void Reconstruction::keep_for_grid(const Tensor& original, const Tensor& again, 
 
 double Reconstruction::mean_psnr() const {
   double sum = 0;
-  for (const Row& row : rows_) sum += psnr_from_mse(row.mse);
+  for (const Row& row : rows_) { sum += psnr_from_mse(row.mse); }
   return sum / static_cast<double>(rows_.size());
 }
 
 std::string Reconstruction::csv() const {
   std::string text = "image,psnr,mse";
   const std::vector<std::string> scales = scale_captions(model_.pyramid());
-  for (const std::string& scale : scales) text += ",residual_" + scale;
-  for (size_t s = 0; s_.show_scales && s < scales.size(); ++s) text += ",psnr_" + scales[s];
+  for (const std::string& scale : scales) { text += ",residual_" + scale; }
+  for (size_t s = 0; s_.show_scales && s < scales.size(); ++s) { text += ",psnr_" + scales[s]; }
   text += "\n";
   for (const Row& row : rows_) {
     std::string name = row.name;
-    for (size_t at = 0; (at = name.find('"', at)) != std::string::npos; at += 2) name.insert(at, "\"");
+    for (size_t at = 0; (at = name.find('"', at)) != std::string::npos; at += 2) { name.insert(at, "\""); }
     text += cat("\"", name, "\",", psnr_from_mse(row.mse), ",", row.mse);
-    for (const double share : row.residual_share) text += cat(",", share);
-    for (const double mse : row.scale_mse) text += cat(",", psnr_from_mse(mse));
+    for (const double share : row.residual_share) { text += cat(",", share); }
+    for (const double mse : row.scale_mse) { text += cat(",", psnr_from_mse(mse)); }
     text += "\n";
   }
   return text;
@@ -190,19 +190,19 @@ Json Reconstruction::results() const {
   std::vector<int64_t> codes;
   for (const Row& row : rows_) {
     mse += row.mse / static_cast<double>(rows_.size());
-    for (size_t s = 0; s < scales; ++s) residual[s] += row.residual_share[s] / static_cast<double>(rows_.size());
+    for (size_t s = 0; s < scales; ++s) { residual[s] += row.residual_share[s] / static_cast<double>(rows_.size()); }
     for (size_t s = 0; s < scale_psnr.size(); ++s) {
       scale_psnr[s] += psnr_from_mse(row.scale_mse[s]) / static_cast<double>(rows_.size());
     }
   }
-  for (const auto& used : codes_) codes.push_back(static_cast<int64_t>(used.size()));
+  for (const auto& used : codes_) { codes.push_back(static_cast<int64_t>(used.size())); }
   Json json = {{"images", rows_.size()},
                {"mean_psnr", mean_psnr()},
                {"psnr_of_mean_mse", psnr_from_mse(mse)},
                {"patch_nums", model_.config().patch_nums},
                {"residual_share", residual},
                {"codes_in_use", codes}};
-  if (s_.show_scales) json["scale_psnr"] = scale_psnr;
+  if (s_.show_scales) { json["scale_psnr"] = scale_psnr; }
   return json;
 }
 
@@ -214,7 +214,7 @@ void Reconstruction::write() const {
     Json one = {{"image", row.name}, {"psnr", psnr_from_mse(row.mse)}, {"residual_share", row.residual_share}};
     if (s_.show_scales) {
       one["scale_psnr"] = Json::array();
-      for (const double mse : row.scale_mse) one["scale_psnr"].push_back(psnr_from_mse(mse));
+      for (const double mse : row.scale_mse) { one["scale_psnr"].push_back(psnr_from_mse(mse)); }
     }
     all["rows"].push_back(std::move(one));
   }

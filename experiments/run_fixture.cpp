@@ -14,7 +14,7 @@ using namespace terrace;
 
 /// 1 at the limit. Of results that must be equal only a difference counts.
 double share_of_limit(const ResultDifference& result) {
-  if (result.error == 0) return 0;
+  if (result.error == 0) { return 0; }
   return result.error / std::max(result.tolerance.limit, std::numeric_limits<double>::min());
 }
 
@@ -25,7 +25,7 @@ bool print_differences(const std::vector<ResultDifference>& results) {
     return true;
   }
   size_t width = 0;
-  for (const ResultDifference& result : results) width = std::max(width, result.dataset.size());
+  for (const ResultDifference& result : results) { width = std::max(width, result.dataset.size()); }
   const int column = static_cast<int>(width);
   std::printf("%-*s  %12s  %12s  %12s  %-8s\n", column, "dataset", "magnitude", "difference", "allowed", "measure");
   const ResultDifference* nearest = nullptr;  // to its limit, or farthest beyond it
@@ -39,7 +39,7 @@ bool print_differences(const std::vector<ResultDifference>& results) {
     }
     std::printf("%-*s  %12.3g  %12.3g  %12.3g  %-8s%s\n", column, result.dataset.c_str(), result.difference.scale,
                 result.error, result.tolerance.limit, name_of(result.tolerance.measure), verdict);
-    if (nearest == nullptr || share_of_limit(result) > share_of_limit(*nearest)) nearest = &result;
+    if (nearest == nullptr || share_of_limit(result) > share_of_limit(*nearest)) { nearest = &result; }
   }
   std::printf("%zu results, %lld outside their tolerance", results.size(), static_cast<long long>(outside));
   if (nearest != nullptr) {
@@ -63,9 +63,9 @@ void body(int argc, char** argv) {
       "The exit code is 0 where every result is within its tolerance, 1 where one is not, 2 after an error.");
   options.parse(argc, argv);
   const Device device = common.apply();
-  if (common.out.empty()) throw ConfigError("--out OUT.h5 is missing");
+  if (common.out.empty()) { throw ConfigError("--out OUT.h5 is missing"); }
   run_fixture(fixture, common.out, weights, device);
-  if (!print_differences(compare_with_fixture(fixture, common.out))) throw EarlyExit{1};
+  if (!print_differences(compare_with_fixture(fixture, common.out))) { throw EarlyExit{1}; }
 }
 
 }  // namespace

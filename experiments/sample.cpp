@@ -48,11 +48,11 @@ void declare(Options& options, Settings& s) {
 
 /// What the published figures are measured with; an option that was given stands.
 void apply_evaluation(const Options& options, Settings& s) {
-  if (!s.evaluation) return;
-  if (!options.given("count")) s.count = 50;
-  if (!options.given("cfg")) s.sampling.values.cfg = 1.5;
-  if (!options.given("top-k")) s.sampling.values.top_k = 900;
-  if (!options.given("top-p")) s.sampling.values.top_p = 0.96;
+  if (!s.evaluation) { return; }
+  if (!options.given("count")) { s.count = 50; }
+  if (!options.given("cfg")) { s.sampling.values.cfg = 1.5; }
+  if (!options.given("top-k")) { s.sampling.values.top_k = 900; }
+  if (!options.given("top-p")) { s.sampling.values.top_p = 0.96; }
 }
 
 std::vector<int64_t> chosen_classes(const Settings& s, const Models& models) {
@@ -62,9 +62,9 @@ std::vector<int64_t> chosen_classes(const Settings& s, const Models& models) {
       chosen.push_back(models.class_of(text, "--classes"));
       continue;
     }
-    for (int64_t c = 0; c < models.num_classes(); ++c) chosen.push_back(c);
+    for (int64_t c = 0; c < models.num_classes(); ++c) { chosen.push_back(c); }
   }
-  if (chosen.empty()) throw ConfigError("--classes: names no class");
+  if (chosen.empty()) { throw ConfigError("--classes: names no class"); }
   return chosen;
 }
 
@@ -93,18 +93,18 @@ std::string path_of(const Settings& s, const Models& models, int64_t label, int6
 /// Whether a run of these images came to its end in OUT and left all that is asked for. Throws ConfigError where it was
 /// one of others.
 bool is_finished(const Settings& s, const Models& models, const std::vector<int64_t>& classes) {
-  if (ImageStore::holds_run(s.common.out)) return false;
+  if (ImageStore::holds_run(s.common.out)) { return false; }
   const Json results = recorded_results(s.common.out);
-  if (!results.contains("drawn_from")) return false;
+  if (!results.contains("drawn_from")) { return false; }
   require_same_images(key_of(s, classes), results["drawn_from"], s.common.out);
   const int64_t total = s.count * static_cast<int64_t>(classes.size());
-  if (results["images"] != total || results["npz"] != s.npz) return false;
+  if (results["images"] != total || results["npz"] != s.npz) { return false; }
   std::vector<std::string> files = {s.common.out + "/grid.png"};
-  if (!s.npz.empty()) files.push_back(s.npz);
+  if (!s.npz.empty()) { files.push_back(s.npz); }
   for (int64_t i = 0; i < total; ++i) {
     const std::string name = path_of(s, models, label_of(classes, i), i);
-    if (s.files) files.push_back(name + ".png");
-    if (s.show_scales) files.push_back(name + "-scales.png");
+    if (s.files) { files.push_back(name + ".png"); }
+    if (s.show_scales) { files.push_back(name + "-scales.png"); }
   }
   return std::all_of(files.begin(), files.end(), [](const std::string& f) { return std::filesystem::exists(f); });
 }
@@ -189,8 +189,8 @@ void Run::draw_batch(int64_t begin, int64_t end, Progress& progress) {
 void Run::write_files(const Drawn& drawn, int64_t begin) const {
   const std::vector<std::string> captions = scale_captions(models_.tokenizer->pyramid());
   for (int64_t k = 0; k < drawn.images.dim(0); ++k) {
-    if (s_.files) write_png(name_of(begin + k) + ".png", drawn.images.select(0, k).contiguous());
-    if (!s_.show_scales) continue;
+    if (s_.files) { write_png(name_of(begin + k) + ".png", drawn.images.select(0, k).contiguous()); }
+    if (!s_.show_scales) { continue; }
     Shape shape = drawn.images.shape();
     shape[0] = static_cast<int64_t>(drawn.scales.size());
     Tensor strip = Tensor::empty(shape, DType::kU8);
@@ -241,7 +241,7 @@ void report(const Run& run, const Settings& s, RunRecord& record) {
   results["seconds"] = seconds;
   results["token_seconds"] = run.token_seconds();
   results["decode_seconds"] = run.decode_seconds();
-  if (run.drawn() > 0) results["images_per_second"] = drawn / seconds;
+  if (run.drawn() > 0) { results["images_per_second"] = drawn / seconds; }
   record.write(s.common.out);
   std::printf("%s/grid.png\n", s.common.out.c_str());
   if (run.drawn() == 0) {
@@ -278,12 +278,14 @@ void run(int argc, char** argv) {
     return;
   }
   make_folder(s.common.out);
-  if (!s.npz.empty()) NpzWriter probe(s.npz);  // a place that cannot be written to is found now, not in hours
+  if (!s.npz.empty()) {
+    NpzWriter probe(s.npz);  // a place that cannot be written to is found now, not in hours
+  }
   RunRecord record("sample", options.to_json(), s.common.seed);
   Run sampling(s, models, classes);
   sampling.draw();
   sampling.write_grid();
-  if (!s.npz.empty()) sampling.write_npz();
+  if (!s.npz.empty()) { sampling.write_npz(); }
   report(sampling, s, record);
   sampling.finish();
 }

@@ -124,10 +124,12 @@ void check_positions(const PositionalConfig& positions, const PositionalConfig& 
     throw ConfigError(cat("--", option, " has no effect: ", why));
   };
   const std::string no_table = cat("--pe ", name_of(kind), " has no fixed table");
-  if (!mixed && positions.learned_weight != defaults.learned_weight) refuse("pe-mix", "it is for --pe mixed");
-  if (!fixed && positions.scale != defaults.scale) refuse("pe-scale", no_table);
-  if (!fixed && positions.rms != defaults.rms) refuse("pe-rms", no_table);
-  if (positions.rms > 0 && positions.scale != defaults.scale) refuse("pe-scale", "--pe-rms sets the size of the table");
+  if (!mixed && positions.learned_weight != defaults.learned_weight) { refuse("pe-mix", "it is for --pe mixed"); }
+  if (!fixed && positions.scale != defaults.scale) { refuse("pe-scale", no_table); }
+  if (!fixed && positions.rms != defaults.rms) { refuse("pe-rms", no_table); }
+  if (positions.rms > 0 && positions.scale != defaults.scale) {
+    refuse("pe-scale", "--pe-rms sets the size of the table");
+  }
 }
 
 TokenSet tokens_of(const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images) {
@@ -190,9 +192,9 @@ void keep_results(RunRecord& record, const VarStepRecord& last, const VarTransfo
   results["peak_resident_bytes"] = peak_resident_bytes();
   results["loss"] = last.loss;
   results["accuracy"] = last.accuracy;
-  if (last.seconds_per_step > 0) results["seconds_per_step"] = last.seconds_per_step;
-  if (last.peak_bytes > 0) results["peak_tensor_bytes"] = last.peak_bytes;
-  if (last.held_out_loss < 0) return;
+  if (last.seconds_per_step > 0) { results["seconds_per_step"] = last.seconds_per_step; }
+  if (last.peak_bytes > 0) { results["peak_tensor_bytes"] = last.peak_bytes; }
+  if (last.held_out_loss < 0) { return; }
   results["held_out_images"] = last.held_out_images;
   results["held_out_loss"] = last.held_out_loss;
   results["held_out_accuracy"] = last.held_out_accuracy;
@@ -210,7 +212,7 @@ class CurveFiles {
     jsonl_ += curves_json(r) + "\n";
   }
   void publish_sometimes() {
-    if (Clock::now() - published_ > std::chrono::seconds(3)) publish();
+    if (Clock::now() - published_ > std::chrono::seconds(3)) { publish(); }
   }
   void publish() {
     write_file(folder_ + "/curves.csv", csv_);
@@ -229,7 +231,7 @@ class CurveFiles {
 /// The log of a resumed run; times come from the curves that the run left.
 std::vector<VarStepRecord> earlier_log(const VarTrainer& trainer, const std::string& folder) {
   std::vector<VarStepRecord> log = trainer.log();
-  if (std::filesystem::exists(folder + "/curves.jsonl")) restore_times(log, read_file(folder + "/curves.jsonl"));
+  if (std::filesystem::exists(folder + "/curves.jsonl")) { restore_times(log, read_file(folder + "/curves.jsonl")); }
   return log;
 }
 
@@ -257,10 +259,12 @@ void train(int argc, char** argv) {
   const std::unique_ptr<Vqvae> tokenizer = load_vqvae(s.tokenizer);
   tokenizer->to(device);
   std::optional<ImageDataset> held_out;
-  if (!s.data.empty()) held_out = open_held_out(s.data);
-  if (!first_rank) host->barrier();  // the first makes the tokens, the others read them
+  if (!s.data.empty()) { held_out = open_held_out(s.data); }
+  if (!first_rank) {
+    host->barrier();  // the first makes the tokens, the others read them
+  }
   const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
-  if (host != nullptr && first_rank) host->barrier();
+  if (host != nullptr && first_rank) { host->barrier(); }
   s.model.patch_nums = tokenizer->config().patch_nums;
   s.model.vocab_size = tokenizer->config().vocab_size;
   s.model.Cvae = tokenizer->config().z_channels;
@@ -275,34 +279,36 @@ void train(int argc, char** argv) {
   model.to(device);
   const std::vector<TableSummary> at_start = model.table_summary();
   Json tables = Json::object();
-  for (const TableSummary& row : at_start) tables[row.name] = row.rms;
+  for (const TableSummary& row : at_start) { tables[row.name] = row.rms; }
 
   CurveFiles curves(s.common.out, model.pyramid().scales());
   Progress progress("transformer", s.training.steps);
   VarStepRecord last;
   double held_out_loss = -1;
   VarTrainCallbacks callbacks;
-  if (first_rank)
+  if (first_rank) {
     callbacks.record = [&](const VarStepRecord& r) {
       curves.add(r);
       curves.publish_sometimes();
       last = r;
-      if (r.held_out_loss >= 0) held_out_loss = r.held_out_loss;
+      if (r.held_out_loss >= 0) { held_out_loss = r.held_out_loss; }
     };
-  if (first_rank)
+  }
+  if (first_rank) {
     callbacks.progress = [&](int64_t done, int64_t, double loss) {
       Progress::Fields fields = {{"loss", loss}};
-      if (held_out_loss >= 0) fields.emplace_back("held-out", held_out_loss);
+      if (held_out_loss >= 0) { fields.emplace_back("held-out", held_out_loss); }
       progress.update(done, fields);
       if (interrupted() && done < s.training.steps) {
         curves.publish();
         throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
       }
     };
+  }
   std::optional<SampleJudge> judge;
   double distance = -1;
   if (s.judge.images > 0 && first_rank) {
-    if (s.data.empty()) throw ConfigError("a Frechet distance needs images: give --data");
+    if (s.data.empty()) { throw ConfigError("a Frechet distance needs images: give --data"); }
     tokenizer->eval();
     judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.judge);
     callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {
@@ -311,7 +317,7 @@ void train(int argc, char** argv) {
     };
   }
   VarTrainer trainer(model, data, s.training, callbacks, ranks.get());
-  if (s.resume) trainer.resume(s.training.checkpoint_path);
+  if (s.resume) { trainer.resume(s.training.checkpoint_path); }
   if (trainer.steps_done() == s.training.steps &&
       recorded_results(s.common.out).value("steps", 0) == s.training.steps) {
     std::printf("nothing is left to do: %s has all %lld steps\n", s.training.checkpoint_path.c_str(),
@@ -324,7 +330,7 @@ void train(int argc, char** argv) {
     last = r;
   }
   trainer.run();
-  if (!first_rank) return;
+  if (!first_rank) { return; }
   progress.finish();
   if (!trainer.not_recorded().empty()) {
     std::printf("steps were launched one kernel at a time: %s\n", trainer.not_recorded().c_str());

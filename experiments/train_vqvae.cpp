@@ -80,14 +80,14 @@ void declare(Options& options, Settings& s) {
 std::string curves_csv(const std::vector<VqvaeStepRecord>& log) {
   std::string text = "step,loss,mse,vq_loss,psnr,lr,gradient_norm,revived,codes_used";
   const size_t scales = log.empty() ? 0 : log[0].usage.size();
-  for (size_t s = 0; s < scales; ++s) text += cat(",usage_", s);
-  for (size_t s = 0; s < scales; ++s) text += cat(",perplexity_", s);
+  for (size_t s = 0; s < scales; ++s) { text += cat(",usage_", s); }
+  for (size_t s = 0; s < scales; ++s) { text += cat(",perplexity_", s); }
   text += "\n";
   for (const VqvaeStepRecord& r : log) {
     text += cat(r.step, ",", r.loss, ",", r.mse, ",", r.vq_loss, ",", r.psnr, ",", r.lr, ",", r.gradient_norm, ",",
                 r.revived, ",", r.codes_used);
-    for (const double value : r.usage) text += cat(",", value);
-    for (const double value : r.perplexity) text += cat(",", value);
+    for (const double value : r.usage) { text += cat(",", value); }
+    for (const double value : r.perplexity) { text += cat(",", value); }
     text += "\n";
   }
   return text;
@@ -117,7 +117,7 @@ void print_result(const VqvaeEvaluation& e, const std::string& split) {
   std::printf("PSNR %.2f dB over %lld images of split %s, %.0f %% of the codes used\n", e.psnr,
               static_cast<long long>(e.images), split.c_str(), 100 * e.codes_used);
   std::printf("codes in use per scale (perplexity):");
-  for (const double value : e.perplexity) std::printf(" %.0f", value);
+  for (const double value : e.perplexity) { std::printf(" %.0f", value); }
   std::printf("\n");
 }
 
@@ -130,7 +130,7 @@ void keep_results(RunRecord& record, const VqvaeTrainer& trainer, const Vqvae& m
     results["mse"] = trainer.log().back().mse;
     results["seconds_per_step"] = trainer.log().back().seconds_per_step;
   }
-  if (trainer.evaluations().empty()) return;
+  if (trainer.evaluations().empty()) { return; }
   const VqvaeEvaluation& e = trainer.evaluations().back();
   results["psnr"] = e.psnr;
   results["evaluated_images"] = e.images;
@@ -179,7 +179,7 @@ void train(int argc, char** argv) {
     }
   };
   VqvaeTrainer trainer(model, images, &held_out, s.training, callbacks);
-  if (s.resume) trainer.resume(s.training.checkpoint_path);
+  if (s.resume) { trainer.resume(s.training.checkpoint_path); }
   if (is_finished(s, trainer)) {
     std::printf("nothing is left to do: %s has all %lld steps\n", s.training.checkpoint_path.c_str(),
                 static_cast<long long>(s.training.steps));
@@ -205,9 +205,9 @@ void train(int argc, char** argv) {
                                    {"images", judge.judge().reference_images()}};
   }
   record.write(s.common.out);
-  if (!trainer.evaluations().empty()) print_result(trainer.evaluations().back(), held_out.split());
+  if (!trainer.evaluations().empty()) { print_result(trainer.evaluations().back(), held_out.split()); }
   std::printf("%s", distance.c_str());
-  if (!has_held_out) std::printf("the dataset has no split test or val: evaluated on training images\n");
+  if (!has_held_out) { std::printf("the dataset has no split test or val: evaluated on training images\n"); }
   std::printf("%s\n", s.training.checkpoint_path.c_str());
 }
 

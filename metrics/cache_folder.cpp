@@ -10,8 +10,8 @@ std::string environment_variable(const char* name) {
 }
 
 std::string user_cache_folder() {
-  if (const std::string cache = environment_variable("XDG_CACHE_HOME"); !cache.empty()) return cache + "/terrace";
-  if (const std::string home = environment_variable("HOME"); !home.empty()) return home + "/.cache/terrace";
+  if (const std::string cache = environment_variable("XDG_CACHE_HOME"); !cache.empty()) { return cache + "/terrace"; }
+  if (const std::string home = environment_variable("HOME"); !home.empty()) { return home + "/.cache/terrace"; }
   return "";
 }
 

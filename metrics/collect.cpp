@@ -19,12 +19,10 @@ struct Decoded {
 };
 
 Decoded decode(const ImageSource& source, int64_t i, BadFiles bad_files) {
-  if (bad_files == BadFiles::kStop || !source.separate_files()) return {.image = source.image(i), .bad = {}};
+  if (bad_files == BadFiles::kStop || !source.separate_files()) { return {.image = source.image(i), .bad = {}}; }
   try {
     return {.image = source.image(i), .bad = {}};
-  } catch (const IoError& error) {
-    return {.image = {}, .bad = {.path = cat("image ", i), .reason = error.what()}};
-  }
+  } catch (const IoError& error) { return {.image = {}, .bad = {.path = cat("image ", i), .reason = error.what()}}; }
 }
 
 void hash_image(Sha256& hash, const Tensor& image) {
@@ -66,13 +64,13 @@ Prepared prepare(const ImageSource& source, const FeatureNetwork& network, const
       result.bad.push_back(std::move(decoded.bad));
       continue;
     }
-    if (hash != nullptr) hash_image(*hash, decoded.image);
+    if (hash != nullptr) { hash_image(*hash, decoded.image); }
     rows.push_back(network.prepare(decoded.image).contiguous());
     result.labels.push_back(source.label(i));
   }
   for (size_t begin_run = 0; begin_run < rows.size();) {
     size_t end_run = begin_run + 1;
-    while (end_run < rows.size() && rows[end_run].shape() == rows[begin_run].shape()) ++end_run;
+    while (end_run < rows.size() && rows[end_run].shape() == rows[begin_run].shape()) { ++end_run; }
     result.inputs.push_back(stacked(&rows[begin_run], end_run - begin_run));
     begin_run = end_run;
   }
@@ -84,29 +82,30 @@ class Sink {
  public:
   Sink(const FeatureNetwork& network, const CollectOptions& options)
       : device_(network.device), features_(network.dim, network.device) {
-    if (options.features == KeepRows::kYes) rows_ = std::make_shared<DiskRows>(network.dim);
+    if (options.features == KeepRows::kYes) { rows_ = std::make_shared<DiskRows>(network.dim); }
   }
 
   void take(const Activations& activations) {
     features_.add(activations.features);
-    if (rows_) rows_->append(activations.features.to(kCpu));
+    if (rows_) { rows_->append(activations.features.to(kCpu)); }
     if (activations.spatial.defined()) {
-      if (!spatial_) spatial_.emplace(activations.spatial.dim(1), device_);
+      if (!spatial_) { spatial_.emplace(activations.spatial.dim(1), device_); }
       spatial_->add(activations.spatial);
     }
     if (activations.logits.defined()) {
-      if (!logits_) logits_ = std::make_shared<DiskRows>(activations.logits.dim(1));
+      if (!logits_) { logits_ = std::make_shared<DiskRows>(activations.logits.dim(1)); }
       logits_->append(activations.logits.to(kCpu));
     }
   }
 
   void finish(Collected& result) const {
     result.count = features_.count();
-    if (result.count < 2)
+    if (result.count < 2) {
       throw Error(cat("a set of ", result.count, " image", result.count == 1 ? "" : "s",
                       " has no covariance; two or more are needed"));
+    }
     result.statistics.features = features_.gaussian();
-    if (spatial_) result.statistics.spatial = spatial_->gaussian();
+    if (spatial_) { result.statistics.spatial = spatial_->gaussian(); }
     result.features = rows_;
     result.logits = logits_;
   }
@@ -126,7 +125,7 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
                             const std::function<void(int64_t done, int64_t total)>& progress) {
   Sha256 hash;
   ContentHash result;
-  if (progress) progress(0, source.size());
+  if (progress) { progress(0, source.size()); }
   for (int64_t i = 0; i < source.size(); ++i) {
     const Decoded decoded = decode(source, i, bad_files);
     if (decoded.image.defined()) {
@@ -134,7 +133,7 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
     } else {
       result.bad.push_back(decoded.bad);
     }
-    if (progress) progress(i + 1, source.size());
+    if (progress) { progress(i + 1, source.size()); }
   }
   result.text = hash_text(hash);
   return result;
@@ -155,20 +154,20 @@ void run_network(const ImageSource& source, const FeatureNetwork& network, const
   };
   Prefetcher<Prepared> prepared(make, 0, 1, 2, batches);
   int64_t done = first;
-  if (options.progress) options.progress(done, source.size());
+  if (options.progress) { options.progress(done, source.size()); }
   for (int64_t i = 0; i < batches; ++i) {
     Prepared next = prepared.next();
-    for (const Tensor& input : next.inputs) take(network.run(input));
+    for (const Tensor& input : next.inputs) { take(network.run(input)); }
     result.labels.insert(result.labels.end(), next.labels.begin(), next.labels.end());
     result.bad.insert(result.bad.end(), next.bad.begin(), next.bad.end());
     done += next.taken;
-    if (options.progress) options.progress(done, source.size());
+    if (options.progress) { options.progress(done, source.size()); }
   }
   result.class_names = source.class_names();
 }
 
 void check(const CollectOptions& options) {
-  if (options.batch < 1) throw ConfigError(cat("collect: a batch of ", options.batch));
+  if (options.batch < 1) { throw ConfigError(cat("collect: a batch of ", options.batch)); }
 }
 
 }  // namespace
@@ -193,9 +192,10 @@ Collected collect(const ImageSource& source, const FeatureNetwork& network, cons
   Collected result;
   Sink sink(network, strict);
   const int64_t first = std::min(log.size(), source.size());
-  for (int64_t begin = 0; begin < first; begin += kLogRowsAtOnce)
+  for (int64_t begin = 0; begin < first; begin += kLogRowsAtOnce) {
     sink.take(log.read(begin, std::min(first, begin + kLogRowsAtOnce)));
-  for (int64_t i = 0; i < first; ++i) result.labels.push_back(source.label(i));
+  }
+  for (int64_t i = 0; i < first; ++i) { result.labels.push_back(source.label(i)); }
   const auto take = [&](const Activations& activations) {
     sink.take(activations);  // which refuses values that are not finite, before they are kept
     log.append(activations);

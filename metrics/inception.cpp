@@ -18,7 +18,7 @@ constexpr int64_t kLastLevel = 2048;
 
 bool has_layer(const TensorFile& file, const std::string& name) {
   for (const char* part : {".conv.weight", ".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"}) {
-    if (!file.has(name + part)) return false;
+    if (!file.has(name + part)) { return false; }
   }
   return true;
 }
@@ -27,7 +27,7 @@ bool has_layer(const TensorFile& file, const std::string& name) {
 size_t first_missing_step(const TensorFile& file) {
   const std::vector<InceptionStep>& steps = inception_plan().steps;
   size_t i = 0;
-  while (i < steps.size() && (steps[i].name.empty() || has_layer(file, steps[i].name))) ++i;
+  while (i < steps.size() && (steps[i].name.empty() || has_layer(file, steps[i].name))) { ++i; }
   return i;
 }
 
@@ -38,36 +38,36 @@ std::string hash_of(const std::string& path) {
 
 std::string list(const InceptionCoverage& coverage) {
   std::string text;
-  for (const int64_t level : coverage.levels) text += cat(text.empty() ? "" : ", ", "level ", level);
-  if (coverage.spatial) text += cat(text.empty() ? "" : ", ", "the spatial features of sFID");
-  if (coverage.logits) text += ", the logits";
+  for (const int64_t level : coverage.levels) { text += cat(text.empty() ? "" : ", ", "level ", level); }
+  if (coverage.spatial) { text += cat(text.empty() ? "" : ", ", "the spatial features of sFID"); }
+  if (coverage.logits) { text += ", the logits"; }
   return text.empty() ? "nothing" : text;
 }
 
 void check_coverage(const TensorFile& weights, const InceptionRequest& request) {
   const InceptionCoverage coverage = inception_coverage(weights);
   const auto demand = [&](bool served, const std::string& what) {
-    if (served) return;
+    if (served) { return; }
     throw ConfigError(cat(weights.path(), ": ", what, " cannot be computed: the first layer that is missing is ",
                           coverage.first_missing, "; the file serves ", list(coverage),
                           ". `make inception` downloads the whole network"));
   };
   bool level_served = request.level == 0;
-  for (const int64_t level : coverage.levels) level_served |= level == request.level;
+  for (const int64_t level : coverage.levels) { level_served |= level == request.level; }
   demand(level_served, cat("level ", request.level));
   demand(coverage.spatial || !request.spatial, "the spatial features of sFID");
   demand(coverage.logits || !request.logits, "the logits");
 }
 
 void check_request(const InceptionRequest& request) {
-  if (request.level != 0) inception_level(request.level);
+  if (request.level != 0) { inception_level(request.level); }
   if (request.level == 0 && !request.spatial && !request.logits) {
     throw ConfigError("inception: nothing is asked for: a level, the spatial features or the logits");
   }
 }
 
 void check_placement(const InceptionPlacement& placement) {
-  if (!placement.device.is_cpu() || placement.dtype == DType::kF32) return;
+  if (!placement.device.is_cpu() || placement.dtype == DType::kF32) { return; }
   throw DTypeError(
       cat("inception: on the CPU it computes in f32, not in ", placement.dtype, "; in bf16 on a GPU, --device cuda"));
 }
@@ -114,12 +114,12 @@ InceptionCoverage inception_coverage(const TensorFile& weights) {
   const size_t reached = first_missing_step(weights);
   InceptionCoverage coverage;
   for (const int64_t level : kLevels) {
-    if (inception_level(level).steps <= reached) coverage.levels.push_back(level);
+    if (inception_level(level).steps <= reached) { coverage.levels.push_back(level); }
   }
   coverage.spatial = plan.spatial.steps <= reached;
   const bool classes = weights.has("fc.weight") && weights.has("fc.bias");
   coverage.logits = reached == plan.steps.size() && classes;
-  if (!coverage.logits) coverage.first_missing = reached < plan.steps.size() ? plan.steps[reached].name : "fc";
+  if (!coverage.logits) { coverage.first_missing = reached < plan.steps.size() ? plan.steps[reached].name : "fc"; }
   return coverage;
 }
 
@@ -137,8 +137,8 @@ Inception::Inception(const TensorFile& weights, InceptionReading reading, Incept
   check_coverage(weights, request);
   complete_ = inception_coverage(weights).first_missing.empty();
   std::vector<InceptionRead> reads;
-  if (request.level != 0) reads.push_back({inception_level(request.level), InceptionRead::What::kMeans});
-  if (request.spatial) reads.push_back({inception_plan().spatial, InceptionRead::What::kFirstChannels});
+  if (request.level != 0) { reads.push_back({inception_level(request.level), InceptionRead::What::kMeans}); }
+  if (request.spatial) { reads.push_back({inception_plan().spatial, InceptionRead::What::kFirstChannels}); }
   if (request.logits) {
     reads.push_back({inception_level(kLastLevel), InceptionRead::What::kMeans});
     classes_ = read_classes(weights, "fc.weight", {kInceptionClasses, kLastLevel}).to(placement.device);
@@ -158,15 +158,15 @@ Inception::Inception(const TensorFile& weights, InceptionReading reading, Incept
 std::vector<Tensor> Inception::run_on_cpu(const Tensor& images) const {
   const int64_t count = images.dim(0), size = 3 * kInceptionSize * kInceptionSize;
   std::vector<Tensor> results;
-  if (request_.level != 0) results.push_back(Tensor::empty({count, request_.level}));
-  if (request_.spatial) results.push_back(Tensor::empty({count, kSpatialFeatures}));
-  if (request_.logits) results.push_back(Tensor::empty({count, kLastLevel}));
+  if (request_.level != 0) { results.push_back(Tensor::empty({count, request_.level})); }
+  if (request_.spatial) { results.push_back(Tensor::empty({count, kSpatialFeatures})); }
+  if (request_.logits) { results.push_back(Tensor::empty({count, kLastLevel})); }
   const Tensor source = images.to(kCpu).contiguous();
   const float* first = source.data<float>();
   Workspaces workspaces(*network_);
   each_on_one_thread(count, [&](int64_t i) {
     std::vector<float*> rows;
-    for (const Tensor& result : results) rows.push_back(result.data<float>() + i * result.dim(1));
+    for (const Tensor& result : results) { rows.push_back(result.data<float>() + i * result.dim(1)); }
     auto workspace = workspaces.take();
     network_->run(first + i * size, rows, *workspace);
     workspaces.give_back(std::move(workspace));
@@ -181,9 +181,9 @@ InceptionActivations Inception::operator()(const Tensor& images) const {
   const std::vector<Tensor> read = network_ ? run_on_cpu(images) : (*device_network_)(images.to(placement_.device));
   InceptionActivations result;
   auto next = read.begin();
-  if (request_.level != 0) result.features = *next++;
-  if (request_.spatial) result.spatial = *next++;
-  if (request_.logits) result.logits = linear(*next, classes_, bias_);
+  if (request_.level != 0) { result.features = *next++; }
+  if (request_.spatial) { result.spatial = *next++; }
+  if (request_.logits) { result.logits = linear(*next, classes_, bias_); }
   return result;
 }
 

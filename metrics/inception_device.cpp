@@ -14,7 +14,7 @@ constexpr int64_t kInputChannels = 8;  // 3 and zeros: what tensor cores take at
 int64_t width_written(const InceptionPlan& plan, size_t i) {
   const InceptionArea area = plan.steps[i].to.area;
   for (size_t next = i + 1; next < plan.steps.size(); ++next) {
-    if (plan.steps[next].from.area == area) return plan.steps[next].from.channels;
+    if (plan.steps[next].from.area == area) { return plan.steps[next].from.channels; }
   }
   return plan.level_2048.place.channels;
 }
@@ -38,7 +38,7 @@ void visit_type(DType dtype, const F& f) {
 
 /// What is read of x (N, H, W, C), as rows of f32.
 Tensor read_of(const Tensor& x, const InceptionRead& read) {
-  if (read.what == InceptionRead::What::kMeans) return mean(x.to(DType::kF32), {1, 2});
+  if (read.what == InceptionRead::What::kMeans) { return mean(x.to(DType::kF32), {1, 2}); }
   const int64_t first = read.reach.place.first;
   return x.slice(3, first, first + kInceptionSpatialChannels).to(DType::kF32).reshape({x.dim(0), -1});
 }
@@ -110,7 +110,7 @@ std::vector<Tensor> InceptionDeviceNetwork::operator()(const Tensor& images) con
     run(layers_[i], from, to);
     for (size_t r = 0; r < reads_.size(); ++r) {
       const InceptionReach& reach = reads_[r].reach;
-      if (reach.steps == i + 1) results[r] = read_of(area(reach.place), reads_[r]);
+      if (reach.steps == i + 1) { results[r] = read_of(area(reach.place), reads_[r]); }
     }
   }
   return results;

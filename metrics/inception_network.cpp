@@ -21,9 +21,9 @@ void mean_of_positions(const float* x, const InceptionPlace& place, float* mean)
   for (int64_t c = 0; c < place.channels; c += block, x += positions * block) {
     double sum[16] = {};
     for (int64_t i = 0; i < positions * block; i += block) {
-      for (int64_t j = 0; j < block; ++j) sum[j] += static_cast<double>(x[i + j]);
+      for (int64_t j = 0; j < block; ++j) { sum[j] += static_cast<double>(x[i + j]); }
     }
-    for (int64_t j = 0; j < block; ++j) mean[c + j] = static_cast<float>(sum[j] / static_cast<double>(positions));
+    for (int64_t j = 0; j < block; ++j) { mean[c + j] = static_cast<float>(sum[j] / static_cast<double>(positions)); }
   }
 }
 
@@ -55,7 +55,7 @@ InceptionWeights read_inception_weights(const TensorFile& file, const InceptionS
   float* to = folded.weight.data<float>();
   for (int64_t o = 0; o < outputs; ++o) {
     const double s = gamma.data<double>()[o] / std::sqrt(variance.data<double>()[o] + kInceptionBatchNormEps);
-    for (int64_t i = 0; i < fan_in; ++i) *to++ = static_cast<float>(*from++ * s);
+    for (int64_t i = 0; i < fan_in; ++i) { *to++ = static_cast<float>(*from++ * s); }
     folded.bias.data<float>()[o] = static_cast<float>(beta.data<double>()[o] - mean.data<double>()[o] * s);
   }
   const auto finite = [](const Tensor& t) {
@@ -98,13 +98,13 @@ InferencePooling pooling_of(const InceptionStep& step) {
 
 size_t count_inception_steps(const std::vector<InceptionRead>& reads) {
   size_t count = 0;
-  for (const InceptionRead& read : reads) count = std::max(count, read.reach.steps);
+  for (const InceptionRead& read : reads) { count = std::max(count, read.reach.steps); }
   return count;
 }
 
 InceptionWorkspace::InceptionWorkspace(const std::vector<int64_t>& area_sizes, int64_t scratch_bytes)
     : scratch_(Tensor::empty({scratch_bytes}, DType::kU8)) {
-  for (const int64_t size : area_sizes) areas_.push_back(Tensor::empty({size}));
+  for (const int64_t size : area_sizes) { areas_.push_back(Tensor::empty({size})); }
 }
 
 InceptionNetwork::InceptionNetwork(const TensorFile& weights, std::vector<InceptionRead> reads)
@@ -138,7 +138,7 @@ void InceptionNetwork::run(const float* image, std::span<float* const> outputs, 
     }
     for (size_t r = 0; r < reads_.size(); ++r) {
       const InceptionReach& reach = reads_[r].reach;
-      if (reach.steps != i + 1) continue;
+      if (reach.steps != i + 1) { continue; }
       if (reads_[r].what == InceptionRead::What::kMeans) {
         mean_of_positions(at(reach.place), reach.place, outputs[r]);
       } else {

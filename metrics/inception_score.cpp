@@ -18,7 +18,7 @@ double softmax_and_negative_entropy(double* row, int64_t classes) {
     weighted += e * shifted;
     row[c] = e;
   }
-  for (int64_t c = 0; c < classes; ++c) row[c] /= sum;
+  for (int64_t c = 0; c < classes; ++c) { row[c] /= sum; }
   return weighted / sum - std::log(sum);
 }
 
@@ -31,14 +31,15 @@ double score_of(const FeatureRows& logits, int64_t begin, int64_t end) {
     const Tensor part = logits.read(at, std::min(end, at + kRowsAtOnce)).clone();
     for (int64_t r = 0; r < part.dim(0); ++r) {
       double* row = part.data<double>() + r * classes;
-      if (!std::all_of(row, row + classes, [](double v) { return std::isfinite(v); }))
+      if (!std::all_of(row, row + classes, [](double v) { return std::isfinite(v); })) {
         throw Error(cat("inception_score: the logits of row ", at + r, " are not finite"));
+      }
       negative_entropy += softmax_and_negative_entropy(row, classes);
-      for (int64_t c = 0; c < classes; ++c) marginal[static_cast<size_t>(c)] += row[c];
+      for (int64_t c = 0; c < classes; ++c) { marginal[static_cast<size_t>(c)] += row[c]; }
     }
   }
   double of_marginal = 0;
-  for (const double m : marginal) of_marginal += m > 0 ? m / count * std::log(m / count) : 0;
+  for (const double m : marginal) { of_marginal += m > 0 ? m / count * std::log(m / count) : 0; }
   return std::exp(negative_entropy / count - of_marginal);
 }
 
@@ -46,15 +47,17 @@ double score_of(const FeatureRows& logits, int64_t begin, int64_t end) {
 
 InceptionScore inception_score(const FeatureRows& logits, int64_t splits) {
   const int64_t count = logits.size();
-  if (splits < 1 || splits > count)
+  if (splits < 1 || splits > count) {
     throw ConfigError(cat("inception_score: ", splits, " splits of ", count, " images; from 1 to as many as images"));
+  }
   InceptionScore score;
-  for (int64_t i = 0; i < splits; ++i)
+  for (int64_t i = 0; i < splits; ++i) {
     score.splits.push_back(score_of(logits, i * count / splits, (i + 1) * count / splits));
+  }
   const auto n = static_cast<double>(splits);
-  for (const double s : score.splits) score.mean += s / n;
+  for (const double s : score.splits) { score.mean += s / n; }
   double squares = 0;
-  for (const double s : score.splits) squares += (s - score.mean) * (s - score.mean);
+  for (const double s : score.splits) { squares += (s - score.mean) * (s - score.mean); }
   score.deviation = std::sqrt(squares / n);
   return score;
 }

@@ -25,8 +25,9 @@ double kernel_sum(const Tensor& a, const Tensor& b, Diagonal diagonal) {
   double sum = 0;
   for (int64_t i = 0; i < a.dim(0); ++i) {
     double row = 0;
-    for (int64_t j = 0; j < b.dim(0); ++j)
-      if (diagonal == Diagonal::kIncluded || i != j) row += cubic(p[i * b.dim(0) + j], dim);
+    for (int64_t j = 0; j < b.dim(0); ++j) {
+      if (diagonal == Diagonal::kIncluded || i != j) { row += cubic(p[i * b.dim(0) + j], dim); }
+    }
     sum += row;
   }
   return sum;
@@ -37,8 +38,9 @@ double sum_within(const FeatureRows& x) {
   for (int64_t i = 0; i < x.size(); i += kTile) {
     const Tensor a = x.read(i, std::min(x.size(), i + kTile));
     sum += kernel_sum(a, a, Diagonal::kLeftOut);
-    for (int64_t j = i + kTile; j < x.size(); j += kTile)
+    for (int64_t j = i + kTile; j < x.size(); j += kTile) {
       sum += 2 * kernel_sum(a, x.read(j, std::min(x.size(), j + kTile)), Diagonal::kIncluded);
+    }
   }
   return sum;
 }
@@ -47,17 +49,20 @@ double sum_between(const FeatureRows& x, const FeatureRows& y) {
   double sum = 0;
   for (int64_t i = 0; i < x.size(); i += kTile) {
     const Tensor a = x.read(i, std::min(x.size(), i + kTile));
-    for (int64_t j = 0; j < y.size(); j += kTile)
+    for (int64_t j = 0; j < y.size(); j += kTile) {
       sum += kernel_sum(a, y.read(j, std::min(y.size(), j + kTile)), Diagonal::kIncluded);
+    }
   }
   return sum;
 }
 
 void check_sets(const FeatureRows& x, const FeatureRows& y) {
-  if (x.dim() != y.dim())
+  if (x.dim() != y.dim()) {
     throw ShapeError(cat("kernel_distance: features of ", x.dim(), " against features of ", y.dim()));
-  if (x.size() < 2 || y.size() < 2)
+  }
+  if (x.size() < 2 || y.size() < 2) {
     throw ConfigError(cat("kernel_distance: needs two images or more of each set, got ", x.size(), " and ", y.size()));
+  }
 }
 
 }  // namespace
@@ -70,20 +75,23 @@ double kernel_distance(const FeatureRows& x, const FeatureRows& y) {
 
 KernelDistance kernel_distance_of_subsets(const FeatureRows& x, const FeatureRows& y, const KernelSubsets& subsets) {
   check_sets(x, y);
-  if (subsets.count < 1 || subsets.size < 2)
+  if (subsets.count < 1 || subsets.size < 2) {
     throw ConfigError(
         cat("kernel_distance: ", subsets.count, " subsets of ", subsets.size, "; one or more, of two images or more"));
+  }
   KernelDistance result{.subsets = subsets.count, .size = std::min({subsets.size, x.size(), y.size()})};
-  if (result.size == x.size() && result.size == y.size()) result.subsets = 1;  // every other would be the same
+  if (result.size == x.size() && result.size == y.size()) {
+    result.subsets = 1;  // every other would be the same
+  }
   std::vector<double> values;
   for (int64_t s = 0; s < result.subsets; ++s) {
     Generator of_x(subsets.seed, static_cast<uint64_t>(2 * s)), of_y(subsets.seed, static_cast<uint64_t>(2 * s + 1));
     values.push_back(kernel_distance(MemoryRows(x.gather(random_subset(x.size(), result.size, of_x))),
                                      MemoryRows(y.gather(random_subset(y.size(), result.size, of_y)))));
   }
-  for (const double v : values) result.mean += v / static_cast<double>(values.size());
+  for (const double v : values) { result.mean += v / static_cast<double>(values.size()); }
   double squares = 0;
-  for (const double v : values) squares += (v - result.mean) * (v - result.mean);
+  for (const double v : values) { squares += (v - result.mean) * (v - result.mean); }
   result.deviation = std::sqrt(squares / static_cast<double>(values.size()));
   return result;
 }

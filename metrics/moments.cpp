@@ -16,7 +16,7 @@ constexpr int64_t kBlockRows = 256;
 /// Throws Error for the first of `count` values, in rows of `dim` from row `first` on, that is not finite.
 void check_finite(const double* values, int64_t count, int64_t dim, int64_t first) {
   const auto* wrong = std::find_if(values, values + count, [](double v) { return !std::isfinite(v); });
-  if (wrong == values + count) return;
+  if (wrong == values + count) { return; }
   throw Error(
       cat("moments: feature ", (wrong - values) % dim, " of row ", first + (wrong - values) / dim, " is ", *wrong));
 }
@@ -31,7 +31,7 @@ Moments::Moments(int64_t dim, Device device)
 
 void Moments::add(const Tensor& features) {
   check_shape(features, {features.ndim() > 0 ? features.dim(0) : 0, dim_}, "moments", "features");
-  if (features.dtype() != DType::kF32) check_dtype(features, DType::kF64, "moments", "features");
+  if (features.dtype() != DType::kF32) { check_dtype(features, DType::kF64, "moments", "features"); }
   if (device_.is_cpu()) {
     add_here(features.to(kCpu));
   } else {
@@ -49,25 +49,25 @@ void Moments::add_here(const Tensor& features) {
     std::copy(from, from + part.numel(), block_.begin() + pending_rows_ * dim_);
     pending_rows_ += rows;
     begin += rows;
-    if (pending_rows_ == kBlockRows) flush();
+    if (pending_rows_ == kBlockRows) { flush(); }
   }
 }
 
 void Moments::add_there(const Tensor& features) {
   for (int64_t begin = 0; begin < features.dim(0);) {
-    if (pending_rows_ == 0) block_there_ = Tensor::empty({kBlockRows, dim_}, DType::kF64, device_);
+    if (pending_rows_ == 0) { block_there_ = Tensor::empty({kBlockRows, dim_}, DType::kF64, device_); }
     const int64_t rows = std::min(features.dim(0) - begin, kBlockRows - pending_rows_);
     block_there_.slice(0, pending_rows_, pending_rows_ + rows).copy_(features.slice(0, begin, begin + rows));
     pending_rows_ += rows;
     begin += rows;
-    if (pending_rows_ == kBlockRows) flush();
+    if (pending_rows_ == kBlockRows) { flush(); }
   }
 }
 
 /// The rows of the block become part of the sums.
 void Moments::flush() {
   const int64_t rows = pending_rows_;
-  if (rows == 0) return;
+  if (rows == 0) { return; }
   const std::vector<double> mean = device_.is_cpu() ? sum_here(rows) : sum_there(rows);
   pending_rows_ = 0;
   join(rows, mean);
@@ -76,11 +76,13 @@ void Moments::flush() {
 /// Adds the scatter of the block about its own mean, and returns that.
 std::vector<double> Moments::sum_here(int64_t rows) {
   std::vector<double> mean(mean_.size(), 0);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < dim_; ++c) mean[static_cast<size_t>(c)] += block_[static_cast<size_t>(r * dim_ + c)];
-  for (double& m : mean) m /= static_cast<double>(rows);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < dim_; ++c) block_[static_cast<size_t>(r * dim_ + c)] -= mean[static_cast<size_t>(c)];
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < dim_; ++c) { mean[static_cast<size_t>(c)] += block_[static_cast<size_t>(r * dim_ + c)]; }
+  }
+  for (double& m : mean) { m /= static_cast<double>(rows); }
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < dim_; ++c) { block_[static_cast<size_t>(r * dim_ + c)] -= mean[static_cast<size_t>(c)]; }
+  }
   add_gram_lower(block_.data(), rows, dim_, scatter_.data<double>());
   return mean;
 }
@@ -117,10 +119,10 @@ void Moments::join(int64_t rows, const std::vector<double>& mean) {
 }
 
 void Moments::merge(const Moments& other) {
-  if (other.dim_ != dim_) throw ShapeError(cat("moments: features of ", other.dim_, " joined to those of ", dim_));
+  if (other.dim_ != dim_) { throw ShapeError(cat("moments: features of ", other.dim_, " joined to those of ", dim_)); }
   flush();
   const Moments added = other.complete();
-  if (added.count_ == 0) return;
+  if (added.count_ == 0) { return; }
   add_(scatter_, added.scatter_.to(device_));
   join(added.count_, added.mean_);
 }
@@ -134,19 +136,19 @@ Moments Moments::complete() const {
 }
 
 Tensor Moments::mean() const {
-  if (count() == 0) throw Error("moments: the mean of nothing; there is no row");
+  if (count() == 0) { throw Error("moments: the mean of nothing; there is no row"); }
   return Tensor::from(complete().mean_, {dim_});
 }
 
 Tensor Moments::covariance() const { return gaussian().covariance; }
 
 Gaussian Moments::gaussian() const {
-  if (count() < 2) throw Error(cat("moments: a covariance needs two rows or more, got ", count()));
+  if (count() < 2) { throw Error(cat("moments: a covariance needs two rows or more, got ", count())); }
   const Moments whole = complete();
   Gaussian result{
       .mean = Tensor::from(whole.mean_, {dim_}), .covariance = whole.scatter_.to(kCpu), .count = whole.count_};
   double* values = result.covariance.data<double>();
-  for (int64_t i = 0; i < dim_ * dim_; ++i) values[i] /= static_cast<double>(whole.count_ - 1);
+  for (int64_t i = 0; i < dim_ * dim_; ++i) { values[i] /= static_cast<double>(whole.count_ - 1); }
   mirror_lower(values, dim_);
   return result;
 }

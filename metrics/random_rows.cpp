@@ -6,7 +6,7 @@
 namespace terrace {
 
 std::vector<int64_t> random_subset(int64_t size, int64_t count, Generator& g) {
-  if (count < 0 || count > size) throw ConfigError(cat("random_subset: ", count, " of ", size));
+  if (count < 0 || count > size) { throw ConfigError(cat("random_subset: ", count, " of ", size)); }
   std::set<int64_t> taken;
   for (int64_t last = size - count; last < size; ++last) {
     const int64_t drawn = g.next_below(last + 1);
@@ -17,7 +17,7 @@ std::vector<int64_t> random_subset(int64_t size, int64_t count, Generator& g) {
 
 std::vector<int64_t> random_resample(int64_t size, Generator& g) {
   std::vector<int64_t> rows(static_cast<size_t>(size));
-  for (int64_t& row : rows) row = g.next_below(size);
+  for (int64_t& row : rows) { row = g.next_below(size); }
   std::sort(rows.begin(), rows.end());
   return rows;
 }

@@ -41,8 +41,9 @@ Gaussian read_gaussian(const Hdf5File& file, const std::string& group, int64_t c
 
 void write_rows(Hdf5File& file, const std::string& name, const FeatureRows& rows) {
   file.create_rows(name, {rows.dim()}, DType::kF32);
-  for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce)
+  for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
     file.append_rows(name, rows.read(begin, std::min(rows.size(), begin + kRowsAtOnce)).to(DType::kF32));
+  }
 }
 
 Collected read_collected(const std::shared_ptr<const Hdf5File>& file) {
@@ -50,12 +51,13 @@ Collected read_collected(const std::shared_ptr<const Hdf5File>& file) {
   result.count = file->read_attr_int("/", "count");
   result.content_hash = file->read_attr_string("/", "content_hash");
   result.labels = file->read("labels", DType::kI64).to_vector<int64_t>();
-  if (file->has("class_names")) result.class_names = file->read_strings("class_names");
+  if (file->has("class_names")) { result.class_names = file->read_strings("class_names"); }
   result.statistics.features = read_gaussian(*file, "features_statistics", result.count);
-  if (file->has("spatial_statistics"))
+  if (file->has("spatial_statistics")) {
     result.statistics.spatial = read_gaussian(*file, "spatial_statistics", result.count);
-  if (file->has("features")) result.features = std::make_shared<StoredRows>(file, "features");
-  if (file->has("logits")) result.logits = std::make_shared<StoredRows>(file, "logits");
+  }
+  if (file->has("features")) { result.features = std::make_shared<StoredRows>(file, "features"); }
+  if (file->has("logits")) { result.logits = std::make_shared<StoredRows>(file, "logits"); }
   return result;
 }
 
@@ -73,9 +75,9 @@ std::string ReferenceCache::path(const std::string& content_hash, const std::str
 
 std::optional<Collected> ReferenceCache::find(const std::string& content_hash, const std::string& identity,
                                               KeepRows features) const {
-  if (!keeps()) return std::nullopt;
+  if (!keeps()) { return std::nullopt; }
   const std::string file = path(content_hash, identity);
-  if (!std::filesystem::exists(file)) return std::nullopt;
+  if (!std::filesystem::exists(file)) { return std::nullopt; }
   try {
     const auto kept = std::make_shared<const Hdf5File>(Hdf5File::open(file));
     if (kept->read_attr_int("/", "version") != kVersion || kept->read_attr_string("/", "identity") != identity ||
@@ -83,7 +85,7 @@ std::optional<Collected> ReferenceCache::find(const std::string& content_hash, c
       return std::nullopt;
     }
     Collected found = read_collected(kept);
-    if (features == KeepRows::kYes && found.features == nullptr) return std::nullopt;
+    if (features == KeepRows::kYes && found.features == nullptr) { return std::nullopt; }
     return found;
   } catch (const IoError&) {
     return std::nullopt;  // made again, and overwritten
@@ -93,7 +95,7 @@ std::optional<Collected> ReferenceCache::find(const std::string& content_hash, c
 void ReferenceCache::make_folder() const {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
-  if (error) throw IoError(cat("cannot write ", folder_, ": ", error.message()));
+  if (error) { throw IoError(cat("cannot write ", folder_, ": ", error.message())); }
 }
 
 std::unique_ptr<ActivationLog> ReferenceCache::log(const std::string& content_hash, const std::string& identity) const {
@@ -102,7 +104,7 @@ std::unique_ptr<ActivationLog> ReferenceCache::log(const std::string& content_ha
 }
 
 void ReferenceCache::store(const Collected& collected, const std::string& identity) const {
-  if (!keeps()) return;
+  if (!keeps()) { return; }
   make_folder();
   Hdf5File file = Hdf5File::create(path(collected.content_hash, identity));
   file.write_attr_int("/", "version", kVersion);
@@ -110,11 +112,11 @@ void ReferenceCache::store(const Collected& collected, const std::string& identi
   file.write_attr_string("/", "identity", identity);
   file.write_attr_string("/", "content_hash", collected.content_hash);
   file.write("labels", Tensor::from(collected.labels, {static_cast<int64_t>(collected.labels.size())}));
-  if (!collected.class_names.empty()) file.write_strings("class_names", collected.class_names);
+  if (!collected.class_names.empty()) { file.write_strings("class_names", collected.class_names); }
   write_gaussian(file, "features_statistics", collected.statistics.features);
-  if (collected.statistics.spatial) write_gaussian(file, "spatial_statistics", *collected.statistics.spatial);
-  if (collected.features) write_rows(file, "features", *collected.features);
-  if (collected.logits) write_rows(file, "logits", *collected.logits);
+  if (collected.statistics.spatial) { write_gaussian(file, "spatial_statistics", *collected.statistics.spatial); }
+  if (collected.features) { write_rows(file, "features", *collected.features); }
+  if (collected.logits) { write_rows(file, "logits", *collected.logits); }
   file.commit();
 }
 
@@ -123,7 +125,7 @@ namespace {
 Collected collect_with_log(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                            const ReferenceCache& cache, const ContentHash& hash) {
   const auto log = hash.bad.empty() ? cache.log(hash.text, network.identity) : nullptr;
-  if (log == nullptr) return collect(source, network, options);
+  if (log == nullptr) { return collect(source, network, options); }
   Collected made = collect(source, network, options, hash.text, *log);
   log->remove();
   return made;
@@ -133,7 +135,9 @@ Collected collect_with_log(const ImageSource& source, const FeatureNetwork& netw
 
 Collected collect_cached(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                          const ReferenceCache& cache) {
-  if (!cache.keeps()) return collect(source, network, options);  // which finds the hash on its way
+  if (!cache.keeps()) {
+    return collect(source, network, options);  // which finds the hash on its way
+  }
   const ContentHash hash = content_hash_of(source, options.bad_files, options.hashing);
   std::optional<Collected> found = cache.find(hash.text, network.identity, options.features);
   if (found) {
@@ -147,7 +151,7 @@ Collected collect_cached(const ImageSource& source, const FeatureNetwork& networ
 
 Collected collect_resumable(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                             const ReferenceCache& cache) {
-  if (!cache.keeps()) return collect(source, network, options);
+  if (!cache.keeps()) { return collect(source, network, options); }
   return collect_with_log(source, network, options, cache, content_hash_of(source, options.bad_files, options.hashing));
 }
 

@@ -33,8 +33,9 @@ Gaussian gaussian_of_rows(const FeatureRows& rows, const std::vector<int64_t>& w
 
 ConfidenceInterval bootstrap_frechet(const FrechetReference& reference, const FeatureRows& fake, double estimate,
                                      int64_t replicates, uint64_t seed) {
-  if (replicates < 2 || fake.size() < 2)
+  if (replicates < 2 || fake.size() < 2) {
     throw ConfigError(cat("bootstrap: ", replicates, " replicates of ", fake.size(), " images; two or more of both"));
+  }
   std::vector<double> values;
   double mean = 0;
   for (int64_t b = 0; b < replicates; ++b) {
@@ -43,7 +44,7 @@ ConfidenceInterval bootstrap_frechet(const FrechetReference& reference, const Fe
     mean += values.back() / static_cast<double>(replicates);
   }
   double squares = 0;
-  for (const double v : values) squares += (v - mean) * (v - mean);
+  for (const double v : values) { squares += (v - mean) * (v - mean); }
   std::sort(values.begin(), values.end());
   return {.low = estimate + quantile(values, 0.025) - mean,
           .high = estimate + quantile(values, 0.975) - mean,
@@ -56,7 +57,7 @@ FrechetCurve frechet_curve(const FrechetReference& reference, const FeatureRows&
   FrechetCurve curve;
   for (int64_t p = 1; p <= points; ++p) {
     const int64_t count = fake.size() * p / points;
-    if (count < std::max<int64_t>(least, 2)) continue;
+    if (count < std::max<int64_t>(least, 2)) { continue; }
     Generator g(seed, kCurveStream + static_cast<uint64_t>(p));
     curve.counts.push_back(count);
     curve.distances.push_back(reference.distance(gaussian_of_rows(fake, random_subset(fake.size(), count, g))));
@@ -68,7 +69,7 @@ FrechetCurve frechet_curve(const FrechetReference& reference, const FeatureRows&
   double x_mean = 0, y_mean = 0, xy = 0, xx = 0;
   const auto n = static_cast<double>(curve.counts.size());
   const auto x = [&](size_t i) { return 1 / static_cast<double>(curve.counts[i]); };
-  for (size_t i = 0; i < curve.counts.size(); ++i) x_mean += x(i) / n, y_mean += curve.distances[i] / n;
+  for (size_t i = 0; i < curve.counts.size(); ++i) { x_mean += x(i) / n, y_mean += curve.distances[i] / n; }
   for (size_t i = 0; i < curve.counts.size(); ++i) {
     xy += (x(i) - x_mean) * (curve.distances[i] - y_mean);
     xx += (x(i) - x_mean) * (x(i) - x_mean);

@@ -49,7 +49,7 @@ class Taps {
  private:
   double source(int64_t i, InceptionResize resize) const {
     const double scale = static_cast<double>(inputs_) / static_cast<double>(kSize);
-    if (resize == InceptionResize::kTf1) return static_cast<double>(i) * scale;
+    if (resize == InceptionResize::kTf1) { return static_cast<double>(i) * scale; }
     return std::max(0.0, (static_cast<double>(i) + 0.5) * scale - 0.5);
   }
   void add(int64_t position, float weight) {
@@ -64,7 +64,7 @@ class Taps {
   }
   void add_bicubic(int64_t i) {
     const ResampleTaps taps = resample_taps(inputs_, kSize, i, 1, ResizeFilter::kBicubic).front();
-    for (size_t j = 0; j < taps.weights.size(); ++j) add(taps.first + static_cast<int64_t>(j), taps.weights[j]);
+    for (size_t j = 0; j < taps.weights.size(); ++j) { add(taps.first + static_cast<int64_t>(j), taps.weights[j]); }
   }
 
   int64_t inputs_;
@@ -80,8 +80,8 @@ TapMatrix taps_for(int64_t inputs, InceptionResize resize, Device device) {
   static std::map<Key, TapMatrix> made;
   const std::lock_guard lock(mutex);
   const Key key{inputs, resize, device.type, device.index};
-  if (const auto found = made.find(key); found != made.end()) return found->second;
-  if (made.size() >= kMost) made.clear();
+  if (const auto found = made.find(key); found != made.end()) { return found->second; }
+  if (made.size() >= kMost) { made.clear(); }
   return made.emplace(key, Taps(inputs, resize).matrix(device)).first->second;
 }
 
@@ -101,7 +101,7 @@ Tensor resampled(const Tensor& planes, InceptionResize resize) {
   const Device device = planes.device();
   const int64_t count = planes.dim(0), height = planes.dim(2), width = planes.dim(3);
   Tensor out = Tensor::empty({count, kChannels, kSize, kSize}, DType::kF32, device);
-  if (count == 0) return out;
+  if (count == 0) { return out; }
   const TapMatrix down = taps_for(height, resize, device), across = taps_for(width, resize, device);
   const int64_t each = resample_scratch(kSize, height, kSize, width);
   const Tensor scratch = Tensor::empty({count * kChannels, each}, DType::kF32, device);
@@ -112,7 +112,7 @@ Tensor resampled(const Tensor& planes, InceptionResize resize) {
 
 /// From 0..255 to what the network takes.
 Tensor shifted(const Tensor& values, InceptionResize resize) {
-  if (resize == InceptionResize::kPytorch) return add_scalar(scale(values, 2.0 / 255), -1);
+  if (resize == InceptionResize::kPytorch) { return add_scalar(scale(values, 2.0 / 255), -1); }
   return scale(add_scalar(values, -128), 1.0 / 128);
 }
 
@@ -126,7 +126,7 @@ const char* name_of(InceptionResize resize) {
 InceptionResize inception_resize_from_name(const std::string& name) {
   std::string known;
   for (const InceptionResize resize : kResizes) {
-    if (name == name_of(resize)) return resize;
+    if (name == name_of(resize)) { return resize; }
     known += cat(known.empty() ? "" : ", ", name_of(resize));
   }
   throw ConfigError(cat("resize \"", name, "\" is not one of ", known));
@@ -138,7 +138,7 @@ Tensor inception_input(const Tensor& images, InceptionResize resize) {
   const Tensor planes = planes_of(images);
   // Bilinear weights add up to 1, so that the shift may come first, while the images are small; bicubic values leave
   // 0..255 and are clipped before it.
-  if (resize != InceptionResize::kClean) return resampled(shifted(planes, resize), resize);
+  if (resize != InceptionResize::kClean) { return resampled(shifted(planes, resize), resize); }
   return shifted(apply(Clamp{.low = 0, .high = 255}, resampled(planes, resize)), resize);
 }
 

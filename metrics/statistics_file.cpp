@@ -15,18 +15,22 @@ void check_symmetric(const Tensor& sigma, const std::string& where) {
   const int64_t d = sigma.dim(0);
   const double* p = sigma.data<double>();
   double largest = 0;
-  for (int64_t i = 0; i < d; ++i) largest = std::max(largest, std::abs(p[i * d + i]));
-  for (int64_t i = 0; i < d; ++i)
-    for (int64_t j = 0; j < i; ++j)
-      if (std::abs(p[i * d + j] - p[j * d + i]) > 1e-6 * largest)
+  for (int64_t i = 0; i < d; ++i) { largest = std::max(largest, std::abs(p[i * d + i])); }
+  for (int64_t i = 0; i < d; ++i) {
+    for (int64_t j = 0; j < i; ++j) {
+      if (std::abs(p[i * d + j] - p[j * d + i]) > 1e-6 * largest) {
         throw IoError(cat(where, " is not symmetric: elements (", i, ", ", j, ") and (", j, ", ", i, ") are ",
                           p[i * d + j], " and ", p[j * d + i]));
+      }
+    }
+  }
 }
 
 Gaussian read_gaussian(const TensorFile& file, const std::string& suffix) {
   const std::string mu = "mu" + suffix, sigma = "sigma" + suffix, where = cat("cannot read ", file.path(), ": ");
-  for (const std::string& name : {mu, sigma})
-    if (!file.has(name)) throw IoError(cat(where, "statistics without ", name));
+  for (const std::string& name : {mu, sigma}) {
+    if (!file.has(name)) { throw IoError(cat(where, "statistics without ", name)); }
+  }
   Gaussian g{.mean = file.read(mu, DType::kF64), .covariance = file.read(sigma, DType::kF64)};
   if (g.mean.ndim() != 1 || g.covariance.shape() != Shape{g.mean.numel(), g.mean.numel()} || g.mean.numel() == 0) {
     throw IoError(
@@ -34,13 +38,14 @@ Gaussian read_gaussian(const TensorFile& file, const std::string& suffix) {
   }
   for (const auto& [name, values] : {std::pair(mu, g.mean), std::pair(sigma, g.covariance)}) {
     const double* p = values.data<double>();
-    if (!std::all_of(p, p + values.numel(), [](double v) { return std::isfinite(v); }))
+    if (!std::all_of(p, p + values.numel(), [](double v) { return std::isfinite(v); })) {
       throw IoError(cat(where, name, " holds values that are not finite"));
+    }
   }
   check_symmetric(g.covariance, where + sigma);
   if (file.has("count")) {
     g.count = file.read("count").item<int64_t>();
-    if (g.count < 2) throw IoError(cat(where, "statistics of ", g.count, " images"));
+    if (g.count < 2) { throw IoError(cat(where, "statistics of ", g.count, " images")); }
   }
   return g;
 }
@@ -48,7 +53,7 @@ Gaussian read_gaussian(const TensorFile& file, const std::string& suffix) {
 }  // namespace
 
 bool is_statistics_file(const std::string& path) {
-  if (!ZipReader::recognises(*MappedFile::open(path))) return false;
+  if (!ZipReader::recognises(*MappedFile::open(path))) { return false; }
   const TensorFile file = open_tensor_file(path);
   return file.has("mu") || file.has("sigma");
 }
@@ -56,7 +61,7 @@ bool is_statistics_file(const std::string& path) {
 ImageStatistics read_statistics(const std::string& path) {
   const TensorFile file = open_tensor_file(path);
   ImageStatistics statistics{.features = read_gaussian(file, ""), .spatial = std::nullopt};
-  if (file.has("mu_s") || file.has("sigma_s")) statistics.spatial = read_gaussian(file, "_s");
+  if (file.has("mu_s") || file.has("sigma_s")) { statistics.spatial = read_gaussian(file, "_s"); }
   return statistics;
 }
 
@@ -72,8 +77,9 @@ void write_statistics(const std::string& path, const ImageStatistics& statistics
     write("mu_s", statistics.spatial->mean);
     write("sigma_s", statistics.spatial->covariance);
   }
-  if (statistics.features.count > 0)
+  if (statistics.features.count > 0) {
     write("count", Tensor::scalar(static_cast<double>(statistics.features.count), DType::kI64));
+  }
   npz.commit();
 }
 

@@ -24,7 +24,7 @@ ComputeCopies::ComputeCopies(const NamedParameters& masters) {
 }
 
 void ComputeCopies::refresh() const {
-  for (const auto& [key, entry] : entries_) Tensor(entry.copy).copy_(entry.master.value());
+  for (const auto& [key, entry] : entries_) { Tensor(entry.copy).copy_(entry.master.value()); }
 }
 
 Tensor ComputeCopies::of(const Variable& master) const {
@@ -36,9 +36,9 @@ ComputeWith::ComputeWith(const ComputeCopies& copies) : previous_(current) { cur
 ComputeWith::~ComputeWith() { current = previous_; }
 
 Variable compute_copy(const Variable& parameter) {
-  if (current == nullptr || !parameter.defined()) return parameter;
+  if (current == nullptr || !parameter.defined()) { return parameter; }
   const Tensor copy = current->of(parameter);
-  if (!copy.defined()) return parameter;
+  if (!copy.defined()) { return parameter; }
   return record("compute_copy", copy, {parameter}, [](const Tensor& dy) -> Gradients { return {dy.to(DType::kF32)}; });
 }
 

@@ -8,8 +8,8 @@
 namespace terrace {
 
 Ema::Ema(NamedParameters params, double decay) : params_(std::move(params)), decay_(decay) {
-  if (!(decay >= 0 && decay < 1)) throw ConfigError(cat("Ema: the decay must be in [0, 1), got ", decay));
-  for (const auto& [name, parameter] : params_) shadow_.push_back(parameter.value().clone());
+  if (!(decay >= 0 && decay < 1)) { throw ConfigError(cat("Ema: the decay must be in [0, 1), got ", decay)); }
+  for (const auto& [name, parameter] : params_) { shadow_.push_back(parameter.value().clone()); }
 }
 
 void Ema::update() {
@@ -22,7 +22,7 @@ void Ema::update() {
 
 State Ema::state() const {
   State all;
-  for (size_t i = 0; i < params_.size(); ++i) all.emplace(params_[i].first, shadow_[i]);
+  for (size_t i = 0; i < params_.size(); ++i) { all.emplace(params_[i].first, shadow_[i]); }
   return all;
 }
 

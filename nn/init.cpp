@@ -11,20 +11,20 @@ Fans compute_fans(const Shape& shape) {
     throw ShapeError(cat("compute_fans: a weight (out, in, ...) has two dimensions or more, got ", shape));
   }
   int64_t field = 1;
-  for (int64_t i = 2; i < shape.size(); ++i) field *= shape[i];
+  for (int64_t i = 2; i < shape.size(); ++i) { field *= shape[i]; }
   return {shape[1] * field, shape[0] * field};
 }
 
 void trunc_normal_(Variable& p, double std, Generator& g) {
-  if (draws_initial_values()) trunc_normal_(p.value(), 0, std, -2, 2, g);
+  if (draws_initial_values()) { trunc_normal_(p.value(), 0, std, -2, 2, g); }
 }
 
 void normal_(Variable& p, double std, Generator& g) {
-  if (draws_initial_values()) normal_(p.value(), 0, std, g);
+  if (draws_initial_values()) { normal_(p.value(), 0, std, g); }
 }
 
 void uniform_(Variable& p, double low, double high, Generator& g) {
-  if (draws_initial_values()) uniform_(p.value(), low, high, g);
+  if (draws_initial_values()) { uniform_(p.value(), low, high, g); }
 }
 
 void xavier_uniform_(Variable& p, double gain, Generator& g) {

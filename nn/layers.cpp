@@ -14,18 +14,18 @@ Variable make_parameter(const Shape& shape, double value, DType dtype = DType::k
 }
 
 void check_extent(int64_t extent, const char* layer, const char* what) {
-  if (extent < 1) throw ConfigError(cat(layer, ": ", what, " must be 1 or more, got ", extent));
+  if (extent < 1) { throw ConfigError(cat(layer, ": ", what, " must be 1 or more, got ", extent)); }
 }
 
 void check_probability(double p, const char* layer) {
-  if (!(p >= 0 && p < 1)) throw ConfigError(cat(layer, ": the probability must be in [0, 1), got ", p));
+  if (!(p >= 0 && p < 1)) { throw ConfigError(cat(layer, ": the probability must be in [0, 1), got ", p)); }
 }
 
 /// PyTorch's start of linear and convolution layers: weight and bias uniform in +-1/sqrt(fan in).
 void init_projection(Variable& weight, Variable& bias, Generator& g) {
   const double bound = 1 / std::sqrt(static_cast<double>(compute_fans(weight.shape()).in));
   uniform_(weight, -bound, bound, g);
-  if (bias.defined()) uniform_(bias, -bound, bound, g);
+  if (bias.defined()) { uniform_(bias, -bound, bound, g); }
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ Variable Linear::operator()(const Variable& x) const {
 
 Variable Linear::unrounded(const Variable& x) const {
   const Variable w = compute_copy(weight);
-  if (w.impl() == weight.impl()) return linear(x, w, bias);
+  if (w.impl() == weight.impl()) { return linear(x, w, bias); }
   return linear(terrace::to(x, w.dtype()), w, bias, weight.dtype());
 }
 
@@ -90,7 +90,7 @@ Variable GroupNorm::normalize_silu(const Variable& x) const { return group_norm_
 
 LayerNorm::LayerNorm(int64_t channels, double eps, Affine affine) : channels_(channels), eps_(eps) {
   check_extent(channels, "LayerNorm", "the number of channels");
-  if (affine == Affine::kNo) return;
+  if (affine == Affine::kNo) { return; }
   weight = make_parameter({channels}, 1);
   bias = make_parameter({channels}, 0);
   register_parameter("weight", weight);
@@ -105,8 +105,9 @@ Variable LayerNorm::operator()(const Variable& x) const {
 }
 
 Variable LayerNorm::modulate(const Variable& x, const Variable& scale, const Variable& shift) const {
-  if (weight.defined())
+  if (weight.defined()) {
     throw ConfigError("LayerNorm: modulate() is for a norm without affine; make it with Affine::kNo");
+  }
   return layer_norm_modulate(x, scale, shift, eps_);
 }
 

@@ -13,10 +13,10 @@ constexpr size_t kNamesListed = 20;
 
 /// "2 missing (a, b)" appended to `text`; nothing for none.
 void append_names(std::string& text, const char* what, const std::vector<std::string>& names) {
-  if (names.empty()) return;
+  if (names.empty()) { return; }
   text += cat(text.back() == ':' ? " " : "; ", names.size(), " ", what, " (");
-  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) text += (i > 0 ? ", " : "") + names[i];
-  if (names.size() > kNamesListed) text += cat(" and ", names.size() - kNamesListed, " more");
+  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) { text += (i > 0 ? ", " : "") + names[i]; }
+  if (names.size() > kNamesListed) { text += cat(" and ", names.size() - kNamesListed, " more"); }
   text += ")";
 }
 
@@ -32,7 +32,7 @@ std::string suggestion(const std::string& wanted, const std::vector<std::string>
   size_t least = wanted.size() / 3 + 1;
   for (size_t i = 0; i < std::min(names.size(), kCompared); ++i) {
     const size_t distance = edit_distance(wanted, names[i]);
-    if (distance < least) least = distance, best = &names[i];
+    if (distance < least) { least = distance, best = &names[i]; }
   }
   return best == nullptr ? "" : cat(" [there is ", *best, "]");
 }
@@ -47,19 +47,19 @@ void check_state(const char* op, const State& target, const std::map<std::string
                  const LoadRules& rules) {
   std::vector<std::string> missing, extra, misshaped, mistyped;
   for (const auto& [name, spec] : source) {
-    if (!target.contains(name) && !matches_any(name, rules.may_be_extra)) extra.push_back(name);
+    if (!target.contains(name) && !matches_any(name, rules.may_be_extra)) { extra.push_back(name); }
   }
   for (const auto& [name, tensor] : target) {
     const auto found = source.find(name);
     if (found == source.end()) {
-      if (!matches_any(name, rules.may_be_missing)) missing.push_back(name + suggestion(name, extra));
+      if (!matches_any(name, rules.may_be_missing)) { missing.push_back(name + suggestion(name, extra)); }
     } else if (found->second.shape != tensor.shape()) {
       misshaped.push_back(cat(name, " is ", found->second.shape, ", not ", tensor.shape()));
     } else if (is_floating(found->second.dtype) != is_floating(tensor.dtype())) {
       mistyped.push_back(cat(name, " is ", found->second.dtype, ", not ", tensor.dtype()));
     }
   }
-  if (missing.empty() && extra.empty() && misshaped.empty() && mistyped.empty()) return;
+  if (missing.empty() && extra.empty() && misshaped.empty() && mistyped.empty()) { return; }
   std::string text = cat(op, ": the names do not fit what is being loaded into:");
   append_names(text, "missing", missing);
   append_names(text, "extra", extra);
@@ -70,7 +70,7 @@ void check_state(const char* op, const State& target, const std::map<std::string
 
 void copy_state(const char* op, const State& target, const State& source, const std::vector<std::string>& ignored) {
   std::map<std::string, TensorSpec> specs;
-  for (const auto& [name, tensor] : source) specs[name] = {tensor.shape(), tensor.dtype()};
+  for (const auto& [name, tensor] : source) { specs[name] = {tensor.shape(), tensor.dtype()}; }
   check_state(op, target, specs, {.may_be_extra = ignored, .may_be_missing = {}});
   for (const auto& [name, tensor] : target) {
     Tensor handle = tensor;
@@ -81,13 +81,13 @@ void copy_state(const char* op, const State& target, const State& source, const 
 template <class F>
 void Module::visit(const std::string& prefix, const F& f) const {
   f(prefix, *this);
-  for (const auto& [name, module] : modules_) module->visit(join(prefix, name), f);
+  for (const auto& [name, module] : modules_) { module->visit(join(prefix, name), f); }
 }
 
 NamedParameters Module::named_parameters() const {
   NamedParameters all;
   visit("", [&all](const std::string& prefix, const Module& module) {
-    for (const auto& [name, parameter] : module.parameters_) all.emplace_back(join(prefix, name), *parameter);
+    for (const auto& [name, parameter] : module.parameters_) { all.emplace_back(join(prefix, name), *parameter); }
   });
   return all;
 }
@@ -95,20 +95,20 @@ NamedParameters Module::named_parameters() const {
 NamedTensors Module::named_buffers() const {
   NamedTensors all;
   visit("", [&all](const std::string& prefix, const Module& module) {
-    for (const auto& [name, buffer] : module.buffers_) all.emplace_back(join(prefix, name), *buffer);
+    for (const auto& [name, buffer] : module.buffers_) { all.emplace_back(join(prefix, name), *buffer); }
   });
   return all;
 }
 
 std::vector<Variable> Module::parameters() const {
   std::vector<Variable> all;
-  for (auto& [name, parameter] : named_parameters()) all.push_back(parameter);
+  for (auto& [name, parameter] : named_parameters()) { all.push_back(parameter); }
   return all;
 }
 
 Variable Module::parameter(const std::string& name) const {
   for (auto& [key, parameter] : named_parameters()) {
-    if (key == name) return parameter;
+    if (key == name) { return parameter; }
   }
   throw ConfigError(
       cat("parameter: there is no \"", name, "\" among the ", named_parameters().size(), " of this module"));
@@ -116,14 +116,14 @@ Variable Module::parameter(const std::string& name) const {
 
 int64_t Module::parameter_count() const {
   int64_t count = 0;
-  for (const auto& [name, parameter] : named_parameters()) count += parameter.numel();
+  for (const auto& [name, parameter] : named_parameters()) { count += parameter.numel(); }
   return count;
 }
 
 State Module::state() const {
   State all;
-  for (const auto& [name, parameter] : named_parameters()) all.emplace(name, parameter.value());
-  for (const auto& [name, buffer] : named_buffers()) all.emplace(name, buffer);
+  for (const auto& [name, parameter] : named_parameters()) { all.emplace(name, parameter.value()); }
+  for (const auto& [name, buffer] : named_buffers()) { all.emplace(name, buffer); }
   return all;
 }
 
@@ -136,24 +136,24 @@ void Module::to(Device device) {
     parameter->zero_grad();
     parameter->set_value(parameter->value().to(device));
   }
-  for (auto& [name, buffer] : buffers_) *buffer = buffer->to(device);
-  for (auto& [name, module] : modules_) module->to(device);
+  for (auto& [name, buffer] : buffers_) { *buffer = buffer->to(device); }
+  for (auto& [name, module] : modules_) { module->to(device); }
 }
 
 void Module::zero_grad() {
-  for (auto& [name, parameter] : named_parameters()) parameter.zero_grad();
+  for (auto& [name, parameter] : named_parameters()) { parameter.zero_grad(); }
 }
 
 void Module::set_training(bool training) {
   training_ = training;
-  for (auto& [name, module] : modules_) module->set_training(training);
+  for (auto& [name, module] : modules_) { module->set_training(training); }
 }
 
 void Module::check_free(const std::string& name) const {
   const auto taken = [&name](const auto& list) {
     return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
   };
-  if (name.empty()) throw ConfigError("register: a name must not be empty");
+  if (name.empty()) { throw ConfigError("register: a name must not be empty"); }
   if (taken(parameters_) || taken(buffers_) || taken(modules_)) {
     throw ConfigError(cat("register: the name \"", name, "\" is taken in this module; choose another"));
   }
@@ -161,13 +161,15 @@ void Module::check_free(const std::string& name) const {
 
 void Module::register_parameter(std::string name, Variable& parameter) {
   check_free(name);
-  if (!parameter.defined()) throw ConfigError(cat("register: parameter \"", name, "\" has no value yet; set it first"));
+  if (!parameter.defined()) {
+    throw ConfigError(cat("register: parameter \"", name, "\" has no value yet; set it first"));
+  }
   parameters_.emplace_back(std::move(name), &parameter);
 }
 
 void Module::register_buffer(std::string name, Tensor& buffer) {
   check_free(name);
-  if (!buffer.defined()) throw ConfigError(cat("register: buffer \"", name, "\" has no value yet; set it first"));
+  if (!buffer.defined()) { throw ConfigError(cat("register: buffer \"", name, "\" has no value yet; set it first")); }
   buffers_.emplace_back(std::move(name), &buffer);
 }
 

@@ -33,7 +33,9 @@ AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions options) : groups_
       if (value.dtype() != DType::kF32 && value.dtype() != DType::kF64) {
         throw DTypeError(cat("AdamW: ", name, " must be f32 or f64, got ", value.describe()));
       }
-      if (!value.is_contiguous()) throw ShapeError(cat("AdamW: ", name, " must be contiguous, got ", value.describe()));
+      if (!value.is_contiguous()) {
+        throw ShapeError(cat("AdamW: ", name, " must be contiguous, got ", value.describe()));
+      }
       for (const Moments& m : moments_) {
         if (m.name == name) {
           throw ConfigError(cat("AdamW: ", name, " is listed twice; every parameter belongs to one group"));
@@ -65,7 +67,7 @@ AdamWTable<T> AdamW::Gathered<T>::table() const {
 
 template <class T>
 void AdamW::Gathered<T>::upload() const {
-  if (tensors.empty()) return;
+  if (tensors.empty()) { return; }
   device_memory(memory.device()).to_device(memory.raw_data(), tensors.data(), tensors.size() * sizeof(AdamWTensor<T>));
 }
 
@@ -80,7 +82,7 @@ AdamW::AllGathered AdamW::gather(std::vector<Tensor>& gradients) {
     if (!value.is_contiguous()) {
       throw ShapeError(cat("AdamW: ", m.name, " is no longer contiguous: ", value.describe()));
     }
-    if (!m.param.grad().defined()) continue;
+    if (!m.param.grad().defined()) { continue; }
     gradients.push_back(m.param.grad().contiguous());
     if (value.dtype() == DType::kF32) {
       all.f32.add(m, i, gradients.back());
@@ -94,11 +96,11 @@ AdamW::AllGathered AdamW::gather(std::vector<Tensor>& gradients) {
 /// Of the size that all parameters need, made once: what was recorded finds it again.
 void AdamW::reserve_memory() {
   const Device device = moments_.empty() ? kCpu : moments_.front().param.device();
-  if (norm_.defined() && device_ == device) return;
+  if (norm_.defined() && device_ == device) { return; }
   device_ = device;
   const auto bytes = [&](size_t count) { return Tensor::empty({static_cast<int64_t>(count)}, DType::kU8, device); };
   int64_t chunks = 0;
-  for (const Moments& m : moments_) chunks += (m.param.numel() + kAdamWChunk - 1) / kAdamWChunk;
+  for (const Moments& m : moments_) { chunks += (m.param.numel() + kAdamWChunk - 1) / kAdamWChunk; }
   f32_table_ = bytes(moments_.size() * sizeof(AdamWTensor<float>));
   f64_table_ = bytes(moments_.size() * sizeof(AdamWTensor<double>));
   norm_ = bytes(sizeof(GradientNorm));
@@ -116,7 +118,7 @@ void AdamW::schedule_of(Gathered<T>& gathered, double lr, double weight_decay) {
     entry.step_size = step_lr / (1 - std::pow(options_.beta1, t));
     entry.inv_root = 1 / std::sqrt(1 - std::pow(options_.beta2, t));
     m.param.value().bump_version();
-    if (m.copy.defined()) m.copy.bump_version();
+    if (m.copy.defined()) { m.copy.bump_version(); }
   }
   gathered.upload();
 }
@@ -130,8 +132,8 @@ void AdamW::schedule(AllGathered& gathered, double lr, double weight_decay) {
 void AdamW::launch_norm(const AllGathered& gathered, double max_norm) const {
   const auto& [f32, f64] = gathered;
   auto* parts = parts_.data<double>();
-  if (f32.chunks > 0) gradient_squares<float>(device_, f32.table(), parts);
-  if (f64.chunks > 0) gradient_squares<double>(device_, f64.table(), parts + f32.chunks);
+  if (f32.chunks > 0) { gradient_squares<float>(device_, f32.table(), parts); }
+  if (f64.chunks > 0) { gradient_squares<double>(device_, f64.table(), parts + f32.chunks); }
   terrace::gradient_norm(device_, parts, f32.chunks + f64.chunks, max_norm,
                          static_cast<GradientNorm*>(norm_.raw_data()));
 }
@@ -139,8 +141,8 @@ void AdamW::launch_norm(const AllGathered& gathered, double max_norm) const {
 void AdamW::launch_update(const AllGathered& gathered) const {
   const AdamWConstants constants{options_.beta1, options_.beta2, options_.eps};
   const auto* norm = static_cast<const GradientNorm*>(norm_.raw_data());
-  if (gathered.f32.chunks > 0) adamw_step<float>(device_, gathered.f32.table(), constants, norm);
-  if (gathered.f64.chunks > 0) adamw_step<double>(device_, gathered.f64.table(), constants, norm);
+  if (gathered.f32.chunks > 0) { adamw_step<float>(device_, gathered.f32.table(), constants, norm); }
+  if (gathered.f64.chunks > 0) { adamw_step<double>(device_, gathered.f64.table(), constants, norm); }
 }
 
 void AdamW::step(double lr, double weight_decay, double grad_scale) {
@@ -171,16 +173,16 @@ void AdamW::schedule(double lr, double weight_decay) { schedule(recorded_, lr, w
 
 double AdamW::gradient_norm() const {
   GradientNorm found{0, 1};
-  if (norm_.defined()) device_memory(device_).to_host(&found, norm_.raw_data(), sizeof found);
+  if (norm_.defined()) { device_memory(device_).to_host(&found, norm_.raw_data(), sizeof found); }
   return found.norm;
 }
 
 void AdamW::write_copies(const ComputeCopies& copies) {
-  for (Moments& m : moments_) m.copy = copies.of(m.param);
+  for (Moments& m : moments_) { m.copy = copies.of(m.param); }
 }
 
 void AdamW::zero_grad() {
-  for (Moments& m : moments_) m.param.zero_grad();
+  for (Moments& m : moments_) { m.param.zero_grad(); }
 }
 
 State AdamW::state_dict() const {
@@ -199,29 +201,29 @@ void AdamW::load_state_dict(const State& state) {
   State target = state_dict();
   copy_state("AdamW::load_state_dict", target, state);
   steps_ = target.at("steps").item<int64_t>();
-  for (Moments& m : moments_) m.step = target.at("step." + m.name).item<int64_t>();
+  for (Moments& m : moments_) { m.step = target.at("step." + m.name).item<int64_t>(); }
 }
 
 double global_grad_norm(const std::vector<Variable>& params) {
   double sum = 0;
   for (const Variable& parameter : params) {
-    if (parameter.grad().defined()) sum += squared_norm(parameter.grad());
+    if (parameter.grad().defined()) { sum += squared_norm(parameter.grad()); }
   }
   return std::sqrt(sum);
 }
 
 double global_grad_norm(const NamedParameters& params) {
   std::vector<Variable> variables;
-  for (const auto& [name, parameter] : params) variables.push_back(parameter);
+  for (const auto& [name, parameter] : params) { variables.push_back(parameter); }
   return global_grad_norm(variables);
 }
 
 double clip_grad_norm_(const std::vector<Variable>& params, double max_norm) {
   const double norm = global_grad_norm(params);
   const double coefficient = clip_coefficient(norm, max_norm);
-  if (coefficient == 1) return norm;
+  if (coefficient == 1) { return norm; }
   for (const Variable& parameter : params) {
-    if (!parameter.grad().defined()) continue;
+    if (!parameter.grad().defined()) { continue; }
     Tensor gradient = parameter.grad();
     scale_(gradient, coefficient);
   }

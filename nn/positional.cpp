@@ -29,7 +29,7 @@ void check_channels(int64_t channels, int64_t divisor, const char* op) {
 int64_t token_count(const std::vector<int64_t>& patch_nums, const char* op) {
   int64_t count = 0;
   for (const int64_t patch : patch_nums) {
-    if (patch < 1) throw ShapeError(cat(op, ": patch numbers must be 1 or more, got ", patch));
+    if (patch < 1) { throw ShapeError(cat(op, ": patch numbers must be 1 or more, got ", patch)); }
     count += patch * patch;
   }
   return count;
@@ -43,7 +43,9 @@ Tensor pyramid_grid(const std::vector<int64_t>& patch_nums, int64_t channels, co
   int64_t begin = 0;
   for (const int64_t patch : patch_nums) {
     std::vector<double> positions;
-    for (int64_t i = 0; i < patch; ++i) positions.push_back(axis(static_cast<double>(i), static_cast<double>(patch)));
+    for (int64_t i = 0; i < patch; ++i) {
+      positions.push_back(axis(static_cast<double>(i), static_cast<double>(patch)));
+    }
     table.slice(0, begin, begin + patch * patch).copy_(sinusoid_2d(positions, positions, channels));
     begin += patch * patch;
   }

@@ -16,7 +16,7 @@ double half_cosine(double x) { return 0.5 + 0.5 * std::cos(std::numbers::pi * x)
 
 /// The X of "linX", or -1 for a name that is not of that form.
 double bend_of(const std::string& kind) {
-  if (!kind.starts_with("lin")) return -1;
+  if (!kind.starts_with("lin")) { return -1; }
   const std::string digits = kind.substr(3);
   double bend = 0;
   const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bend);
@@ -26,7 +26,7 @@ double bend_of(const std::string& kind) {
 
 bool known(const std::string& kind) {
   for (const char* name : {"cos", "exp", "lin", "lin0", "lin00"}) {
-    if (kind == name) return true;
+    if (kind == name) { return true; }
   }
   return bend_of(kind) > 0;
 }
@@ -50,8 +50,8 @@ Schedule::Schedule(ScheduleOptions options) : options_(std::move(options)) {
 double Schedule::decay(double x) const {
   const double e = options_.end_factor, rest = 1 - x;
   const std::string& kind = options_.kind;
-  if (kind == "cos") return e + (1 - e) * half_cosine(x);
-  if (kind == "exp") return x < kFlatLin ? 1 : std::exp((x - kFlatLin) / (1 - kFlatLin) * std::log(e));
+  if (kind == "cos") { return e + (1 - e) * half_cosine(x); }
+  if (kind == "exp") { return x < kFlatLin ? 1 : std::exp((x - kFlatLin) / (1 - kFlatLin) * std::log(e)); }
   if (const double bend = bend_of(kind); bend > 0) {
     const double level = (1 + e + (1 - e) * (1 - bend)) / 2;
     return x < bend ? 1 + (level - 1) * x / bend : e + (level - e) * rest / (1 - bend);

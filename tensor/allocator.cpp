@@ -17,9 +17,9 @@ namespace {
 // large.
 size_t rounded_size(size_t bytes) {
   constexpr size_t kLine = 64;
-  if (bytes <= 4096) return std::max(kLine, (bytes + kLine - 1) / kLine * kLine);
+  if (bytes <= 4096) { return std::max(kLine, (bytes + kLine - 1) / kLine * kLine); }
   size_t power = 4096;
-  while (power * 2 <= bytes) power *= 2;
+  while (power * 2 <= bytes) { power *= 2; }
   const size_t step = std::max(kLine, power / 8);
   return (bytes + step - 1) / step * step;
 }
@@ -29,7 +29,7 @@ using FreeBlocks = std::map<size_t, std::vector<void*>>;  // by rounded size
 /// One of `size` bytes, null where there is none.
 void* take(FreeBlocks& free, size_t size) {
   const auto found = free.find(size);
-  if (found == free.end() || found->second.empty()) return nullptr;
+  if (found == free.end() || found->second.empty()) { return nullptr; }
   void* block = found->second.back();
   found->second.pop_back();
   return block;
@@ -53,7 +53,7 @@ struct Pool {
   int64_t surplus = 0;              // what lent blocks are larger by
   std::vector<MemoryFigure> named;  // by tag; as long as the largest tag met
   MemoryFigure& figure(int tag) {
-    if (named.size() <= static_cast<size_t>(tag)) named.resize(static_cast<size_t>(tag) + 1);
+    if (named.size() <= static_cast<size_t>(tag)) { named.resize(static_cast<size_t>(tag) + 1); }
     return named[static_cast<size_t>(tag)];
   }
 };
@@ -84,9 +84,9 @@ constexpr int64_t kCacheFloor = int64_t{256} << 20;
 constexpr size_t kLarge = size_t{1} << 20;
 
 void release_cached(Pool& p, const DeviceMemory& memory) {
-  if (p.cached > 0) memory.synchronize();
+  if (p.cached > 0) { memory.synchronize(); }
   for (auto& [size, blocks] : p.free) {
-    for (void* block : blocks) memory.release(block);
+    for (void* block : blocks) { memory.release(block); }
   }
   p.free.clear();
   p.cached = 0;
@@ -95,19 +95,19 @@ void release_cached(Pool& p, const DeviceMemory& memory) {
 /// A cached block of `size`; null where there is none.
 void* take_exactly(Pool& p, size_t size) {
   void* block = take(p.free, size);
-  if (block != nullptr) p.cached -= static_cast<int64_t>(size);
+  if (block != nullptr) { p.cached -= static_cast<int64_t>(size); }
   return block;
 }
 
 /// A cached block of `size`, or a large one of up to twice as much; null where there is none. What is given to the
 /// system and asked for again is cleared page by page: that took a twentieth of the time of sampling.
 void* take_cached(Pool& p, size_t size) {
-  if (void* block = take_exactly(p, size)) return block;
-  if (size < kLarge) return nullptr;
+  if (void* block = take_exactly(p, size)) { return block; }
+  if (size < kLarge) { return nullptr; }
   for (auto larger = p.free.upper_bound(size); larger != p.free.end() && larger->first <= 2 * size; ++larger) {
     const size_t whole = larger->first;
     void* block = take_exactly(p, whole);
-    if (block == nullptr) continue;
+    if (block == nullptr) { continue; }
     p.lent.emplace(block, whole);
     p.surplus += static_cast<int64_t>(whole - size);
     return block;
@@ -130,11 +130,11 @@ void put_back(Pool& p, void* block, size_t size) {
 void* allocate_fresh(Pool& p, size_t size, Device device) {
   const DeviceMemory& memory = device_memory(device);
   // On the CPU cached blocks of other sizes are one piece of memory to the C library, and this one a part of it.
-  if (device.is_cpu() && p.cached >= static_cast<int64_t>(size) && size >= kLarge) release_cached(p, memory);
-  if (void* block = memory.allocate(size)) return block;
+  if (device.is_cpu() && p.cached >= static_cast<int64_t>(size) && size >= kLarge) { release_cached(p, memory); }
+  if (void* block = memory.allocate(size)) { return block; }
   release_cached(p, memory);
-  if (void* block = memory.allocate(size)) return block;
-  if (device.is_cpu()) throw std::bad_alloc();
+  if (void* block = memory.allocate(size)) { return block; }
+  if (device.is_cpu()) { throw std::bad_alloc(); }
   throw DeviceError(cat("out of memory on ", device, ": ", size, " bytes asked for, ", p.live,
                         " in use by tensors; a smaller batch needs less"));
 }
@@ -151,8 +151,8 @@ void* allocate(size_t bytes, int* tag, Device device) {
     p.kept -= static_cast<int64_t>(size);
   } else {
     block = in_arena ? take_exactly(p, size) : take_cached(p, size);
-    if (block == nullptr) block = allocate_fresh(p, size, device);
-    if (in_arena) p.owners[block] = &current_arena->blocks();
+    if (block == nullptr) { block = allocate_fresh(p, size, device); }
+    if (in_arena) { p.owners[block] = &current_arena->blocks(); }
   }
   *tag = current_name;
   p.live += static_cast<int64_t>(size);
@@ -176,7 +176,7 @@ void deallocate(void* block, size_t bytes, int tag, Device device) {
     return;
   }
   put_back(p, block, size);
-  if (device.is_cpu() && p.cached > std::max(kCacheFloor, p.live)) release_cached(p, device_memory(device));
+  if (device.is_cpu() && p.cached > std::max(kCacheFloor, p.live)) { release_cached(p, device_memory(device)); }
 }
 
 MemoryStats memory_stats(Device device) {
@@ -186,7 +186,7 @@ MemoryStats memory_stats(Device device) {
   {
     Names& all = names();
     std::lock_guard names_lock(all.mutex);
-    for (size_t tag = 0; tag < stats.named.size(); ++tag) stats.named[tag].name = all.list[tag];
+    for (size_t tag = 0; tag < stats.named.size(); ++tag) { stats.named[tag].name = all.list[tag]; }
   }
   std::stable_sort(stats.named.begin(), stats.named.end(),
                    [](const MemoryFigure& a, const MemoryFigure& b) { return a.peak > b.peak; });
@@ -197,7 +197,7 @@ void reset_peak_memory(Device device) {
   Pool& p = pool(device);
   std::lock_guard lock(p.mutex);
   p.peak = p.live;
-  for (MemoryFigure& figure : p.named) figure.peak = figure.live;
+  for (MemoryFigure& figure : p.named) { figure.peak = figure.live; }
 }
 
 void release_cached_memory(Device device) {
@@ -211,7 +211,7 @@ AllocationName::AllocationName(const char* name) : previous_(current_name) {
   std::lock_guard lock(all.mutex);
   const auto found = std::find(all.list.begin(), all.list.end(), name);
   current_name = static_cast<int>(found - all.list.begin());
-  if (found == all.list.end()) all.list.emplace_back(name);
+  if (found == all.list.end()) { all.list.emplace_back(name); }
 }
 
 AllocationName::~AllocationName() { current_name = previous_; }

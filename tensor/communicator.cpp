@@ -24,7 +24,7 @@ template <class T>
 void add_values(void* sum, const std::vector<std::byte>& term) {
   auto* to = static_cast<T*>(sum);
   const auto* from = reinterpret_cast<const T*>(term.data());
-  for (size_t i = 0; i < term.size() / sizeof(T); ++i) to[i] += from[i];
+  for (size_t i = 0; i < term.size() / sizeof(T); ++i) { to[i] += from[i]; }
 }
 
 }  // namespace
@@ -38,7 +38,7 @@ HostCommunicator::HostCommunicator(int rank, int size, std::vector<int> sockets)
 }
 
 HostCommunicator::~HostCommunicator() {
-  for (const int socket : sockets_) close(socket);
+  for (const int socket : sockets_) { close(socket); }
 }
 
 void HostCommunicator::send(int peer, const void* bytes, size_t count) {
@@ -46,8 +46,8 @@ void HostCommunicator::send(int peer, const void* bytes, size_t count) {
   const auto* from = static_cast<const std::byte*>(bytes);
   while (count > 0) {
     const ssize_t done = ::send(socket, from, count, MSG_NOSIGNAL);
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) throw RankLeft(cat("rank ", peer, " has left"));
+    if (done < 0 && errno == EINTR) { continue; }
+    if (done <= 0) { throw RankLeft(cat("rank ", peer, " has left")); }
     from += done;
     count -= static_cast<size_t>(done);
   }
@@ -58,16 +58,16 @@ void HostCommunicator::receive(int peer, void* bytes, size_t count) {
   auto* to = static_cast<std::byte*>(bytes);
   while (count > 0) {
     const ssize_t done = ::recv(socket, to, count, 0);
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) throw RankLeft(cat("rank ", peer, " has left"));
+    if (done < 0 && errno == EINTR) { continue; }
+    if (done <= 0) { throw RankLeft(cat("rank ", peer, " has left")); }
     to += done;
     count -= static_cast<size_t>(done);
   }
 }
 
 void HostCommunicator::broadcast(void* bytes, size_t count) {
-  if (rank() != 0) return receive(0, bytes, count);
-  for (int peer = 1; peer < size(); ++peer) send(peer, bytes, count);
+  if (rank() != 0) { return receive(0, bytes, count); }
+  for (int peer = 1; peer < size(); ++peer) { send(peer, bytes, count); }
 }
 
 /// Rank 0 adds in the order of the ranks and gives the sum back.
@@ -90,14 +90,14 @@ void HostCommunicator::sum_bytes(void* values, size_t bytes, DType dtype) {
 
 void HostCommunicator::sum(const std::vector<Tensor>& tensors) {
   for (const Tensor& tensor : tensors) {
-    if (tensor.dtype() != DType::kF32) check_dtype(tensor, DType::kF64, "Communicator::sum", "the tensor");
+    if (tensor.dtype() != DType::kF32) { check_dtype(tensor, DType::kF64, "Communicator::sum", "the tensor"); }
     if (!tensor.is_contiguous()) {
       throw ShapeError(cat("Communicator::sum: the tensor must be contiguous, got ", tensor.describe()));
     }
     const Tensor here = tensor.to(kCpu);
     sum_bytes(here.raw_data(), static_cast<size_t>(here.numel() * size_of(here.dtype())), here.dtype());
     Tensor target = tensor;
-    if (!target.device().is_cpu()) target.copy_(here);
+    if (!target.device().is_cpu()) { target.copy_(here); }
     target.bump_version();
   }
 }
@@ -108,7 +108,7 @@ void HostCommunicator::barrier() {
 }
 
 std::unique_ptr<Communicator> make_communicator(Device device, HostCommunicator& host) {
-  if (const CommunicatorMaker maker = makers[static_cast<int>(device.type)]) return maker(host);
+  if (const CommunicatorMaker maker = makers[static_cast<int>(device.type)]) { return maker(host); }
   return std::make_unique<ThroughHost>(host);
 }
 

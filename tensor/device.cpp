@@ -29,10 +29,11 @@ Backend detect_cpu_backend() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
-  if (asked == "avx512" && !avx512)
+  if (asked == "avx512" && !avx512) {
     throw DeviceError("TERRACE_CPU asks for avx512, which this processor does not have");
+  }
   fill_kernel_table(Backend::kAvx2);
-  if (avx512) fill_kernel_table(Backend::kAvx512);
+  if (avx512) { fill_kernel_table(Backend::kAvx512); }
   return avx512 && asked != "avx2" ? Backend::kAvx512 : Backend::kAvx2;
 }
 
@@ -44,7 +45,7 @@ void load_backend(const char* name, const char* library, int index) {
     throw DeviceError(cat("device ", name, ": the CUDA backend is not available (", dlerror(), "); use --device cpu"));
   }
   const auto start = reinterpret_cast<void (*)(int)>(dlsym(handle, "terrace_start_backend"));
-  if (start == nullptr) throw DeviceError(cat("device ", name, ": ", library, " is no backend (", dlerror(), ")"));
+  if (start == nullptr) { throw DeviceError(cat("device ", name, ": ", library, " is no backend (", dlerror(), ")")); }
   start(index);
 }
 
@@ -53,7 +54,7 @@ void load_cuda_host() { load_backend("cuda-host", "libterrace_cuda_host.so", 0);
 Backend detect_cpu_column() {
   const Backend best = cpu_backend();
   const char* wish = std::getenv("TERRACE_CPU");
-  if (wish == nullptr || std::string(wish) != "cuda-host") return best;
+  if (wish == nullptr || std::string(wish) != "cuda-host") { return best; }
   load_cuda_host();
   return Backend::kCudaHost;
 }
@@ -61,12 +62,12 @@ Backend detect_cpu_column() {
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, Device device) {
-  if (device.type == DeviceType::kCuda) return out << "cuda:" << device.index;
+  if (device.type == DeviceType::kCuda) { return out << "cuda:" << device.index; }
   return out << (device.is_cpu() ? "cpu" : "cuda-host");
 }
 
 Device device_from_name(const std::string& name) {
-  if (name == "cpu") return kCpu;
+  if (name == "cpu") { return kCpu; }
   if (name == "cuda" || name.rfind("cuda:", 0) == 0) {
     const std::string digits = name == "cuda" ? "0" : name.substr(5);
     if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos) {
@@ -89,8 +90,8 @@ Backend cpu_backend() {
 }
 
 Backend backend_of(Device device) {
-  if (device.type == DeviceType::kCuda) return Backend::kCuda;
-  if (device.type == DeviceType::kCudaHost) return Backend::kCudaHost;
+  if (device.type == DeviceType::kCuda) { return Backend::kCuda; }
+  if (device.type == DeviceType::kCudaHost) { return Backend::kCudaHost; }
   static const Backend column = detect_cpu_column();
   return column;
 }
@@ -107,14 +108,14 @@ std::string cpu_model() {
   for (std::string line; std::getline(info, line);) {
     if (line.rfind("model name", 0) == 0) {
       const size_t colon = line.find(": ");
-      if (colon != std::string::npos) return line.substr(colon + 2);
+      if (colon != std::string::npos) { return line.substr(colon + 2); }
     }
   }
   return "unknown";
 }
 
 void set_threads(int count) {
-  if (count < 0) throw ConfigError(cat("threads: must be 0 (all cores) or more, got ", count));
+  if (count < 0) { throw ConfigError(cat("threads: must be 0 (all cores) or more, got ", count)); }
   if (count == 0) {
     cpu_set_t allowed;
     count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : omp_get_num_procs();

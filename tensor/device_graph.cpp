@@ -16,7 +16,7 @@ void set_device_graphs(DeviceType type, const DeviceGraphFunctions& functions) {
 }
 
 DeviceGraph::~DeviceGraph() {
-  if (graph_ != nullptr) functions(arena_.device()).destroy(graph_);
+  if (graph_ != nullptr) { functions(arena_.device()).destroy(graph_); }
 }
 
 bool DeviceGraph::record(const std::function<void()>& work) {
@@ -25,7 +25,7 @@ bool DeviceGraph::record(const std::function<void()>& work) {
     reason_ = cat("work of ", arena_.device(), " cannot be recorded");
     return false;
   }
-  if (void* old = std::exchange(graph_, nullptr)) device.destroy(old);
+  if (void* old = std::exchange(graph_, nullptr)) { device.destroy(old); }
   device.begin();
   try {
     const MemoryArena::Scope scope(arena_);
@@ -42,7 +42,7 @@ bool DeviceGraph::record(const std::function<void()>& work) {
 }
 
 void DeviceGraph::replay() const {
-  if (!recorded()) throw DeviceError(cat("DeviceGraph: nothing is recorded to be replayed on ", arena_.device()));
+  if (!recorded()) { throw DeviceError(cat("DeviceGraph: nothing is recorded to be replayed on ", arena_.device())); }
   functions(arena_.device()).replay(graph_);
 }
 

@@ -14,7 +14,7 @@ namespace terrace {
 namespace {
 
 void copy_bytes(void* to, const void* from, size_t bytes) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  if (bytes > 0) { std::memcpy(to, from, bytes); }
 }
 
 /// The C library keeps what is freed and joins neighbours, whichever thread had them, in place of asking the system for
@@ -32,7 +32,7 @@ void* allocate_host(size_t bytes) {
   void* block = std::aligned_alloc(64, bytes);
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(block) + kHugePage - 1) / kHugePage * kHugePage;
   const uintptr_t end = (reinterpret_cast<uintptr_t>(block) + bytes) / kHugePage * kHugePage;
-  if (block != nullptr && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  if (block != nullptr && end > begin) { madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE); }
   return block;
 }
 

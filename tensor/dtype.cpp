@@ -44,7 +44,7 @@ const char* name_of(DType dtype) {
 
 DType dtype_from_name(const std::string& name) {
   for (int i = 0; i <= static_cast<int>(DType::kBool); ++i) {
-    if (name == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
+    if (name == name_of(static_cast<DType>(i))) { return static_cast<DType>(i); }
   }
   throw DTypeError(cat("unknown dtype '", name, "'; known: f32 bf16 f64 f16 i64 i32 u8 bool"));
 }

@@ -21,7 +21,7 @@ void KernelSlot::note(Backend backend) {
 
 std::vector<const KernelSlot*> kernel_slots() {
   std::vector<const KernelSlot*> all;
-  for (const KernelSlot* slot = first_slot; slot != nullptr; slot = slot->next_) all.push_back(slot);
+  for (const KernelSlot* slot = first_slot; slot != nullptr; slot = slot->next_) { all.push_back(slot); }
   return all;
 }
 
@@ -36,7 +36,7 @@ void fill_kernel_table(Backend backend) {
   const bool wide = backend == Backend::kAvx512;
   Registrar* const end = wide ? __stop_terrace_kAvx512 : __stop_terrace_kAvx2;
   for (Registrar* r = wide ? __start_terrace_kAvx512 : __start_terrace_kAvx2; r != end; ++r) {
-    if (*r != nullptr) (*r)();
+    if (*r != nullptr) { (*r)(); }
   }
 }
 

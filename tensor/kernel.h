@@ -64,8 +64,8 @@ class Kernel<Result(Args...)> : public KernelSlot {
   Result operator()(Device device, Args... args) const {
     const Backend backend = backend_of(device);
     Function f = entries_[static_cast<int>(backend)];
-    if (f == nullptr && device.is_cpu()) f = entries_[static_cast<int>(cpu_backend())];
-    if (f == nullptr) throw DeviceError(cat(name(), ": no kernel for ", device, " (", name_of(backend), ")"));
+    if (f == nullptr && device.is_cpu()) { f = entries_[static_cast<int>(cpu_backend())]; }
+    if (f == nullptr) { throw DeviceError(cat(name(), ": no kernel for ", device, " (", name_of(backend), ")")); }
     return f(args...);
   }
 

@@ -82,7 +82,7 @@ void check_product(const Tensor& a, const Tensor& b, const char* op) {
 
 /// a (batch, M, K), b (batch, K, N), c (batch, M, N).
 void multiply_batches(const Tensor& a, const Tensor& b, Tensor c) {
-  if (c.numel() == 0) return;
+  if (c.numel() == 0) { return; }
   if (a.dim(2) == 0) {
     c.zero_();
     return;
@@ -94,7 +94,7 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DTy
   check_one_device(op, {{"x", x}, {"weight", weight}, {"bias", bias}});
   check_ndim(weight, 2, op, "weight");
   const bool stored_narrow = x.dtype() == DType::kF32 && weight.dtype() == DType::kBF16;
-  if (!stored_narrow) check_dtype(weight, x.dtype(), op, "weight");
+  if (!stored_narrow) { check_dtype(weight, x.dtype(), op, "weight"); }
   const int64_t K = weight.dim(1), N = weight.dim(0);
   if (x.ndim() < 1 || x.dim(-1) != K) {
     throw ShapeError(
@@ -166,7 +166,7 @@ Tensor empty_result(const Tensor& x, int64_t N, DType dtype) {
 
 Tensor as_rows(const Tensor& x) {
   int64_t rows = 1;
-  for (int64_t i = 0; i + 1 < x.ndim(); ++i) rows *= x.dim(i);
+  for (int64_t i = 0; i + 1 < x.ndim(); ++i) { rows *= x.dim(i); }
   return x.reshape({rows, x.dim(-1)});
 }
 
@@ -178,9 +178,9 @@ void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write) {
   check_shape(c, {a.dim(0), b.dim(1)}, "matmul_into", "c");
   check_dtype(c, a.dtype(), "matmul_into", "c");
   c.bump_version();
-  if (c.numel() == 0) return;
+  if (c.numel() == 0) { return; }
   if (a.dim(1) == 0) {
-    if (write == Write::kOverwrite) c.zero_();
+    if (write == Write::kOverwrite) { c.zero_(); }
     return;
   }
   if (c.dim(1) != 1 && c.strides()[1] != 1) {
@@ -216,7 +216,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { retur
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType result) {
   check_linear(x, weight, bias, result, "linear");
   Tensor y = empty_result(x, weight.dim(0), result);
-  if (y.numel() == 0) return y;
+  if (y.numel() == 0) { return y; }
   if (x.dim(-1) == 0) {
     fill_with_bias(y, bias);
     return y;
@@ -236,11 +236,11 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Te
   check_linear(x, weight, bias, x.dtype(), "linear_gelu");
   if (is_read_narrow(x, weight) || x.numel() == 0 || weight.numel() == 0) {
     const Tensor value = linear(x, weight, bias);
-    if (before != nullptr) *before = value;
+    if (before != nullptr) { *before = value; }
     return apply(GeluTanh{}, value);
   }
   Tensor y = empty_result(x, weight.dim(0), x.dtype());
-  if (before != nullptr) *before = Tensor::empty(y.shape(), y.dtype(), y.device());
+  if (before != nullptr) { *before = Tensor::empty(y.shape(), y.dtype(), y.device()); }
   Tensor rows = as_rows(y);
   run_linear(as_rows(x), weight, bias, rows, Epilogue::kBiasGelu, before == nullptr ? Tensor() : *before,
              "linear_gelu");
@@ -252,15 +252,15 @@ LinearGradients linear_parameter_gradients(const Tensor& dy, const Tensor& x, Li
   const int64_t N = dy.dim(-1), K = x.dim(-1);
   LinearGradients d;
   if (!wanted.weight) {
-    if (wanted.bias) d.bias = sum(as_rows(dy), {0});
+    if (wanted.bias) { d.bias = sum(as_rows(dy), {0}); }
     return d;
   }
   d.weight = Tensor::empty({N, K}, dy.dtype(), dy.device());
-  if (wanted.bias) d.bias = Tensor::empty({N}, dy.dtype(), dy.device());
+  if (wanted.bias) { d.bias = Tensor::empty({N}, dy.dtype(), dy.device()); }
   const Tensor rows = as_rows(dy).contiguous(), inputs = as_rows(x);
   if (rows.numel() == 0 || inputs.numel() == 0) {
     d.weight.zero_();
-    if (d.bias.defined()) d.bias.copy_(sum(rows, {0}));
+    if (d.bias.defined()) { d.bias.copy_(sum(rows, {0})); }
     return d;
   }
   multiply(rows.transpose(0, 1), inputs, d.weight, "linear", [&](auto& p) {
@@ -275,10 +275,10 @@ GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, cons
   const int64_t K = weight.dim(1);
   GeluGradients d;
   d.before = Tensor::empty(before.shape(), dy.dtype(), dy.device());
-  if (bias == BiasGradient::kYes) d.bias = Tensor::empty({K}, dy.dtype(), dy.device());
+  if (bias == BiasGradient::kYes) { d.bias = Tensor::empty({K}, dy.dtype(), dy.device()); }
   if (d.before.numel() == 0 || weight.dim(0) == 0) {
     d.before.zero_();
-    if (d.bias.defined()) d.bias.zero_();
+    if (d.bias.defined()) { d.bias.zero_(); }
     return d;
   }
   const Tensor packed = before.contiguous();

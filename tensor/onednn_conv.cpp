@@ -26,7 +26,7 @@ class Scratch {
  public:
   explicit Scratch(size_t bytes) : bytes_(bytes), data_(bytes == 0 ? nullptr : allocate(bytes, &tag_)) {}
   ~Scratch() {
-    if (data_ != nullptr) deallocate(data_, bytes_, tag_);
+    if (data_ != nullptr) { deallocate(data_, bytes_, tag_); }
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -100,9 +100,10 @@ struct Descriptions {
             memory::desc({g.out_channels, g.in_channels, g.kernel_height, g.kernel_width}, memory::data_type::f32,
                          Tag::oihw),
             memory::desc({g.batch, g.out_channels, g.out_height(), g.out_width()}, memory::data_type::f32, Tag::nchw)} {
-    for (int role = 0; role < 3; ++role)
+    for (int role = 0; role < 3; ++role) {
       any[role] = memory::desc(plain[role].dims(), plain[role].data_type(), Tag::any);
-    if (with_bias == Bias::kPresent) bias = memory::desc({g.out_channels}, memory::data_type::f32, Tag::x);
+    }
+    if (with_bias == Bias::kPresent) { bias = memory::desc({g.out_channels}, memory::data_type::f32, Tag::x); }
   }
   memory::dims strides, begin, end;
   std::array<memory::desc, 3> plain, any;
@@ -126,7 +127,7 @@ void finish(Plan& plan, const Description& description, const Descriptions& d, P
     Operand& operand = plan.operands[role];
     operand.plain = d.plain[role];
     operand.chosen = chosen[role];
-    if (operand.same()) continue;
+    if (operand.same()) { continue; }
     const bool output = role == output_of(pass);
     const memory::desc& from = output ? operand.chosen : operand.plain;
     const memory::desc& to = output ? operand.plain : operand.chosen;
@@ -175,10 +176,10 @@ std::shared_ptr<const Plan> plan_for(const Conv2dGeometry& geometry, Pass pass, 
   static std::unordered_map<Key, std::shared_ptr<const Plan>, KeyHash> plans;
   const Key key{geometry, pass, bias, omp_get_max_threads()};
   const std::lock_guard<std::mutex> lock(mutex);
-  if (const auto found = plans.find(key); found != plans.end()) return found->second;
+  if (const auto found = plans.find(key); found != plans.end()) { return found->second; }
   try {
     auto plan = make_plan(key);
-    if (plans.size() >= kMostPlans) plans.clear();
+    if (plans.size() >= kMostPlans) { plans.clear(); }
     plans.emplace(key, plan);
     return plan;
   } catch (const dnnl::error& error) {
@@ -195,7 +196,7 @@ class Input {
   explicit Input(const float* plain) : plain_(plain) {}
 
   memory in_layout_of(const Operand& operand) {
-    if (operand.same()) return wrap(operand.plain, plain_);
+    if (operand.same()) { return wrap(operand.plain, plain_); }
     if (!converted_ || layout_ != operand.chosen) {
       converted_ = std::make_unique<Scratch>(operand.chosen.get_size());
       layout_ = operand.chosen;
@@ -238,7 +239,7 @@ void onednn_convolution(const Conv2dGeometry& geometry, const float* x, const fl
   Input source(x), weights(weight);
   Arguments arguments{{DNNL_ARG_SRC, source.in_layout_of(plan->operands[kSource])},
                       {DNNL_ARG_WEIGHTS, weights.in_layout_of(plan->operands[kWeights])}};
-  if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, wrap(plan->bias, bias));
+  if (bias != nullptr) { arguments.emplace(DNNL_ARG_BIAS, wrap(plan->bias, bias)); }
   execute(*plan, kDestination, DNNL_ARG_DST, y, std::move(arguments));
 }
 
@@ -258,7 +259,7 @@ void onednn_convolution_backward(const Conv2dGeometry& geometry, const float* x,
     Input source(x);
     Arguments arguments{{DNNL_ARG_DIFF_DST, gradient.in_layout_of(plan->operands[kDestination])},
                         {DNNL_ARG_SRC, source.in_layout_of(plan->operands[kSource])}};
-    if (dbias != nullptr) arguments.emplace(DNNL_ARG_DIFF_BIAS, wrap(plan->bias, dbias));
+    if (dbias != nullptr) { arguments.emplace(DNNL_ARG_DIFF_BIAS, wrap(plan->bias, dbias)); }
     execute(*plan, kWeights, DNNL_ARG_DIFF_WEIGHTS, dweight, std::move(arguments));
   }
 }

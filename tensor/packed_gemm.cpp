@@ -49,7 +49,7 @@ void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, W
   float* memory = workspace.data<float>();
   const auto part = [&](int64_t i) {
     const int64_t m = i / grid.columns * rows, n = i % grid.columns * columns;
-    if (m >= s.M || n >= s.N) return;
+    if (m >= s.M || n >= s.N) { return; }
     GemmShape piece = s;
     piece.M = std::min(rows, s.M - m);
     piece.N = std::min(columns, s.N - n);
@@ -57,9 +57,9 @@ void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, W
                b + (s.transpose_b == Transpose::kYes ? n * s.ldb : n), bias == nullptr ? nullptr : bias + n,
                c + m * s.ldc + n, write, memory + i * kGemmWorkspace);
   };
-  if (count == 1) return part(0);
+  if (count == 1) { return part(0); }
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; ++i) part(i);
+  for (int64_t i = 0; i < count; ++i) { part(i); }
 }
 
 }  // namespace terrace

@@ -47,7 +47,7 @@ Tensor apply(const Op& op, const Tensor& a, const Tensor& b) {
   check_operands(a, b, Op::kName);
   const Shape shape = broadcast_shapes(a.shape(), b.shape(), Op::kName);
   Tensor y = Tensor::empty(shape, a.dtype(), a.device());
-  if (y.numel() == 0) return y;
+  if (y.numel() == 0) { return y; }
   const auto plan = plan_loops<3>(shape, {y.strides(), broadcast_strides(a.shape(), a.strides(), shape),
                                           broadcast_strides(b.shape(), b.strides(), shape)});
   visit_floating(a.dtype(), Op::kName, [&](auto tag) {
@@ -61,7 +61,7 @@ template <class Op>
 Tensor apply_backward(const Op& op, Operand which, const Tensor& a, const Tensor& b, const Tensor& dy) {
   const Shape& shape = dy.shape();
   Tensor d = Tensor::empty(shape, dy.dtype(), dy.device());
-  if (d.numel() == 0) return d;
+  if (d.numel() == 0) { return d; }
   const Reads read = which == Operand::kA ? Op::kReadsA : Op::kReadsB;
   const Tensor &as = reads(read, Reads::kA) ? a : dy, &bs = reads(read, Reads::kB) ? b : dy;
   const auto plan = plan_loops<4>(shape, {d.strides(), broadcast_strides(as.shape(), as.strides(), shape),
@@ -87,7 +87,7 @@ Tensor& add_(Tensor& x, const Tensor& y, double factor) {
     throw ShapeError(cat("add_: ", y.describe(), " does not broadcast to ", x.describe()));
   }
   check_writable(x, "add_");
-  if (x.numel() == 0) return x;
+  if (x.numel() == 0) { return x; }
   const Tensor term = source_for_write(x, y.expand(x.shape()));
   const auto plan = plan_loops<2>(x.shape(), {x.strides(), term.strides()});
   visit_floating(x.dtype(), "add_", [&](auto tag) {
@@ -100,7 +100,7 @@ Tensor& add_(Tensor& x, const Tensor& y, double factor) {
 
 Tensor& scale_(Tensor& x, double factor) {
   check_writable(x, "scale_");
-  if (!x.is_contiguous()) return x.copy_(scale(x, factor));
+  if (!x.is_contiguous()) { return x.copy_(scale(x, factor)); }
   visit_floating(x.dtype(), "scale_", [&](auto tag) {
     using T = typename decltype(tag)::type;
     unary_forward<Scale, T>(x.device(), Scale{factor}, x.data<T>(), x.data<T>(), x.numel());

@@ -32,7 +32,7 @@ void collect(const Tensor& t, bool summarise, std::vector<Tensor>& elements) {
     return;
   }
   for (int64_t i : shown_positions(t.dim(0), summarise)) {
-    if (i >= 0) collect(t.select(0, i), summarise, elements);
+    if (i >= 0) { collect(t.select(0, i), summarise, elements); }
   }
 }
 
@@ -54,7 +54,7 @@ int fraction_digits(double v, DType dtype, Notation notation, int most) {
                                    : static_cast<float>(x);
   };
   for (int digits = 0; digits < most; ++digits) {
-    if (rounded(std::strtod(decimal(v, notation, digits).c_str(), nullptr)) == v) return digits;
+    if (rounded(std::strtod(decimal(v, notation, digits).c_str(), nullptr)) == v) { return digits; }
   }
   const std::string text = decimal(v, notation, most);
   const size_t end = std::min(text.find('e'), text.size()), point = text.find('.');
@@ -65,23 +65,23 @@ std::string not_a_number(double v) { return std::isnan(v) ? "nan" : v > 0 ? "inf
 
 /// Integers in full, whatever their size; booleans.
 std::string exact_text(const Tensor& element) {
-  if (element.dtype() == DType::kBool) return element.item<bool>() ? "True" : "False";
+  if (element.dtype() == DType::kBool) { return element.item<bool>() ? "True" : "False"; }
   return std::to_string(element.item<int64_t>());
 }
 
 /// A tensor without dimensions: as many digits as tell it from its neighbours, scientific below 1e-4 and from where the
 /// type no longer holds all digits.
 std::string scalar_text(const Tensor& t) {
-  if (!is_floating(t.dtype())) return exact_text(t);
+  if (!is_floating(t.dtype())) { return exact_text(t); }
   const double v = t.item<double>(), magnitude = std::fabs(v);
-  if (!std::isfinite(v)) return not_a_number(v);
+  if (!std::isfinite(v)) { return not_a_number(v); }
   constexpr int kMost = 24;  // 17 digits of an f64, and the zeros before them in 0.0001
   const double limit = t.dtype() == DType::kF64 ? 1e16 : t.dtype() == DType::kF16 ? 1e3 : 1e6;
   if (v == 0 || (magnitude >= 1e-4 && magnitude < limit)) {
     return decimal(v, Notation::kFixed, std::max(1, fraction_digits(v, t.dtype(), Notation::kFixed, kMost)));
   }
   std::string text = decimal(v, Notation::kScientific, fraction_digits(v, t.dtype(), Notation::kScientific, kMost));
-  if (const size_t bare = text.find(".e"); bare != std::string::npos) text.erase(bare, 1);
+  if (const size_t bare = text.find(".e"); bare != std::string::npos) { text.erase(bare, 1); }
   return text;
 }
 
@@ -90,8 +90,8 @@ std::string scalar_text(const Tensor& t) {
 class ElementFormat {
  public:
   ElementFormat(DType dtype, const std::vector<Tensor>& elements) : dtype_(dtype) {
-    if (is_floating(dtype)) choose_float_form(elements);
-    for (const Tensor& element : elements) width_ = std::max(width_, text(element).size());
+    if (is_floating(dtype)) { choose_float_form(elements); }
+    for (const Tensor& element : elements) { width_ = std::max(width_, text(element).size()); }
   }
 
   std::string padded(const Tensor& element) const {
@@ -107,14 +107,14 @@ class ElementFormat {
     double low = INFINITY, high = 0;
     for (const Tensor& element : elements) {
       const double v = element.item<double>();
-      if (!std::isfinite(v)) continue;
+      if (!std::isfinite(v)) { continue; }
       finite.push_back(v);
-      if (v != 0) low = std::min(low, std::fabs(v));
+      if (v != 0) { low = std::min(low, std::fabs(v)); }
       high = std::max(high, std::fabs(v));
     }
-    if (high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000.0)) notation_ = Notation::kScientific;
-    for (double v : finite) digits_ = std::max(digits_, fraction_digits(v, dtype_, notation_, kMostDigits));
-    if (notation_ == Notation::kFixed) return;
+    if (high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000.0)) { notation_ = Notation::kScientific; }
+    for (double v : finite) { digits_ = std::max(digits_, fraction_digits(v, dtype_, notation_, kMostDigits)); }
+    if (notation_ == Notation::kFixed) { return; }
     for (double v : finite) {
       const std::string text = decimal(v, notation_, digits_);
       exponent_digits_ = std::max(exponent_digits_, text.size() - exponent_at(text));
@@ -124,15 +124,15 @@ class ElementFormat {
   static size_t exponent_at(const std::string& text) { return text.find('e') + 2; }  // behind e and its sign
 
   std::string text(const Tensor& element) const {
-    if (!is_floating(dtype_)) return exact_text(element);
+    if (!is_floating(dtype_)) { return exact_text(element); }
     const double v = element.item<double>();
-    if (!std::isfinite(v)) return not_a_number(v);
+    if (!std::isfinite(v)) { return not_a_number(v); }
     std::string text = decimal(v, notation_, digits_);
     if (notation_ == Notation::kScientific) {
       const size_t at = exponent_at(text);
       text.insert(at, exponent_digits_ - (text.size() - at), '0');
     } else {
-      for (size_t i = text.size(); i-- > 0 && text[i] == '0';) text[i] = ' ';
+      for (size_t i = text.size(); i-- > 0 && text[i] == '0';) { text[i] = ' '; }
     }
     return text;
   }
@@ -151,7 +151,7 @@ void print_level(std::ostream& out, const Tensor& t, bool summarise, const Eleme
   bool first = true;
   for (int64_t i : shown_positions(t.dim(0), summarise)) {
     if (t.ndim() > 1) {
-      if (!first) out << std::string(static_cast<size_t>(t.ndim() - 1), '\n') << std::string(indent + 1, ' ');
+      if (!first) { out << std::string(static_cast<size_t>(t.ndim() - 1), '\n') << std::string(indent + 1, ' '); }
       if (i < 0) {
         out << "...";
       } else {
@@ -177,9 +177,9 @@ void print_level(std::ostream& out, const Tensor& t, bool summarise, const Eleme
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, const Tensor& t) {
-  if (!t.defined()) return out << "undefined tensor";
-  if (t.numel() == 0) return out << "[]";
-  if (t.ndim() == 0) return out << scalar_text(t);
+  if (!t.defined()) { return out << "undefined tensor"; }
+  if (t.numel() == 0) { return out << "[]"; }
+  if (t.ndim() == 0) { return out << scalar_text(t); }
   const bool summarise = t.numel() > kThreshold;
   std::vector<Tensor> elements;
   collect(t, summarise, elements);

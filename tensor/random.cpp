@@ -107,10 +107,10 @@ uint32_t Generator::next_u32() {
 double Generator::next_uniform() { return to_unit(next_u32()); }
 
 int64_t Generator::next_below(int64_t bound) {
-  if (bound <= 0) throw IndexError(cat("next_below: the bound must be positive, got ", bound));
+  if (bound <= 0) { throw IndexError(cat("next_below: the bound must be positive, got ", bound)); }
   // The upper half of draw times bound: bias below bound / 2^32, or with a second draw bound / 2^64.
   const uint64_t first = next_u32();
-  if (bound <= int64_t{1} << 32) return static_cast<int64_t>(first * static_cast<uint64_t>(bound) >> 32);
+  if (bound <= int64_t{1} << 32) { return static_cast<int64_t>(first * static_cast<uint64_t>(bound) >> 32); }
   const uint64_t word = first << 32 | next_u32();
   return static_cast<int64_t>(static_cast<unsigned __int128>(word) * static_cast<uint64_t>(bound) >> 64);
 }
@@ -166,18 +166,19 @@ Tensor rand(const Shape& shape, Generator& g, DType dtype) {
 }
 
 Tensor randint(int64_t bound, const Shape& shape, Generator& g) {
-  if (bound <= 0) throw IndexError(cat("randint: the bound must be positive, got ", bound));
+  if (bound <= 0) { throw IndexError(cat("randint: the bound must be positive, got ", bound)); }
   Tensor t = Tensor::empty(shape, DType::kI64);
   int64_t* out = t.data<int64_t>();
-  for (int64_t i = 0; i < t.numel(); ++i) out[i] = g.next_below(bound);
+  for (int64_t i = 0; i < t.numel(); ++i) { out[i] = g.next_below(bound); }
   return t;
 }
 
 std::vector<int64_t> random_permutation(int64_t count, Generator g) {
   std::vector<int64_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), int64_t{0});
-  for (int64_t i = count - 1; i > 0; --i)
+  for (int64_t i = count - 1; i > 0; --i) {
     std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(g.next_below(i + 1))]);
+  }
   return order;
 }
 

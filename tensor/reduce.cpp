@@ -15,7 +15,7 @@ std::vector<bool> reduced_dims(const Tensor& x, const std::vector<int64_t>& dims
   std::vector<bool> reduced(static_cast<size_t>(x.ndim()), dims.empty());
   for (int64_t d : dims) {
     const size_t at = static_cast<size_t>(normalize_dim(d, x.ndim(), op));
-    if (reduced[at]) throw ShapeError(cat(op, ": dimension ", d, " is named twice"));
+    if (reduced[at]) { throw ShapeError(cat(op, ": dimension ", d, " is named twice")); }
     reduced[at] = true;
   }
   return reduced;
@@ -35,7 +35,7 @@ Tensor reduce_run(const Tensor& x, int64_t A, int64_t R, int64_t C, const Shape&
 /// How many runs of adjacent dimensions are reduced.
 int64_t count_runs(const std::vector<bool>& reduced) {
   int64_t runs = 0;
-  for (size_t i = 0; i < reduced.size(); ++i) runs += reduced[i] && (i == 0 || !reduced[i - 1]);
+  for (size_t i = 0; i < reduced.size(); ++i) { runs += reduced[i] && (i == 0 || !reduced[i - 1]); }
   return runs;
 }
 
@@ -53,19 +53,19 @@ Tensor reduce(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep, R
       continue;
     }
     int64_t begin = end;
-    while (begin > 0 && reduced[static_cast<size_t>(begin - 1)]) --begin;
+    while (begin > 0 && reduced[static_cast<size_t>(begin - 1)]) { --begin; }
     int64_t A = 1, R = 1, C = 1;
-    for (int64_t i = 0; i < x.ndim(); ++i) (i < begin ? A : i < end ? R : C) *= shape[i];
-    for (int64_t i = begin; i < end; ++i) shape[i] = 1;
-    if (R == 0 && what == Reduction::kMax) throw ShapeError(cat(op, ": nothing to reduce in ", x.describe()));
+    for (int64_t i = 0; i < x.ndim(); ++i) { (i < begin ? A : i < end ? R : C) *= shape[i]; }
+    for (int64_t i = begin; i < end; ++i) { shape[i] = 1; }
+    if (R == 0 && what == Reduction::kMax) { throw ShapeError(cat(op, ": nothing to reduce in ", x.describe())); }
     y = reduce_run(y, A, R, C, shape, what, op);
     end = begin;
   }
-  if (x.ndim() == 0) y = x.clone();
-  if (keep == KeepDim::kYes) return y;
+  if (x.ndim() == 0) { y = x.clone(); }
+  if (keep == KeepDim::kYes) { return y; }
   Shape kept;
   for (int64_t i = 0; i < x.ndim(); ++i) {
-    if (!reduced[static_cast<size_t>(i)]) kept.push_back(shape[i]);
+    if (!reduced[static_cast<size_t>(i)]) { kept.push_back(shape[i]); }
   }
   return y.view(kept);
 }
@@ -77,7 +77,9 @@ Tensor sum(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep) {
 }
 
 Tensor mean(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep) {
-  if (x.dtype() == DType::kBF16) return mean(x.to(DType::kF32), dims, keep).to(DType::kBF16);  // rounded once
+  if (x.dtype() == DType::kBF16) {
+    return mean(x.to(DType::kF32), dims, keep).to(DType::kBF16);  // rounded once
+  }
   Tensor y = reduce(x, dims, keep, Reduction::kSum, "mean");
   const double count = static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(y.numel(), 1));
   return scale_(y, 1.0 / count);
@@ -88,14 +90,14 @@ Tensor max(const Tensor& x, const std::vector<int64_t>& dims, KeepDim keep) {
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
-  if (x.shape() == shape) return x;
+  if (x.shape() == shape) { return x; }
   if (broadcast_shapes(x.shape(), shape, "sum_to") != x.shape()) {
     throw ShapeError(cat("sum_to: ", x.describe(), " does not come from broadcasting ", shape));
   }
   std::vector<int64_t> dims;
   const int64_t lead = x.ndim() - shape.size();
   for (int64_t i = 0; i < x.ndim(); ++i) {
-    if (i < lead || (shape[i - lead] == 1 && x.shape()[i] != 1)) dims.push_back(i);
+    if (i < lead || (shape[i - lead] == 1 && x.shape()[i] != 1)) { dims.push_back(i); }
   }
   return (dims.empty() ? x : sum(x, dims, KeepDim::kYes)).reshape(shape);
 }
@@ -109,7 +111,7 @@ double squared_norm(const Tensor& x) {
 }
 
 bool has_nan(const Tensor& x) {
-  if (!is_floating(x.dtype())) return false;
+  if (!is_floating(x.dtype())) { return false; }
   const Tensor source = x.contiguous();
   return visit_floating(x.dtype(), "has_nan", [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -9,7 +9,7 @@ namespace terrace {
 
 int64_t Shape::numel() const {
   int64_t n = 1;
-  for (int64_t d : dims_) n *= d;
+  for (int64_t d : dims_) { n *= d; }
   return n;
 }
 
@@ -25,7 +25,7 @@ Shape Shape::contiguous_strides() const {
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   out << '(';
-  for (int64_t i = 0; i < shape.size(); ++i) out << (i ? ", " : "") << shape[i];
+  for (int64_t i = 0; i < shape.size(); ++i) { out << (i ? ", " : "") << shape[i]; }
   return out << (shape.size() == 1 ? ",)" : ")");
 }
 
@@ -58,7 +58,7 @@ void throw_too_many_dims(const Shape& shape) {
 Shape broadcast_strides(const Shape& t_shape, const Shape& strides, const Shape& to) {
   Shape out(std::vector<int64_t>(static_cast<size_t>(to.size()), 0));
   const int64_t lead = to.size() - t_shape.size();
-  for (int64_t i = 0; i < t_shape.size(); ++i) out[lead + i] = t_shape[i] == 1 ? 0 : strides[i];
+  for (int64_t i = 0; i < t_shape.size(); ++i) { out[lead + i] = t_shape[i] == 1 ? 0 : strides[i]; }
   return out;
 }
 

@@ -27,14 +27,14 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Sh
 void Tensor::throw_undefined(const char* op) { throw Error(cat(op, ": the tensor is undefined")); }
 
 Tensor Tensor::with_layout(int64_t offset, Shape shape, Shape strides) const {
-  if (!defined()) throw_undefined("view");
+  if (!defined()) { throw_undefined("view"); }
   return Tensor(storage_, offset, std::move(shape), std::move(strides), dtype_);
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   int64_t count = 1;
   for (int64_t d : shape) {
-    if (d < 0) throw ShapeError(cat("empty: extents must not be negative, got ", shape));
+    if (d < 0) { throw ShapeError(cat("empty: extents must not be negative, got ", shape)); }
     if (__builtin_mul_overflow(count, d, &count) || count > (int64_t{1} << 46)) {
       throw ShapeError(cat("empty: a tensor of shape ", shape, " is too large"));
     }
@@ -61,7 +61,7 @@ Tensor Tensor::arange(int64_t count, DType dtype) {
   visit_any(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* out = t.data<T>();
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<T>(i);
+    for (int64_t i = 0; i < count; ++i) { out[i] = static_cast<T>(i); }
   });
   return t;
 }
@@ -72,15 +72,15 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
     throw ShapeError(cat("from: shape ", shape, " needs ", shape.numel(), " values, got ", values.size()));
   }
   Tensor t = empty(shape, kDTypeOf<T>);
-  if (!values.empty()) std::memcpy(t.raw_data(), values.data(), values.size_bytes());
+  if (!values.empty()) { std::memcpy(t.raw_data(), values.data(), values.size_bytes()); }
   return t;
 }
 
 bool Tensor::is_contiguous() const {
   int64_t step = 1;
   for (int64_t i = ndim() - 1; i >= 0; --i) {
-    if (shape_[i] == 0) return true;
-    if (shape_[i] != 1 && strides_[i] != step) return false;
+    if (shape_[i] == 0) { return true; }
+    if (shape_[i] != 1 && strides_[i] != step) { return false; }
     step *= shape_[i];
   }
   return true;
@@ -109,7 +109,7 @@ std::vector<T> Tensor::to_vector() const {
 
 template <class T>
 T Tensor::item() const {
-  if (numel() != 1) throw ShapeError(cat("item: needs exactly one element, got ", describe()));
+  if (numel() != 1) { throw ShapeError(cat("item: needs exactly one element, got ", describe())); }
   return *to(kDTypeOf<T>).to(kCpu).template data<T>();
 }
 
@@ -152,7 +152,7 @@ Tensor Tensor::permute(const std::vector<int64_t>& order) const {
   Shape shape, strides;
   bool valid = static_cast<int64_t>(order.size()) == ndim();
   for (int64_t d : order) {
-    if (!valid) break;
+    if (!valid) { break; }
     d = normalize_dim(d, ndim(), "permute");
     valid = !seen[static_cast<size_t>(d)];
     seen[static_cast<size_t>(d)] = true;
@@ -183,7 +183,7 @@ Tensor Tensor::unsqueeze(int64_t dim) const {
 
 Tensor Tensor::squeeze(int64_t dim) const {
   dim = normalize_dim(dim, ndim(), "squeeze");
-  if (shape_[dim] != 1) throw ShapeError(cat("squeeze: dimension ", dim, " of ", describe(), " is not 1"));
+  if (shape_[dim] != 1) { throw ShapeError(cat("squeeze: dimension ", dim, " of ", describe(), " is not 1")); }
   return select(dim, 0);
 }
 
@@ -203,7 +203,7 @@ Shape resolve_shape(const Shape& wanted, int64_t numel, const Tensor& t, const c
   }
   if (valid && open >= 0) {
     valid = known > 0 && numel % known == 0;
-    if (valid) shape[open] = numel / known;
+    if (valid) { shape[open] = numel / known; }
   } else {
     valid = valid && known == numel;
   }
@@ -217,18 +217,18 @@ Shape resolve_shape(const Shape& wanted, int64_t numel, const Tensor& t, const c
 /// Strides for `shape` over the same memory, or false where a dimension of it would have to jump.
 bool strides_for_view(const Shape& old_shape, const Shape& old_strides, const Shape& shape, Shape& strides) {
   strides = shape.contiguous_strides();
-  if (shape.numel() == 0) return true;
+  if (shape.numel() == 0) { return true; }
   const LoopPlan<1> plan = plan_loops<1>(old_shape, {old_strides});
   int group = plan.ndim - 1;
   int64_t left = plan.extents[group], step = plan.strides[0][group];
   for (int64_t i = shape.size() - 1; i >= 0; --i) {
-    if (shape[i] == 1) continue;
+    if (shape[i] == 1) { continue; }
     if (left == 1 && group > 0) {
       --group;
       left = plan.extents[group];
       step = plan.strides[0][group];
     }
-    if (left % shape[i] != 0) return false;
+    if (left % shape[i] != 0) { return false; }
     strides[i] = step;
     step *= shape[i];
     left /= shape[i];
@@ -251,7 +251,7 @@ Tensor Tensor::view(const Shape& wanted) const {
 Tensor Tensor::reshape(const Shape& wanted) const {
   const Shape shape = resolve_shape(wanted, numel(), *this, "reshape");
   Shape strides;
-  if (strides_for_view(shape_, strides_, shape, strides)) return with_layout(offset_, shape, strides);
+  if (strides_for_view(shape_, strides_, shape, strides)) { return with_layout(offset_, shape, strides); }
   return clone().with_layout(0, shape, shape.contiguous_strides());
 }
 
@@ -260,7 +260,7 @@ Tensor Tensor::reshape(const Shape& wanted) const {
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 
 Tensor Tensor::clone() const {
-  if (!defined()) throw_undefined("clone");
+  if (!defined()) { throw_undefined("clone"); }
   Tensor copy = empty(shape_, dtype_, device());
   copy.copy_(*this);
   copy.storage_->version = 0;
@@ -268,8 +268,8 @@ Tensor Tensor::clone() const {
 }
 
 Tensor Tensor::to(DType dtype) const {
-  if (!defined()) throw_undefined("to");
-  if (dtype == dtype_) return *this;
+  if (!defined()) { throw_undefined("to"); }
+  if (dtype == dtype_) { return *this; }
   const Tensor source = contiguous();
   Tensor out = empty(shape_, dtype, device());
   visit_any(dtype_, [&](auto from_tag) {
@@ -283,9 +283,9 @@ Tensor Tensor::to(DType dtype) const {
 }
 
 Tensor Tensor::to(Device device) const {
-  if (device == this->device()) return *this;
+  if (device == this->device()) { return *this; }
   const Tensor source = contiguous();
-  if (!source.device().is_cpu() && !device.is_cpu()) return source.to(kCpu).to(device);
+  if (!source.device().is_cpu() && !device.is_cpu()) { return source.to(kCpu).to(device); }
   const Tensor copy = empty(shape_, dtype_, device);
   const auto bytes = static_cast<size_t>(numel() * size_of(dtype_));
   if (device.is_cpu()) {
@@ -299,7 +299,7 @@ Tensor Tensor::to(Device device) const {
 // --- In place ---
 
 Tensor& Tensor::fill_(double value) {
-  if (!defined()) throw_undefined("fill_");
+  if (!defined()) { throw_undefined("fill_"); }
   check_writable(*this, "fill_");
   visit_any(dtype_, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -308,14 +308,14 @@ Tensor& Tensor::fill_(double value) {
     std::memcpy(&bits, &element, sizeof element);
     Tensor target = is_contiguous() ? *this : empty({}, dtype_, device());
     fill_elements(device(), target.raw_data(), bits, target.numel(), size_of(dtype_));
-    if (!is_contiguous()) copy_(target);
+    if (!is_contiguous()) { copy_(target); }
   });
   bump_version();
   return *this;
 }
 
 Tensor& Tensor::copy_(const Tensor& source) {
-  if (!defined() || !source.defined()) throw_undefined("copy_");
+  if (!defined() || !source.defined()) { throw_undefined("copy_"); }
   if (broadcast_shapes(source.shape(), shape_, "copy_") != shape_) {
     throw ShapeError(cat("copy_: ", source.describe(), " does not broadcast to ", describe()));
   }
@@ -323,17 +323,21 @@ Tensor& Tensor::copy_(const Tensor& source) {
   const Tensor same = source_for_write(*this, source.to(dtype_).to(device()).expand(shape_));
   const auto plan = plan_loops<2>(shape_, {strides_, same.strides()});
   const int64_t bytes = size_of(dtype_);
-  if (numel() > 0) strided_copy(device(), raw_data(), same.raw_data(), plan, bytes);
+  if (numel() > 0) { strided_copy(device(), raw_data(), same.raw_data(), plan, bytes); }
   bump_version();
   return *this;
 }
 
 void check_dtype(const Tensor& t, DType expected, const char* op, const char* argument) {
-  if (t.dtype() != expected) throw DTypeError(cat(op, ": ", argument, " must be ", expected, ", got ", t.describe()));
+  if (t.dtype() != expected) {
+    throw DTypeError(cat(op, ": ", argument, " must be ", expected, ", got ", t.describe()));
+  }
 }
 
 void check_shape(const Tensor& t, const Shape& expected, const char* op, const char* argument) {
-  if (t.shape() != expected) throw ShapeError(cat(op, ": ", argument, " must be ", expected, ", got ", t.describe()));
+  if (t.shape() != expected) {
+    throw ShapeError(cat(op, ": ", argument, " must be ", expected, ", got ", t.describe()));
+  }
 }
 
 void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* argument) {
@@ -345,9 +349,9 @@ void check_ndim(const Tensor& t, int64_t expected, const char* op, const char* a
 void check_one_device(const char* op, std::initializer_list<Argument> arguments) {
   const Argument* first = nullptr;
   for (const Argument& each : arguments) {
-    if (!each.tensor.defined()) continue;
-    if (first == nullptr) first = &each;
-    if (each.tensor.device() == first->tensor.device()) continue;
+    if (!each.tensor.defined()) { continue; }
+    if (first == nullptr) { first = &each; }
+    if (each.tensor.device() == first->tensor.device()) { continue; }
     throw DeviceError(cat(op, ": ", first->name, " is on ", first->tensor.device(), ", ", each.name, " on ",
                           each.tensor.device(), "; move one with to(device)"));
   }

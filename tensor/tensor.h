@@ -109,7 +109,7 @@ class Tensor {
   Tensor(std::shared_ptr<Storage> storage, int64_t offset, Shape shape, Shape strides, DType dtype);
   Tensor with_layout(int64_t offset, Shape shape, Shape strides) const;
   Storage& storage(const char* op) const {
-    if (storage_ == nullptr) throw_undefined(op);
+    if (storage_ == nullptr) { throw_undefined(op); }
     return *storage_;
   }
   [[noreturn]] static void throw_undefined(const char* op);

@@ -49,7 +49,7 @@ std::string tests_that(bool (*chosen)(const std::string& file, const std::string
     for (int t = 0; t < suite.total_test_count(); ++t) {
       const testing::TestInfo& test = *suite.GetTestInfo(t);
       const std::string name = cat(suite.name(), ".", test.name());
-      if ((of == Of::kAll || test.should_run()) && chosen(test.file(), name)) names += name + ":";
+      if ((of == Of::kAll || test.should_run()) && chosen(test.file(), name)) { names += name + ":"; }
     }
   }
   return names;
@@ -57,7 +57,7 @@ std::string tests_that(bool (*chosen)(const std::string& file, const std::string
 
 /// `setting`: NAME=VALUE for the environment of the other process.
 TestCounts run_again(const std::string& setting, const std::string& tests) {
-  if (tests.empty()) return {};
+  if (tests.empty()) { return {}; }
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   std::cout << "Again with " << setting << ": " << std::count(tests.begin(), tests.end(), ':')
             << " tests of tensor and ops" << std::endl;
@@ -84,18 +84,19 @@ TestCounts counts_of_last_line(const std::string& output) {
 
 void choose_tests_on_a_device() {
   const bool wanted = std::getenv("TERRACE_TEST_DEVICE") != nullptr && GTEST_FLAG_GET(filter) == "*";
-  if (wanted) GTEST_FLAG_SET(filter, tests_that(runs_on_a_device, Of::kAll));
+  if (wanted) { GTEST_FLAG_SET(filter, tests_that(runs_on_a_device, Of::kAll)); }
 }
 
 TestCounts run_again_with_other_kernels() {
   const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
-  if (is_set("TERRACE_CPU") || is_set("TERRACE_TEST_DEVICE") || GTEST_FLAG_GET(list_tests)) return {};
+  if (is_set("TERRACE_CPU") || is_set("TERRACE_TEST_DEVICE") || GTEST_FLAG_GET(list_tests)) { return {}; }
   TestCounts counts;
-  if (cpu_backend() == Backend::kAvx512)
+  if (cpu_backend() == Backend::kAvx512) {
     counts = run_again("TERRACE_CPU=avx2", tests_that(is_of_kernels, Of::kThoseThatRan));
+  }
   const std::string on_a_device = tests_that(runs_on_a_device, Of::kThoseThatRan);
   counts = counts + run_again("TERRACE_GUARD=1 TERRACE_TEST_DEVICE=cuda-host", on_a_device);
-  if (gpu()) counts = counts + run_again("TERRACE_TEST_DEVICE=cuda", on_a_device);
+  if (gpu()) { counts = counts + run_again("TERRACE_TEST_DEVICE=cuda", on_a_device); }
   return counts;
 }
 

@@ -42,7 +42,7 @@ testing::AssertionResult report(const char* actual_text, const char* expected_te
   }
   const Difference d = difference(actual, expected);
   const double error = error_of(d);
-  if (error <= tolerance) return testing::AssertionSuccess();
+  if (error <= tolerance) { return testing::AssertionSuccess(); }
   std::ostringstream text;
   text.precision(9);
   text << actual_text << " differs from " << expected_text << ": " << measure << " error " << error << " > "
@@ -56,8 +56,8 @@ testing::AssertionResult report(const char* actual_text, const char* expected_te
 fs::path source_root() {
   for (fs::path start : {test_program().parent_path(), fs::current_path()}) {
     for (fs::path folder = start;; folder = folder.parent_path()) {
-      if (fs::exists(folder / "tests/golden/ops.h5")) return folder;
-      if (folder == folder.parent_path()) break;
+      if (fs::exists(folder / "tests/golden/ops.h5")) { return folder; }
+      if (folder == folder.parent_path()) { break; }
     }
   }
   throw IoError("tests: no tests/golden above the test program or the working directory");
@@ -76,7 +76,7 @@ std::string GoldenFile::attribute(const std::string& object, const std::string& 
 
 TemporaryFolder::TemporaryFolder() {
   std::string pattern = (fs::temp_directory_path() / "terrace_test_XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) throw IoError(cat("tests: cannot make ", pattern, ": ", strerror(errno)));
+  if (mkdtemp(pattern.data()) == nullptr) { throw IoError(cat("tests: cannot make ", pattern, ": ", strerror(errno))); }
   path_ = pattern;
 }
 
@@ -87,17 +87,17 @@ TemporaryFolder::~TemporaryFolder() {
 
 std::string test_data_path(const std::string& relative_path) {
   const char* folder = std::getenv("TERRACE_TEST_DATA");
-  if (folder == nullptr) return "";
+  if (folder == nullptr) { return ""; }
   const fs::path path = fs::path(folder) / relative_path;
   return fs::exists(path) ? path.string() : "";
 }
 
 CommandResult run_command(const std::string& command) {
   FILE* pipe = popen(("( " + command + " ) 2>&1").c_str(), "r");
-  if (pipe == nullptr) throw IoError(cat("tests: cannot run ", command));
+  if (pipe == nullptr) { throw IoError(cat("tests: cannot run ", command)); }
   CommandResult result;
   std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) result.output.append(buffer.data(), n);
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) { result.output.append(buffer.data(), n); }
   const int status = pclose(pipe);
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
@@ -115,9 +115,7 @@ const std::optional<Device>& gpu() {
   static const std::optional<Device> found = []() -> std::optional<Device> {
     try {
       return device_from_name("cuda");
-    } catch (const DeviceError&) {
-      return std::nullopt;
-    }
+    } catch (const DeviceError&) { return std::nullopt; }
   }();
   return found;
 }
@@ -159,10 +157,11 @@ testing::AssertionResult is_same(const char* actual_text, const char* expected_t
     return testing::AssertionFailure() << actual_text << " is " << a.describe() << ", expected " << b.describe();
   }
   const size_t bytes = static_cast<size_t>(a.numel() * size_of(a.dtype()));
-  if (bytes == 0 || std::memcmp(a.raw_data(), b.raw_data(), bytes) == 0) return testing::AssertionSuccess();
+  if (bytes == 0 || std::memcmp(a.raw_data(), b.raw_data(), bytes) == 0) { return testing::AssertionSuccess(); }
   const Difference d = difference(a, b);
-  if (d.index < 0)
+  if (d.index < 0) {
     return testing::AssertionFailure() << actual_text << " differs from " << expected_text << " in bits only";
+  }
   return report(
       actual_text, expected_text, a, b, "absolute", [](const Difference& x) { return x.worst; }, -1);
 }

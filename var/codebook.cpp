@@ -12,7 +12,7 @@ namespace {
 
 double squared_distance(const float* a, const float* b, int64_t C) {
   double sum = 0;
-  for (int64_t c = 0; c < C; ++c) sum += (static_cast<double>(a[c]) - b[c]) * (static_cast<double>(a[c]) - b[c]);
+  for (int64_t c = 0; c < C; ++c) { sum += (static_cast<double>(a[c]) - b[c]) * (static_cast<double>(a[c]) - b[c]); }
   return sum;
 }
 
@@ -31,7 +31,7 @@ void move_centres(const Tensor& rows, const Tensor& assigned, Tensor& centres) {
   for (int64_t n = 0; n < N; ++n) {
     const int64_t v = owner[n];
     ++members[static_cast<size_t>(v)];
-    for (int64_t c = 0; c < C; ++c) sums[static_cast<size_t>(v * C + c)] += x[n * C + c];
+    for (int64_t c = 0; c < C; ++c) { sums[static_cast<size_t>(v * C + c)] += x[n * C + c]; }
     error[static_cast<size_t>(n)] = squared_distance(x + n * C, centre + v * C, C);
   }
   std::vector<int64_t> empty;
@@ -46,14 +46,14 @@ void move_centres(const Tensor& rows, const Tensor& assigned, Tensor& centres) {
     }
   }
   std::vector<int64_t> worst(static_cast<size_t>(N));
-  for (int64_t n = 0; n < N; ++n) worst[static_cast<size_t>(n)] = n;
+  for (int64_t n = 0; n < N; ++n) { worst[static_cast<size_t>(n)] = n; }
   const size_t wanted = std::min(empty.size(), worst.size());
   std::partial_sort(worst.begin(), worst.begin() + static_cast<int64_t>(wanted), worst.end(),
                     [&](int64_t a, int64_t b) {
                       const double ea = error[static_cast<size_t>(a)], eb = error[static_cast<size_t>(b)];
                       return ea != eb ? ea > eb : a < b;
                     });
-  for (size_t i = 0; i < wanted; ++i) copy_row(x + worst[i] * C, centre + empty[i] * C, C);
+  for (size_t i = 0; i < wanted; ++i) { copy_row(x + worst[i] * C, centre + empty[i] * C, C); }
 }
 
 // k-means++ (Arthur and Vassilvitskii 2007): each further centre is a row drawn with probability proportional to its
@@ -95,7 +95,7 @@ Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& 
   }
   const Tensor x = rows.contiguous();
   Tensor centres = spread_centres(x, count, g);
-  for (int64_t i = 0; i < iterations; ++i) move_centres(x, nearest_code(x, centres), centres);
+  for (int64_t i = 0; i < iterations; ++i) { move_centres(x, nearest_code(x, centres), centres); }
   return centres;
 }
 
@@ -108,7 +108,7 @@ Tensor count_hits(const Tensor& indices, const Pyramid& pyramid, int64_t vocab_s
   float* count = hits.data<float>();
   for (int64_t b = 0; b < B; ++b) {
     for (int64_t s = 0; s < pyramid.scales(); ++s) {
-      for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) count[s * vocab_size + index[b * L + t]] += 1;
+      for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) { count[s * vocab_size + index[b * L + t]] += 1; }
     }
   }
   return hits;
@@ -122,12 +122,12 @@ CodeUse code_use(const Tensor& counts, double threshold) {
   std::vector<bool> any(static_cast<size_t>(V));
   for (int64_t s = 0; s < S; ++s) {
     double total = 0, entropy = 0;
-    for (int64_t v = 0; v < V; ++v) total += count[s * V + v];
+    for (int64_t v = 0; v < V; ++v) { total += count[s * V + v]; }
     const double least = threshold * total / static_cast<double>(V);
     int64_t used = 0;
     for (int64_t v = 0; v < V; ++v) {
       const double c = count[s * V + v];
-      if (c > 0) entropy -= c / total * std::log(c / total);
+      if (c > 0) { entropy -= c / total * std::log(c / total); }
       if (c > least) {
         ++used;
         any[static_cast<size_t>(v)] = true;
@@ -145,7 +145,7 @@ void CodeClock::observe(const Tensor& hits, int64_t step) {
   const float* count = hits.data<float>();
   for (int64_t s = 0; s < S; ++s) {
     for (int64_t v = 0; v < V; ++v) {
-      if (count[s * V + v] > 0) last_.data<int64_t>()[v] = step;
+      if (count[s * V + v] > 0) { last_.data<int64_t>()[v] = step; }
     }
   }
 }
@@ -153,7 +153,7 @@ void CodeClock::observe(const Tensor& hits, int64_t step) {
 std::vector<int64_t> CodeClock::idle(int64_t step, int64_t patience) const {
   std::vector<int64_t> codes;
   for (int64_t v = 0; v < last_.dim(0); ++v) {
-    if (step - last_.data<int64_t>()[v] >= patience) codes.push_back(v);
+    if (step - last_.data<int64_t>()[v] >= patience) { codes.push_back(v); }
   }
   return codes;
 }
@@ -189,12 +189,13 @@ class ErrorSampler {
 
 void reseed_codes(Tensor& codebook, const std::vector<int64_t>& codes, const std::vector<Tensor>& residuals,
                   const Tensor& indices, const Pyramid& pyramid, Generator& g) {
-  if (codes.empty()) return;
+  if (codes.empty()) { return; }
   const int64_t C = codebook.dim(1), S = pyramid.scales();
   const Tensor original = codebook.clone();  // distances are to the codes that were chosen
   std::vector<ErrorSampler> samplers;
-  for (int64_t s = 0; s < S; ++s)
+  for (int64_t s = 0; s < S; ++s) {
     samplers.emplace_back(residuals[static_cast<size_t>(s)], original, indices, pyramid, s);
+  }
   const int64_t first = g.next_below(S);
   for (size_t i = 0; i < codes.size(); ++i) {
     const ErrorSampler& sampler = samplers[static_cast<size_t>((first + static_cast<int64_t>(i)) % S)];

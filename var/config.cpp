@@ -17,23 +17,23 @@ using Json = nlohmann::ordered_json;
 class ObjectReader {
  public:
   ObjectReader(const Json& object, const char* what) : object_(object), what_(what) {
-    if (!object.is_object()) throw ConfigError(cat(what, ": expected a JSON object, got ", object.type_name()));
+    if (!object.is_object()) { throw ConfigError(cat(what, ": expected a JSON object, got ", object.type_name())); }
   }
 
   template <class T>
   void read(const char* key, T& target) {
     known_.push_back(key);
     const auto found = object_.find(key);
-    if (found == object_.end()) return;
-    if (!json_fits<T>(*found)) throw ConfigError(cat(what_, ": ", key, " has the wrong type: ", found->dump()));
+    if (found == object_.end()) { return; }
+    if (!json_fits<T>(*found)) { throw ConfigError(cat(what_, ": ", key, " has the wrong type: ", found->dump())); }
     found->get_to(target);
   }
 
   void refuse_unknown() const {
     for (const auto& item : object_.items()) {
-      if (std::find(known_.begin(), known_.end(), item.key()) != known_.end()) continue;
+      if (std::find(known_.begin(), known_.end(), item.key()) != known_.end()) { continue; }
       std::string names;
-      for (const std::string& name : known_) names += (names.empty() ? "" : " ") + name;
+      for (const std::string& name : known_) { names += (names.empty() ? "" : " ") + name; }
       throw ConfigError(cat(what_, ": unknown key '", item.key(), "'; known: ", names));
     }
   }
@@ -45,7 +45,7 @@ class ObjectReader {
 };
 
 void require(bool condition, const char* field, const std::string& rule, const std::string& value) {
-  if (!condition) throw ConfigError(cat("VAR configuration: ", field, " must be ", rule, ", got ", value));
+  if (!condition) { throw ConfigError(cat("VAR configuration: ", field, " must be ", rule, ", got ", value)); }
 }
 
 void require_rate(const char* field, double value) { require(value >= 0 && value < 1, field, "in [0, 1)", cat(value)); }
@@ -63,9 +63,9 @@ const char* name_of(PositionalKind kind) { return positional_kind_names()[static
 PositionalKind positional_kind_from_name(const std::string& name) {
   const auto& names = positional_kind_names();
   const auto found = std::find(names.begin(), names.end(), name);
-  if (found != names.end()) return static_cast<PositionalKind>(found - names.begin());
+  if (found != names.end()) { return static_cast<PositionalKind>(found - names.begin()); }
   std::string list;
-  for (const std::string& known : names) list += (list.empty() ? "" : ", ") + known;
+  for (const std::string& known : names) { list += (list.empty() ? "" : ", ") + known; }
   throw ConfigError(cat("positional encoding '", name, "' is not known; there are ", list));
 }
 
@@ -75,7 +75,7 @@ int64_t VarConfig::hidden_dim() const {
 
 int64_t VarConfig::length() const {
   int64_t tokens = 0;
-  for (const int64_t p : patch_nums) tokens += p * p;
+  for (const int64_t p : patch_nums) { tokens += p * p; }
   return tokens;
 }
 
@@ -169,7 +169,7 @@ void from_json(const Json& j, VarConfig& c) {
   reader.read("adaln_gamma_init", c.adaln_gamma_init);
   Json positions;
   reader.read("positions", positions);
-  if (!positions.is_null()) from_json(positions, c.positions);
+  if (!positions.is_null()) { from_json(positions, c.positions); }
   reader.refuse_unknown();
 }
 

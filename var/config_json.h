@@ -14,9 +14,9 @@ namespace terrace {
 /// numbers beyond the type through.
 template <class T, class Json>
 bool json_fits(const Json& value) {
-  if constexpr (std::is_same_v<T, bool>) return value.is_boolean();
-  if constexpr (std::is_same_v<T, double>) return value.is_number();
-  if constexpr (std::is_same_v<T, std::string>) return value.is_string();
+  if constexpr (std::is_same_v<T, bool>) { return value.is_boolean(); }
+  if constexpr (std::is_same_v<T, double>) { return value.is_number(); }
+  if constexpr (std::is_same_v<T, std::string>) { return value.is_string(); }
   if constexpr (std::is_same_v<T, int64_t>) {
     constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
     return value.is_number_integer() && (!value.is_number_unsigned() || value.template get<uint64_t>() <= kLargest);

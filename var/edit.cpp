@@ -10,9 +10,9 @@ Tensor kept_cells(const Tensor& repaint, int64_t side) {
   const int64_t H = repaint.dim(0), W = repaint.dim(1);
   const Tensor pixels = repaint.contiguous();
   Tensor marked = Tensor::empty({1, 1, H, W});
-  for (int64_t i = 0; i < H * W; ++i) marked.data<float>()[i] = pixels.data<uint8_t>()[i] >= 128 ? 1.0F : 0.0F;
+  for (int64_t i = 0; i < H * W; ++i) { marked.data<float>()[i] = pixels.data<uint8_t>()[i] >= 128 ? 1.0F : 0.0F; }
   Tensor keep = interpolate(marked, side, side, Interpolation::kArea).reshape({side, side}).clone();
-  for (int64_t i = 0; i < side * side; ++i) keep.data<float>()[i] = keep.data<float>()[i] >= 0.5F ? 0.0F : 1.0F;
+  for (int64_t i = 0; i < side * side; ++i) { keep.data<float>()[i] = keep.data<float>()[i] >= 0.5F ? 0.0F : 1.0F; }
   return keep;
 }
 

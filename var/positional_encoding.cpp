@@ -62,7 +62,7 @@ Tensor sinusoid_table(Layout layout, const Pyramid& pyramid, int64_t C) {
 
 Tensor scaled(Tensor table, const PositionalConfig& config) {
   const double factor = config.rms > 0 ? config.rms / root_mean_square(table) : config.scale;
-  if (factor != 1) scale_(table, factor);
+  if (factor != 1) { scale_(table, factor); }
   return table;
 }
 
@@ -83,7 +83,7 @@ double root_mean_square(const Tensor& t) {
 }
 
 std::vector<TableSummary> PositionalEncoding::summary() {
-  if (learned_.defined()) return {{"learned", root_mean_square(learned_.value()), true}};
+  if (learned_.defined()) { return {{"learned", root_mean_square(learned_.value()), true}}; }
   return {{"fixed", root_mean_square(fixed_), false}};
 }
 

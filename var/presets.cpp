@@ -51,7 +51,7 @@ constexpr Preset<VqvaeConfig> kVqvaePresets[] = {
 template <class Config, size_t N>
 std::vector<std::string> names_of(const Preset<Config> (&presets)[N]) {
   std::vector<std::string> names;
-  for (const Preset<Config>& preset : presets) names.emplace_back(preset.name);
+  for (const Preset<Config>& preset : presets) { names.emplace_back(preset.name); }
   return names;
 }
 
@@ -59,7 +59,7 @@ template <class Config, size_t N>
 Config find(const Preset<Config> (&presets)[N], const char* what, const std::string& name) {
   std::string known;
   for (const Preset<Config>& preset : presets) {
-    if (name == preset.name) return preset.make();
+    if (name == preset.name) { return preset.make(); }
     known += cat(known.empty() ? "" : ", ", preset.name);
   }
   throw ConfigError(cat(what, " '", name, "' is not known; there are ", known));

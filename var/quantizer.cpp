@@ -34,7 +34,7 @@ int64_t phi_index(int64_t s, int64_t scales, int64_t phis) {
 class Quantizer::PhiBank : public Module {
  public:
   PhiBank(const QuantizerConfig& config, int64_t scales, Generator& g) {
-    if (std::abs(config.quant_resi) <= 1e-6) return;
+    if (std::abs(config.quant_resi) <= 1e-6) { return; }
     const int64_t share = config.share_quant_resi;
     const int64_t count = share == 0 ? scales : share;
     for (int64_t k = 0; k < count; ++k) {
@@ -42,7 +42,7 @@ class Quantizer::PhiBank : public Module {
       const std::string name = share == 1 ? "qresi" : share == 0 ? std::to_string(k) : "qresi_ls." + std::to_string(k);
       register_module(name, *phis_.back());
     }
-    for (int64_t s = 0; s < scales; ++s) index_.push_back(phi_index(s, scales, count));
+    for (int64_t s = 0; s < scales; ++s) { index_.push_back(phi_index(s, scales, count)); }
   }
   /// Null without phis.
   const Conv2d* of_scale(int64_t s) const {
@@ -88,7 +88,7 @@ Variable Quantizer::contribution(int64_t s, const Variable& h) const {
   const bool last = s == pyramid_.scales() - 1;
   const Variable up = last ? h : interpolate(h, P, P, Interpolation::kBicubic);
   const Conv2d* phi = quant_resi_->of_scale(s);
-  if (phi == nullptr) return up;
+  if (phi == nullptr) { return up; }
   const double q = std::abs(config_.quant_resi);
   return add(scale(up, 1 - q), scale((*phi)(up), q));
 }
@@ -190,7 +190,7 @@ Tensor Quantizer::next_input(int64_t s, Tensor& f_hat, const Tensor& h) const {
   check_map(f_hat, "Quantizer::next_input");
   NoGrad no_grad;
   add_(f_hat, contribution(s, Variable(h)).value());
-  if (s == pyramid_.scales() - 1) return f_hat;
+  if (s == pyramid_.scales() - 1) { return f_hat; }
   return interpolate(f_hat, pyramid_.patch(s + 1), pyramid_.patch(s + 1), Interpolation::kArea);
 }
 
@@ -220,14 +220,16 @@ std::vector<Tensor> split_scales(const Tensor& indices, const Pyramid& pyramid) 
     throw ShapeError(cat("split_scales: indices must be (B, L)=(B, ", pyramid.length(), "), got ", indices.describe()));
   }
   std::vector<Tensor> parts;
-  for (int64_t s = 0; s < pyramid.scales(); ++s) parts.push_back(indices.slice(1, pyramid.begin(s), pyramid.end(s)));
+  for (int64_t s = 0; s < pyramid.scales(); ++s) {
+    parts.push_back(indices.slice(1, pyramid.begin(s), pyramid.end(s)));
+  }
   return parts;
 }
 
 Tensor join_scales(const std::vector<Tensor>& per_scale) {
-  if (per_scale.empty()) return Tensor::empty({0, 0}, DType::kI64);
+  if (per_scale.empty()) { return Tensor::empty({0, 0}, DType::kI64); }
   int64_t length = 0;
-  for (const Tensor& part : per_scale) length += part.dim(1);
+  for (const Tensor& part : per_scale) { length += part.dim(1); }
   Tensor joined = Tensor::empty({per_scale[0].dim(0), length}, DType::kI64, per_scale[0].device());
   int64_t at = 0;
   for (const Tensor& part : per_scale) {

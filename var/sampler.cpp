@@ -45,11 +45,11 @@ Tensor kept_or_drawn(const Tensor& keep_in, const Tensor& given_in, const Tensor
 Sampled join_images(const std::vector<Sampled>& images) {
   const auto join = [&](const auto& field) {
     std::vector<Variable> parts;
-    for (const Sampled& image : images) parts.emplace_back(field(image));
+    for (const Sampled& image : images) { parts.emplace_back(field(image)); }
     return concat(parts, 0).value();
   };
   Sampled all;
-  if (images.empty()) return all;
+  if (images.empty()) { return all; }
   for (size_t s = 0; s < images[0].indices.size(); ++s) {
     all.indices.push_back(join([s](const Sampled& image) { return image.indices[s]; }));
   }
@@ -63,10 +63,12 @@ Sampled join_images(const std::vector<Sampled>& images) {
 class EvalScope {
  public:
   explicit EvalScope(Module& module) : module_(module), was_training_(module.training()) {
-    if (was_training_) module.eval();  // one that is in eval mode already may be shared by threads
+    if (was_training_) {
+      module.eval();  // one that is in eval mode already may be shared by threads
+    }
   }
   ~EvalScope() {
-    if (was_training_) module_.train();
+    if (was_training_) { module_.train(); }
   }
   EvalScope(const EvalScope&) = delete;
   EvalScope& operator=(const EvalScope&) = delete;
@@ -104,8 +106,8 @@ void check_request(const VarTransformer& model, const Tensor& labels, const std:
 void check_options(const VarTransformer& model, const Quantizer& quantizer, const SampleOptions& options) {
   check_one_device("sample",
                    {{"the transformer", model.pos_start.value()}, {"the tokenizer", quantizer.codebook().value()}});
-  if (!(options.cfg >= 0)) throw ConfigError(cat("sample: cfg must be 0 or positive, got ", options.cfg));
-  if (options.top_k < 0) throw ConfigError(cat("sample: top_k must be 0 or positive, got ", options.top_k));
+  if (!(options.cfg >= 0)) { throw ConfigError(cat("sample: cfg must be 0 or positive, got ", options.cfg)); }
+  if (options.top_k < 0) { throw ConfigError(cat("sample: top_k must be 0 or positive, got ", options.top_k)); }
   if (!(options.top_p >= 0 && options.top_p <= 1)) {
     throw ConfigError(cat("sample: top_p must be in [0, 1], got ", options.top_p));
   }
@@ -129,7 +131,7 @@ Tensor as_map(const Tensor& rows, int64_t p) {
 void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
   check_dtype(logits, DType::kF32, "filter_logits_", "logits");
   const int64_t V = logits.shape().back();
-  if (V == 0) throw ShapeError(cat("filter_logits_: no logits in ", logits.shape()));
+  if (V == 0) { throw ShapeError(cat("filter_logits_: no logits in ", logits.shape())); }
   const int64_t rows = logits.numel() / V;
   filter_logits(logits.device(), logits.data<float>(), rows, V, top_k, top_p);
   logits.bump_version();
@@ -203,7 +205,7 @@ Tensor Sampler::choose(int64_t s, Tensor& logits) const {
     draw_classes(logits.device(), logits.data<float>(), b.B * n, V, n, b.seeds.data<int64_t>(), kChoiceStream,
                  static_cast<uint64_t>(begin), indices.data<int64_t>());
   }
-  if (!b.given_keep.defined()) return indices;
+  if (!b.given_keep.defined()) { return indices; }
   return kept_or_drawn(b.given_keep.slice(1, begin, begin + n), b.given_indices.slice(1, begin, begin + n), indices);
 }
 
@@ -212,15 +214,15 @@ Tensor Sampler::map_of(int64_t s, const Tensor& indices, Tensor& logits) const {
   const Batch& b = *batch_;
   const Pyramid& pyramid = model_.pyramid();
   Tensor codes = quantizer_.embed_scale(indices, s);
-  if (options_.smoothing == Smoothing::kOff) return codes;
+  if (options_.smoothing == Smoothing::kOff) { return codes; }
   const int64_t n = logits.dim(1), V = logits.dim(2), begin = pyramid.begin(s), p = pyramid.patch(s);
   const double share = scale_share(s, pyramid.scales());
-  if (options_.top_k == 1) filter_logits_(logits, 1, 0);
+  if (options_.top_k == 1) { filter_logits_(logits, 1, 0); }
   gumbel_softmax(logits.device(), logits.data<float>(), b.B * n, V,
                  {1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005), b.seeds.data<int64_t>(), n, kNoiseStream,
                   static_cast<uint64_t>(begin)});
   const Tensor mix = as_map(matmul(logits, quantizer_.codebook().value()), p);
-  if (!b.given_keep.defined()) return mix;
+  if (!b.given_keep.defined()) { return mix; }
   const Tensor kept = b.given_keep.slice(1, begin, begin + n).contiguous().view({b.B, 1, p, p});
   return where(kept, Variable(codes), Variable(mix)).value();
 }
@@ -237,20 +239,20 @@ void Sampler::launch_scale(int64_t s, bool keep_logits) {
     b.f_hat.zero_();
   }
   Tensor logits = model_.next_scale(s, b.input, b.conditions, b.cache);
-  if (guided) logits = guide(logits, options_.cfg * scale_share(s, S));
+  if (guided) { logits = guide(logits, options_.cfg * scale_share(s, S)); }
   b.logits = keep_logits ? logits.to(kCpu).clone() : Tensor();
   b.indices[static_cast<size_t>(s)] = choose(s, logits);
   b.next = quantizer_.next_input(s, b.f_hat, map_of(s, b.indices[static_cast<size_t>(s)], logits));
   b.input = Tensor();
-  if (s + 1 == S) return;
+  if (s + 1 == S) { return; }
   b.input = b.next.view({b.B, C, pyramid.tokens(s + 1)}).transpose(1, 2).contiguous();
-  if (guided) b.input = b.input.unsqueeze(0).expand({2, b.B, b.input.dim(1), C}).reshape({2 * b.B, -1, C});
+  if (guided) { b.input = b.input.unsqueeze(0).expand({2, b.B, b.input.dim(1), C}).reshape({2 * b.B, -1, C}); }
 }
 
 /// Replays a scale, recorded where it was not; false where it must be launched.
 bool Sampler::replay_scale(int64_t s) {
   Batch& b = *batch_;
-  if (graphs_ == Graphs::kNo || model_.device().is_cpu() || !b.ran || b.launched_only) return false;
+  if (graphs_ == Graphs::kNo || model_.device().is_cpu() || !b.ran || b.launched_only) { return false; }
   const auto index = static_cast<size_t>(s);
   if (index == b.scales.size()) {
     const Tensor input = b.input;
@@ -263,14 +265,14 @@ bool Sampler::replay_scale(int64_t s) {
     }
     scale->indices = b.indices[index];
     scale->input = b.input;
-    if (s == 0) scale->conditions = b.conditions;
+    if (s == 0) { scale->conditions = b.conditions; }
     b.scales.push_back(std::move(scale));
   }
   const Batch::Recorded& scale = *b.scales[index];
   scale.graph.replay();
   b.indices[index] = scale.indices;
   b.input = scale.input;
-  if (s == 0) b.conditions = scale.conditions;
+  if (s == 0) { b.conditions = scale.conditions; }
   return true;
 }
 
@@ -286,7 +288,7 @@ void Sampler::begin(const Tensor& labels, const std::vector<uint64_t>& seeds, co
   b.labels.slice(0, 0, B).copy_(labels);
   b.seeds.copy_(Tensor::from(std::vector<int64_t>(seeds.begin(), seeds.end()), {B}));
   b.input = Tensor();
-  if (given == nullptr) return;
+  if (given == nullptr) { return; }
   b.given_indices.copy_(given->indices);
   b.given_keep.copy_(given->keep);
 }
@@ -301,9 +303,9 @@ Sampled Sampler::operator()(const Tensor& labels, const std::vector<uint64_t>& s
   const int64_t S = model_.pyramid().scales();
   Sampled result;
   for (int64_t s = 0; s < S; ++s) {
-    if (extras.poll) extras.poll(s);
-    if (extras.observe || !replay_scale(s)) launch_scale(s, static_cast<bool>(extras.observe));
-    if (extras.f_hats == FHats::kEveryScale) result.f_hats.push_back(b.f_hat.to(kCpu).clone());
+    if (extras.poll) { extras.poll(s); }
+    if (extras.observe || !replay_scale(s)) { launch_scale(s, static_cast<bool>(extras.observe)); }
+    if (extras.f_hats == FHats::kEveryScale) { result.f_hats.push_back(b.f_hat.to(kCpu).clone()); }
     if (extras.observe) {
       extras.observe({.scale = s,
                       .logits = b.logits,
@@ -313,9 +315,11 @@ Sampled Sampler::operator()(const Tensor& labels, const std::vector<uint64_t>& s
     }
   }
   b.ran = true;
-  for (const Tensor& indices : b.indices) result.indices.push_back(indices.to(kCpu));
+  for (const Tensor& indices : b.indices) { result.indices.push_back(indices.to(kCpu)); }
   result.f_hat = b.f_hat.to(kCpu).clone();
-  if (model_.device().is_cpu()) batch_.reset();  // nothing is recorded, and its memory is wanted elsewhere
+  if (model_.device().is_cpu()) {
+    batch_.reset();  // nothing is recorded, and its memory is wanted elsewhere
+  }
   return result;
 }
 

@@ -44,7 +44,7 @@ TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t
     const int64_t end = std::min(begin + batch, N);
     const Tensor images = images_to_float(dataset.images({rows.begin() + begin, rows.begin() + end}));
     tokens.indices.slice(0, begin, end).copy_(vqvae.images_to_indices(images));
-    if (progress) progress(end, N);
+    if (progress) { progress(end, N); }
   }
   return tokens;
 }

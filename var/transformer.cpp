@@ -19,7 +19,7 @@ const double kLargestLogScale = std::log(100.0);  // scale_mul is a logarithm, c
 std::vector<Variable> vectors(const Variable& x, int64_t n, int64_t C) {
   const Variable rows = reshape(x, {-1, n, C});
   std::vector<Variable> parts;
-  for (int64_t i = 0; i < n; ++i) parts.push_back(slice(rows, 1, i, i + 1));
+  for (int64_t i = 0; i < n; ++i) { parts.push_back(slice(rows, 1, i, i + 1)); }
   return parts;
 }
 
@@ -172,11 +172,11 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Ge
   trunc_normal_(pos_start, std::sqrt(1.0 / static_cast<double>(3 * C)), generator);
   positions_ = make_positional_encoding(config.positions, pyramid_, C, for_table);
   register_parameter("pos_start", pos_start);
-  if (positions_->learned().defined()) register_parameter("pos_1LC", positions_->learned());
-  if (positions_->fixed().defined()) register_buffer("pos_fixed_1LC", positions_->fixed());
+  if (positions_->learned().defined()) { register_parameter("pos_1LC", positions_->learned()); }
+  if (positions_->fixed().defined()) { register_buffer("pos_fixed_1LC", positions_->fixed()); }
 
   std::vector<int64_t> levels;
-  for (int64_t t = 0; t < L; ++t) levels.push_back(pyramid_.scale_of(t));
+  for (int64_t t = 0; t < L; ++t) { levels.push_back(pyramid_.scale_of(t)); }
   level_of_token_ = Tensor::from(levels, {1, L});
   register_buffer("lvl_1L", level_of_token_);
 
@@ -208,8 +208,8 @@ void VarTransformer::initialise(Generator& g) {
   Generator for_levels = own_stream(g, kLevelStreams);
   const auto start = [&](Linear& layer, double factor) {
     trunc_normal_(layer.weight, std, g);
-    if (factor != 1) scale_(layer.weight.value(), factor);
-    if (layer.bias.defined()) zeros_(layer.bias);
+    if (factor != 1) { scale_(layer.weight.value(), factor); }
+    if (layer.bias.defined()) { zeros_(layer.bias); }
   };
   const auto split = [&](Tensor& rows) {  // (6C, C) or (6, C): gammas first
     const int64_t gates = rows.dim(0) / 3;
@@ -219,8 +219,8 @@ void VarTransformer::initialise(Generator& g) {
   };
   start(word_embed, 1);
   trunc_normal_(class_emb.weight, std, g);
-  if (lvl_embed) trunc_normal_(lvl_embed->weight, std, for_levels);
-  if (shared_ada_lin) start(shared_ada_lin->linear, 1);
+  if (lvl_embed) { trunc_normal_(lvl_embed->weight, std, for_levels); }
+  if (shared_ada_lin) { start(shared_ada_lin->linear, 1); }
   const double residual = 1 / std::sqrt(2.0 * static_cast<double>(config_.depth));
   for (auto& block : blocks) {
     start(block->attn.mat_qkv, 1);
@@ -250,17 +250,18 @@ NamedParameters VarTransformer::compute_in_bf16() const {
   for (const auto& [name, parameter] : named_parameters()) {
     const bool inside = name.starts_with("blocks.") || name.starts_with("head") || name.starts_with("shared_ada_lin");
     const bool stays_f32 = name.ends_with("scale_mul_1H11") || name == "head.bias";
-    if (inside && !stays_f32) matrices.emplace_back(name, parameter);
+    if (inside && !stays_f32) { matrices.emplace_back(name, parameter); }
   }
   return matrices;
 }
 
 std::vector<TableSummary> VarTransformer::table_summary() const {
   std::vector<TableSummary> rows;
-  for (const TableSummary& row : positions_->summary())
+  for (const TableSummary& row : positions_->summary()) {
     rows.push_back({"positions: " + row.name, row.rms, row.learned});
+  }
   rows.push_back({"pos_start", root_mean_square(pos_start.value()), true});
-  if (lvl_embed) rows.push_back({"lvl_embed", root_mean_square(lvl_embed->weight.value()), true});
+  if (lvl_embed) { rows.push_back({"lvl_embed", root_mean_square(lvl_embed->weight.value()), true}); }
   return rows;
 }
 
@@ -269,7 +270,7 @@ void VarTransformer::observe_position_gradient(std::function<void(const Tensor&)
 }
 
 Tensor VarTransformer::drop_labels(const Tensor& labels) const {
-  if (!training() || config_.cond_drop_rate == 0) return labels;
+  if (!training() || config_.cond_drop_rate == 0) { return labels; }
   return drop_indices(labels.to(device()), config_.cond_drop_rate, config_.num_classes);
 }
 
@@ -279,8 +280,8 @@ Conditions VarTransformer::conditions(const Tensor& labels) const {
   const int64_t C = config_.embed_dim;
   Conditions c;
   c.embedding = class_emb(labels.to(device()));
-  if (shared_ada_lin) c.shared = reshape((*shared_ada_lin)(c.embedding), {-1, 1, 6, C});
-  for (const auto& block : blocks) c.blocks.push_back(block->modulation(c.embedding, c.shared));
+  if (shared_ada_lin) { c.shared = reshape((*shared_ada_lin)(c.embedding), {-1, 1, 6, C}); }
+  for (const auto& block : blocks) { c.blocks.push_back(block->modulation(c.embedding, c.shared)); }
   const std::vector<Variable> v = vectors(head_ada_lin(c.embedding), 2, C);
   c.head_scale = v[0];
   c.head_shift = v[1];
@@ -289,17 +290,15 @@ Conditions VarTransformer::conditions(const Tensor& labels) const {
 
 Variable VarTransformer::position_terms(int64_t begin, int64_t end) {
   Variable terms = positions_->table();
-  if (terms.defined()) terms = slice(terms, 1, begin, end);
+  if (terms.defined()) { terms = slice(terms, 1, begin, end); }
   if (lvl_embed) {
     const Variable level = (*lvl_embed)(level_of_token_.slice(1, begin, end));
     terms = terms.defined() ? terms + level : level;
   }
-  if (!position_observer_ || !grad_enabled()) return terms;
+  if (!position_observer_ || !grad_enabled()) { return terms; }
   // The sum enters the sequence by itself, so its gradient is that of any table in it, learned, fixed or absent.
-  if (!terms.defined()) {
-    terms = Variable(Tensor::zeros({1, end - begin, config_.embed_dim}, DType::kF32, device()));
-  }
-  if (!terms.requires_grad()) terms = Variable(terms.value(), Requires::kGrad);
+  if (!terms.defined()) { terms = Variable(Tensor::zeros({1, end - begin, config_.embed_dim}, DType::kF32, device())); }
+  if (!terms.requires_grad()) { terms = Variable(terms.value(), Requires::kGrad); }
   terms = add_scalar(terms, 0);
   terms.register_hook([observer = position_observer_](const Tensor& gradient) {
     observer(gradient);
@@ -311,7 +310,7 @@ Variable VarTransformer::position_terms(int64_t begin, int64_t end) {
 Variable VarTransformer::embed_input(const Conditions& c, const Variable& input) {
   const int64_t C = config_.embed_dim;
   Variable x = reshape(c.embedding, {-1, 1, C}) + pos_start;
-  if (input.defined() && input.dim(1) > 0) x = concat({x, word_embed(input)}, 1);
+  if (input.defined() && input.dim(1) > 0) { x = concat({x, word_embed(input)}, 1); }
   const Variable terms = position_terms(0, x.dim(1));
   return terms.defined() ? x + terms : x;
 }
@@ -325,7 +324,7 @@ Variable VarTransformer::logits(const Variable& x, const Conditions& c) const {
 }
 
 void VarTransformer::check_input(const Tensor& labels, const Variable& input) const {
-  if (!input.defined()) return;
+  if (!input.defined()) { return; }
   check_ndim(input.value(), 3, "VAR", "input");
   const auto& ends = pyramid_.ends();
   const int64_t first = pyramid_.tokens(0), l = input.dim(1) + first;
@@ -387,8 +386,8 @@ Tensor VarTransformer::next_scale(int64_t scale, const Tensor& input, const Cond
     x = word_embed(Variable(input.to(device())));
   }
   const Variable terms = position_terms(begin, end);
-  if (terms.defined()) x = x + terms;
-  for (size_t i = 0; i < blocks.size(); ++i) x = blocks[i]->forward_cached(x, c.blocks[i], cache, i);
+  if (terms.defined()) { x = x + terms; }
+  for (size_t i = 0; i < blocks.size(); ++i) { x = blocks[i]->forward_cached(x, c.blocks[i], cache, i); }
   cache.length = end;
   return logits(x, c).value();
 }

@@ -11,7 +11,7 @@ namespace {
 
 void hash_values(uint64_t& hash, const Tensor& t) {
   const auto* values = t.data<int64_t>();
-  for (int64_t i = 0; i < t.numel(); ++i) hash = (hash ^ static_cast<uint64_t>(values[i])) * 0x100000001b3u;
+  for (int64_t i = 0; i < t.numel(); ++i) { hash = (hash ^ static_cast<uint64_t>(values[i])) * 0x100000001b3u; }
 }
 
 /// A scalar of the log: its dataset and its member.
@@ -42,19 +42,19 @@ constexpr LogRows kLogRows[] = {{"scale_loss", &VarStepRecord::scale_loss},
 void write_log(Hdf5File& file, const std::vector<VarStepRecord>& log) {
   const auto R = static_cast<int64_t>(log.size());
   std::vector<int64_t> steps;
-  for (const VarStepRecord& record : log) steps.push_back(record.step);
+  for (const VarStepRecord& record : log) { steps.push_back(record.step); }
   file.write("log/step", Tensor::from(steps, {R}));
   std::vector<int64_t> images;
-  for (const VarStepRecord& record : log) images.push_back(record.held_out_images);
+  for (const VarStepRecord& record : log) { images.push_back(record.held_out_images); }
   file.write("log/held_out_images", Tensor::from(images, {R}));
   for (const LogColumn& column : kLogColumns) {
     std::vector<double> values;
-    for (const VarStepRecord& record : log) values.push_back(record.*column.member);
+    for (const VarStepRecord& record : log) { values.push_back(record.*column.member); }
     file.write(cat("log/", column.name), Tensor::from(values, {R}));
   }
   for (const LogRows& rows : kLogRows) {
     size_t width = 0;
-    for (const VarStepRecord& record : log) width = std::max(width, (record.*rows.member).size());
+    for (const VarStepRecord& record : log) { width = std::max(width, (record.*rows.member).size()); }
     std::vector<double> values;
     for (const VarStepRecord& record : log) {
       std::vector<double> row = record.*rows.member;
@@ -75,22 +75,23 @@ std::vector<VarStepRecord> read_log(const Hdf5File& file) {
   }
   for (const LogColumn& column : kLogColumns) {
     const std::vector<double> values = file.read(cat("log/", column.name)).to_vector<double>();
-    for (size_t r = 0; r < log.size(); ++r) log[r].*column.member = values.at(r);
+    for (size_t r = 0; r < log.size(); ++r) { log[r].*column.member = values.at(r); }
   }
   for (const LogRows& rows : kLogRows) {
     const Tensor table = file.read(cat("log/", rows.name));
     for (size_t r = 0; r < log.size() && table.dim(1) > 0; ++r) {
       std::vector<double> row = table.select(0, static_cast<int64_t>(r)).to_vector<double>();
       const bool measured = row.front() != -1;
-      if (measured) log[r].*rows.member = std::move(row);
+      if (measured) { log[r].*rows.member = std::move(row); }
     }
   }
   return log;
 }
 
 void require_same(const std::string& path, const char* what, const std::string& stored, const std::string& own) {
-  if (stored != own)
+  if (stored != own) {
     throw ConfigError(cat(path, ": was made with another ", what, ":\n  there ", stored, "\n  here  ", own));
+  }
 }
 
 }  // namespace
@@ -114,7 +115,9 @@ std::string to_text(const VarTrainOptions& o) {
                               {"log_every", o.log_every},
                               {"evaluate_every", o.evaluate_every},
                               {"evaluate_images", o.evaluate_images}};
-  if (o.dtype != DType::kF32) text["dtype"] = cat(o.dtype);  // f32 is not written: runs from before there was a choice
+  if (o.dtype != DType::kF32) {
+    text["dtype"] = cat(o.dtype);  // f32 is not written: runs from before there was a choice
+  }
   return text.dump();
 }
 
@@ -138,7 +141,7 @@ void VarTrainer::save(const std::string& path) const {
   // Where the draws and the data stand: both streams are functions of the seed and the step.
   file.write_attr_int("/", "seed", static_cast<int64_t>(options_.seed));
   file.write_attr_int("/", "images_seen", step_ * options_.batch);
-  if (!data_.class_names.empty()) file.write_strings("class_names", data_.class_names);
+  if (!data_.class_names.empty()) { file.write_strings("class_names", data_.class_names); }
   write_state(file, "model", model_.state());
   write_state(file, "optimizer", optimizer_.state_dict());
   write_state(file, "initial", initial_tables_);

@@ -72,7 +72,7 @@ ScheduleOptions schedule_options(const VarTrainOptions& o) {
 
 void check_options(const VarTrainOptions& o) {
   const auto require = [](bool condition, const char* rule, double value) {
-    if (!condition) throw ConfigError(cat("VAR training: ", rule, ", got ", value));
+    if (!condition) { throw ConfigError(cat("VAR training: ", rule, ", got ", value)); }
   };
   require(o.steps >= 1, "steps must be positive", static_cast<double>(o.steps));
   require(o.batch >= 1, "batch must be positive", static_cast<double>(o.batch));
@@ -116,7 +116,7 @@ struct VarTrainer::Sums {
         for (int64_t t = b * L + pyramid.begin(static_cast<int64_t>(s));
              t < b * L + pyramid.end(static_cast<int64_t>(s)); ++t) {
           loss[s] += value[t];
-          if (best != nullptr && best[t] == wanted[t]) ++correct[s];
+          if (best != nullptr && best[t] == wanted[t]) { ++correct[s]; }
           ++count[s];
         }
       }
@@ -177,9 +177,9 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
     throw ConfigError(
         cat("VAR training: accumulate must be a multiple of the ", ranks->size(), " ranks, got ", options.accumulate));
   }
-  if (options.dtype == DType::kBF16) copies_ = ComputeCopies(model.compute_in_bf16());
+  if (options.dtype == DType::kBF16) { copies_ = ComputeCopies(model.compute_in_bf16()); }
   optimizer_.write_copies(copies_);
-  for (const auto& [name, table] : tables()) initial_tables_[name] = table.to(kCpu).clone();
+  for (const auto& [name, table] : tables()) { initial_tables_[name] = table.to(kCpu).clone(); }
 }
 
 void VarTrainer::check_data() const {
@@ -188,7 +188,7 @@ void VarTrainer::check_data() const {
     check_dtype(indices, DType::kI64, "VAR training", which);
     check_dtype(labels, DType::kI64, "VAR training", which);
     check_shape(indices, {labels.numel(), config.length()}, "VAR training", which);
-    if (labels.numel() == 0) throw ShapeError(cat("VAR training: no ", which));
+    if (labels.numel() == 0) { throw ShapeError(cat("VAR training: no ", which)); }
     const auto check_range = [&](const Tensor& values, int64_t bound, const char* what) {
       for (const int64_t v : values.to_vector<int64_t>()) {
         if (v < 0 || v >= bound) {
@@ -201,7 +201,7 @@ void VarTrainer::check_data() const {
     check_range(labels, config.num_classes, "class");
   };
   check(data_.indices, data_.labels, "training tokens");
-  if (data_.held_out_indices.defined()) check(data_.held_out_indices, data_.held_out_labels, "held-out tokens");
+  if (data_.held_out_indices.defined()) { check(data_.held_out_indices, data_.held_out_labels, "held-out tokens"); }
 }
 
 State VarTrainer::tables() const {
@@ -237,7 +237,7 @@ VarTrainer::Slice VarTrainer::slice(int64_t index) const {
 
 /// Which slices this process computes.
 VarTrainer::Slice VarTrainer::own_slices() const {
-  if (ranks_ == nullptr) return {0, options_.accumulate};
+  if (ranks_ == nullptr) { return {0, options_.accumulate}; }
   const int64_t each = options_.accumulate / ranks_->size();
   return {ranks_->rank() * each, (ranks_->rank() + 1) * each};
 }
@@ -274,7 +274,7 @@ Variable VarTrainer::slice_loss(const Tensor& indices, const Tensor& labels, con
   const Variable logits = model_.forward(labels, Variable(input), options_.recompute);
   const Variable token_loss = cross_entropy(logits, indices, smoothing);
   shown.token_loss = token_loss.value();
-  if (detail == Detail::kAll) shown.predicted = argmax(logits.value(), -1);
+  if (detail == Detail::kAll) { shown.predicted = argmax(logits.value(), -1); }
   return mean(token_loss);
 }
 
@@ -298,17 +298,17 @@ std::vector<VarTrainer::Shown> VarTrainer::launch_slices(Detail detail) {
 }
 
 void VarTrainer::add_gradients_of_ranks() {
-  if (ranks_ == nullptr) return;
+  if (ranks_ == nullptr) { return; }
   std::vector<Tensor> gradients;
   for (const auto& [name, parameter] : model_.named_parameters()) {
-    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+    if (parameter.grad().defined()) { gradients.push_back(parameter.grad()); }
   }
-  if (position_gradient_.defined()) gradients.push_back(position_gradient_);
+  if (position_gradient_.defined()) { gradients.push_back(position_gradient_); }
   ranks_->sum(gradients);
 }
 
 void VarTrainer::add_figures_of_ranks(Sums& sums) {
-  if (ranks_ == nullptr) return;
+  if (ranks_ == nullptr) { return; }
   for (std::vector<double>* values : {&sums.loss, &sums.correct, &sums.count}) {
     const Tensor all = Tensor::from(*values, {static_cast<int64_t>(values->size())}).to(model_.device());
     ranks_->sum({all});
@@ -319,8 +319,8 @@ void VarTrainer::add_figures_of_ranks(Sums& sums) {
 /// Whether the step is recorded; records it once a step has run by launches.
 bool VarTrainer::is_recorded() {
   Work& w = *work_;
-  if (!options_.graphs || model_.device().is_cpu() || !w.ran) return false;
-  if (w.tried) return w.graph.recorded();
+  if (!options_.graphs || model_.device().is_cpu() || !w.ran) { return false; }
+  if (w.tried) { return w.graph.recorded(); }
   w.tried = true;
   const DrawKey key(w.key);
   const bool recorded = w.graph.record([&] {
@@ -356,7 +356,7 @@ std::vector<VarTrainer::Shown> VarTrainer::run_step(Detail detail, VarStepRecord
   }
   std::vector<Shown> shown = launch_slices(detail);
   model_.observe_position_gradient({});
-  if (detail == Detail::kAll) observe_tables(record);
+  if (detail == Detail::kAll) { observe_tables(record); }
   optimizer_.clipped_step(record.lr, record.weight_decay, options_.clip);
   model_.zero_grad();
   work_->ran = true;
@@ -407,8 +407,8 @@ VarStepRecord VarTrainer::step(Detail detail) {
 void VarTrainer::observe_tables(VarStepRecord& record) const {
   const auto norm = [](const Variable& p) { return p.grad().defined() ? std::sqrt(squared_norm(p.grad())) : 0; };
   record.start_gradient = norm(model_.pos_start);
-  if (model_.lvl_embed) record.level_gradient = norm(model_.lvl_embed->weight);
-  if (!position_gradient_.defined()) return;
+  if (model_.lvl_embed) { record.level_gradient = norm(model_.lvl_embed->weight); }
+  if (!position_gradient_.defined()) { return; }
   const Pyramid& pyramid = model_.pyramid();
   const int64_t C = model_.config().embed_dim;
   const Tensor gradient = position_gradient_.to(kCpu).contiguous();
@@ -417,7 +417,7 @@ void VarTrainer::observe_tables(VarStepRecord& record) const {
     double scale_square = 0;
     for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) {
       double square = 0;
-      for (int64_t c = 0; c < C; ++c) square += static_cast<double>(g[t * C + c]) * g[t * C + c];
+      for (int64_t c = 0; c < C; ++c) { square += static_cast<double>(g[t * C + c]) * g[t * C + c]; }
       record.position_gradient.push_back(std::sqrt(square));
       scale_square += square;
     }
@@ -426,8 +426,9 @@ void VarTrainer::observe_tables(VarStepRecord& record) const {
 }
 
 HeldOut VarTrainer::evaluate(HeldOutPart part) {
-  if (!data_.held_out_indices.defined())
+  if (!data_.held_out_indices.defined()) {
     throw ConfigError("VAR training: evaluate() needs held-out tokens, none were given");
+  }
   const NoGrad no_grad;
   const ModeScope mode(model_, false);
   const ComputeWith precision(copies_);
@@ -471,22 +472,24 @@ void VarTrainer::run() {
         record.held_out_scale_loss = held_out.scale_loss;
       }
       log_.push_back(record);
-      if (callbacks_.record) callbacks_.record(record);
-      if (evaluation && callbacks_.evaluate) callbacks_.evaluate(step_, model_);
+      if (callbacks_.record) { callbacks_.record(record); }
+      if (evaluation && callbacks_.evaluate) { callbacks_.evaluate(step_, model_); }
       since = Clock::now();
       steps_since = 0;
     }
-    if (due(step_, options_.checkpoint_every) || last) save_checkpoint();
+    if (due(step_, options_.checkpoint_every) || last) { save_checkpoint(); }
     report_progress(record.loss);
   }
 }
 
 void VarTrainer::save_checkpoint() const {
-  if (!options_.checkpoint_path.empty() && (ranks_ == nullptr || ranks_->rank() == 0)) save(options_.checkpoint_path);
+  if (!options_.checkpoint_path.empty() && (ranks_ == nullptr || ranks_->rank() == 0)) {
+    save(options_.checkpoint_path);
+  }
 }
 
 void VarTrainer::report_progress(double loss) const {
-  if (!callbacks_.progress) return;
+  if (!callbacks_.progress) { return; }
   try {
     callbacks_.progress(step_, options_.steps, loss);
   } catch (...) {

@@ -61,17 +61,17 @@ class Table {
  public:
   void add(const std::vector<double>& row) { rows_.push_back(row); }
   void write(Hdf5File& file, const std::string& name) const {
-    if (rows_.empty() || rows_[0].empty()) return;
+    if (rows_.empty() || rows_[0].empty()) { return; }
     std::vector<double> flat;
-    for (const auto& row : rows_) flat.insert(flat.end(), row.begin(), row.end());
+    for (const auto& row : rows_) { flat.insert(flat.end(), row.begin(), row.end()); }
     file.write(name, Tensor::from(flat, {static_cast<int64_t>(rows_.size()), static_cast<int64_t>(rows_[0].size())}));
   }
   static std::vector<std::vector<double>> read(const Hdf5File& file, const std::string& name) {
     std::vector<std::vector<double>> rows;
-    if (!file.has(name)) return rows;
+    if (!file.has(name)) { return rows; }
     const Tensor t = file.read(name, DType::kF64);
     check_ndim(t, 2, "checkpoint", name.c_str());
-    for (int64_t i = 0; i < t.dim(0); ++i) rows.push_back(t.select(0, i).to_vector<double>());
+    for (int64_t i = 0; i < t.dim(0); ++i) { rows.push_back(t.select(0, i).to_vector<double>()); }
     return rows;
   }
 
@@ -83,7 +83,7 @@ void write_log(Hdf5File& file, const std::string& group, const std::vector<Vqvae
   Table values, usage, perplexity;
   for (VqvaeStepRecord r : log) {
     std::vector<double> row = {static_cast<double>(r.step), static_cast<double>(r.revived)};
-    for (const double* value : columns(r)) row.push_back(*value);
+    for (const double* value : columns(r)) { row.push_back(*value); }
     values.add(row);
     usage.add(r.usage);
     perplexity.add(r.perplexity);
@@ -101,12 +101,14 @@ std::vector<VqvaeStepRecord> read_log(const Hdf5File& file, const std::string& g
   for (size_t i = 0; i < values.size(); ++i) {
     VqvaeStepRecord r;
     const std::vector<double*> targets = columns(r);
-    if (values[i].size() != targets.size() + 2) throw IoError(cat(file.path(), ": ", group, "/values: wrong width"));
+    if (values[i].size() != targets.size() + 2) {
+      throw IoError(cat(file.path(), ": ", group, "/values: wrong width"));
+    }
     r.step = static_cast<int64_t>(values[i][0]);
     r.revived = static_cast<int64_t>(values[i][1]);
-    for (size_t c = 0; c < targets.size(); ++c) *targets[c] = values[i][c + 2];
-    if (i < usage.size()) r.usage = usage[i];
-    if (i < perplexity.size()) r.perplexity = perplexity[i];
+    for (size_t c = 0; c < targets.size(); ++c) { *targets[c] = values[i][c + 2]; }
+    if (i < usage.size()) { r.usage = usage[i]; }
+    if (i < perplexity.size()) { r.perplexity = perplexity[i]; }
     log.push_back(r);
   }
   return log;
@@ -136,8 +138,8 @@ std::vector<VqvaeEvaluation> read_evaluations(const Hdf5File& file) {
     e.mse = values[i][2];
     e.psnr = values[i][3];
     e.codes_used = values[i][4];
-    if (i < usage.size()) e.usage = usage[i];
-    if (i < perplexity.size()) e.perplexity = perplexity[i];
+    if (i < usage.size()) { e.usage = usage[i]; }
+    if (i < perplexity.size()) { e.perplexity = perplexity[i]; }
     evaluations.push_back(e);
   }
   return evaluations;
@@ -156,7 +158,7 @@ void VqvaeTrainer::save(const std::string& path) const {
   file.write_attr_int("/", "pending_steps", s.pending_steps);
   write_state(file, "model", s.model.state());
   write_state(file, "optimizer", s.optimizer.state_dict());
-  if (s.ema) write_state(file, "average", s.ema->state());
+  if (s.ema) { write_state(file, "average", s.ema->state()); }
   file.write("codes/last_use", s.clock.last_use());
   write_log(file, "log", s.log);
   write_log(file, "pending", {s.pending});
@@ -173,14 +175,14 @@ void VqvaeTrainer::resume(const std::string& path) {
         cat(path, ": holds a tokenizer of another configuration: ", file.read_attr_string("/", "config")));
   }
   const nlohmann::json stored = nlohmann::json::parse(file.read_attr_string("/", "training"), nullptr, false);
-  if (!stored.is_object()) throw IoError(cat(path, ": attribute training is not JSON"));
+  if (!stored.is_object()) { throw IoError(cat(path, ": attribute training is not JSON")); }
   check_course(path, stored, course_of(s.options));
   if (file.read_attr_string("/", "dataset_hash") != s.train.content_hash()) {
     throw ConfigError(cat(path, ": was trained on other images than those of ", s.train.path()));
   }
   s.model.load_state(read_state(file, "model"));
   s.optimizer.load_state_dict(read_state(file, "optimizer"));
-  if (s.ema) s.ema->load_state(read_state(file, "average"), file.read_attr_int("/", "step"));
+  if (s.ema) { s.ema->load_state(read_state(file, "average"), file.read_attr_int("/", "step")); }
   s.clock.last_use().copy_(file.read("codes/last_use", DType::kI64));
   s.step = file.read_attr_int("/", "step");
   s.loader.reset();

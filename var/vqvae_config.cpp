@@ -28,21 +28,26 @@ void VqvaeConfig::validate() const {
       {"vocab_size", vocab_size},         {"quant_conv_ks", quant_conv_ks},
       {"norm_groups", norm_groups}};
   for (const auto& [name, value] : positive) {
-    if (value < 1) throw ConfigError(cat(name, ": must be positive, got ", value));
-    if (value > kLargest) throw ConfigError(cat(name, ": must be at most ", kLargest, ", got ", value));
+    if (value < 1) { throw ConfigError(cat(name, ": must be positive, got ", value)); }
+    if (value > kLargest) { throw ConfigError(cat(name, ": must be at most ", kLargest, ", got ", value)); }
   }
-  if (ch_mult.empty() || ch_mult.size() > 12)
+  if (ch_mult.empty() || ch_mult.size() > 12) {
     throw ConfigError(cat("ch_mult: needs 1 to 12 levels, got ", ch_mult.size()));
+  }
   for (const int64_t mult : ch_mult) {
     if (mult < 1 || mult > kLargest || ch * mult % norm_groups != 0) {
       throw ConfigError(
           cat("ch_mult: ch * mult = ", ch, " * ", mult, " must be a positive multiple of norm_groups = ", norm_groups));
     }
   }
-  if (ch % norm_groups != 0) throw ConfigError(cat("ch: ", ch, " is not a multiple of norm_groups = ", norm_groups));
-  if (quant_conv_ks % 2 == 0) throw ConfigError(cat("quant_conv_ks: must be odd, got ", quant_conv_ks));
-  if (share_quant_resi < 0) throw ConfigError(cat("share_quant_resi: must be 0 or positive, got ", share_quant_resi));
-  if (dropout < 0 || dropout >= 1) throw ConfigError(cat("dropout: must be in [0, 1), got ", dropout));
+  if (ch % norm_groups != 0) {
+    throw ConfigError(cat("ch: ", ch, " is not a multiple of norm_groups = ", norm_groups));
+  }
+  if (quant_conv_ks % 2 == 0) { throw ConfigError(cat("quant_conv_ks: must be odd, got ", quant_conv_ks)); }
+  if (share_quant_resi < 0) {
+    throw ConfigError(cat("share_quant_resi: must be 0 or positive, got ", share_quant_resi));
+  }
+  if (dropout < 0 || dropout >= 1) { throw ConfigError(cat("dropout: must be in [0, 1), got ", dropout)); }
   Pyramid{patch_nums};
 }
 
@@ -78,18 +83,18 @@ void to_json(nlohmann::json& j, const VqvaeConfig& config) {
 }
 
 void from_json(const nlohmann::json& j, VqvaeConfig& config) {
-  if (!j.is_object()) throw ConfigError("tokenizer configuration: expected a JSON object");
+  if (!j.is_object()) { throw ConfigError("tokenizer configuration: expected a JSON object"); }
   std::set<std::string> known;
   visit_fields(config, [&](const char* key, auto& value) {
     known.insert(key);
-    if (!j.contains(key)) return;
+    if (!j.contains(key)) { return; }
     if (!json_fits<std::decay_t<decltype(value)>>(j.at(key))) {
       throw ConfigError(cat("tokenizer configuration: ", key, " has the wrong type: ", j.at(key).dump()));
     }
     j.at(key).get_to(value);
   });
   for (const auto& item : j.items()) {
-    if (!known.contains(item.key())) throw ConfigError(cat("tokenizer configuration: unknown key ", item.key()));
+    if (!known.contains(item.key())) { throw ConfigError(cat("tokenizer configuration: unknown key ", item.key())); }
   }
 }
 
@@ -97,7 +102,7 @@ std::string to_text(const VqvaeConfig& config) { return nlohmann::json(config).d
 
 VqvaeConfig vqvae_config_from_text(const std::string& text) {
   const nlohmann::json j = nlohmann::json::parse(text, nullptr, false);
-  if (j.is_discarded()) throw ConfigError("tokenizer configuration: not JSON");
+  if (j.is_discarded()) { throw ConfigError("tokenizer configuration: not JSON"); }
   return j.get<VqvaeConfig>();
 }
 

@@ -83,9 +83,9 @@ Variable VqvaeLevel::operator()(const Variable& x) const {
   Variable h = x;
   for (size_t i = 0; i < block_.size(); ++i) {
     h = (*block_[i])(h);
-    if (!attn_.empty()) h = (*attn_[i])(h);
+    if (!attn_.empty()) { h = (*attn_[i])(h); }
   }
-  if (resample_ == Resample::kDouble) h = interpolate(h, 2 * h.dim(2), 2 * h.dim(3), Interpolation::kNearest);
+  if (resample_ == Resample::kDouble) { h = interpolate(h, 2 * h.dim(2), 2 * h.dim(3), Interpolation::kNearest); }
   return conv_ ? (*conv_)(h) : h;
 }
 
@@ -129,7 +129,7 @@ VqvaeEncoder::VqvaeEncoder(const VqvaeConfig& config, Generator& g)
 
 Variable VqvaeEncoder::operator()(const Variable& x) const {
   Variable h = conv_in_(x);
-  for (const auto& level : down_) h = (*level)(h);
+  for (const auto& level : down_) { h = (*level)(h); }
   return conv_out_(norm_out_.normalize_silu(mid_(h)));
 }
 
@@ -155,7 +155,7 @@ VqvaeDecoder::VqvaeDecoder(const VqvaeConfig& config, Generator& g)
 
 Variable VqvaeDecoder::operator()(const Variable& z) const {
   Variable h = mid_(conv_in_(z));
-  for (size_t level = up_.size(); level-- > 0;) h = (*up_[level])(h);
+  for (size_t level = up_.size(); level-- > 0;) { h = (*up_[level])(h); }
   return conv_out_(norm_out_.normalize_silu(h));
 }
 

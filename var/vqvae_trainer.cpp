@@ -52,17 +52,19 @@ Variable edge_loss(const Variable& error) {
 }
 
 double learning_rate(const VqvaeTrainOptions& o, int64_t step) {
-  if (step < o.warmup) return o.lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup);
+  if (step < o.warmup) { return o.lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup); }
   const double rest = static_cast<double>(std::max<int64_t>(o.steps - 1 - o.warmup, 1));
   const double x = std::min(1.0, static_cast<double>(step - o.warmup) / rest);
   return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * x)));
 }
 
 void check_options(const VqvaeTrainOptions& o) {
-  if (o.steps < 0) throw ConfigError(cat("steps: must not be negative, got ", o.steps));
-  if (o.batch < 1) throw ConfigError(cat("batch: must be positive, got ", o.batch));
-  if (!(o.lr > 0)) throw ConfigError(cat("lr: must be positive, got ", o.lr));
-  if (o.ema_decay < 0 || o.ema_decay >= 1) throw ConfigError(cat("ema_decay: must be in [0, 1), got ", o.ema_decay));
+  if (o.steps < 0) { throw ConfigError(cat("steps: must not be negative, got ", o.steps)); }
+  if (o.batch < 1) { throw ConfigError(cat("batch: must be positive, got ", o.batch)); }
+  if (!(o.lr > 0)) { throw ConfigError(cat("lr: must be positive, got ", o.lr)); }
+  if (o.ema_decay < 0 || o.ema_decay >= 1) {
+    throw ConfigError(cat("ema_decay: must be in [0, 1), got ", o.ema_decay));
+  }
 }
 
 void check_images(const VqvaeConfig& config, const ImageDataset& dataset) {
@@ -94,15 +96,15 @@ VqvaeTrainer::State::State(Vqvae& model_, const ImageDataset& train_, const Imag
       parameters(model.named_parameters()),
       optimizer(decay_groups(parameters, {"embedding.weight"}), {options.beta1, options.beta2}),
       clock(model.config().vocab_size) {
-  if (held_out_ != nullptr) held_out = *held_out_;
-  if (options.ema_decay > 0) ema.emplace(parameters, options.ema_decay);
+  if (held_out_ != nullptr) { held_out = *held_out_; }
+  if (options.ema_decay > 0) { ema.emplace(parameters, options.ema_decay); }
 }
 
 VqvaeTrainer::VqvaeTrainer(Vqvae& model, const ImageDataset& train, const ImageDataset* held_out,
                            const VqvaeTrainOptions& options, VqvaeTrainCallbacks callbacks) {
   check_options(options);
   check_images(model.config(), train);
-  if (held_out != nullptr) check_images(model.config(), *held_out);
+  if (held_out != nullptr) { check_images(model.config(), *held_out); }
   if (train.size() < options.batch) {
     throw ConfigError(cat("batch: ", options.batch, " is more than the ", train.size(), " images of ", train.path()));
   }
@@ -119,7 +121,7 @@ const std::vector<VqvaeEvaluation>& VqvaeTrainer::evaluations() const { return s
 
 // K-means over the residuals of the first batches, as many rows of every scale.
 void VqvaeTrainer::State::start_codes() {
-  if (options.init_iterations <= 0) return;
+  if (options.init_iterations <= 0) { return; }
   const int64_t V = model.config().vocab_size, S = model.pyramid().scales();
   const int64_t rows_per_scale = std::max<int64_t>(1, 16 * V / S);
   Generator g = generator_of(options.seed, kCodeStart, 0);
@@ -130,25 +132,25 @@ void VqvaeTrainer::State::start_codes() {
   for (int64_t images = 0; images < 256; images += options.batch) {
     const Tensor f = model.encode(Variable(batches.next().images.to(model.device()))).value();
     const std::vector<Tensor> residuals = model.quantizer().ideal_residuals(f);
-    for (size_t s = 0; s < rows.size(); ++s) rows[s].push_back(residuals[s].to(kCpu));
+    for (size_t s = 0; s < rows.size(); ++s) { rows[s].push_back(residuals[s].to(kCpu)); }
   }
   std::vector<Tensor> chosen;
   for (const std::vector<Tensor>& parts : rows) {
     std::vector<Variable> variables;
-    for (const Tensor& part : parts) variables.emplace_back(part);
+    for (const Tensor& part : parts) { variables.emplace_back(part); }
     const Tensor all = concat(variables, 0).value();
     const std::vector<int64_t> order = random_permutation(all.dim(0), g);
     g.offset += static_cast<uint64_t>(all.dim(0));
     const int64_t count = std::min(all.dim(0), rows_per_scale);
     Tensor part = Tensor::empty({count, all.dim(1)});
-    for (int64_t i = 0; i < count; ++i) part.select(0, i).copy_(all.select(0, order[static_cast<size_t>(i)]));
+    for (int64_t i = 0; i < count; ++i) { part.select(0, i).copy_(all.select(0, order[static_cast<size_t>(i)])); }
     chosen.push_back(part);
   }
   std::vector<Variable> variables;
-  for (const Tensor& part : chosen) variables.emplace_back(part);
+  for (const Tensor& part : chosen) { variables.emplace_back(part); }
   Tensor& codes = model.quantizer().codebook().value();
   codes.copy_(kmeans(concat(variables, 0).value(), V, options.init_iterations, g));
-  if (ema) averaged_codes().copy_(codes);
+  if (ema) { averaged_codes().copy_(codes); }
 }
 
 Tensor VqvaeTrainer::State::averaged_codes() { return ema ? ema->state().at(kCodesName) : Tensor(); }
@@ -156,25 +158,25 @@ Tensor VqvaeTrainer::State::averaged_codes() { return ema ? ema->state().at(kCod
 // On the CPU: an unused code is rare.
 void VqvaeTrainer::State::reseed(const std::vector<int64_t>& codes, const Quantizer::Output& quantized, Generator& g) {
   std::vector<Tensor> residuals;
-  for (const Tensor& rows : quantized.residuals) residuals.push_back(rows.to(kCpu));
+  for (const Tensor& rows : quantized.residuals) { residuals.push_back(rows.to(kCpu)); }
   Tensor& codebook = model.quantizer().codebook().value();
   Tensor moved = codebook.to(kCpu);
   reseed_codes(moved, codes, residuals, quantized.indices.to(kCpu), model.pyramid(), g);
-  if (!codebook.device().is_cpu()) codebook.copy_(moved);
+  if (!codebook.device().is_cpu()) { codebook.copy_(moved); }
 }
 
 // Moves codes that nobody uses, their averages with them, and clears their moments, which belong to the old place.
 int64_t VqvaeTrainer::State::revive_codes(const Quantizer::Output& quantized) {
-  if (options.revive_after <= 0) return 0;
+  if (options.revive_after <= 0) { return 0; }
   const std::vector<int64_t> idle = clock.idle(step, options.revive_after);
-  if (idle.empty()) return 0;
+  if (idle.empty()) { return 0; }
   Generator g = generator_of(options.seed, kRevival, step);
   reseed(idle, quantized, g);
   terrace::State moments = optimizer.state_dict();
   const Tensor averages = averaged_codes();
   for (const int64_t code : idle) {
     clock.restart(code, step);
-    if (averages.defined()) averages.select(0, code).copy_(model.quantizer().codebook().value().select(0, code));
+    if (averages.defined()) { averages.select(0, code).copy_(model.quantizer().codebook().value().select(0, code)); }
     for (const char* moment : {"exp_avg.", "exp_avg_sq."}) {
       moments.at(moment + std::string(kCodesName)).select(0, code).zero_();
     }
@@ -189,8 +191,8 @@ VqvaeStepRecord VqvaeTrainer::step() { return state_->run_step(); }
 VqvaeStepRecord VqvaeTrainer::State::run_step() {
   const auto began = std::chrono::steady_clock::now();
   const int64_t per_epoch = train.size() / options.batch;
-  if (!loader) loader = std::make_unique<Loader>(train, loader_options(options, step, per_epoch));
-  if (step == 0) start_codes();
+  if (!loader) { loader = std::make_unique<Loader>(train, loader_options(options, step, per_epoch)); }
+  if (step == 0) { start_codes(); }
   model.train();
   StepGenerator generator(generator_of(options.seed, kDropout, step));
 
@@ -226,7 +228,7 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   model.quantizer().record_hits(hits, step - 1);
   clock.observe(hits, step);
   record.revived = revive_codes(out.quantized);
-  if (ema) ema->update();
+  if (ema) { ema->update(); }
 
   record.step = step;
   record.mse = mse.item<double>();
@@ -256,7 +258,7 @@ void VqvaeTrainer::State::accumulate(const VqvaeStepRecord& one) {
 void VqvaeTrainer::State::close_record() {
   const double share = 1 / static_cast<double>(pending_steps);
   VqvaeStepRecord r = pending;
-  for (double* value : {&r.loss, &r.mse, &r.l1, &r.edge, &r.vq_loss, &r.gradient_norm}) *value *= share;
+  for (double* value : {&r.loss, &r.mse, &r.l1, &r.edge, &r.vq_loss, &r.gradient_norm}) { *value *= share; }
   r.seconds_per_step /= static_cast<double>(timed_steps);
   r.psnr = psnr_from_mse(r.mse);
   // The official trainer counts a code as used from 8 % of an even share of the hits.
@@ -267,16 +269,18 @@ void VqvaeTrainer::State::close_record() {
   pending = {};
   pending_steps = timed_steps = 0;
   log.push_back(r);
-  if (callbacks.record) callbacks.record(r);
+  if (callbacks.record) { callbacks.record(r); }
 }
 
 VqvaeEvaluation VqvaeTrainer::evaluate() {
   State& s = *state_;
-  if (!s.held_out || s.options.evaluate_images <= 0) throw ConfigError("evaluate: the trainer has no held-out images");
+  if (!s.held_out || s.options.evaluate_images <= 0) {
+    throw ConfigError("evaluate: the trainer has no held-out images");
+  }
   const bool was_training = s.model.training();
   s.model.eval();
   std::optional<EmaScope> averaged;
-  if (s.ema) averaged.emplace(*s.ema);
+  if (s.ema) { averaged.emplace(*s.ema); }
   VqvaeEvaluation result;
   result.step = s.step;
   const std::vector<int64_t> rows = part_of(s.held_out->size(), s.options.evaluate_images);
@@ -298,9 +302,9 @@ VqvaeEvaluation VqvaeTrainer::evaluate() {
   result.usage = use.usage;
   result.perplexity = use.perplexity;
   result.codes_used = use.any;
-  if (s.callbacks.evaluate) s.callbacks.evaluate(result, s.model);
+  if (s.callbacks.evaluate) { s.callbacks.evaluate(result, s.model); }
   averaged.reset();
-  if (was_training) s.model.train();
+  if (was_training) { s.model.train(); }
   s.evaluations.push_back(result);
   return result;
 }
@@ -314,14 +318,14 @@ void VqvaeTrainer::run() {
     const VqvaeStepRecord one = s.run_step();
     s.accumulate(one);
     const bool last = s.step == o.steps;
-    if (due(o.log_every) || last) s.close_record();
-    if (evaluates && (due(o.evaluate_every) || last)) evaluate();
-    if (!o.checkpoint_path.empty() && (due(o.checkpoint_every) || last)) save(o.checkpoint_path);
-    if (!s.callbacks.progress) continue;
+    if (due(o.log_every) || last) { s.close_record(); }
+    if (evaluates && (due(o.evaluate_every) || last)) { evaluate(); }
+    if (!o.checkpoint_path.empty() && (due(o.checkpoint_every) || last)) { save(o.checkpoint_path); }
+    if (!s.callbacks.progress) { continue; }
     try {
       s.callbacks.progress(s.step, o.steps, one.loss);
     } catch (...) {
-      if (!o.checkpoint_path.empty()) save(o.checkpoint_path);
+      if (!o.checkpoint_path.empty()) { save(o.checkpoint_path); }
       throw;
     }
   }

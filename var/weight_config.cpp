@@ -17,7 +17,9 @@ const std::vector<std::vector<int64_t>>& official_pyramids() {
 
 /// Extent `dim` of a tensor that must be there and have `ndim` dimensions.
 int64_t extent(const TensorFile& weights, const std::string& name, int64_t dim, int64_t ndim) {
-  if (!weights.has(name)) throw ConfigError(cat(weights.path(), ": the configuration cannot be told without ", name));
+  if (!weights.has(name)) {
+    throw ConfigError(cat(weights.path(), ": the configuration cannot be told without ", name));
+  }
   const Shape& shape = weights.entry(name).shape;
   if (shape.size() != ndim) {
     throw ConfigError(cat(weights.path(), ": ", name, " must have ", ndim, " dimensions, it is ", shape));
@@ -28,7 +30,7 @@ int64_t extent(const TensorFile& weights, const std::string& name, int64_t dim, 
 /// How many of PREFIX0SUFFIX, PREFIX1SUFFIX, ... there are.
 int64_t count_of(const TensorFile& weights, const std::string& prefix, const std::string& suffix) {
   int64_t count = 0;
-  while (weights.has(cat(prefix, count, suffix))) ++count;
+  while (weights.has(cat(prefix, count, suffix))) { ++count; }
   return count;
 }
 
@@ -42,7 +44,7 @@ std::string stored_config(const TensorFile& weights, WeightKind kind) {
 
 std::vector<int64_t> patch_nums_of_length(const TensorFile& weights, int64_t length) {
   for (const auto& pyramid : official_pyramids()) {
-    if (Pyramid(pyramid).length() == length) return pyramid;
+    if (Pyramid(pyramid).length() == length) { return pyramid; }
   }
   throw ConfigError(cat(weights.path(), ": patch_nums cannot be told: there is no lvl_1L, and no official model has ",
                         length, " tokens"));
@@ -51,7 +53,7 @@ std::vector<int64_t> patch_nums_of_length(const TensorFile& weights, int64_t len
 /// The number of heads that nothing in the file tells.
 int64_t heads_of_width(int64_t width, const std::string& path, const WeightOptions& options) {
   constexpr int64_t kReleasedHeadWidth = 64;
-  if (options.num_heads > 0) return options.num_heads;
+  if (options.num_heads > 0) { return options.num_heads; }
   if (width % kReleasedHeadWidth != 0) {
     throw ConfigError(cat(path, ": the number of heads cannot be told from weights without scale_mul_1H11 (no ",
                           "attn_l2_norm), and their width ", width, " is no multiple of ", kReleasedHeadWidth,
@@ -70,7 +72,7 @@ std::vector<int64_t> patch_nums_of_levels(const Tensor& levels, const std::strin
   std::vector<int64_t> patch_nums;
   for (size_t begin = 0; begin < level.size();) {
     size_t end = begin;
-    while (end < level.size() && level[end] == level[begin]) ++end;
+    while (end < level.size() && level[end] == level[begin]) { ++end; }
     const auto tokens = static_cast<int64_t>(end - begin);
     const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(tokens))));
     if (level[begin] != static_cast<int64_t>(patch_nums.size()) || side * side != tokens) {

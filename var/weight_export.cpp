@@ -19,7 +19,7 @@ struct Source {
 
   Tensor read(const std::string& name) const {
     for (const auto& [buffer, value] : buffers) {
-      if (buffer == name) return value;
+      if (buffer == name) { return value; }
     }
     return averaged && averaged->has(name) ? averaged->read(name) : weights.read(name);
   }
@@ -44,19 +44,19 @@ Source find_source(const TensorFile& file, const WeightOptions& options) {
     const VqvaeConfig config = vqvae_config_from_weights(*vqvae, options);
     source.config = to_text(config);
     buffers = official_buffers(config);
-    if (file.metadata().contains("terrace_kind")) source.averaged = file.without_prefix("average/");
+    if (file.metadata().contains("terrace_kind")) { source.averaged = file.without_prefix("average/"); }
   }
   for (auto& [name, value] : buffers) {
-    if (!source.weights.has(name)) source.buffers.emplace_back(name, value);
+    if (!source.weights.has(name)) { source.buffers.emplace_back(name, value); }
   }
   return source;
 }
 
 std::vector<TensorEntry> entries_of(const Source& source, const std::optional<DType>& dtype) {
   std::vector<TensorEntry> entries = source.weights.entries();
-  for (const auto& [name, value] : source.buffers) entries.push_back({name, value.dtype(), value.shape()});
+  for (const auto& [name, value] : source.buffers) { entries.push_back({name, value.dtype(), value.shape()}); }
   for (TensorEntry& entry : entries) {
-    if (dtype && is_floating(entry.dtype)) entry.dtype = *dtype;
+    if (dtype && is_floating(entry.dtype)) { entry.dtype = *dtype; }
   }
   return entries;
 }
@@ -72,9 +72,11 @@ void write_checkpoint(const Source& source, const std::vector<TensorEntry>& entr
   file.write_attr_string("/", "config", source.config);
   file.write_attr_int("/", "step", 0);
   file.make_group("model");
-  if (source.kind == WeightKind::kVar) file.make_group("initial");
+  if (source.kind == WeightKind::kVar) { file.make_group("initial"); }
   for (const TensorEntry& entry : entries) {
-    if (entry.name == "attn_bias_for_masking") continue;  // follows from the configuration
+    if (entry.name == "attn_bias_for_masking") {
+      continue;  // follows from the configuration
+    }
     file.write("model/" + entry.name, source.read(entry.name).to(entry.dtype));
   }
   file.commit();
@@ -107,7 +109,7 @@ void check_needs_no_config(const Source& source, const std::string& out) {
     told = !source.kind || shapes_tell(source);
   } catch (const ConfigError&) {  // not a configuration at all
   }
-  if (told) return;
+  if (told) { return; }
   throw ConfigError(cat("cannot write ", out, ": the shapes of the weights do not tell this model, ", source.config,
                         "; .safetensors and .h5 keep that beside them"));
 }
@@ -123,15 +125,15 @@ ExportReport export_weights(const std::string& in, const std::string& out, const
       metadata["terrace_kind"] = name_of(*source.kind);
       metadata["config"] = source.config;
     }
-    if (std::filesystem::path(out).extension() != ".safetensors") check_needs_no_config(source, out);
+    if (std::filesystem::path(out).extension() != ".safetensors") { check_needs_no_config(source, out); }
     const auto writer = create_tensor_file(out, entries, metadata);
-    for (const TensorEntry& entry : entries) writer->write(source.read(entry.name).to(entry.dtype));
+    for (const TensorEntry& entry : entries) { writer->write(source.read(entry.name).to(entry.dtype)); }
     writer->commit();
   }
   ExportReport report;
   report.what = !source.kind ? "tensors" : source.kind == WeightKind::kVar ? "VAR transformer" : "tokenizer";
   report.tensors = static_cast<int64_t>(entries.size());
-  for (const TensorEntry& entry : entries) report.values += entry.shape.numel();
+  for (const TensorEntry& entry : entries) { report.values += entry.shape.numel(); }
   return report;
 }
 

@@ -16,7 +16,7 @@ Visibility Visibility::pyramid(const std::vector<int64_t>& patch_nums) {
   Visibility visibility;
   int64_t end = 0;
   for (const int64_t patch : patch_nums) {
-    if (patch < 1) throw ShapeError(cat("Visibility::pyramid: patch numbers must be 1 or more, got ", patch));
+    if (patch < 1) { throw ShapeError(cat("Visibility::pyramid: patch numbers must be 1 or more, got ", patch)); }
     visibility.ends.push_back(end += patch * patch);
   }
   return visibility;
@@ -43,21 +43,22 @@ struct Plan {
 
 Plan make_plan(const char* op, int64_t B, int64_t H, int64_t Lq, int64_t Lk, int64_t D, const Visibility& visibility,
                double scale) {
-  if (D < 1 || H < 1) throw ShapeError(cat(op, ": needs a head and a channel at least, got H = ", H, ", D = ", D));
+  if (D < 1 || H < 1) { throw ShapeError(cat(op, ": needs a head and a channel at least, got H = ", H, ", D = ", D)); }
   if (!std::isfinite(scale) || scale == 0) {
     throw ConfigError(cat(op, ": the scale must be a finite number other than 0, got ", scale));
   }
   Plan plan;
   plan.problem = {B, H, Lq, Lk, D, nullptr, 0, scale, 1};
   if (visibility.ends.empty()) {
-    if (Lk == 0 && Lq > 0) throw ShapeError(cat(op, ": ", Lq, " queries have no key to see (Lk = 0)"));
+    if (Lk == 0 && Lq > 0) { throw ShapeError(cat(op, ": ", Lq, " queries have no key to see (Lk = 0)")); }
     plan.blocks.push_back({0, Lq, Lk});
     return plan;
   }
   int64_t begin = 0;
   for (const int64_t end : visibility.ends) {
-    if (end <= begin)
+    if (end <= begin) {
       throw ShapeError(cat(op, ": visibility ends must ascend from above 0, got ", end, " after ", begin));
+    }
     plan.blocks.push_back({begin, end, end});
     begin = end;
   }
@@ -194,10 +195,12 @@ Variable pyramid_attention(const Variable& qkv, int64_t heads, const Variable& s
                   const Operands saved = operands(x.get(name), factor);
                   Tensor dqkv = Tensor::empty(x.get(name).shape(), dy.dtype(), dy.device());
                   Tensor dlog;
-                  if (factor.defined()) dlog = Tensor::empty({plan.problem.B, heads}, factor.dtype(), factor.device());
+                  if (factor.defined()) {
+                    dlog = Tensor::empty({plan.problem.B, heads}, factor.dtype(), factor.device());
+                  }
                   run_backward(name, plan, saved, y.get(name), lse, dy, third(dqkv, 0, heads), third(dqkv, 1, heads),
                                third(dqkv, 2, heads), dlog);
-                  if (!factor.defined()) return {dqkv, Tensor()};
+                  if (!factor.defined()) { return {dqkv, Tensor()}; }
                   const Tensor dclamped = sum(dlog, {0});
                   const Tensor dscale = apply_backward(kScaleMulClamp, scales.get(name), clamped, dclamped);
                   return {dqkv, dscale.view({1, heads, 1, 1})};

@@ -11,9 +11,9 @@ namespace {
 constexpr const char* kName = "batch_norm_eval";
 
 BatchNormLayout layout_of(const Tensor& x) {
-  if (x.ndim() < 2) throw ShapeError(cat(kName, ": x must be (N, C, ...), got ", x.describe()));
+  if (x.ndim() < 2) { throw ShapeError(cat(kName, ": x must be (N, C, ...), got ", x.describe())); }
   BatchNormLayout layout{x.dim(0), x.dim(1), 1};
-  for (int64_t d = 2; d < x.ndim(); ++d) layout.positions *= x.dim(d);
+  for (int64_t d = 2; d < x.ndim(); ++d) { layout.positions *= x.dim(d); }
   return layout;
 }
 

@@ -8,7 +8,7 @@ namespace terrace {
 namespace {
 
 void check_options(const Conv2dOptions& options) {
-  if (options.stride < 1) throw ConfigError(cat("conv2d: stride must be at least 1, got ", options.stride));
+  if (options.stride < 1) { throw ConfigError(cat("conv2d: stride must be at least 1, got ", options.stride)); }
   const Padding2d& pad = options.pad;
   if (pad.top < 0 || pad.bottom < 0 || pad.left < 0 || pad.right < 0) {
     throw ConfigError(cat("conv2d: padding must not be negative, got top ", pad.top, " bottom ", pad.bottom, " left ",
@@ -25,9 +25,7 @@ Conv2dGeometry geometry_of(const Tensor& x, const Tensor& weight, const Tensor& 
     throw ShapeError(cat("conv2d: weight must be (O,C,kh,kw) with C = x's ", x.dim(1), " channels, got ",
                          weight.shape(), "; x is ", x.describe()));
   }
-  if (weight.numel() == 0) {
-    throw ShapeError(cat("conv2d: weight (O,C,kh,kw) has an extent of 0: ", weight.shape()));
-  }
+  if (weight.numel() == 0) { throw ShapeError(cat("conv2d: weight (O,C,kh,kw) has an extent of 0: ", weight.shape())); }
   if (bias.defined()) {
     check_dtype(bias, x.dtype(), "conv2d", "bias");
     check_shape(bias, {weight.dim(0)}, "conv2d", "bias");
@@ -56,7 +54,7 @@ Tensor forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, c
   Tensor y = Tensor::empty(shape, compute_type(x), x.device());
   visit_floating(y.dtype(), "conv2d", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (g.batch == 0) return;
+    if (g.batch == 0) { return; }
     const Tensor xs = prepared(x), ws = prepared(weight), bs = bias.defined() ? prepared(bias) : Tensor();
     conv2d_forward<T>(x.device(), g, xs.data<T>(), ws.data<T>(), data_or_null<T>(bs), y.data<T>());
   });
@@ -80,9 +78,9 @@ Gradients backward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weigh
   }
   const Tensor gradient = prepared(dy);
   Tensor dx, dweight, dbias;
-  if (wanted.x) dx = Tensor::empty(x_shape, computed, dy.device());
-  if (wanted.weight) dweight = Tensor::empty(weight_shape, computed, dy.device());
-  if (wanted.weight && wanted.bias) dbias = Tensor::empty({g.out_channels}, computed, dy.device());
+  if (wanted.x) { dx = Tensor::empty(x_shape, computed, dy.device()); }
+  if (wanted.weight) { dweight = Tensor::empty(weight_shape, computed, dy.device()); }
+  if (wanted.weight && wanted.bias) { dbias = Tensor::empty({g.out_channels}, computed, dy.device()); }
   if (wanted.x || wanted.weight) {
     const Tensor xs = wanted.weight ? prepared(x) : Tensor(), ws = wanted.x ? prepared(weight) : Tensor();
     visit_floating(computed, "conv2d", [&](auto tag) {
@@ -91,7 +89,7 @@ Gradients backward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weigh
                          data_or_null<T>(dx), data_or_null<T>(dweight), data_or_null<T>(dbias));
     });
   }
-  if (wanted.bias && !wanted.weight) dbias = sum(gradient, {0, 2, 3});
+  if (wanted.bias && !wanted.weight) { dbias = sum(gradient, {0, 2, 3}); }
   const auto result = [dtype](const Tensor& t) { return t.defined() ? t.to(dtype) : t; };
   return {result(dx), result(dweight), result(dbias)};
 }
@@ -103,14 +101,14 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   const Conv2dGeometry geometry = geometry_of(x.value(), weight.value(), b, options);
   Tensor y = forward(geometry, x.value(), weight.value(), b);
   std::vector<Variable> inputs{x, weight};
-  if (bias.defined()) inputs.push_back(bias);
+  if (bias.defined()) { inputs.push_back(bias); }
   const Wanted wanted{x.requires_grad(), weight.requires_grad(), bias.defined() && bias.requires_grad()};
   const Saved saved_x = wanted.weight ? Saved(x) : Saved(), saved_weight = wanted.x ? Saved(weight) : Saved();
   return record("conv2d", std::move(y), inputs,
                 [geometry, wanted, has_bias = bias.defined(), saved_x, saved_weight](const Tensor& dy) {
                   Gradients all = backward(geometry, saved_x.defined() ? saved_x.get("conv2d") : Tensor(),
                                            saved_weight.defined() ? saved_weight.get("conv2d") : Tensor(), dy, wanted);
-                  if (!has_bias) all.pop_back();
+                  if (!has_bias) { all.pop_back(); }
                   return all;
                 });
 }

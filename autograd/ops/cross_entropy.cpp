@@ -20,7 +20,9 @@ void check_arguments(const Tensor& logits, const Tensor& targets, double label_s
   if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
     throw ConfigError(cat(kName, ": label_smoothing must be in [0, 1], got ", label_smoothing));
   }
-  if (!targets.device().is_cpu()) return;  // searching another device's memory would stall it
+  if (!targets.device().is_cpu()) {
+    return;  // searching another device's memory would stall it
+  }
   const int64_t* t = targets.data<int64_t>();
   for (int64_t i = 0; i < targets.numel(); ++i) {
     if (t[i] < 0 || t[i] >= classes) {

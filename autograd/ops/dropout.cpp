@@ -8,7 +8,7 @@ namespace terrace {
 namespace {
 
 void check_probability(double p, const char* op) {
-  if (!(p >= 0 && p <= 1)) throw ConfigError(cat(op, ": the probability must be in [0, 1], got ", p));
+  if (!(p >= 0 && p <= 1)) { throw ConfigError(cat(op, ": the probability must be in [0, 1], got ", p)); }
 }
 
 double kept_factor(double p) { return p < 1 ? 1 / (1 - p) : 0; }
@@ -48,7 +48,7 @@ Tensor drop_samples(const Tensor& x, const Tensor& draws, double p) {
 
 Variable dropout(const Variable& x, double p, bool training) {
   check_probability(p, "dropout");
-  if (!training || p == 0) return x;
+  if (!training || p == 0) { return x; }
   const Draws draws(x.numel(), x.device());
   return record("dropout", drop_elements(x.value().contiguous(), draws, p), {x},
                 [draws, p](const Tensor& dy) -> Gradients { return {drop_elements(dy.contiguous(), draws, p)}; });
@@ -56,8 +56,8 @@ Variable dropout(const Variable& x, double p, bool training) {
 
 Variable drop_path(const Variable& x, double p, bool training) {
   check_probability(p, "drop_path");
-  if (x.ndim() == 0) throw ShapeError("drop_path: x must be (B, ...), got a scalar");
-  if (!training || p == 0) return x;
+  if (x.ndim() == 0) { throw ShapeError("drop_path: x must be (B, ...), got a scalar"); }
+  if (!training || p == 0) { return x; }
   const Tensor draws = Tensor::empty({x.dim(0)}, DType::kF32, x.device());
   uniform_draws(x.device(), draws.data<float>(), x.dim(0), Draws(x.dim(0), x.device()).range());
   return record("drop_path", drop_samples(x.value().contiguous(), draws, p), {x},

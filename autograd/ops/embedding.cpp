@@ -13,7 +13,9 @@ void check_arguments(const Tensor& weight, const Tensor& indices) {
   check_one_device(kName, {{"weight", weight}, {"indices", indices}});
   check_ndim(weight, 2, kName, "weight");
   check_dtype(indices, DType::kI64, kName, "indices");
-  if (!indices.device().is_cpu()) return;  // searching another device's memory would stall it; its kernels check
+  if (!indices.device().is_cpu()) {
+    return;  // searching another device's memory would stall it; its kernels check
+  }
   const int64_t* index = indices.data<int64_t>();
   for (int64_t i = 0; i < indices.numel(); ++i) {
     if (index[i] < 0 || index[i] >= weight.dim(0)) {

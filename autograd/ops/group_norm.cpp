@@ -9,13 +9,13 @@ namespace terrace {
 namespace {
 
 GroupNormLayout layout_of(const Tensor& x, int64_t groups, const char* op) {
-  if (x.ndim() < 2) throw ShapeError(cat(op, ": x must be (N, C, ...), got ", x.describe()));
+  if (x.ndim() < 2) { throw ShapeError(cat(op, ": x must be (N, C, ...), got ", x.describe())); }
   GroupNormLayout layout{x.dim(0), x.dim(1), 1, groups};
   if (groups < 1 || layout.channels % groups != 0) {
     throw ShapeError(cat(op, ": the channels must be a multiple of groups=", groups, ", got C=", layout.channels,
                          " in x ", x.describe()));
   }
-  for (int64_t d = 2; d < x.ndim(); ++d) layout.positions *= x.dim(d);
+  for (int64_t d = 2; d < x.ndim(); ++d) { layout.positions *= x.dim(d); }
   return layout;
 }
 

@@ -26,7 +26,7 @@ double source(int64_t i, int64_t inputs, int64_t outputs) {
 std::vector<Entry> area_row(int64_t i, int64_t inputs, int64_t outputs) {
   const int64_t begin = i * inputs / outputs, end = ((i + 1) * inputs + outputs - 1) / outputs;
   std::vector<Entry> row;
-  for (int64_t p = begin; p < end; ++p) row.push_back({p, 1.0 / static_cast<double>(end - begin)});
+  for (int64_t p = begin; p < end; ++p) { row.push_back({p, 1.0 / static_cast<double>(end - begin)}); }
   return row;
 }
 
@@ -34,7 +34,7 @@ std::vector<Entry> bilinear_row(int64_t i, int64_t inputs, int64_t outputs) {
   const double at = std::max(source(i, inputs, outputs), 0.0);
   const int64_t low = std::min(static_cast<int64_t>(at), inputs - 1), high = std::min(low + 1, inputs - 1);
   const double fraction = std::clamp(at - static_cast<double>(low), 0.0, 1.0);
-  if (low == high) return {{low, 1.0}};
+  if (low == high) { return {{low, 1.0}}; }
   return {{low, 1 - fraction}, {high, fraction}};
 }
 
@@ -42,8 +42,8 @@ std::vector<Entry> bilinear_row(int64_t i, int64_t inputs, int64_t outputs) {
 double cubic(double distance) {
   constexpr double kA = -0.75;
   const double d = std::abs(distance);
-  if (d <= 1) return ((kA + 2) * d - (kA + 3)) * d * d + 1;
-  if (d < 2) return ((kA * d - 5 * kA) * d + 8 * kA) * d - 4 * kA;
+  if (d <= 1) { return ((kA + 2) * d - (kA + 3)) * d * d + 1; }
+  if (d < 2) { return ((kA * d - 5 * kA) * d + 8 * kA) * d - 4 * kA; }
   return 0;
 }
 
@@ -93,8 +93,9 @@ Rows rows_of(Interpolation mode, int64_t inputs, int64_t outputs) {
 Rows transposed(const Rows& rows, int64_t inputs) {
   Rows result(static_cast<size_t>(inputs));
   for (size_t i = 0; i < rows.size(); ++i) {
-    for (const Entry& e : rows[i])
+    for (const Entry& e : rows[i]) {
       result[static_cast<size_t>(e.position)].push_back({static_cast<int64_t>(i), e.weight});
+    }
   }
   return result;
 }
@@ -141,8 +142,8 @@ Matrix matrix(Interpolation mode, int64_t inputs, int64_t outputs, Direction dir
   static std::map<Key, Matrix> made;
   const Key key{mode, inputs, outputs, direction, dtype, device.type, device.index};
   const std::lock_guard<std::mutex> lock(mutex);
-  if (const auto found = made.find(key); found != made.end()) return found->second;
-  if (made.size() >= kMost) made.clear();
+  if (const auto found = made.find(key); found != made.end()) { return found->second; }
+  if (made.size() >= kMost) { made.clear(); }
   return made.emplace(key, make_matrix(mode, inputs, outputs, direction, dtype, device)).first->second;
 }
 

@@ -15,7 +15,7 @@ constexpr const char* kName = "l2_normalize";
 Variable l2_normalize(const Variable& x_in, int64_t dim, double eps) {
   const int64_t along = normalize_dim(dim, x_in.ndim(), kName);
   const int64_t last = x_in.ndim() - 1;
-  if (along != last) return transpose(l2_normalize(transpose(x_in, along, last), last, eps), along, last);
+  if (along != last) { return transpose(l2_normalize(transpose(x_in, along, last), last, eps), along, last); }
   const Tensor x = x_in.value().contiguous();
   const Rows extent(x, kName);
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());

@@ -16,7 +16,7 @@ struct Reduction {
 };
 
 Reduction reduction_of(const Tensor& parameter, int64_t stride) {
-  if (!parameter.defined()) return {};
+  if (!parameter.defined()) { return {}; }
   return {stride == 0 ? std::vector<int64_t>{0, 1} : std::vector<int64_t>{1}, parameter.shape()};
 }
 
@@ -50,8 +50,8 @@ Variable normalize(const char* name, const Variable& x_in, const Variable& gain_
                   const Shape parts{layout.samples, layer_norm_blocks(layout.rows), layout.cols};
                   Tensor dx = Tensor::empty(input.shape(), input.dtype(), input.device());
                   Tensor dgain, dshift;
-                  if (want_gain) dgain = Tensor::empty(parts, sum_dtype, input.device());
-                  if (want_shift) dshift = Tensor::empty(parts, sum_dtype, input.device());
+                  if (want_gain) { dgain = Tensor::empty(parts, sum_dtype, input.device()); }
+                  if (want_shift) { dshift = Tensor::empty(parts, sum_dtype, input.device()); }
                   visit_floating(input.dtype(), name, [&](auto tag) {
                     using T = typename decltype(tag)::type;
                     using A = Accumulator<T>;

@@ -15,7 +15,7 @@ Variable matmul(const Variable& a, const Variable& b) {
        need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
         const Tensor &av = saved_a.get("matmul"), &bv = saved_b.get("matmul");
         Gradients d(2);
-        if (need_a) d[0] = sum_to(matmul(dy, bv.transpose(-2, -1)), av.shape());
+        if (need_a) { d[0] = sum_to(matmul(dy, bv.transpose(-2, -1)), av.shape()); }
         if (need_b && bv.ndim() == 2 && bv.dim(1) > 0) {  // one matrix for all batches: their rows are one long sum
           const int64_t K = bv.dim(0), N = bv.dim(1), rows = dy.numel() / std::max<int64_t>(N, 1);
           d[1] = matmul(av.reshape({rows, K}).transpose(0, 1), dy.reshape({rows, N}));
@@ -33,7 +33,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, DType result) {
   const Tensor bias_value = value_or_none(bias);
   std::vector<Variable> inputs{x, weight};
-  if (bias.defined()) inputs.push_back(bias);
+  if (bias.defined()) { inputs.push_back(bias); }
   return record(
       "linear", linear(x.value(), weight.value(), bias_value, result), inputs,
       [saved_x = Saved(x), saved_weight = Saved(weight), need_x = x.requires_grad(),
@@ -43,10 +43,10 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
         const Tensor rounded = dy.to(xv.dtype());
         const bool same_type = dy.dtype() == xv.dtype();
         Gradients d(has_bias ? 3 : 2);
-        if (need_x) d[0] = matmul(as_rows(rounded), wv).reshape(xv.shape());
+        if (need_x) { d[0] = matmul(as_rows(rounded), wv).reshape(xv.shape()); }
         LinearGradients parameters = linear_parameter_gradients(rounded, xv, {need_weight, need_bias && same_type});
         d[1] = std::move(parameters.weight);
-        if (has_bias) d[2] = need_bias && !same_type ? sum(as_rows(dy), {0}) : std::move(parameters.bias);
+        if (has_bias) { d[2] = need_bias && !same_type ? sum(as_rows(dy), {0}) : std::move(parameters.bias); }
         return d;
       });
 }

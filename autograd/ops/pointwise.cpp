@@ -29,8 +29,8 @@ Variable apply(const Op& op, const Variable& a, const Variable& b) {
                  shape_b = b.shape()](const Tensor& dy) -> Gradients {
                   const Tensor &av = saved_a.get(Op::kName), &bv = saved_b.get(Op::kName);
                   Gradients d(2);
-                  if (need_a) d[0] = sum_to(apply_backward(op, Operand::kA, av, bv, dy), shape_a);
-                  if (need_b) d[1] = sum_to(apply_backward(op, Operand::kB, av, bv, dy), shape_b);
+                  if (need_a) { d[0] = sum_to(apply_backward(op, Operand::kA, av, bv, dy), shape_a); }
+                  if (need_b) { d[1] = sum_to(apply_backward(op, Operand::kB, av, bv, dy), shape_b); }
                   return d;
                 });
 }
@@ -49,7 +49,7 @@ Variable gelu_erf(const Variable& x) { return apply(GeluErf{}, x); }
 Variable relu(const Variable& x) { return apply(Relu{}, x); }
 Variable leaky_relu(const Variable& x, double slope) { return apply(LeakyRelu{slope}, x); }
 Variable clamp(const Variable& x, double low, double high) {
-  if (low > high) throw ConfigError(cat("clamp: low ", low, " is above high ", high));
+  if (low > high) { throw ConfigError(cat("clamp: low ", low, " is above high ", high)); }
   return apply(Clamp{low, high}, x);
 }
 Variable clamp_max(const Variable& x, double high) { return clamp(x, -std::numeric_limits<double>::infinity(), high); }

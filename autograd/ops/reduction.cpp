@@ -11,9 +11,9 @@ namespace {
 Shape kept_shape(const Shape& shape, const std::vector<int64_t>& dims, const char* op) {
   Shape kept = shape;
   for (int64_t i = 0; i < shape.size(); ++i) {
-    if (dims.empty()) kept[i] = 1;
+    if (dims.empty()) { kept[i] = 1; }
   }
-  for (int64_t d : dims) kept[normalize_dim(d, shape.size(), op)] = 1;
+  for (int64_t d : dims) { kept[normalize_dim(d, shape.size(), op)] = 1; }
   return kept;
 }
 

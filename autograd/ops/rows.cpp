@@ -6,7 +6,7 @@ Rows::Rows(const Tensor& x, const char* op) {
   if (x.ndim() == 0) {
     throw ShapeError(cat(op, ": needs at least one dimension, got the scalar ", x.describe(), "; reshape it to (1)"));
   }
-  for (int64_t d = 0; d + 1 < x.ndim(); ++d) rows *= x.shape()[d];
+  for (int64_t d = 0; d + 1 < x.ndim(); ++d) { rows *= x.shape()[d]; }
   cols = x.shape().back();
 }
 
@@ -14,7 +14,7 @@ DType accumulator_dtype(DType dtype) { return dtype == DType::kF64 ? DType::kF64
 
 Tensor channel_parameter(const Tensor& parameter, int64_t channels, const Tensor& x, const char* op,
                          const char* argument) {
-  if (!parameter.defined()) return {};
+  if (!parameter.defined()) { return {}; }
   check_one_device(op, {{"x", x}, {argument, parameter}});
   if (parameter.shape() != Shape{channels}) {
     throw ShapeError(cat(op, ": ", argument, " must be (C)=", Shape{channels}, ", got ", parameter.shape(), "; x is ",

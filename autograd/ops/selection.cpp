@@ -12,8 +12,8 @@ namespace {
 /// A shape as (outer, extent, inner) around one dimension.
 struct Split {
   Split(const Shape& shape, int64_t dim) : extent(shape[dim]) {
-    for (int64_t d = 0; d < dim; ++d) outer *= shape[d];
-    for (int64_t d = dim + 1; d < shape.size(); ++d) inner *= shape[d];
+    for (int64_t d = 0; d < dim; ++d) { outer *= shape[d]; }
+    for (int64_t d = dim + 1; d < shape.size(); ++d) { inner *= shape[d]; }
   }
   int64_t outer = 1, extent, inner = 1;
 };
@@ -70,7 +70,7 @@ Tensor scatter_values(const Tensor& dy, const Tensor& index, const Shape& shape,
 /// The part of x that index covers outside `dim`.
 Tensor covered(Tensor x, const Shape& index, int64_t dim) {
   for (int64_t d = 0; d < index.size(); ++d) {
-    if (d != dim && index[d] < x.dim(d)) x = x.slice(d, 0, index[d]);
+    if (d != dim && index[d] < x.dim(d)) { x = x.slice(d, 0, index[d]); }
   }
   return x;
 }
@@ -110,7 +110,7 @@ ValuesAndIndices prefix(const char* op, const Variable& x, int64_t k, SortOrder 
 }
 
 void check_has_dimension(const Tensor& x, const char* op) {
-  if (x.ndim() == 0) throw ShapeError(cat(op, ": x must have at least one dimension, got ", x.describe()));
+  if (x.ndim() == 0) { throw ShapeError(cat(op, ": x must have at least one dimension, got ", x.describe())); }
 }
 
 template <class F>
@@ -227,8 +227,8 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
                  b_wanted = b.requires_grad()](const Tensor& dy) -> Gradients {
                   const Tensor gradient = dy.contiguous(), chosen = mask.get("where");
                   Tensor da, db;
-                  if (a_wanted) da = sum_to(select_by(chosen, gradient, {}, dy.dtype()), from_a);
-                  if (b_wanted) db = sum_to(select_by(chosen, {}, gradient, dy.dtype()), from_b);
+                  if (a_wanted) { da = sum_to(select_by(chosen, gradient, {}, dy.dtype()), from_a); }
+                  if (b_wanted) { db = sum_to(select_by(chosen, {}, gradient, dy.dtype()), from_b); }
                   return {da, db};
                 });
 }
@@ -252,7 +252,7 @@ Variable gather(const Variable& x, int64_t dim, const Tensor& index) {
       "gather", gather_values(part, positions, along), {x},
       [positions = Saved(positions), along, whole = x.shape(), used = part.shape()](const Tensor& dy) -> Gradients {
         const Tensor sums = scatter_values(dy, positions.get("gather"), used, along);
-        if (used == whole) return {sums};
+        if (used == whole) { return {sums}; }
         Tensor dx = Tensor::zeros(whole, dy.dtype(), dy.device());
         covered(dx, used, along).copy_(sums);
         return {dx};
@@ -285,13 +285,13 @@ Tensor argmin(const Tensor& x, int64_t dim) { return extreme_of("argmin", x, dim
 Tensor bincount(const Tensor& x, int64_t minlength) {
   check_dtype(x, DType::kI64, "bincount", "x");
   constexpr int64_t kMaxBins = int64_t{1} << 32;  // 32 GiB of counts: more is a value that is no index
-  if (minlength < 0) throw ConfigError(cat("bincount: minlength must not be negative, got ", minlength));
+  if (minlength < 0) { throw ConfigError(cat("bincount: minlength must not be negative, got ", minlength)); }
   const Tensor host = x.to(kCpu).contiguous();
   const int64_t* values = host.data<int64_t>();
   const int64_t count = host.numel();
   int64_t bins = minlength;
   for (int64_t i = 0; i < count; ++i) {
-    if (values[i] < 0) throw IndexError(cat("bincount: elements must not be negative, got ", values[i]));
+    if (values[i] < 0) { throw IndexError(cat("bincount: elements must not be negative, got ", values[i])); }
     if (values[i] >= kMaxBins) {
       throw IndexError(cat("bincount: elements must be below ", kMaxBins, ", got ", values[i]));
     }
@@ -305,7 +305,7 @@ Tensor bincount(const Tensor& x, int64_t minlength) {
 Tensor nearest_code(const Tensor& x, const Tensor& codes, CodeDistance distance) {
   check_codes(x, codes);
   Tensor index = Tensor::empty({x.dim(0)}, DType::kI64, x.device());
-  if (x.dim(0) == 0) return index;
+  if (x.dim(0) == 0) { return index; }
 
   const bool cosine = distance == CodeDistance::kCosine;
   const Tensor vectors = cosine ? unit_rows(x.contiguous()) : x.contiguous();

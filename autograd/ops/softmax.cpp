@@ -40,7 +40,7 @@ Tensor backward(const SoftmaxKernels& kind, const Tensor& y, const Tensor& dy) {
 Variable apply_along(const SoftmaxKernels& kind, const Variable& x, int64_t dim) {
   const int64_t along = normalize_dim(dim, x.ndim(), kind.name);
   const int64_t last = x.ndim() - 1;
-  if (along != last) return transpose(apply_along(kind, transpose(x, along, last), last), along, last);
+  if (along != last) { return transpose(apply_along(kind, transpose(x, along, last), last), along, last); }
   const Tensor y = forward(kind, x.value().contiguous());
   return record(kind.name, y, {x}, [kind, y = Saved(y)](const Tensor& dy) -> Gradients {
     return {backward(kind, y.get(kind.name), dy.contiguous())};

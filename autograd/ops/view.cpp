@@ -10,7 +10,7 @@ Tensor concat_values(const std::vector<Tensor>& parts, int64_t dim) {
   shape[dim] = 0;
   for (const Tensor& part : parts) {
     Shape expected = parts[0].shape();
-    if (part.ndim() == expected.size()) expected[dim] = part.shape()[dim];
+    if (part.ndim() == expected.size()) { expected[dim] = part.shape()[dim]; }
     check_one_device("concat", {{"the first part", parts[0]}, {"another", part}});
     check_dtype(part, parts[0].dtype(), "concat", "every part");
     if (part.shape() != expected) {
@@ -88,13 +88,13 @@ Variable select(const Variable& x, int64_t dim, int64_t index) {
 }
 
 Variable concat(const std::vector<Variable>& parts, int64_t dim) {
-  if (parts.empty()) throw ShapeError("concat: needs at least one part");
+  if (parts.empty()) { throw ShapeError("concat: needs at least one part"); }
   const int64_t at = normalize_dim(dim, parts[0].ndim(), "concat");
   std::vector<Tensor> values;
   std::vector<int64_t> lengths;
-  for (const Variable& part : parts) values.push_back(part.value());
+  for (const Variable& part : parts) { values.push_back(part.value()); }
   Tensor y = concat_values(values, at);
-  for (const Tensor& value : values) lengths.push_back(value.shape()[at]);
+  for (const Tensor& value : values) { lengths.push_back(value.shape()[at]); }
   return record("concat", std::move(y), parts, [lengths, at](const Tensor& dy) -> Gradients {
     Gradients d;
     int64_t begin = 0;
@@ -114,7 +114,7 @@ std::vector<Variable> chunk(const Variable& x, int64_t count, int64_t dim) {
   }
   const int64_t length = x.dim(at) / count;
   std::vector<Tensor> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back(x.value().slice(at, i * length, (i + 1) * length));
+  for (int64_t i = 0; i < count; ++i) { values.push_back(x.value().slice(at, i * length, (i + 1) * length)); }
   return record_outputs("chunk", std::move(values), {x},
                         [shape = x.shape(), dtype = x.dtype(), device = x.value().device(), at,
                          length](const Gradients& dys) -> Gradients {
@@ -147,13 +147,13 @@ Variable pad2d(const Variable& x, const Padding2d& p) {
 }
 
 Variable contiguous(const Variable& x) {
-  if (x.value().is_contiguous()) return x;
+  if (x.value().is_contiguous()) { return x; }
   return record("contiguous", x.value().contiguous(), {x}, [](const Tensor& dy) -> Gradients { return {dy}; });
 }
 
 Variable to(const Variable& x, DType dtype) {
-  if (x.dtype() == dtype) return x;
-  if (!is_floating(dtype)) throw DTypeError(cat("to: a variable converts to floating types, not ", dtype));
+  if (x.dtype() == dtype) { return x; }
+  if (!is_floating(dtype)) { throw DTypeError(cat("to: a variable converts to floating types, not ", dtype)); }
   return record("to", x.value().to(dtype), {x},
                 [old = x.dtype()](const Tensor& dy) -> Gradients { return {dy.to(old)}; });
 }

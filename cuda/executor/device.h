@@ -44,12 +44,12 @@ struct Shuffle {
 template <class T>
 void shuffle_lanes(const LaneArguments (&lanes)[32], unsigned mask) {
   for (int lane = 0; lane < 32; ++lane) {
-    if (!(mask >> lane & 1)) continue;
+    if (!(mask >> lane & 1)) { continue; }
     const int source = static_cast<const Shuffle<T>*>(lanes[lane].operand)->source;
     // A lane outside the mask gives no defined value: bytes 0xff, a NaN.
     T& result = *static_cast<T*>(lanes[lane].result);
     std::memset(static_cast<void*>(&result), 0xff, sizeof(T));
-    if (mask >> source & 1) result = static_cast<const Shuffle<T>*>(lanes[source].operand)->value;
+    if (mask >> source & 1) { result = static_cast<const Shuffle<T>*>(lanes[source].operand)->value; }
   }
 }
 
@@ -65,10 +65,10 @@ T shuffle(unsigned mask, T value, int source, const char* name, std::source_loca
 inline void vote_lanes(const LaneArguments (&lanes)[32], unsigned mask) {
   unsigned votes = 0;
   for (int lane = 0; lane < 32; ++lane) {
-    if (mask >> lane & 1 && lane_value<bool>(lanes[lane])) votes |= 1u << lane;
+    if (mask >> lane & 1 && lane_value<bool>(lanes[lane])) { votes |= 1u << lane; }
   }
   for (int lane = 0; lane < 32; ++lane) {
-    if (mask >> lane & 1) *static_cast<unsigned*>(lanes[lane].result) = votes;
+    if (mask >> lane & 1) { *static_cast<unsigned*>(lanes[lane].result) = votes; }
   }
 }
 

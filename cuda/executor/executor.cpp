@@ -159,7 +159,7 @@ void Machine::report_stuck() {
   const auto other =
       std::find_if(threads_.begin(), threads_.begin() + count_, [&](const Thread& t) { return where(t) != says; });
   std::string text = cat("thread ", first->index, " ", says);
-  if (first->state == State::kInCollective) text += cat(" for the lanes ", std::hex, "0x", first->mask, std::dec);
+  if (first->state == State::kInCollective) { text += cat(" for the lanes ", std::hex, "0x", first->mask, std::dec); }
   fail(other == threads_.begin() + count_ ? text : cat(text, ", thread ", other->index, " ", where(*other)));
 }
 
@@ -167,11 +167,10 @@ void Machine::thread_main() {
   finish_entry(self_->context, scheduler_);
   try {
     (*body_)();
-    if (!self_->copies.empty() || !self_->groups.empty())
+    if (!self_->copies.empty() || !self_->groups.empty()) {
       fail("a thread leaves before its asynchronous copies arrived");
-  } catch (...) {
-    error_ = std::current_exception();
-  }
+    }
+  } catch (...) { error_ = std::current_exception(); }
   self_->state = State::kLeft;
   ++left_;
   leave_context(self_->context, scheduler_);
@@ -193,8 +192,8 @@ void Machine::start(int i, uint3 block) {
 }
 
 Thread* Machine::next_ready() {
-  if (head_ == ready_.size()) return nullptr;
-  if (seed_ != 0) std::swap(ready_[head_], ready_[head_ + dice_.below(ready_.size() - head_)]);
+  if (head_ == ready_.size()) { return nullptr; }
+  if (seed_ != 0) { std::swap(ready_[head_], ready_[head_ + dice_.below(ready_.size() - head_)]); }
   Thread* t = ready_[head_++];
   if (head_ == ready_.size() || head_ > 4096) {
     ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(head_));
@@ -204,7 +203,7 @@ Thread* Machine::next_ready() {
 }
 
 void Machine::release_shared() {
-  for (const SharedVariable& v : shared_) ::operator delete(v.memory, std::align_val_t(v.alignment));
+  for (const SharedVariable& v : shared_) { ::operator delete(v.memory, std::align_val_t(v.alignment)); }
   shared_.clear();
 }
 
@@ -213,12 +212,12 @@ void Machine::run_block(uint3 block) {
   left_ = at_barrier_ = passed_ = 0;
   head_ = 0;
   ready_.clear();
-  for (int i = 0; i < count_; ++i) start(i, block);
+  for (int i = 0; i < count_; ++i) { start(i, block); }
   while (left_ < count_) {
     self_ = next_ready();
-    if (self_ == nullptr) report_stuck();
+    if (self_ == nullptr) { report_stuck(); }
     switch_context(scheduler_, self_->context);
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    if (error_) { std::rethrow_exception(std::exchange(error_, nullptr)); }
   }
   release_shared();
 }
@@ -236,15 +235,13 @@ void Machine::run_grid(const char* name, dim3 blocks, dim3 threads, size_t share
     fail(cat("cannot launch (", blocks.x, ",", blocks.y, ",", blocks.z, ") blocks of (", threads.x, ",", threads.y, ",",
              threads.z, ") threads"));
   }
-  if (shared_bytes > kMaxSharedBytes) fail(cat("asks for ", shared_bytes, " bytes of shared memory"));
+  if (shared_bytes > kMaxSharedBytes) { fail(cat("asks for ", shared_bytes, " bytes of shared memory")); }
   threads_.resize(static_cast<size_t>(count_));
   const uint64_t total = uint64_t{blocks.x} * blocks.y * blocks.z;
   uint64_t at = 0, stride = 1;  // every block once: the stride has no factor in common with their number
   if (seed_ != 0 && total > 1) {
     at = dice_.below(total);
-    do {
-      stride = 1 + dice_.below(total - 1);
-    } while (std::gcd(stride, total) != 1);
+    do { stride = 1 + dice_.below(total - 1); } while (std::gcd(stride, total) != 1);
   }
   try {
     for (uint64_t i = 0; i < total; ++i, at = (at + stride) % total) {
@@ -267,15 +264,15 @@ void Machine::release_barrier() {
   }
   at_barrier_ = 0;
   passed_ = 0;
-  for (int i = 0; i < count_; ++i) passed_ += threads_[static_cast<size_t>(i)].predicate;
-  for (int i = 0; i < count_; ++i) make_ready(threads_[static_cast<size_t>(i)]);
+  for (int i = 0; i < count_; ++i) { passed_ += threads_[static_cast<size_t>(i)].predicate; }
+  for (int i = 0; i < count_; ++i) { make_ready(threads_[static_cast<size_t>(i)]); }
 }
 
 int Machine::barrier(bool predicate, std::source_location at) {
   self_->state = State::kAtBarrier;
   self_->at = at;
   self_->predicate = predicate;
-  if (++at_barrier_ == count_) release_barrier();
+  if (++at_barrier_ == count_) { release_barrier(); }
   Thread& me = *self_;
   switch_context(me.context, scheduler_);
   return passed_;
@@ -284,13 +281,13 @@ int Machine::barrier(bool predicate, std::source_location at) {
 bool Machine::all_lanes_wait(const Thread& t) {
   const int base = t.index / static_cast<int>(kWarp) * static_cast<int>(kWarp);
   for (int lane = 0; lane < static_cast<int>(kWarp); ++lane) {
-    if (!(t.mask >> lane & 1)) continue;
+    if (!(t.mask >> lane & 1)) { continue; }
     if (base + lane >= count_) {
       fail(cat(t.collective_name, " in ", file_name(t.at), ":", t.at.line(), " names lane ", lane,
                ", which this block does not have"));
     }
     const Thread& other = threads_[static_cast<size_t>(base + lane)];
-    if (other.state != State::kInCollective) return false;
+    if (other.state != State::kInCollective) { return false; }
     if (other.mask != t.mask || other.collective != t.collective) {
       fail(cat("divergent warp: thread ", t.index, " ", where(t), ", thread ", other.index, " ", where(other)));
     }
@@ -308,22 +305,22 @@ void Machine::collective(unsigned mask, Collective f, const void* operand, void*
   me.collective_name = name;
   me.arguments = {operand, result};
   const int base = me.index / static_cast<int>(kWarp) * static_cast<int>(kWarp);
-  if (!(mask >> (me.index - base) & 1)) fail(cat("thread ", me.index, " ", where(me), " whose mask leaves it out"));
+  if (!(mask >> (me.index - base) & 1)) { fail(cat("thread ", me.index, " ", where(me), " whose mask leaves it out")); }
   if (all_lanes_wait(me)) {
     LaneArguments lanes[kWarp];
     for (int lane = 0; lane < static_cast<int>(kWarp); ++lane) {
-      if (mask >> lane & 1) lanes[lane] = threads_[static_cast<size_t>(base + lane)].arguments;
+      if (mask >> lane & 1) { lanes[lane] = threads_[static_cast<size_t>(base + lane)].arguments; }
     }
     f(lanes, mask);
     for (int lane = 0; lane < static_cast<int>(kWarp); ++lane) {
-      if (mask >> lane & 1) make_ready(threads_[static_cast<size_t>(base + lane)]);
+      if (mask >> lane & 1) { make_ready(threads_[static_cast<size_t>(base + lane)]); }
     }
   }
   switch_context(me.context, scheduler_);
 }
 
 void Machine::interleave() {
-  if (seed_ == 0 || dice_.below(4) != 0) return;
+  if (seed_ == 0 || dice_.below(4) != 0) { return; }
   make_ready(*self_);
   pause();
 }
@@ -346,11 +343,11 @@ void Machine::copy(const PendingCopy& copy) {
 
 void* Machine::shared(const void* key, size_t bytes, size_t alignment) {
   for (const SharedVariable& v : shared_) {
-    if (v.key == key) return v.memory;
+    if (v.key == key) { return v.memory; }
   }
   size_t total = bytes;
-  for (const SharedVariable& v : shared_) total += v.bytes;
-  if (total > kMaxSharedBytes) fail(cat("needs more than ", kMaxSharedBytes, " bytes of shared memory"));
+  for (const SharedVariable& v : shared_) { total += v.bytes; }
+  if (total > kMaxSharedBytes) { fail(cat("needs more than ", kMaxSharedBytes, " bytes of shared memory")); }
   alignment = std::max<size_t>(alignment, 16);
   auto* memory = static_cast<std::byte*>(::operator new(bytes, std::align_val_t(alignment)));
   std::memset(memory, 0xff, bytes);
@@ -366,7 +363,7 @@ Schedule::Schedule(uint64_t seed) : previous_(current_seed) { current_seed = see
 Schedule::~Schedule() { current_seed = previous_; }
 
 void run(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes, const std::function<void()>& body) {
-  if (machine != nullptr) throw KernelError(cat(name, ": a kernel was launched from within a kernel"));
+  if (machine != nullptr) { throw KernelError(cat(name, ": a kernel was launched from within a kernel")); }
   Machine own(current_seed);
   machine = &own;
   const MemoryOpen open;
@@ -399,7 +396,7 @@ void commit_copies() {
 void wait_for_copies(int groups_left) {
   Thread& t = machine->self();
   while (static_cast<int>(t.groups.size()) > groups_left) {
-    for (const PendingCopy& c : t.groups.front()) arrive(c);
+    for (const PendingCopy& c : t.groups.front()) { arrive(c); }
     t.groups.erase(t.groups.begin());
   }
 }

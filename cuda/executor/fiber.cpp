@@ -75,7 +75,7 @@ void begin_on_stack(Context& context, void* bottom, size_t size, void (*entry)()
   auto* top = reinterpret_cast<uint64_t*>(static_cast<std::byte*>(bottom) + size);
   *--top = 0;
   *--top = reinterpret_cast<uint64_t>(entry);
-  for (int i = 0; i < 6; ++i) *--top = 0;
+  for (int i = 0; i < 6; ++i) { *--top = 0; }
   context = {top, bottom, size, nullptr};
 }
 
@@ -84,9 +84,9 @@ void finish_entry(Context& self, Context& from) { arrived(self.fake_stack, &from
 Stacks::Stacks(int count) : count_(count) {
   void* memory = mmap(nullptr, kBytes * static_cast<size_t>(count), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw Error(cat("executor: no memory for the stacks of ", count, " threads"));
+  if (memory == MAP_FAILED) { throw Error(cat("executor: no memory for the stacks of ", count, " threads")); }
   memory_ = static_cast<std::byte*>(memory);
-  for (int i = 0; i < count; ++i) mprotect(memory_ + kBytes * static_cast<size_t>(i), page_size(), PROT_NONE);
+  for (int i = 0; i < count; ++i) { mprotect(memory_ + kBytes * static_cast<size_t>(i), page_size(), PROT_NONE); }
 }
 
 Stacks::~Stacks() { munmap(memory_, kBytes * static_cast<size_t>(count_)); }

@@ -30,30 +30,30 @@ class Arena {
   void* allocate(size_t bytes) {
     const std::scoped_lock lock(mutex_);
     const size_t rounded = (bytes + kPage - 1) / kPage * kPage;
-    if (rounded > kBytes - kPage - used_) return nullptr;
+    if (rounded > kBytes - kPage - used_) { return nullptr; }
     std::byte* block = begin_ + used_;
     used_ += rounded;
     sizes_[block] = rounded;
-    if (open_ > 0) protect(block, rounded, PROT_READ | PROT_WRITE);
+    if (open_ > 0) { protect(block, rounded, PROT_READ | PROT_WRITE); }
     return block;
   }
 
   void release(void* block) {
     const std::scoped_lock lock(mutex_);
     const auto found = sizes_.find(block);
-    if (found == sizes_.end()) return;
+    if (found == sizes_.end()) { return; }
     madvise(block, found->second, MADV_DONTNEED);
     sizes_.erase(found);
   }
 
   void open() {
     const std::scoped_lock lock(mutex_);
-    if (open_++ == 0) protect(begin_, used_, PROT_READ | PROT_WRITE);
+    if (open_++ == 0) { protect(begin_, used_, PROT_READ | PROT_WRITE); }
   }
 
   void close() {
     const std::scoped_lock lock(mutex_);
-    if (--open_ == 0) protect(begin_, used_, PROT_NONE);
+    if (--open_ == 0) { protect(begin_, used_, PROT_NONE); }
   }
 
  private:
@@ -62,7 +62,7 @@ class Arena {
 
   Arena() {
     void* memory = mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) std::abort();
+    if (memory == MAP_FAILED) { std::abort(); }
     begin_ = static_cast<std::byte*>(memory);
     begin_ += (kPage - reinterpret_cast<uintptr_t>(begin_) % kPage) % kPage;
     madvise(begin_, kBytes - kPage, MADV_HUGEPAGE);
@@ -73,7 +73,7 @@ class Arena {
   }
 
   static void protect(void* block, size_t bytes, int protection) {
-    if (bytes > 0 && mprotect(block, bytes, protection) != 0) std::abort();
+    if (bytes > 0 && mprotect(block, bytes, protection) != 0) { std::abort(); }
   }
 
   static void report(int, siginfo_t* info, void*) {
@@ -98,17 +98,17 @@ class Arena {
 }  // namespace
 
 void guard(DeviceMemory& memory) {
-  if (Arena::instance() == nullptr) return;
+  if (Arena::instance() == nullptr) { return; }
   memory.allocate = [](size_t bytes) { return Arena::instance()->allocate(bytes); };
   memory.release = [](void* block) { Arena::instance()->release(block); };
 }
 
 MemoryOpen::MemoryOpen() {
-  if (Arena* arena = Arena::instance()) arena->open();
+  if (Arena* arena = Arena::instance()) { arena->open(); }
 }
 
 MemoryOpen::~MemoryOpen() {
-  if (Arena* arena = Arena::instance()) arena->close();
+  if (Arena* arena = Arena::instance()) { arena->close(); }
 }
 
 }  // namespace terrace::executor

@@ -12,19 +12,19 @@ namespace {
 void copy_to_device(void* to, const void* from, size_t bytes) {
   refuse_while_recording("copying from the host");
   const executor::MemoryOpen open;
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  if (bytes > 0) { std::memcpy(to, from, bytes); }
 }
 void copy_to_host(void* to, const void* from, size_t bytes) {
   refuse_while_recording("copying to the host");
   const executor::MemoryOpen open;
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  if (bytes > 0) { std::memcpy(to, from, bytes); }
 }
 void zero_bytes(void* to, size_t bytes) {
   const auto work = [to, bytes] {
     const executor::MemoryOpen open;
-    if (bytes > 0) std::memset(to, 0, bytes);
+    if (bytes > 0) { std::memset(to, 0, bytes); }
   };
-  if (!keep_while_recording(work)) work();
+  if (!keep_while_recording(work)) { work(); }
 }
 
 }  // namespace

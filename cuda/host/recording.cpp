@@ -22,20 +22,20 @@ void* end() { return recording.release(); }
 void abandon() { recording.reset(); }
 void replay(void* graph) {
   refuse_while_recording("replaying a graph");
-  for (const auto& work : *static_cast<Recording*>(graph)) work();
+  for (const auto& work : *static_cast<Recording*>(graph)) { work(); }
 }
 void destroy(void* graph) { delete static_cast<Recording*>(graph); }
 
 }  // namespace
 
 bool keep_while_recording(const std::function<void()>& work) {
-  if (recording == nullptr) return false;
+  if (recording == nullptr) { return false; }
   recording->push_back(work);
   return true;
 }
 
 void refuse_while_recording(const char* what) {
-  if (recording != nullptr) throw NotRecordable(cat(what, " cannot be recorded"));
+  if (recording != nullptr) { throw NotRecordable(cat(what, " cannot be recorded")); }
 }
 
 void provide_graphs() { set_device_graphs(kThisDevice.type, {begin, end, abandon, replay, destroy}); }

@@ -15,9 +15,9 @@ __device__ void for_stretch(const AdamWStretch<T>& stretch, bool aligned, const 
   int64_t rest = stretch.begin;
   if (aligned) {
     rest += (stretch.end - stretch.begin) / N * N;
-    for (int64_t i = stretch.begin + threadIdx.x * N; i < rest; i += kThreads * N) body.template run<N>(i);
+    for (int64_t i = stretch.begin + threadIdx.x * N; i < rest; i += kThreads * N) { body.template run<N>(i); }
   }
-  for (int64_t i = rest + threadIdx.x; i < stretch.end; i += kThreads) body.template run<1>(i);
+  for (int64_t i = rest + threadIdx.x; i < stretch.end; i += kThreads) { body.template run<1>(i); }
 }
 
 __device__ inline bool on_packs(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
@@ -46,14 +46,16 @@ struct Update {
     cuda::store_pack(t.param + first, param);
     cuda::store_pack(t.exp_avg + first, exp_avg);
     cuda::store_pack(t.exp_avg_sq + first, exp_avg_sq);
-    if (t.copy) cuda::store_pack(t.copy + first, copy);
+    if (t.copy) { cuda::store_pack(t.copy + first, copy); }
   }
 };
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     update_chunks(AdamWTable<T> table, AdamWConstants c, const GradientNorm* norm) {
-  if (!(norm->norm - norm->norm == 0)) return;  // not finite
+  if (!(norm->norm - norm->norm == 0)) {
+    return;  // not finite
+  }
   const AdamWStretch<T> stretch = stretch_of(table, blockIdx.x);
   const AdamWTensor<T>& t = *stretch.tensor;
   const Update<T> body{t,
@@ -79,15 +81,15 @@ __global__ void __launch_bounds__(kThreads) square_chunks(AdamWTable<T> table, d
     sum += g * g;
   }
   sum = cuda::block_sum<kThreads>(sum);
-  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+  if (threadIdx.x == 0) { parts[blockIdx.x] = sum; }
 }
 
 __global__ void __launch_bounds__(kThreads)
     combine_parts(const double* parts, int64_t count, double max_norm, GradientNorm* result) {
   double sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += parts[i];
+  for (int64_t i = threadIdx.x; i < count; i += kThreads) { sum += parts[i]; }
   sum = cuda::block_sum<kThreads>(sum);
-  if (threadIdx.x == 0) *result = clipped_to(math::sqrt(sum), max_norm);
+  if (threadIdx.x == 0) { *result = clipped_to(math::sqrt(sum), max_norm); }
 }
 
 template <class T>

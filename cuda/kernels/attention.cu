@@ -46,11 +46,11 @@ __global__ void __launch_bounds__(kThreads) row_sums(AttentionRows<const T> x, A
     for (int d = static_cast<int>(threadIdx.x) % Lanes * N; d < D; d += Lanes * N) {
       const auto vx = cuda::load_pack<N>(own_x + d), vy = cuda::load_pack<N>(own_y + d);
 #pragma unroll
-      for (int i = 0; i < N; ++i) sum += static_cast<A>(vx.v[i]) * static_cast<A>(vy.v[i]);
+      for (int i = 0; i < N; ++i) { sum += static_cast<A>(vx.v[i]) * static_cast<A>(vy.v[i]); }
     }
   }
   sum = cuda::lanes_reduce<Lanes>(sum, cuda::Plus{});
-  if (r < rows && threadIdx.x % Lanes == 0) out[(b * H + h) * L + token] = Finish()(sum);
+  if (r < rows && threadIdx.x % Lanes == 0) { out[(b * H + h) * L + token] = Finish()(sum); }
 }
 
 template <class T>
@@ -81,9 +81,9 @@ void launch_row_sums(const char* name, const AttentionProblem& p, AttentionRows<
 template <class A>
 __global__ void __launch_bounds__(kThreads) add_parts(const A* parts, A* out, int64_t heads, int tiles) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= heads) return;
+  if (i >= heads) { return; }
   A sum = 0;
-  for (int t = 0; t < tiles; ++t) sum += parts[i * tiles + t];
+  for (int t = 0; t < tiles; ++t) { sum += parts[i * tiles + t]; }
   out[i] = sum;
 }
 
@@ -127,7 +127,7 @@ struct Prepared {
     call.k = k;
     call.v = v;
     call.head_factor = head_factor;
-    if (!head_factor) return;
+    if (!head_factor) { return; }
     A* query_norms = norms.template as<A>();
     A* key_norms = query_norms + p.B * p.H * p.Lq;
     launch_row_sums<InverseNormOf, T>("attention norms", p, q, q, p.Lq, query_norms);
@@ -146,7 +146,7 @@ void forward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows<
   call.y = y;
   call.lse_out = lse;
   if constexpr (std::is_same_v<T, BFloat16>) {
-    if (fits_tensor_cores(p, q, k, v, y)) return cuda::mma_attention_forward(call);
+    if (fits_tensor_cores(p, q, k, v, y)) { return cuda::mma_attention_forward(call); }
   }
   cuda::general_attention_forward(call);
 }
@@ -173,10 +173,10 @@ void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows
   call.dv = dv;
   call.dlog_parts = dlog_factor ? parts.as<A>() : nullptr;
   if constexpr (std::is_same_v<T, BFloat16>) {
-    if (on_tensor_cores) cuda::mma_attention_backward(call);
+    if (on_tensor_cores) { cuda::mma_attention_backward(call); }
   }
-  if (!on_tensor_cores) cuda::general_attention_backward(call);
-  if (!dlog_factor) return;
+  if (!on_tensor_cores) { cuda::general_attention_backward(call); }
+  if (!dlog_factor) { return; }
   cuda::launch("attention factors", add_parts<A>, cuda::Grid(cuda::blocks_for(p.B * p.H, kThreads), kThreads),
                parts.as<A>(), dlog_factor, p.B * p.H, tiles);
 }

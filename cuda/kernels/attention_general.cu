@@ -93,7 +93,7 @@ struct Products {
 #pragma unroll
       for (int i = 0; i < R; ++i) {
 #pragma unroll
-        for (int j = 0; j < R; ++j) sums[i][j] += x[i] * y[j];
+        for (int j = 0; j < R; ++j) { sums[i][j] += x[i] * y[j]; }
       }
     }
   }
@@ -126,7 +126,7 @@ __device__ void for_results(const A (&sums)[Chunks][R][R], int rows, int first_c
 #pragma unroll
       for (int j = 0; j < R; ++j) {
         const int r = row() + kSide * i, d = first_column + (c * R + j) * kSide + column();
-        if (r < rows && d < D) f(i, r, d, sums[c][i][j]);
+        if (r < rows && d < D) { f(i, r, d, sums[c][i][j]); }
       }
     }
   }
@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(kThreads) forward_tile(const __grid_constant__
   for (int i = 0; i < R; ++i) {
     const int r = row() + kSide * i;
     factor[i] = call.factor(at.h);
-    if (call.query_norms && r < queries.count) factor[i] *= call.query_norms[at.head * call.Lq + tile.begin + r];
+    if (call.query_norms && r < queries.count) { factor[i] *= call.query_norms[at.head * call.Lq + tile.begin + r]; }
     top[i] = kLowest;
     total[i] = 0;
   }
@@ -161,8 +161,8 @@ __global__ void __launch_bounds__(kThreads) forward_tile(const __grid_constant__
       for (int j = 0; j < R; ++j) {
         const int c = column() + kSide * j;
         scores[i][j] *= factor[i];
-        if (call.key_norms && c < keys.count) scores[i][j] *= call.key_norms[at.head * call.Lk + key + c];
-        if (c >= keys.count) scores[i][j] = kLowest;
+        if (call.key_norms && c < keys.count) { scores[i][j] *= call.key_norms[at.head * call.Lk + key + c]; }
+        if (c >= keys.count) { scores[i][j] = kLowest; }
         largest = scores[i][j] > largest ? scores[i][j] : largest;  // a NaN goes through the sum
       }
       largest = reduce_row(largest, [](A a, A b) { return a > b ? a : b; });
@@ -175,23 +175,25 @@ __global__ void __launch_bounds__(kThreads) forward_tile(const __grid_constant__
         total[i] += p;
         weights[row() + kSide * i][column() + kSide * j] = p;
 #pragma unroll
-        for (int c = 0; c < Chunks; ++c) sums[c][i][j] *= shrink;
+        for (int c = 0; c < Chunks; ++c) { sums[c][i][j] *= shrink; }
       }
     }
     const TileRows<T> values = tile_rows(call.v, at.b, at.h, key, tile.key_end, P::kTile);
 #pragma unroll
-    for (int c = 0; c < Chunks; ++c) P::add_weighted(weights, values, at.first_column + c * P::kTile, call.D, sums[c]);
+    for (int c = 0; c < Chunks; ++c) {
+      P::add_weighted(weights, values, at.first_column + c * P::kTile, call.D, sums[c]);
+    }
   }
 #pragma unroll
-  for (int i = 0; i < R; ++i) total[i] = reduce_row(total[i], Plus{});
+  for (int i = 0; i < R; ++i) { total[i] = reduce_row(total[i], Plus{}); }
   T* y = head_rows(call.y, at.b, at.h) + tile.begin * call.y.token;
   for_results(sums, queries.count, at.first_column, call.D,
               [&](int i, int r, int d, A sum) { y[r * call.y.token + d] = static_cast<T>(sum / total[i]); });
-  if (!call.lse_out || at.first_column != 0 || column() != 0) return;
+  if (!call.lse_out || at.first_column != 0 || column() != 0) { return; }
 #pragma unroll
   for (int i = 0; i < R; ++i) {
     const int r = row() + kSide * i;
-    if (r < queries.count) call.lse_out[at.head * call.Lq + tile.begin + r] = top[i] + math::log(total[i]);
+    if (r < queries.count) { call.lse_out[at.head * call.Lq + tile.begin + r] = top[i] + math::log(total[i]); }
   }
 }
 
@@ -220,7 +222,7 @@ __global__ void __launch_bounds__(kThreads) backward_queries(const __grid_consta
     const int64_t query = at.head * call.Lq + tile.begin + r;
     const bool exists = r < queries.count;
     factor[i] = call.factor(at.h);
-    if (call.query_norms && exists) factor[i] *= call.query_norms[query];
+    if (call.query_norms && exists) { factor[i] *= call.query_norms[query]; }
     lse[i] = exists ? call.lse[query] : A(0);
     dot[i] = exists ? call.dots[query] : A(0);
     along[i] = 0;
@@ -239,12 +241,14 @@ __global__ void __launch_bounds__(kThreads) backward_queries(const __grid_consta
 #pragma unroll
       for (int i = 0; i < R; ++i) {
         const ScoreGradient<A> s(scores[i][j], factor[i] * norm, lse[i], dot[i], dprobs[i][j]);
-        if (seen) along[i] += s.gradient * s.score;
+        if (seen) { along[i] += s.gradient * s.score; }
         weights[row() + kSide * i][c] = seen ? s.gradient * norm : A(0);
       }
     }
 #pragma unroll
-    for (int c = 0; c < Chunks; ++c) P::add_weighted(weights, keys, at.first_column + c * P::kTile, call.D, sums[c]);
+    for (int c = 0; c < Chunks; ++c) {
+      P::add_weighted(weights, keys, at.first_column + c * P::kTile, call.D, sums[c]);
+    }
   }
   // With u = q / |q| the gradient along u is gone: dq = (du - u (u . du)) / |q|, and f u . du = sum of dS S.
   A share = 0, inverse_squares[R];
@@ -252,20 +256,20 @@ __global__ void __launch_bounds__(kThreads) backward_queries(const __grid_consta
   for (int i = 0; i < R; ++i) {
     const int r = row() + kSide * i;
     along[i] = reduce_row(along[i], Plus{});
-    if (r < queries.count) share += along[i];
+    if (r < queries.count) { share += along[i]; }
     inverse_squares[i] = 0;
-    if (!call.query_norms || r >= queries.count) continue;
+    if (!call.query_norms || r >= queries.count) { continue; }
     const A inverse = call.query_norms[at.head * call.Lq + tile.begin + r];
-    if (!is_clamped(inverse)) inverse_squares[i] = inverse * inverse;
+    if (!is_clamped(inverse)) { inverse_squares[i] = inverse * inverse; }
   }
   T* dq = head_rows(call.dq, at.b, at.h) + tile.begin * call.dq.token;
   for_results(sums, queries.count, at.first_column, call.D, [&](int i, int r, int d, A sum) {
     const A q = static_cast<A>(queries.data[r * queries.stride + d]);
     dq[r * call.dq.token + d] = static_cast<T>(factor[i] * sum - inverse_squares[i] * along[i] * q);
   });
-  if (!call.dlog_parts || at.first_column != 0) return;
+  if (!call.dlog_parts || at.first_column != 0) { return; }
   share = block_sum<kThreads>(column() == 0 ? share : A(0));
-  if (threadIdx.x == 0) call.dlog_parts[at.head * tiles + at.tile] = share;
+  if (threadIdx.x == 0) { call.dlog_parts[at.head * tiles + at.tile] = share; }
 }
 
 /// dk and dv of a tile of keys: scores are transposed, rows are keys.
@@ -287,7 +291,9 @@ __global__ void __launch_bounds__(kThreads) backward_keys(const __grid_constant_
   const int all = query_tiles(call.scales, P::kTile);
   for (int t = 0; t < all; ++t) {
     const QueryTile tile = query_tile(call.scales, P::kTile, t);
-    if (tile.key_end <= key) continue;  // sees none of these keys
+    if (tile.key_end <= key) {
+      continue;  // sees none of these keys
+    }
     const TileRows<T> queries = tile_rows(call.q, at.b, at.h, tile.begin, tile.end, P::kTile);
     const TileRows<T> dy = tile_rows(call.dy, at.b, at.h, tile.begin, tile.end, P::kTile);
     A scores[R][R] = {}, dprobs[R][R] = {}, gradients[R][R];
@@ -300,35 +306,38 @@ __global__ void __launch_bounds__(kThreads) backward_keys(const __grid_constant_
       const bool exists = c < queries.count;
       const A lse = exists ? call.lse[query] : A(0), dot = exists ? call.dots[query] : A(0);
       A factor = call.factor(at.h);
-      if (call.query_norms && exists) factor *= call.query_norms[query];
+      if (call.query_norms && exists) { factor *= call.query_norms[query]; }
 #pragma unroll
       for (int i = 0; i < R; ++i) {
         const int r = row() + kSide * i;
         const bool seen = exists && key + r < tile.key_end;
         const ScoreGradient<A> s(scores[i][j], factor * norm[i], lse, dot, dprobs[i][j]);
-        if (seen) along[i] += s.gradient * s.score;
+        if (seen) { along[i] += s.gradient * s.score; }
         weights[r][c] = seen ? s.probability : A(0);
         gradients[i][j] = seen ? s.gradient * factor : A(0);
       }
     }
 #pragma unroll
-    for (int c = 0; c < Chunks; ++c) P::add_weighted(weights, dy, at.first_column + c * P::kTile, call.D, dvalues[c]);
+    for (int c = 0; c < Chunks; ++c) {
+      P::add_weighted(weights, dy, at.first_column + c * P::kTile, call.D, dvalues[c]);
+    }
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < R; ++i) {
 #pragma unroll
-      for (int j = 0; j < R; ++j) weights[row() + kSide * i][column() + kSide * j] = gradients[i][j];
+      for (int j = 0; j < R; ++j) { weights[row() + kSide * i][column() + kSide * j] = gradients[i][j]; }
     }
 #pragma unroll
-    for (int c = 0; c < Chunks; ++c)
+    for (int c = 0; c < Chunks; ++c) {
       P::add_weighted(weights, queries, at.first_column + c * P::kTile, call.D, dkeys[c]);
+    }
   }
   T* dk = head_rows(call.dk, at.b, at.h) + key * call.dk.token;
   T* dv = head_rows(call.dv, at.b, at.h) + key * call.dv.token;
 #pragma unroll
   for (int i = 0; i < R; ++i) {
     along[i] = reduce_row(along[i], Plus{});
-    if (!call.key_norms || is_clamped(norm[i])) along[i] = 0;
+    if (!call.key_norms || is_clamped(norm[i])) { along[i] = 0; }
   }
   for_results(dkeys, keys.count, at.first_column, call.D, [&](int i, int r, int d, A sum) {
     const A k = static_cast<A>(keys.data[r * keys.stride + d]);
@@ -343,8 +352,8 @@ template <class T, class F>
 void with_chunks(int D, F&& f) {
   constexpr int kTile = kGeneralQueryTile<T>;
   constexpr std::integral_constant<int, kTile / kSide> kRows;
-  if (D <= kTile) return f(kRows, std::integral_constant<int, 1>{});
-  if (D <= 2 * kTile) return f(kRows, std::integral_constant<int, 2>{});
+  if (D <= kTile) { return f(kRows, std::integral_constant<int, 1>{}); }
+  if (D <= 2 * kTile) { return f(kRows, std::integral_constant<int, 2>{}); }
   f(kRows, std::integral_constant<int, 4>{});
 }
 

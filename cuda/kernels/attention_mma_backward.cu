@@ -32,7 +32,7 @@ struct alignas(16) Query {
 __global__ void __launch_bounds__(kThreads)
     describe_queries(const __grid_constant__ AttentionCall<BFloat16> call, Query* queries) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= int64_t{call.B} * call.H * call.Lq) return;
+  if (i >= int64_t{call.B} * call.H * call.Lq) { return; }
   const float factor = call.factor(static_cast<int>(i / call.Lq % call.H)) * kLog2e;
   queries[i] = {call.query_norms ? factor * call.query_norms[i] : factor, call.lse[i] * kLog2e, call.dots[i],
                 key_end_of(call.scales, static_cast<int>(i % call.Lq))};
@@ -44,7 +44,7 @@ struct ScoreGradient {
   float probability, gradient;
   __device__ ScoreGradient(float product, const Query& query, float dproduct, int key)
       : probability(exp2_approx(product * query.factor - query.lse)), gradient(probability * (dproduct - query.dot)) {
-    if (mask == Mask::kYes && key >= query.key_end) probability = gradient = 0;
+    if (mask == Mask::kYes && key >= query.key_end) { probability = gradient = 0; }
   }
 };
 
@@ -116,7 +116,7 @@ __device__ void add_keys(const Fragment (&queries)[1][kTileSteps], const Fragmen
   }
   Fragment gradients[1][kPart / 16];
 #pragma unroll
-  for (int k = 0; k < kPart / 16; ++k) as_operand(scores[0][2 * k], scores[0][2 * k + 1], gradients[0][k]);
+  for (int k = 0; k < kPart / 16; ++k) { as_operand(scores[0][2 * k], scores[0][2 * k + 1], gradients[0][k]); }
   multiply(gradients, passing.keys[stage], first, sums);
 }
 
@@ -171,13 +171,13 @@ __global__ void __launch_bounds__(kThreads, 3)
   copy_async_wait<0>();
   float along[2] = {};
   const float factor[2] = {rows[0].factor * kLn2, rows[1].factor * kLn2};  // 0 where the row is not there
-  if (heads == Heads::kNormalized) remove_along(shared.queries, inverse, sums[0], along);
+  if (heads == Heads::kNormalized) { remove_along(shared.queries, inverse, sums[0], along); }
   store_sums(shared.queries, sums[0], factor, head_rows(call.dq, b, h) + tile.begin * call.dq.token, call.dq.token,
              count);
-  if (!call.dlog_parts) return;
+  if (!call.dlog_parts) { return; }
   float share = lane_id() % 4 == 0 ? factor[0] * along[0] + factor[1] * along[1] : 0.0f;
   share = block_sum<kThreads>(share);
-  if (threadIdx.x == 0) call.dlog_parts[head * tiles + index] = share;
+  if (threadIdx.x == 0) { call.dlog_parts[head * tiles + index] = share; }
 }
 
 // --- dk and dv -------------------------------------------------------------------------------------------------------
@@ -202,8 +202,8 @@ class QueryStream {
       queries_.load(to.queries[stage], left_);
       dy_.load(to.dy[stage], left_);
       const int c = static_cast<int>(threadIdx.x);
-      if (c < kPassing && c < left_) copy_async_16(&to.rows[stage][c], rows_);
-      if (c < kPassing && c >= left_) zero_async_16(&to.rows[stage][c]);
+      if (c < kPassing && c < left_) { copy_async_16(&to.rows[stage][c], rows_); }
+      if (c < kPassing && c >= left_) { zero_async_16(&to.rows[stage][c]); }
       rows_ += kPassing;
       left_ -= kPassing;
     }
@@ -237,7 +237,7 @@ __device__ void add_queries(KeyWarp& warp, const KeysShared& shared, int stage, 
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float &score = scores[0][n][2 * half + i], &dprob = dprobs[0][n][2 * half + i];
-        if (heads == Heads::kNormalized) score *= warp.norms[half];
+        if (heads == Heads::kNormalized) { score *= warp.norms[half]; }
         const ScoreGradient<mask> s(score, query, dprob, key + 8 * half);
         score = s.probability;
         dprob = s.gradient * query.factor;
@@ -246,17 +246,17 @@ __device__ void add_queries(KeyWarp& warp, const KeysShared& shared, int stage, 
   }
   Fragment operand[1][kPart / 16];
 #pragma unroll
-  for (int k = 0; k < kPart / 16; ++k) as_operand(scores[0][2 * k], scores[0][2 * k + 1], operand[0][k]);
+  for (int k = 0; k < kPart / 16; ++k) { as_operand(scores[0][2 * k], scores[0][2 * k + 1], operand[0][k]); }
   multiply(operand, shared.dy[stage], first, warp.dvalues);
 #pragma unroll
-  for (int k = 0; k < kPart / 16; ++k) as_operand(dprobs[0][2 * k], dprobs[0][2 * k + 1], operand[0][k]);
+  for (int k = 0; k < kPart / 16; ++k) { as_operand(dprobs[0][2 * k], dprobs[0][2 * k + 1], operand[0][k]); }
   multiply(operand, shared.queries[stage], first, warp.dkeys);
 }
 
 /// The first query that sees `key`; Lq where none does.
 __device__ int first_query(const AttentionCall<BFloat16>& call, int key) {
   int s = 0;
-  while (s < call.scales.count && call.scales.key_end[s] <= key) ++s;
+  while (s < call.scales.count && call.scales.key_end[s] <= key) { ++s; }
   return s < call.scales.count ? call.scales.query_begin(s) : call.Lq;
 }
 
@@ -302,7 +302,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   copy_async_wait<0>();
   const float one[2] = {1.0f, 1.0f}, factor[2] = {warp.norms[0] * kLn2, warp.norms[1] * kLn2};
   float along[2];
-  if (heads == Heads::kNormalized) remove_along(shared.keys, warp.norms, warp.dkeys[0], along);
+  if (heads == Heads::kNormalized) { remove_along(shared.keys, warp.norms, warp.dkeys[0], along); }
   store_sums(shared.keys, warp.dkeys[0], factor, head_rows(call.dk, b, h) + key * call.dk.token, call.dk.token, count);
   store_sums(shared.values, warp.dvalues[0], one, head_rows(call.dv, b, h) + key * call.dv.token, call.dv.token, count);
 }

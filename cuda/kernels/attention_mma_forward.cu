@@ -41,8 +41,8 @@ __device__ void exponentiate(Row& row, int half, int key, const float* key_norms
     for (int i = 0; i < 2; ++i) {
       float& score = scores[n][2 * half + i];
       const int c = 8 * n + 2 * (lane_id() % 4) + i;
-      if (heads == Heads::kNormalized) score *= key_norms[c];
-      if (mask == Mask::kYes && key + c >= row.limit) score = kLowest;
+      if (heads == Heads::kNormalized) { score *= key_norms[c]; }
+      if (mask == Mask::kYes && key + c >= row.limit) { score = kLowest; }
       largest = fmaxf(largest, score);  // a NaN goes through the sum
     }
   }
@@ -86,7 +86,7 @@ __device__ void add_keys(Warp& warp, const PassingKeys& passing, int stage, int 
       exponentiate<heads, mask>(warp.rows[m][half], half, key, passing.norms[stage], scores[m], warp.sums[m]);
     }
 #pragma unroll
-    for (int k = 0; k < kPassing / 16; ++k) as_operand(scores[m][2 * k], scores[m][2 * k + 1], weights[m][k]);
+    for (int k = 0; k < kPassing / 16; ++k) { as_operand(scores[m][2 * k], scores[m][2 * k + 1], weights[m][k]); }
   }
   multiply(weights, passing.values[stage], 0, warp.sums);
 }
@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tile(const __grid_constan
       const int query = first + 16 * m + 8 * half + lane_id() / 4;
       const bool exists = query < tile.end;
       float factor = call.factor(static_cast<int>(h)) * kLog2e;
-      if (heads == Heads::kNormalized && exists) factor *= call.query_norms[head * call.Lq + query];
+      if (heads == Heads::kNormalized && exists) { factor *= call.query_norms[head * call.Lq + query]; }
       warp.rows[m][half] = {factor, exists ? key_end_of(call.scales, query) : 0, kLowest, 0};
     }
   }

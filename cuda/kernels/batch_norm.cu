@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(Threads)
   });
   sum = cuda::block_sum<Threads>(sum);
   dot = cuda::block_sum<Threads>(dot);
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) { return; }
   dbias_parts[plane] = sum;
   dweight_parts[plane] = dot * channel.inverse;
 }

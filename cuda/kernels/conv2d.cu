@@ -34,16 +34,16 @@ struct Place {
 template <class T>
 __device__ Accumulator<T> tap_of_x(const Conv2dGeometry& g, const T* x, const Place& result, const Tap& tap) {
   const int64_t h = result.i * g.stride + tap.u - g.top, w = result.j * g.stride + tap.v - g.left;
-  if (h < 0 || h >= g.height || w < 0 || w >= g.width) return 0;
+  if (h < 0 || h >= g.height || w < 0 || w >= g.width) { return 0; }
   return static_cast<Accumulator<T>>(x[((result.image * g.in_channels + tap.channel) * g.height + h) * g.width + w]);
 }
 /// The gradient of the result that read element (h, w) of an image through a tap; 0 where none did.
 template <class T>
 __device__ Accumulator<T> tap_of_dy(const Conv2dGeometry& g, const T* dy, const Place& element, const Tap& tap) {
   const int64_t h = element.i + g.top - tap.u, w = element.j + g.left - tap.v;
-  if (h < 0 || w < 0 || h % g.stride != 0 || w % g.stride != 0) return 0;
+  if (h < 0 || w < 0 || h % g.stride != 0 || w % g.stride != 0) { return 0; }
   const int64_t i = h / g.stride, j = w / g.stride, height = g.out_height(), width = g.out_width();
-  if (i >= height || j >= width) return 0;
+  if (i >= height || j >= width) { return 0; }
   return static_cast<Accumulator<T>>(dy[((element.image * g.out_channels + tap.channel) * height + i) * width + j]);
 }
 
@@ -77,8 +77,8 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   });
   cuda::multiply_tile<A>(K, weights, taps, [&](int row, int column, A sum) {
     const int64_t o = start.row + row, n = start.column + column, positions = height * width;
-    if (o >= g.out_channels || n >= N) return;
-    if (bias) sum += static_cast<A>(bias[o]);
+    if (o >= g.out_channels || n >= N) { return; }
+    if (bias) { sum += static_cast<A>(bias[o]); }
     y[(n / positions * g.out_channels + o) * positions + n % positions] = static_cast<T>(sum);
   });
 }
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   const TileStart start(N);
   const auto weights = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
     const int64_t c = start.row + i, o = k / taps_of_kernel;
-    if (c >= g.in_channels || k >= K) return A(0);
+    if (c >= g.in_channels || k >= K) { return A(0); }
     return static_cast<A>(weight[(o * g.in_channels + c) * taps_of_kernel + k % taps_of_kernel]);
   });
   const auto taps = cuda::tile_operand(Neighbours::kAcross, [&](int i, int64_t k) {
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   });
   cuda::multiply_tile<A>(K, weights, taps, [&](int row, int column, A sum) {
     const int64_t c = start.row + row, n = start.column + column, positions = g.height * g.width;
-    if (c >= g.in_channels || n >= N) return;
+    if (c >= g.in_channels || n >= N) { return; }
     dx[(n / positions * g.in_channels + c) * positions + n % positions] = static_cast<T>(sum);
   });
 }
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   const TileStart start(N);
   const auto gradients = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
     const int64_t o = start.row + i;
-    if (o >= g.out_channels || k >= K) return A(0);
+    if (o >= g.out_channels || k >= K) { return A(0); }
     return static_cast<A>(dy[(k / positions * g.out_channels + o) * positions + k % positions]);
   });
   const auto taps = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   });
   cuda::multiply_tile<A>(K, gradients, taps, [&](int row, int column, A sum) {
     const int64_t o = start.row + row, n = start.column + column;
-    if (o < g.out_channels && n < N) dweight[o * N + n] = static_cast<T>(sum);
+    if (o < g.out_channels && n < N) { dweight[o * N + n] = static_cast<T>(sum); }
   });
 }
 
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kBiasThreads)
     sum += static_cast<Accumulator<T>>(dy[(i / positions * channels + o) * positions + i % positions]);
   }
   sum = cuda::block_sum<kBiasThreads>(sum);
-  if (threadIdx.x == 0) dbias[o] = static_cast<T>(sum);
+  if (threadIdx.x == 0) { dbias[o] = static_cast<T>(sum); }
 }
 
 }  // namespace
@@ -178,9 +178,9 @@ namespace {
 
 template <class T>
 void backward(const Conv2dGeometry& g, const T* x, const T* weight, const T* dy, T* dx, T* dweight, T* dbias) {
-  if (dx) cuda::tiled_gradient_of_x(g, weight, dy, dx);
-  if (dweight) cuda::tiled_gradient_of_weight(g, x, dy, dweight);
-  if (dbias) cuda::gradient_of_bias(g, dy, dbias);
+  if (dx) { cuda::tiled_gradient_of_x(g, weight, dy, dx); }
+  if (dweight) { cuda::tiled_gradient_of_weight(g, x, dy, dweight); }
+  if (dbias) { cuda::gradient_of_bias(g, dy, dbias); }
 }
 
 TERRACE_REGISTER(conv2d_forward<float>, cuda::tiled_convolution<float>);

@@ -21,7 +21,7 @@ struct CopyWord {
 template <class Word>
 void copy_words(void* to, const void* from, const LoopPlan<2>& plan) {
   const CopyWord<Word> body{static_cast<Word*>(to), static_cast<const Word*>(from)};
-  if (!plan.contiguous()) return cuda::launch_plan("strided_copy", plan, body);
+  if (!plan.contiguous()) { return cuda::launch_plan("strided_copy", plan, body); }
   cuda::launch_packs<cuda::kPackOf<Word>>("strided_copy", plan.inner(), cuda::are_pack_aligned(body.to, body.from),
                                           body);
 }
@@ -38,7 +38,7 @@ struct FillWord {
   __device__ void run(int64_t first) const {
     Pack<Word, N> pack;
 #pragma unroll
-    for (int i = 0; i < N; ++i) pack.v[i] = word;
+    for (int i = 0; i < N; ++i) { pack.v[i] = word; }
     cuda::store_pack(to + first, pack);
   }
 };
@@ -89,7 +89,7 @@ struct ConvertElement {
   template <int N>
   __device__ void run(int64_t first) const {
 #pragma unroll
-    for (int i = 0; i < N; ++i) to[first + i] = converted<To>(widened(from[first + i]));
+    for (int i = 0; i < N; ++i) { to[first + i] = converted<To>(widened(from[first + i])); }
   }
 };
 

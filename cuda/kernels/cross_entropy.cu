@@ -22,11 +22,13 @@ struct OnlineSum {
   __device__ void add(const cuda::Pack<T, N>& pack) {
     A top = largest;
 #pragma unroll
-    for (int k = 0; k < N; ++k) top = cuda::Largest{}(top, static_cast<A>(pack.v[k]));
-    if (top == -kInfinity<A>) return;  // nothing but probabilities of 0 so far
+    for (int k = 0; k < N; ++k) { top = cuda::Largest{}(top, static_cast<A>(pack.v[k])); }
+    if (top == -kInfinity<A>) {
+      return;  // nothing but probabilities of 0 so far
+    }
     A scaled = sum * math::exp(largest - top);
 #pragma unroll
-    for (int k = 0; k < N; ++k) scaled += math::exp(static_cast<A>(pack.v[k]) - top);
+    for (int k = 0; k < N; ++k) { scaled += math::exp(static_cast<A>(pack.v[k]) - top); }
     largest = top;
     sum = scaled;
   }
@@ -51,7 +53,7 @@ __global__ void __launch_bounds__(Threads) forward_rows(const T* logits, const i
     });
     mean_below = cuda::block_sum<Threads>(below) / A(cols);
   }
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) { return; }
   const int64_t target = targets[blockIdx.x];
   // A target outside the classes cannot be reported from here: its loss is NaN.
   const bool known = target >= 0 && target < cols;

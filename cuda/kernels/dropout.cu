@@ -29,7 +29,7 @@ struct DropElements {
 #pragma unroll
     for (int k = 0; k < kDraws; ++k) {
       const int64_t at = begin + k;
-      if (at < 0 || at >= count) continue;
+      if (at < 0 || at >= count) { continue; }
       const bool stays = static_cast<float>(to_unit(words[static_cast<size_t>(k)])) >= threshold;
       y[at] = static_cast<T>(static_cast<A>(x[at]) * (stays ? kept : A(0)));
     }
@@ -75,14 +75,14 @@ struct DropRows {
     cuda::Pack<T, N> out;
     const A factor = draws[first / cols] >= threshold ? kept : A(0);  // a pack lies within a row
 #pragma unroll
-    for (int k = 0; k < N; ++k) out.v[k] = static_cast<T>(static_cast<A>(in.v[k]) * factor);
+    for (int k = 0; k < N; ++k) { out.v[k] = static_cast<T>(static_cast<A>(in.v[k]) * factor); }
     cuda::store_pack(y + first, out);
   }
 };
 
 template <class T>
 void apply(const T* x, T* y, int64_t count, DrawRange draws, double p, double factor) {
-  if (count == 0) return;
+  if (count == 0) { return; }
   const uint64_t end = draws.first + static_cast<uint64_t>(count);
   const auto blocks = static_cast<int64_t>((end + kDraws - 1) / kDraws - draws.first / kDraws);
   cuda::launch_each("dropout", blocks,

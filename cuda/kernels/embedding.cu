@@ -60,13 +60,13 @@ __global__ void __launch_bounds__(kThreads)
   using A = Accumulator<T>;
   const int64_t stretch = blockIdx.x, begin = stretch * kStretch, end = sorted.end(stretch);
   const int64_t c = int64_t{blockIdx.y} * kThreads + threadIdx.x;
-  if (c >= cols) return;
+  if (c >= cols) { return; }
   bool began_before = begin > 0 && sorted.goes_on(begin - 1);
   A sum = 0;
   for (int64_t at = begin; at < end; ++at) {
     sum += static_cast<A>(dy[cuda::index_of(sorted.items[at]) * cols + c]);
     const bool goes_on = sorted.goes_on(at);
-    if (goes_on && at + 1 < end) continue;
+    if (goes_on && at + 1 < end) { continue; }
     if (began_before) {
       parts[(stretch * kParts + kHead) * cols + c] = sum;
     } else if (goes_on) {
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads) join_parts(Sorted sorted, const A* p
   int64_t last = sorted.end(stretch) - 1;
   const int64_t begin = stretch * kStretch, row = sorted.row(last);
   const bool began_before = begin > 0 && sorted.row(begin - 1) == row;
-  if (c >= cols || began_before || !sorted.goes_on(last) || !sorted.inside(last)) return;
+  if (c >= cols || began_before || !sorted.goes_on(last) || !sorted.inside(last)) { return; }
   A sum = parts[(stretch * kParts + kTail) * cols + c];
   do {
     ++stretch;
@@ -106,8 +106,8 @@ template <class T>
 void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, EmbeddingExtents extents) {
   using A = Accumulator<T>;
   const int64_t count = extents.count, cols = extents.cols;
-  if (count * cols == 0) return;
-  if (count >= cuda::kNarrowLimit) throw ShapeError(cat("embedding: up to 2^32 - 1 indices on a GPU, got ", count));
+  if (count * cols == 0) { return; }
+  if (count >= cuda::kNarrowLimit) { throw ShapeError(cat("embedding: up to 2^32 - 1 indices on a GPU, got ", count)); }
   if (extents.rows >= cuda::kNarrowLimit) {
     throw ShapeError(cat("embedding: up to 2^32 - 1 rows on a GPU, got ", extents.rows));
   }

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads)
     forward_columns(const T* x, const T* y, const T* gamma, T* out, GateLayout layout) {
   using A = Accumulator<T>;
   const Place at(layout, kForwardRows, N);
-  if (at.column >= layout.cols) return;
+  if (at.column >= layout.cols) { return; }
   const auto gate = cuda::load_pack<N>(gamma + at.sample * layout.gamma_stride + at.column);
 #pragma unroll 4
   for (int64_t r = at.begin; r < at.end; ++r) {
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) backward_columns(const T* y, const T
                                                              Accumulator<T>* dgamma_parts, GateLayout layout) {
   using A = Accumulator<T>;
   const Place at(layout, kGateBlock, N);
-  if (at.column >= layout.cols) return;
+  if (at.column >= layout.cols) { return; }
   const auto gate = cuda::load_pack<N>(gamma + at.sample * layout.gamma_stride + at.column);
   A dgamma[N] = {};
 #pragma unroll 4
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) backward_columns(const T* y, const T
     cuda::store_pack(dy + i, scaled);
   }
 #pragma unroll
-  for (int k = 0; k < N; ++k) dgamma_parts[at.part * layout.cols + at.column + k] = dgamma[k];
+  for (int k = 0; k < N; ++k) { dgamma_parts[at.part * layout.cols + at.column + k] = dgamma[k]; }
 }
 
 template <class T>

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(Threads) measure_shards(const T* x, Shard<Accu
     }
   });
   squares = cuda::block_sum<Threads>(squares);
-  if (threadIdx.x == 0) parts[blockIdx.x] = {mean, squares};
+  if (threadIdx.x == 0) { parts[blockIdx.x] = {mean, squares}; }
 }
 
 /// Mean and squares of a group; every lane of the warp gets them.
@@ -60,7 +60,7 @@ template <class A>
 __device__ Shard<A> join(const Shard<A>* parts, const Shards& shards) {
   const int64_t lane = threadIdx.x % cuda::kWarpSize;
   A sum = 0;
-  for (int64_t s = lane; s < shards.count; s += cuda::kWarpSize) sum += A(shards.elements(s)) * parts[s].mean;
+  for (int64_t s = lane; s < shards.count; s += cuda::kWarpSize) { sum += A(shards.elements(s)) * parts[s].mean; }
   const A mean = cuda::warp_reduce(sum, cuda::Plus{}) / A(shards.size);
   A squares = 0;
   for (int64_t s = lane; s < shards.count; s += cuda::kWarpSize) {
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(Threads)
   });
   dbias = cuda::block_sum<Threads>(dbias);
   dweight = cuda::block_sum<Threads>(dweight);
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) { return; }
   dbias_parts[plane] = dbias;
   dweight_parts[plane] = dweight;
 }

@@ -18,7 +18,7 @@ __device__ Accumulator<T> tap(const Conv2dGeometry& g, const T* x, int64_t place
   const int64_t width = g.out_width(), height = g.out_height(), across = g.kernel_width * g.in_channels;
   const int64_t h = place / width % height * g.stride + k / across - g.top;
   const int64_t w = place % width * g.stride + k % across / g.in_channels - g.left;
-  if (h < 0 || h >= g.height || w < 0 || w >= g.width) return 0;
+  if (h < 0 || h >= g.height || w < 0 || w >= g.width) { return 0; }
   const int64_t pixel = (place / (width * height) * g.height + h) * g.width + w;
   return static_cast<Accumulator<T>>(x[pixel * g.in_channels + k % g.in_channels]);
 }
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   });
   cuda::multiply_tile<A>(K, taps, weights, [&](int row, int column, A sum) {
     const int64_t place = first_place + row, o = first_channel + column;
-    if (place >= places || o >= g.out_channels) return;
+    if (place >= places || o >= g.out_channels) { return; }
     y[place * pixel_stride + o] = static_cast<T>(Relu{}.f(sum + static_cast<A>(bias[o])));
   });
 }

@@ -17,15 +17,15 @@ __global__ void __launch_bounds__(kThreads)
     forward_rows(const T* x, T* y, Accumulator<T>* length, int64_t rows, int64_t cols, Accumulator<T> eps) {
   using A = Accumulator<T>;
   const int64_t r = own_row(), lane = threadIdx.x % cuda::kWarpSize;
-  if (r >= rows) return;
+  if (r >= rows) { return; }
   x += r * cols;
   y += r * cols;
   A squares = 0;
-  for (int64_t i = lane; i < cols; i += cuda::kWarpSize) squares += static_cast<A>(x[i]) * static_cast<A>(x[i]);
+  for (int64_t i = lane; i < cols; i += cuda::kWarpSize) { squares += static_cast<A>(x[i]) * static_cast<A>(x[i]); }
   const A norm = math::sqrt(cuda::warp_reduce(squares, cuda::Plus{}));
   const A divisor = norm < eps ? eps : norm;  // a NaN stays
-  if (lane == 0) length[r] = divisor;
-  for (int64_t i = lane; i < cols; i += cuda::kWarpSize) y[i] = static_cast<T>(static_cast<A>(x[i]) / divisor);
+  if (lane == 0) { length[r] = divisor; }
+  for (int64_t i = lane; i < cols; i += cuda::kWarpSize) { y[i] = static_cast<T>(static_cast<A>(x[i]) / divisor); }
 }
 
 template <class T>
@@ -33,14 +33,16 @@ __global__ void __launch_bounds__(kThreads) backward_rows(const T* y, const Accu
                                                           int64_t rows, int64_t cols, Accumulator<T> eps) {
   using A = Accumulator<T>;
   const int64_t r = own_row(), lane = threadIdx.x % cuda::kWarpSize;
-  if (r >= rows) return;
+  if (r >= rows) { return; }
   y += r * cols;
   dy += r * cols;
   dx += r * cols;
   A dot = 0;
-  for (int64_t i = lane; i < cols; i += cuda::kWarpSize) dot += static_cast<A>(y[i]) * static_cast<A>(dy[i]);
+  for (int64_t i = lane; i < cols; i += cuda::kWarpSize) { dot += static_cast<A>(y[i]) * static_cast<A>(dy[i]); }
   dot = cuda::warp_reduce(dot, cuda::Plus{});
-  if (length[r] == eps) dot = 0;  // eps stood in for the length: a constant, without gradient
+  if (length[r] == eps) {
+    dot = 0;  // eps stood in for the length: a constant, without gradient
+  }
   const A inverse = A(1) / length[r];
   for (int64_t i = lane; i < cols; i += cuda::kWarpSize) {
     dx[i] = static_cast<T>((static_cast<A>(dy[i]) - static_cast<A>(y[i]) * dot) * inverse);

@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(Threads)
   x += r * cols;
   y += r * cols;
   A sum = 0;
-  for (int64_t i = threadIdx.x; i < cols; i += Threads) sum += static_cast<A>(x[i]);
+  for (int64_t i = threadIdx.x; i < cols; i += Threads) { sum += static_cast<A>(x[i]); }
   const A m = cuda::block_sum<Threads>(sum) / A(cols);
   A squares = 0;
   for (int64_t i = threadIdx.x; i < cols; i += Threads) {
@@ -32,8 +32,8 @@ __global__ void __launch_bounds__(Threads)
   const A offset = static_cast<A>(layout.gain_offset);
   for (int64_t i = threadIdx.x; i < cols; i += Threads) {
     A value = (static_cast<A>(x[i]) - m) * inverse;
-    if (gain) value *= offset + static_cast<A>(gain[sample * layout.gain_stride + i]);
-    if (shift) value += static_cast<A>(shift[sample * layout.shift_stride + i]);
+    if (gain) { value *= offset + static_cast<A>(gain[sample * layout.gain_stride + i]); }
+    if (shift) { value += static_cast<A>(shift[sample * layout.shift_stride + i]); }
     y[i] = static_cast<T>(value);
   }
 }
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kPartThreads)
   const int64_t column_blocks = (layout.cols + kPartThreads - 1) / kPartThreads;
   const int64_t part = blockIdx.x / column_blocks;
   const int64_t c = blockIdx.x % column_blocks * kPartThreads + threadIdx.x;
-  if (c >= layout.cols) return;
+  if (c >= layout.cols) { return; }
   const int64_t sample = part / blocks, begin = part % blocks * kLayerNormBlock;
   const int64_t end = begin + kLayerNormBlock < layout.rows ? begin + kLayerNormBlock : layout.rows;
   A dgain = 0, dshift = 0;
@@ -85,8 +85,8 @@ __global__ void __launch_bounds__(kPartThreads)
     dgain += g * ((static_cast<A>(x[r * layout.cols + c]) - mean[r]) * inverse_std[r]);
     dshift += g;
   }
-  if (dgain_parts) dgain_parts[part * layout.cols + c] = dgain;
-  if (dshift_parts) dshift_parts[part * layout.cols + c] = dshift;
+  if (dgain_parts) { dgain_parts[part * layout.cols + c] = dgain; }
+  if (dshift_parts) { dshift_parts[part * layout.cols + c] = dshift; }
 }
 
 template <class T>
@@ -105,7 +105,7 @@ void backward(const T* x, const T* gain, const Accumulator<T>* mean, const Accum
     cuda::launch("layer_norm backward", backward_rows<threads(), T>,
                  cuda::Grid(layout.samples * layout.rows, threads()), x, gain, mean, inverse_std, dy, dx, layout);
   });
-  if (!dgain_parts && !dshift_parts) return;
+  if (!dgain_parts && !dshift_parts) { return; }
   const int64_t blocks = layer_norm_blocks(layout.rows);
   cuda::launch("layer_norm parameters", backward_parts<T>,
                cuda::Grid(layout.samples * blocks * cuda::blocks_for(layout.cols, kPartThreads), kPartThreads), x, mean,

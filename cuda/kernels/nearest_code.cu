@@ -53,7 +53,7 @@ __device__ void multiply_tiles(T (&products)[kEach][kEach], const T* x, const T*
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
 #pragma unroll
-        for (int j = 0; j < kEach; ++j) products[i][j] += a.v[i] * b.v[j];
+        for (int j = 0; j < kEach; ++j) { products[i][j] += a.v[i] * b.v[j]; }
       }
     }
     __syncthreads();
@@ -72,15 +72,15 @@ __global__ void __launch_bounds__(kThreads)
     multiply_tiles(products, x, table, t, row, tile);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      if (mine + i >= t.rows) continue;
+      if (mine + i >= t.rows) { continue; }
 #pragma unroll
       for (int j = 0; j < kEach; ++j) {
         const int64_t code = tile + int64_t{threadIdx.x} % kSide * kEach + j;
-        if (code >= t.codes) continue;
+        if (code >= t.codes) { continue; }
         T score = products[i][j];
         if (row_norms != nullptr) {
           score = row_norms[mine + i] + code_norms[code] - 2 * products[i][j];
-          if (score != score) score = std::numeric_limits<T>::infinity();
+          if (score != score) { score = std::numeric_limits<T>::infinity(); }
         }
         best[i] = cuda::better(best[i], cuda::Candidate<T>{score, code}, extreme);
       }
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int i = 0; i < kEach; ++i) {
     const cuda::Candidate<T> found = cuda::best_of_lanes<kSide>(best[i], extreme);
-    if (threadIdx.x % kSide == 0 && mine + i < t.rows) index[mine + i] = found.index;
+    if (threadIdx.x % kSide == 0 && mine + i < t.rows) { index[mine + i] = found.index; }
   }
 }
 
@@ -100,22 +100,24 @@ constexpr int kRowsOfBlock = kRowThreads / cuda::kWarpSize;
 template <class T>
 __device__ T squared_norm_of(const T* row, int64_t cols) {
   T sum = 0;
-  for (int64_t c = threadIdx.x % cuda::kWarpSize; c < cols; c += cuda::kWarpSize) sum += row[c] * row[c];
+  for (int64_t c = threadIdx.x % cuda::kWarpSize; c < cols; c += cuda::kWarpSize) { sum += row[c] * row[c]; }
   return cuda::warp_reduce(sum, cuda::Plus{});
 }
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads) norms_of_rows(const T* x, T* norms, int64_t rows, int64_t cols) {
   const int64_t row = int64_t{blockIdx.x} * kRowsOfBlock + threadIdx.x / cuda::kWarpSize;
-  if (row >= rows) return;  // a whole warp
+  if (row >= rows) {
+    return;  // a whole warp
+  }
   const T norm = squared_norm_of(x + row * cols, cols);
-  if (threadIdx.x % cuda::kWarpSize == 0) norms[row] = norm;
+  if (threadIdx.x % cuda::kWarpSize == 0) { norms[row] = norm; }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads) normalized_rows(const T* x, T* y, int64_t rows, int64_t cols) {
   const int64_t row = int64_t{blockIdx.x} * kRowsOfBlock + threadIdx.x / cuda::kWarpSize;
-  if (row >= rows) return;
+  if (row >= rows) { return; }
   const T norm = math::sqrt(squared_norm_of(x + row * cols, cols)), least = T(1e-12);
   const T divisor = norm < least ? least : norm;
   for (int64_t c = threadIdx.x % cuda::kWarpSize; c < cols; c += cuda::kWarpSize) {

@@ -18,7 +18,7 @@ struct Forward {
     const auto in = cuda::load_pack<N>(x + first);
     Pack<T, N> out;
 #pragma unroll
-    for (int i = 0; i < N; ++i) out.v[i] = static_cast<T>(op.f(static_cast<A>(in.v[i])));
+    for (int i = 0; i < N; ++i) { out.v[i] = static_cast<T>(op.f(static_cast<A>(in.v[i]))); }
     cuda::store_pack(y + first, out);
   }
 };
@@ -73,7 +73,7 @@ struct ForwardBinary {
     const auto bs = cuda::load_pack<N>(b + first);
     Pack<T, N> out;
 #pragma unroll
-    for (int i = 0; i < N; ++i) out.v[i] = static_cast<T>(op.f(static_cast<A>(as.v[i]), static_cast<A>(bs.v[i])));
+    for (int i = 0; i < N; ++i) { out.v[i] = static_cast<T>(op.f(static_cast<A>(as.v[i]), static_cast<A>(bs.v[i]))); }
     cuda::store_pack(y + first, out);
   }
 };
@@ -81,7 +81,7 @@ struct ForwardBinary {
 template <class Op, class T>
 void forward_binary(const Op& op, T* y, const T* a, const T* b, const LoopPlan<3>& plan) {
   const ForwardBinary<Op, T> body{op, y, a, b};
-  if (!plan.contiguous()) return cuda::launch_plan(Op::kName, plan, body);
+  if (!plan.contiguous()) { return cuda::launch_plan(Op::kName, plan, body); }
   cuda::launch_packs<cuda::kPackOf<T>>(Op::kName, plan.inner(), cuda::are_pack_aligned(y, a, b), body);
 }
 

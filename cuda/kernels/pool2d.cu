@@ -94,7 +94,9 @@ struct MaximumForward {
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       for (int64_t c = cols.begin; c < cols.end; ++c) {
         const A value = static_cast<A>(in[r * g.width + c]);
-        if (!(value > most || value != value)) continue;  // the second holds for NaN alone, which nothing exceeds
+        if (!(value > most || value != value)) {
+          continue;  // the second holds for NaN alone, which nothing exceeds
+        }
         most = value;
         best = r * g.width + c;
       }
@@ -119,7 +121,7 @@ struct MaximumBackward {
     for (int64_t i = is.begin; i < is.end; ++i) {
       for (int64_t j = js.begin; j < js.end; ++j) {
         const int64_t from = (plane * g.out_height + i) * g.out_width + j;
-        if (winner[from] == own) sum += static_cast<A>(dy[from]);
+        if (winner[from] == own) { sum += static_cast<A>(dy[from]); }
       }
     }
     dx[at] = static_cast<T>(sum);

@@ -19,10 +19,10 @@ struct Finish {
     if (epilogue == Epilogue::kGeluBackward) {
       return value * GeluTanh{}.df(static_cast<Accumulator<T>>(before[at]), Accumulator<T>(0));
     }
-    if (epilogue == Epilogue::kNone) return value;
-    if (bias) value += static_cast<Accumulator<T>>(bias[n]);
-    if (epilogue == Epilogue::kBias) return value;
-    if (before) before[at] = static_cast<T>(value);
+    if (epilogue == Epilogue::kNone) { return value; }
+    if (bias) { value += static_cast<Accumulator<T>>(bias[n]); }
+    if (epilogue == Epilogue::kBias) { return value; }
+    if (before) { before[at] = static_cast<T>(value); }
     return GeluTanh{}.f(value);
   }
 };
@@ -33,7 +33,7 @@ __device__ auto operand(const T* x, cuda::Neighbours neighbours, int64_t stride,
                         int64_t K) {
   return cuda::tile_operand(neighbours, [=](int i, int64_t k) {
     const int64_t at = first + i;
-    if (at >= count || k >= K) return Accumulator<T>(0);
+    if (at >= count || k >= K) { return Accumulator<T>(0); }
     return static_cast<Accumulator<T>>(x[neighbours == cuda::Neighbours::kAlongK ? at * stride + k : k * stride + at]);
   });
 }
@@ -54,9 +54,9 @@ __global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T, 
                          operand(p.b + matrix * p.step_b, along_b, s.ldb, first_n, s.N, s.K),
                          [&](int row, int column, A sum) {
                            const int64_t m = first_m + row, n = first_n + column;
-                           if (m >= s.M || n >= s.N) return;
+                           if (m >= s.M || n >= s.N) { return; }
                            R& out = p.c[matrix * p.step_c + m * s.ldc + n];
-                           if (p.write == Write::kAccumulate) sum += static_cast<A>(out);
+                           if (p.write == Write::kAccumulate) { sum += static_cast<A>(out); }
                            out = static_cast<R>(finish(sum, n, m * s.N + n));
                          });
 }

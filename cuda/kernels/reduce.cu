@@ -70,10 +70,10 @@ __global__ void __launch_bounds__(kThreads) reduce_shard(const T* x, typename Ho
   tile[threadIdx.x] = static_cast<Part>(own);
   __syncthreads();
   for (int half = kRows / 2; half > 0; half /= 2) {
-    if (row < half) tile[threadIdx.x] = combine(tile[threadIdx.x], tile[threadIdx.x + half * Width]);
+    if (row < half) { tile[threadIdx.x] = combine(tile[threadIdx.x], tile[threadIdx.x + half * Width]); }
     __syncthreads();
   }
-  if (row == 0 && c < e.C) parts[(blockIdx.y * e.A + a) * e.C + c] = tile[column];
+  if (row == 0 && c < e.C) { parts[(blockIdx.y * e.A + a) * e.C + c] = tile[column]; }
 }
 
 template <class How, class Out>
@@ -87,7 +87,7 @@ struct CombineShards {
 #pragma unroll
     for (int64_t i = first; i < first + N; ++i) {
       typename How::Part total = parts[i];
-      for (int64_t s = 1; s < shards; ++s) total = combine(total, parts[s * count + i]);
+      for (int64_t s = 1; s < shards; ++s) { total = combine(total, parts[s * count + i]); }
       y[i] = static_cast<Out>(total);
     }
   }
@@ -95,7 +95,7 @@ struct CombineShards {
 
 template <class How, class Map, class T, class Out>
 void reduce(const char* name, const T* x, Out* y, int64_t A, int64_t R, int64_t C) {
-  if (A * C == 0) return;
+  if (A * C == 0) { return; }
   const int64_t wanted = cuda::blocks_for(R, kShardRows);
   const int64_t shards = wanted < 1 ? 1 : wanted < kMaxShards ? wanted : kMaxShards;
   const Extents e{A, R, C, shards, cuda::blocks_for(R, shards)};

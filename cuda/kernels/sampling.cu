@@ -21,7 +21,7 @@ __device__ float weight_of(float logit, float largest) {
 
 template <class F>
 __device__ void for_classes(int64_t classes, F&& f) {
-  for (int64_t v = threadIdx.x; v < classes; v += kThreads) f(v);
+  for (int64_t v = threadIdx.x; v < classes; v += kThreads) { f(v); }
 }
 
 __device__ float largest_of(const float* row, int64_t classes) {
@@ -40,7 +40,7 @@ __device__ uint32_t kth_largest(const float* row, int64_t classes, unsigned k) {
     __syncthreads();
     for_classes(classes, [&](int64_t v) {
       const uint32_t bits = ordered_bits(row[v]);
-      if ((bits & known) == key) atomicAdd(&counts[bits >> shift & 0xffu], 1u);
+      if ((bits & known) == key) { atomicAdd(&counts[bits >> shift & 0xffu], 1u); }
     });
     __syncthreads();
     // From the largest byte down, the one at which the counts reach k.
@@ -63,7 +63,7 @@ __device__ uint32_t kth_largest(const float* row, int64_t classes, unsigned k) {
 __device__ void keep_largest(float* row, int64_t classes, int64_t k) {
   const uint32_t smallest_kept = kth_largest(row, classes, static_cast<unsigned>(k));
   for_classes(classes, [&](int64_t v) {
-    if (ordered_bits(row[v]) < smallest_kept) row[v] = -std::numeric_limits<float>::infinity();
+    if (ordered_bits(row[v]) < smallest_kept) { row[v] = -std::numeric_limits<float>::infinity(); }
   });
   __syncthreads();
 }
@@ -72,7 +72,7 @@ __device__ void keep_largest(float* row, int64_t classes, int64_t k) {
 __device__ double mass_up_to(const float* row, const float* weights, int64_t classes, uint32_t key) {
   double mass = 0;
   for_classes(classes, [&](int64_t v) {
-    if (ordered_bits(row[v]) <= key) mass += static_cast<double>(weights[v]);
+    if (ordered_bits(row[v]) <= key) { mass += static_cast<double>(weights[v]); }
   });
   return cuda::block_sum<kThreads>(mass);
 }
@@ -87,7 +87,9 @@ __device__ void drop_below(float* row, int64_t classes, uint32_t border, unsigne
     unsigned total;
     const unsigned up_to = before + cuda::block_scan<kThreads>(equal ? 1u : 0u, total);
     before += total;
-    if ((v < classes && key < border) || (equal && up_to <= dropped)) row[v] = -std::numeric_limits<float>::infinity();
+    if ((v < classes && key < border) || (equal && up_to <= dropped)) {
+      row[v] = -std::numeric_limits<float>::infinity();
+    }
   }
   __syncthreads();
 }
@@ -113,7 +115,7 @@ __device__ void keep_nucleus(float* row, float* weights, int64_t classes, double
   unsigned equals = 0;
   float weight = 0;
   for_classes(classes, [&](int64_t v) {
-    if (ordered_bits(row[v]) != border) return;
+    if (ordered_bits(row[v]) != border) { return; }
     ++equals;
     weight = weights[v];
   });
@@ -123,7 +125,7 @@ __device__ void keep_nucleus(float* row, float* weights, int64_t classes, double
   unsigned dropped = 0;
   for (double mass = below; dropped < most; ++dropped) {
     mass += static_cast<double>(weight);
-    if (!may_go(mass)) break;
+    if (!may_go(mass)) { break; }
   }
   drop_below(row, classes, border, dropped);
 }
@@ -132,8 +134,8 @@ __global__ void __launch_bounds__(kThreads)
     filter_rows(float* logits, float* weights, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     float* row = logits + r * classes;
-    if (top_k > 0 && top_k < classes) keep_largest(row, classes, top_k);
-    if (top_p > 0) keep_nucleus(row, weights + blockIdx.x * classes, classes, top_p);
+    if (top_k > 0 && top_k < classes) { keep_largest(row, classes, top_k); }
+    if (top_p > 0) { keep_nucleus(row, weights + blockIdx.x * classes, classes, top_p); }
   }
 }
 
@@ -166,14 +168,14 @@ __global__ void __launch_bounds__(kThreads)
     double total;
     const double cumulative = before + cuda::block_scan<kThreads>(weight, total);
     before += total;
-    if (weight > 0) last = v;
+    if (weight > 0) { last = v; }
     const int64_t found = cuda::block_reduce<kThreads>(weight > 0 && cumulative > target ? v : classes, Least{});
-    if (found == classes) continue;
-    if (threadIdx.x == 0) index[blockIdx.x] = found;
+    if (found == classes) { continue; }
+    if (threadIdx.x == 0) { index[blockIdx.x] = found; }
     return;  // the whole block
   }
   last = cuda::block_max<kThreads>(last);
-  if (threadIdx.x == 0) index[blockIdx.x] = last;
+  if (threadIdx.x == 0) { index[blockIdx.x] = last; }
 }
 
 __global__ void __launch_bounds__(kThreads) smooth_rows(float* logits, int64_t classes, GumbelSoftmax how) {

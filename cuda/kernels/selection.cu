@@ -27,10 +27,10 @@ struct Select {
   __device__ void run(int64_t first) const {
     const auto mask = cuda::load_pack<N>(condition + first);
     Pack<T, N> yes{}, no{}, out;
-    if (a != nullptr) yes = cuda::load_pack<N>(a + first);
-    if (b != nullptr) no = cuda::load_pack<N>(b + first);
+    if (a != nullptr) { yes = cuda::load_pack<N>(a + first); }
+    if (b != nullptr) { no = cuda::load_pack<N>(b + first); }
 #pragma unroll
-    for (int k = 0; k < N; ++k) out.v[k] = mask.v[k] != 0 ? yes.v[k] : no.v[k];
+    for (int k = 0; k < N; ++k) { out.v[k] = mask.v[k] != 0 ? yes.v[k] : no.v[k]; }
     cuda::store_pack(y + first, out);
   }
 };
@@ -103,7 +103,7 @@ struct SumRuns {
     using A = Accumulator<T>;
     const int64_t column = item / count, o = column / inner, i = column % inner, end = (column + 1) * count;
     const int64_t target = cuda::key_of(items[item]);
-    if (item % count != 0 && cuda::key_of(items[item - 1]) == target) return;
+    if (item % count != 0 && cuda::key_of(items[item - 1]) == target) { return; }
     A sum = 0;
     for (int64_t k = item; k < end && cuda::key_of(items[k]) == target; ++k) {
       sum += static_cast<A>(dy[(o * count + cuda::index_of(items[k])) * inner + i]);
@@ -161,14 +161,14 @@ __global__ void __launch_bounds__(Threads) cumulate_row(const T* x, T* y, int64_
     const int64_t step = begin + threadIdx.x, at = scan == Scan::kFromFirst ? step : extent - 1 - step;
     double total;
     const double sum = cuda::block_scan<Threads>(step < extent ? static_cast<double>(x[at]) : 0.0, total);
-    if (step < extent) y[at] = static_cast<T>(static_cast<Accumulator<T>>(before + sum));
+    if (step < extent) { y[at] = static_cast<T>(static_cast<Accumulator<T>>(before + sum)); }
     before += total;
   }
 }
 
 template <class T>
 void cumulative_sum(int64_t outer, int64_t extent, int64_t inner, Scan scan, const T* x, T* y) {
-  if (extent == 0) return;
+  if (extent == 0) { return; }
   if (inner > 1) {
     cuda::launch_each("cumsum", outer * inner, CumulateColumn<T>{extent, inner, scan, x, y});
     return;
@@ -210,7 +210,7 @@ template <class T>
 void sort_prefix(int64_t rows, int64_t extent, int64_t k, SortOrder order, const T* x, int64_t, int64_t*, T* values,
                  int64_t* indices) {
   using Item = std::conditional_t<std::is_same_v<T, double>, cuda::WideItem, cuda::NarrowItem>;
-  if (rows * k == 0) return;
+  if (rows * k == 0) { return; }
   check_narrow(extent, "sort");
   const cuda::SortedRows<Item> sorted("sort", rows, extent, ElementItem<T>{x, extent, order});
   cuda::launch_each("sort", rows * k, TakePrefix<T, Item>{x, sorted.items(), extent, k, values, indices});
@@ -236,7 +236,7 @@ struct ExtremeOfColumn {
     C most = static_cast<C>(first[0]);
     for (int64_t e = 1; e < extent; ++e) {
       const C value = static_cast<C>(first[e * inner]);
-      if (!cuda::beats(value, most, extreme)) continue;
+      if (!cuda::beats(value, most, extreme)) { continue; }
       most = value;
       best = e;
     }
@@ -253,7 +253,7 @@ __global__ void __launch_bounds__(Threads) extreme_of_row(const T* x, int64_t* i
     own = cuda::better(own, cuda::Candidate<C>{static_cast<C>(x[i]), i}, extreme);
   }
   own = cuda::best_of_block<Threads>(own, extreme);
-  if (threadIdx.x == 0) index[blockIdx.x] = own.index;
+  if (threadIdx.x == 0) { index[blockIdx.x] = own.index; }
 }
 
 template <class T>

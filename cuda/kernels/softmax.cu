@@ -10,7 +10,7 @@ namespace {
 /// Calls f(i) for this thread's share of a row.
 template <int Threads, class F>
 __device__ void for_columns(int64_t cols, F&& f) {
-  for (int64_t i = threadIdx.x; i < cols; i += Threads) f(i);
+  for (int64_t i = threadIdx.x; i < cols; i += Threads) { f(i); }
 }
 
 template <int Threads, class T>

@@ -25,12 +25,12 @@ void* allocate_bytes(size_t bytes) {
 /// From memory that is not pinned the driver has read everything when the call returns.
 void copy_to_device(void* to, const void* from, size_t bytes) {
   refuse_while_recording("copying from the host");
-  if (bytes > 0) TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, current_stream().get()));
+  if (bytes > 0) { TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, current_stream().get())); }
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
   refuse_while_recording("copying to the host");
-  if (bytes == 0) return;
+  if (bytes == 0) { return; }
   TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_stream().get()));
   current_stream().synchronize();
 }
@@ -41,7 +41,7 @@ void synchronize() {
 }
 
 void zero_bytes(void* to, size_t bytes) {
-  if (bytes > 0) TERRACE_CUDA(cudaMemsetAsync(to, 0, bytes, current_stream().get()));
+  if (bytes > 0) { TERRACE_CUDA(cudaMemsetAsync(to, 0, bytes, current_stream().get())); }
 }
 
 }  // namespace

@@ -27,8 +27,8 @@ constexpr size_t kMostWorkspace = size_t{1} << 30;
 
 template <class T>
 constexpr cudnnDataType_t element_type() {
-  if constexpr (std::is_same_v<T, double>) return CUDNN_DATA_DOUBLE;
-  if constexpr (std::is_same_v<T, BFloat16>) return CUDNN_DATA_BFLOAT16;
+  if constexpr (std::is_same_v<T, double>) { return CUDNN_DATA_DOUBLE; }
+  if constexpr (std::is_same_v<T, BFloat16>) { return CUDNN_DATA_BFLOAT16; }
   return CUDNN_DATA_FLOAT;
 }
 template <class T>
@@ -81,7 +81,7 @@ struct Plan {
   cuda::Owned<cudnnFilterDescriptor_t, cudnnDestroyFilterDescriptor> weight;
   cuda::Owned<cudnnConvolutionDescriptor_t, cudnnDestroyConvolutionDescriptor> convolution;
   Plan() {
-    for (auto* tensor : {&x, &y, &bias}) TERRACE_CUDA(cudnnCreateTensorDescriptor(tensor->address()));
+    for (auto* tensor : {&x, &y, &bias}) { TERRACE_CUDA(cudnnCreateTensorDescriptor(tensor->address())); }
     TERRACE_CUDA(cudnnCreateFilterDescriptor(weight.address()));
     TERRACE_CUDA(cudnnCreateConvolutionDescriptor(convolution.address()));
   }
@@ -104,7 +104,7 @@ Key key_of(const Conv2dGeometry& g) {
 }
 
 int narrow(int64_t extent) {
-  if (extent > INT32_MAX) throw ShapeError(cat("conv2d: an extent of ", extent, " is beyond cuDNN's 2^31"));
+  if (extent > INT32_MAX) { throw ShapeError(cat("conv2d: an extent of ", extent, " is beyond cuDNN's 2^31")); }
   return static_cast<int>(extent);
 }
 
@@ -148,12 +148,12 @@ Plan& plan_for(const Conv2dGeometry& g) {
 /// The first usable one of what ask(most, &count, results) lists, best first.
 template <class Algorithm, class Ask>
 const std::optional<Algorithm>& choose(Plan::Choice<Algorithm>& choice, const Ask& ask) {
-  if (choice.asked) return choice.best;
+  if (choice.asked) { return choice.best; }
   constexpr int kMost = 16;
   Algorithm results[kMost];
   int count = 0;
   const cudnnStatus_t status = ask(kMost, &count, results);
-  if (status != CUDNN_STATUS_SUCCESS && status < CUDNN_STATUS_NOT_SUPPORTED) cuda::check(status, "conv2d: choice");
+  if (status != CUDNN_STATUS_SUCCESS && status < CUDNN_STATUS_NOT_SUPPORTED) { cuda::check(status, "conv2d: choice"); }
   for (int i = 0; i < count && !choice.best; ++i) {
     const Algorithm& r = results[i];
     if (r.status == CUDNN_STATUS_SUCCESS && r.determinism == CUDNN_DETERMINISTIC && r.memory <= kMostWorkspace) {
@@ -178,13 +178,13 @@ bool run_forward(const Conv2dGeometry& g, const T* x, const T* weight, const T* 
   const std::lock_guard lock(plans_mutex());
   Plan& p = plan_for<T>(g);
   const auto& best = choose_forward(p);
-  if (!best) return false;
+  if (!best) { return false; }
   const Accumulator<T> one = 1, zero = 0;
   const cuda::Scratch workspace(best->memory);
   cuda::Range range("conv2d");
   TERRACE_CUDA(cudnnConvolutionForward(cuda::cudnn(), &one, p.x.get(), x, p.weight.get(), weight, p.convolution.get(),
                                        best->algo, workspace.as<void>(), best->memory, &zero, p.y.get(), y));
-  if (bias != nullptr) TERRACE_CUDA(cudnnAddTensor(cuda::cudnn(), &one, p.bias.get(), bias, &one, p.y.get(), y));
+  if (bias != nullptr) { TERRACE_CUDA(cudnnAddTensor(cuda::cudnn(), &one, p.bias.get(), bias, &one, p.y.get(), y)); }
   TERRACE_CUDA(range.finish());
   return true;
 }
@@ -197,7 +197,7 @@ bool run_gradient_of_x(const Conv2dGeometry& g, const T* weight, const T* dy, T*
     return cudnnGetConvolutionBackwardDataAlgorithm_v7(cuda::cudnn(), p.weight.get(), p.y.get(), p.convolution.get(),
                                                        p.x.get(), most, count, results);
   });
-  if (!best) return false;
+  if (!best) { return false; }
   const Accumulator<T> one = 1, zero = 0;
   const cuda::Scratch workspace(best->memory);
   cuda::Range range("conv2d gradient of x");
@@ -216,7 +216,7 @@ bool run_gradient_of_weight(const Conv2dGeometry& g, const T* x, const T* dy, T*
     return cudnnGetConvolutionBackwardFilterAlgorithm_v7(cuda::cudnn(), p.x.get(), p.y.get(), p.convolution.get(),
                                                          p.weight.get(), most, count, results);
   });
-  if (!best) return false;
+  if (!best) { return false; }
   const Accumulator<T> one = 1, zero = 0;
   const cuda::Scratch workspace(best->memory);
   cuda::Range range("conv2d gradient of weight");
@@ -236,7 +236,7 @@ void forward(const Conv2dGeometry& g, const T* x, const T* weight, const T* bias
     const PaddedImages<T> images(g, padded, x);
     return forward<T>(padded, images.template as<T>(), weight, bias, y);
   }
-  if (!run_forward(g, x, weight, bias, y)) cuda::tiled_convolution(g, x, weight, bias, y);
+  if (!run_forward(g, x, weight, bias, y)) { cuda::tiled_convolution(g, x, weight, bias, y); }
 }
 
 template <class T>
@@ -248,7 +248,7 @@ void gradient_of_x(const Conv2dGeometry& g, const T* weight, const T* dy, T* dx)
     return copy_inside<T>(g, dx, g.height, g.width, whole.as<T>() + g.top * padded.width + g.left, padded.height,
                           padded.width);
   }
-  if (!run_gradient_of_x(g, weight, dy, dx)) cuda::tiled_gradient_of_x(g, weight, dy, dx);
+  if (!run_gradient_of_x(g, weight, dy, dx)) { cuda::tiled_gradient_of_x(g, weight, dy, dx); }
 }
 
 template <class T>
@@ -258,14 +258,14 @@ void gradient_of_weight(const Conv2dGeometry& g, const T* x, const T* dy, T* dwe
     const PaddedImages<T> images(g, padded, x);
     return gradient_of_weight<T>(padded, images.template as<T>(), dy, dweight);
   }
-  if (!run_gradient_of_weight(g, x, dy, dweight)) cuda::tiled_gradient_of_weight(g, x, dy, dweight);
+  if (!run_gradient_of_weight(g, x, dy, dweight)) { cuda::tiled_gradient_of_weight(g, x, dy, dweight); }
 }
 
 template <class T>
 void backward(const Conv2dGeometry& g, const T* x, const T* weight, const T* dy, T* dx, T* dweight, T* dbias) {
-  if (dx != nullptr) gradient_of_x(g, weight, dy, dx);
-  if (dweight != nullptr) gradient_of_weight(g, x, dy, dweight);
-  if (dbias != nullptr) cuda::gradient_of_bias(g, dy, dbias);
+  if (dx != nullptr) { gradient_of_x(g, weight, dy, dx); }
+  if (dweight != nullptr) { gradient_of_weight(g, x, dy, dweight); }
+  if (dbias != nullptr) { cuda::gradient_of_bias(g, dy, dbias); }
 }
 
 // --- With bias and ReLU, channels last -------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ template <class T>
 InferencePlan& inference_plan_for(const Conv2dGeometry& g, int64_t pixel_stride) {
   static auto* const kept = new std::map<std::pair<Key, int64_t>, std::unique_ptr<InferencePlan>>;
   std::unique_ptr<InferencePlan>& plan = (*kept)[{key_of<T>(g), pixel_stride}];
-  if (plan) return *plan;
+  if (plan) { return *plan; }
   auto made = std::make_unique<InferencePlan>();
   describe<T>(*made, g, CUDNN_TENSOR_NHWC);
   const int64_t row = g.out_width() * pixel_stride;
@@ -299,9 +299,9 @@ template <class T>
 bool run_inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, const T* weight, const T* bias, T* y) {
   const std::lock_guard lock(plans_mutex());
   InferencePlan& p = inference_plan_for<T>(g, pixel_stride);
-  if (p.refused) return false;
+  if (p.refused) { return false; }
   const auto& best = choose_forward(p);
-  if (!best) return false;
+  if (!best) { return false; }
   const Accumulator<T> one = 1, zero = 0;
   const cuda::Scratch workspace(best->memory);
   cuda::Range range("inference conv");
@@ -310,7 +310,7 @@ bool run_inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, co
       best->memory, &zero, p.y.get(), y, p.bias.get(), bias, p.relu.get(), p.y.get(), y);
   const auto category = CUDNN_STATUS_CATEGORY(status);
   p.refused = category == CUDNN_STATUS_NOT_SUPPORTED || category == CUDNN_STATUS_BAD_PARAM;
-  if (!p.refused) cuda::check(status, "cudnnConvolutionBiasActivationForward");
+  if (!p.refused) { cuda::check(status, "cudnnConvolutionBiasActivationForward"); }
   TERRACE_CUDA(range.finish());
   return !p.refused;
 }
@@ -330,7 +330,7 @@ void spread_pixels(const Conv2dGeometry& g, int64_t pixel_stride, const T* packe
 template <class T>
 void inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, const T* weight, const T* bias, T* y) {
   if (pads_alike(g)) {
-    if (run_inference(g, pixel_stride, x, weight, bias, y)) return;
+    if (run_inference(g, pixel_stride, x, weight, bias, y)) { return; }
     const auto results = static_cast<size_t>(g.batch * g.out_height() * g.out_width() * g.out_channels);
     const cuda::Scratch packed(pixel_stride == g.out_channels ? 0 : results * sizeof(T));
     if (pixel_stride != g.out_channels && run_inference(g, g.out_channels, x, weight, bias, packed.as<T>())) {

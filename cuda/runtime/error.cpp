@@ -32,11 +32,11 @@ std::string reason(cudaError_t status) {
 }  // namespace
 
 void check(cudaError_t status, const char* statement) {
-  if (status != cudaSuccess) throw DeviceError(cat(statement, " failed: ", reason(status)));
+  if (status != cudaSuccess) { throw DeviceError(cat(statement, " failed: ", reason(status))); }
 }
 
 void check_kernel(cudaError_t status, const char* name, dim3 blocks, dim3 threads, size_t shared_bytes) {
-  if (status == cudaSuccess) return;
+  if (status == cudaSuccess) { return; }
   throw DeviceError(cat(name, "<<<(", blocks.x, ",", blocks.y, ",", blocks.z, "), (", threads.x, ",", threads.y, ",",
                         threads.z, "), ", shared_bytes, ">>> failed: ", reason(status)));
 }

@@ -33,7 +33,7 @@ void abandon() {
   if (is_recording()) {
     cudaGraph_t graph = nullptr;
     cudaStreamEndCapture(current_stream().get(), &graph);  // an error here is of the work that is dropped
-    if (graph != nullptr) cudaGraphDestroy(graph);
+    if (graph != nullptr) { cudaGraphDestroy(graph); }
   }
   cudaGetLastError();
 }
@@ -45,7 +45,7 @@ void destroy(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(gr
 }  // namespace
 
 void refuse_while_recording(const char* what) {
-  if (is_recording()) throw NotRecordable(cat(what, " cannot be recorded"));
+  if (is_recording()) { throw NotRecordable(cat(what, " cannot be recorded")); }
 }
 
 void provide_graphs() { set_device_graphs(kThisDevice.type, {begin, end, abandon, replay, destroy}); }

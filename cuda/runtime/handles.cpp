@@ -7,12 +7,12 @@
 namespace terrace::cuda {
 
 void check(cublasStatus_t status, const char* statement) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
+  if (status == CUBLAS_STATUS_SUCCESS) { return; }
   throw DeviceError(cat(statement, " failed: ", cublasLtGetStatusString(status), " (", static_cast<int>(status), ")"));
 }
 
 void check(cudnnStatus_t status, const char* statement) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
+  if (status == CUDNN_STATUS_SUCCESS) { return; }
   throw DeviceError(cat(statement, " failed: ", cudnnGetErrorString(status), " (", static_cast<int>(status), ")"));
 }
 

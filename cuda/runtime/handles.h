@@ -20,7 +20,7 @@ class Owned {
   Owned(const Owned&) = delete;
   Owned& operator=(const Owned&) = delete;
   ~Owned() {
-    if (handle_ != nullptr) destroy(handle_);
+    if (handle_ != nullptr) { destroy(handle_); }
   }
   Handle* address() { return &handle_; }
   Handle get() const { return handle_; }

@@ -17,7 +17,7 @@ void launch_raw(const char* name, const void* kernel, const Grid& grid, void** a
   if (status == cudaSuccess) {
     status = cudaLaunchKernel(kernel, grid.blocks, grid.threads, arguments, grid.shared_bytes, current_stream().get());
   }
-  if (status == cudaSuccess) status = range.finish();
+  if (status == cudaSuccess) { status = range.finish(); }
   check_kernel(status, name, grid.blocks, grid.threads, grid.shared_bytes);
 }
 

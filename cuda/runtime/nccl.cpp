@@ -22,7 +22,9 @@ struct Nccl {
 
   Nccl() {
     void* library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_GLOBAL);
-    if (library == nullptr) throw DeviceError(cat("several GPUs need NCCL, which cannot be loaded (", dlerror(), ")"));
+    if (library == nullptr) {
+      throw DeviceError(cat("several GPUs need NCCL, which cannot be loaded (", dlerror(), ")"));
+    }
     find(library, "ncclGetUniqueId", get_unique_id);
     find(library, "ncclCommInitRank", init_rank);
     find(library, "ncclCommDestroy", destroy);
@@ -34,7 +36,7 @@ struct Nccl {
   template <class F>
   static void find(void* library, const char* name, F& function) {
     function = reinterpret_cast<F>(dlsym(library, name));
-    if (function == nullptr) throw DeviceError(cat("libnccl.so.2 has no ", name));
+    if (function == nullptr) { throw DeviceError(cat("libnccl.so.2 has no ", name)); }
   }
 };
 
@@ -44,7 +46,7 @@ const Nccl& nccl() {
 }
 
 void check_nccl(ncclResult_t status, const char* statement) {
-  if (status == ncclSuccess) return;
+  if (status == ncclSuccess) { return; }
   throw DeviceError(cat(statement, " failed: ", nccl().error_string(status), " (", static_cast<int>(status),
                         "); NCCL_DEBUG=INFO tells more"));
 }
@@ -58,7 +60,7 @@ class NcclCommunicator : public Communicator {
   explicit NcclCommunicator(HostCommunicator& host) : Communicator(host.rank(), host.size()) {
     current_stream();  // NCCL takes the thread's GPU
     ncclUniqueId id{};
-    if (rank() == 0) TERRACE_NCCL(get_unique_id, &id);
+    if (rank() == 0) { TERRACE_NCCL(get_unique_id, &id); }
     host.broadcast(&id, sizeof id);
     TERRACE_NCCL(init_rank, &communicator_, size(), id, rank());
   }
@@ -67,7 +69,7 @@ class NcclCommunicator : public Communicator {
   void sum(const std::vector<Tensor>& tensors) override {
     TERRACE_NCCL(group_start);
     for (const Tensor& tensor : tensors) {
-      if (tensor.dtype() != DType::kF32) check_dtype(tensor, DType::kF64, "Communicator::sum", "the tensor");
+      if (tensor.dtype() != DType::kF32) { check_dtype(tensor, DType::kF64, "Communicator::sum", "the tensor"); }
       const ncclDataType_t type = tensor.dtype() == DType::kF32 ? ncclFloat32 : ncclFloat64;
       void* values = tensor.raw_data();
       TERRACE_NCCL(all_reduce, values, values, static_cast<size_t>(tensor.numel()), type, ncclSum, communicator_,

@@ -49,8 +49,8 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 
 template <class T>
 constexpr cudaDataType_t element_type() {
-  if constexpr (std::is_same_v<T, double>) return CUDA_R_64F;
-  if constexpr (std::is_same_v<T, BFloat16>) return CUDA_R_16BF;
+  if constexpr (std::is_same_v<T, double>) { return CUDA_R_64F; }
+  if constexpr (std::is_same_v<T, BFloat16>) { return CUDA_R_16BF; }
   return CUDA_R_32F;
 }
 
@@ -72,7 +72,7 @@ cublasLtEpilogue_t epilogue_of(const Product<T, R>& p) {
     case Epilogue::kBias:
       return p.bias != nullptr ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
     case Epilogue::kBiasGelu:
-      if (p.before == nullptr) return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+      if (p.before == nullptr) { return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU; }
       return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
     case Epilogue::kGeluBackward:
       return p.column_sums != nullptr ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU;
@@ -83,7 +83,7 @@ cublasLtEpilogue_t epilogue_of(const Product<T, R>& p) {
 /// What the epilogue calls bias: the vector added, or the one that sums are stored in. It is of D's type.
 template <class T, class R>
 const void* vector_of(const Product<T, R>& p) {
-  if (p.epilogue == Epilogue::kNone) return p.sums_of_a;
+  if (p.epilogue == Epilogue::kNone) { return p.sums_of_a; }
   return p.epilogue == Epilogue::kGeluBackward ? p.column_sums : p.bias;
 }
 
@@ -129,8 +129,8 @@ Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns, int64_t str
 
 template <class T, class R>
 void set_pointers(const Operation& operation, const Product<T, R>& p) {
-  if (const void* vector = vector_of(p)) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
-  if (p.before != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before);
+  if (const void* vector = vector_of(p)) { set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector); }
+  if (p.before != nullptr) { set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before); }
 }
 
 template <class T, class R>
@@ -142,7 +142,7 @@ Operation operation_of(const Product<T, R>& p) {
   set(operation, CUBLASLT_MATMUL_DESC_TRANSA, flag(p.shape.transpose_b));
   set(operation, CUBLASLT_MATMUL_DESC_TRANSB, flag(p.shape.transpose_a));
   set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p));
-  if (p.before != nullptr) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.shape.N);
+  if (p.before != nullptr) { set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.shape.N); }
   set_pointers(operation, p);
   return operation;
 }
@@ -163,7 +163,7 @@ Preference preference_for(const std::array<uint32_t, 5>& alignments) {
 template <class T, class R>
 std::optional<Plan> make_plan(const Product<T, R>& p, const Form& form) {
   const GemmShape& s = p.shape;
-  if (p.batch > INT32_MAX) return std::nullopt;
+  if (p.batch > INT32_MAX) { return std::nullopt; }
   constexpr Types types = types_of<T, R>();
   const bool across_a = s.transpose_a == Transpose::kYes, across_b = s.transpose_b == Transpose::kYes;
   Plan plan{operation_of(p),
@@ -177,9 +177,9 @@ std::optional<Plan> make_plan(const Product<T, R>& p, const Form& form) {
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(cuda::cublaslt(), plan.operation.get(), plan.a.get(), plan.b.get(), plan.c.get(),
                                      plan.c.get(), preference.get(), 1, &best, &found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return std::nullopt;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) { return std::nullopt; }
   check(status, "cublasLtMatmulAlgoGetHeuristic");
-  if (found == 0 || best.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  if (found == 0 || best.state != CUBLAS_STATUS_SUCCESS) { return std::nullopt; }
   plan.algorithm = best.algo;
   plan.workspace = best.workspaceSize;
   return plan;
@@ -201,8 +201,8 @@ bool run_by_cublaslt(const Product<T, R>& p) {
   const std::lock_guard lock(all.mutex);
   const Form form = form_of(p);
   auto found = all.kept.find(form);
-  if (found == all.kept.end()) found = all.kept.emplace(form, make_plan(p, form)).first;
-  if (!found->second) return false;
+  if (found == all.kept.end()) { found = all.kept.emplace(form, make_plan(p, form)).first; }
+  if (!found->second) { return false; }
   const Plan& plan = *found->second;
   set_pointers(plan.operation, p);
   const cuda::Scratch workspace(plan.workspace);
@@ -218,14 +218,14 @@ bool run_by_cublaslt(const Product<T, R>& p) {
 
 template <class T, class R>
 void multiply(const Product<T, R>& p) {
-  if (run_by_cublaslt(p)) return;
+  if (run_by_cublaslt(p)) { return; }
   if (p.epilogue != Epilogue::kNone || p.sums_of_a != nullptr) {
     Product<T, R> plain = p;
     plain.epilogue = Epilogue::kNone;
     plain.bias = nullptr;
     plain.before = plain.sums_of_a = nullptr;
     plain.column_sums = nullptr;
-    if (run_by_cublaslt(plain)) return cuda::finish_product(p);
+    if (run_by_cublaslt(plain)) { return cuda::finish_product(p); }
   }
   cuda::tiled_product(p);
 }

@@ -25,11 +25,11 @@ Range::Range(const char* name) { nvtxRangePushA(name); }
 Range::~Range() { nvtxRangePop(); }
 
 cudaError_t Range::finish() {
-  if (!waits_for_each()) return cudaSuccess;
+  if (!waits_for_each()) { return cudaSuccess; }
   const cudaStream_t stream = current_stream().get();
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
   const cudaError_t status = cudaStreamIsCapturing(stream, &capturing);
-  if (status != cudaSuccess || capturing != cudaStreamCaptureStatusNone) return status;
+  if (status != cudaSuccess || capturing != cudaStreamCaptureStatusNone) { return status; }
   return cudaStreamSynchronize(stream);
 }
 

@@ -12,7 +12,7 @@ std::atomic<int> chosen_gpu{-1};
 
 void use_gpu() {
   static thread_local bool chosen = false;
-  if (chosen) return;
+  if (chosen) { return; }
   TERRACE_CUDA(cudaSetDevice(chosen_gpu.load()));
   chosen = true;
 }
@@ -38,7 +38,9 @@ Stream& current_stream() {
 void select_gpu(int index) {
   int count = 0;
   TERRACE_CUDA(cudaGetDeviceCount(&count));
-  if (index >= count) throw DeviceError(cat("device cuda:", index, ": this machine has ", count, " GPUs, from cuda:0"));
+  if (index >= count) {
+    throw DeviceError(cat("device cuda:", index, ": this machine has ", count, " GPUs, from cuda:0"));
+  }
   int expected = -1;
   if (!chosen_gpu.compare_exchange_strong(expected, index) && expected != index) {
     throw DeviceError(

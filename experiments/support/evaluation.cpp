@@ -62,17 +62,19 @@ class EvaluationRun {
 void EvaluationRun::check_request() const {
   for (const std::string& metric : options_.metrics) {
     const auto& names = metric_names();
-    if (std::find(names.begin(), names.end(), metric) == names.end())
+    if (std::find(names.begin(), names.end(), metric) == names.end()) {
       throw ConfigError(cat("--metrics: \"", metric, "\"; known: fid, sfid, is, kid, pr, dc"));
+    }
   }
-  if (options_.real.empty()) throw ConfigError("--real is missing: what the images are compared with");
-  if (!has_fake() && options_.save_stats.empty())
+  if (options_.real.empty()) { throw ConfigError("--real is missing: what the images are compared with"); }
+  if (!has_fake() && options_.save_stats.empty()) {
     throw ConfigError("--fake is missing: the images to judge (without it, --save-stats FILE is all there is to do)");
-  if (options_.metrics.empty() && has_fake()) throw ConfigError("--metrics names none");
+  }
+  if (options_.metrics.empty() && has_fake()) { throw ConfigError("--metrics names none"); }
 }
 
 void EvaluationRun::open_network() {
-  if (network_) return;
+  if (network_) { return; }
   InceptionOptions inception = options_.inception;
   inception.spatial = wants("sfid");
   inception.logits = wants("is") && has_fake();
@@ -93,9 +95,9 @@ std::function<void(int64_t, int64_t)> reporter(const char* doing) {
   const auto bar = std::make_shared<std::unique_ptr<Progress>>();
   return [bar, doing](int64_t done, int64_t total) {
     check_interrupt();
-    if (!*bar) *bar = std::make_unique<Progress>(doing, total, "images");
+    if (!*bar) { *bar = std::make_unique<Progress>(doing, total, "images"); }
     (*bar)->update(done);
-    if (done == total) (*bar)->finish();
+    if (done == total) { (*bar)->finish(); }
   };
 }
 
@@ -104,7 +106,7 @@ EvaluationSide EvaluationRun::open_side(const std::string& path, const std::stri
   EvaluationSide saved;
   if (may_be_saved && is_statistics_file(path)) {
     saved = read_saved(path);
-    if (!needs_images(is_fake) || !open_tensor_file(path).has("arr_0")) return saved;
+    if (!needs_images(is_fake) || !open_tensor_file(path).has("arr_0")) { return saved; }
   }
   EvaluationSide side{.path = path, .split = split, .set = {}};
   const auto source = open_image_source(path, split);
@@ -125,13 +127,14 @@ EvaluationSide EvaluationRun::open_side(const std::string& path, const std::stri
 }
 
 void EvaluationRun::require_images(const EvaluationSide& side, const char* metric) const {
-  if (!side.has_images)
+  if (!side.has_images) {
     throw ConfigError(cat(metric, " needs images, not their statistics alone: ", side.path, " holds mu and sigma"));
+  }
 }
 
 /// Distances of features of other networks or levels have no meaning.
 void check_dims(const Gaussian& fake, const Gaussian& real, const EvaluationSide& a, const EvaluationSide& b) {
-  if (fake.dim() == real.dim()) return;
+  if (fake.dim() == real.dim()) { return; }
   throw ConfigError(cat("the two sides do not fit: ", fake.dim(), " features of ", a.path, ", ", real.dim(), " of ",
                         b.path, "; statistics are of one network and level (--features)"));
 }
@@ -152,7 +155,7 @@ void EvaluationRun::add_fid(Evaluation& result, const Stamper& stamper) {
     figure.stamp_line += cat("; bootstrap ", interval.replicates);
   }
   result.figures.push_back(figure);
-  if (!options_.fid_vs_n) return;
+  if (!options_.fid_vs_n) { return; }
   require_images(fake_, "--fid-vs-n");
   const FrechetCurve curve =
       frechet_curve(reference, *fake_.set.features, kCurvePoints, kLeastCurveImages, options_.seed);
@@ -164,9 +167,11 @@ void EvaluationRun::add_fid(Evaluation& result, const Stamper& stamper) {
 }
 
 void EvaluationRun::add_spatial(Evaluation& result, const Stamper& stamper) {
-  for (const EvaluationSide* side : {&fake_, &real_})
-    if (!side->set.statistics.spatial)
+  for (const EvaluationSide* side : {&fake_, &real_}) {
+    if (!side->set.statistics.spatial) {
       throw ConfigError(cat("sfid needs mu_s and sigma_s, which ", side->path, " has not"));
+    }
+  }
   const Gaussian &fake = *fake_.set.statistics.spatial, &real = *real_.set.statistics.spatial;
   check_dims(fake, real, fake_, real_);
   const bool complete = network_ && network_->complete;
@@ -211,10 +216,12 @@ void EvaluationRun::add_kernel_distance(Evaluation& result, const Stamper& stamp
 }
 
 void EvaluationRun::add_manifold(Evaluation& result, const Stamper& stamper) {
-  for (const EvaluationSide* side : {&fake_, &real_}) require_images(*side, wants("pr") ? "pr" : "dc");
+  for (const EvaluationSide* side : {&fake_, &real_}) { require_images(*side, wants("pr") ? "pr" : "dc"); }
   ManifoldOptions neighbours = options_.manifold;
-  if (!wants("dc")) neighbours.k_density = neighbours.k_precision;  // which else would ask for more images than needed
-  if (!wants("pr")) neighbours.k_precision = neighbours.k_density;
+  if (!wants("dc")) {
+    neighbours.k_density = neighbours.k_precision;  // which else would ask for more images than needed
+  }
+  if (!wants("pr")) { neighbours.k_precision = neighbours.k_density; }
   const ManifoldScores scores = manifold_scores(*real_.set.features, *fake_.set.features, neighbours);
   const auto add = [&](const char* name, double value, int64_t k) {
     result.figures.push_back(stamper.figure(
@@ -236,7 +243,7 @@ std::map<std::string, std::vector<int64_t>> rows_by_class(const EvaluationSide& 
   std::map<std::string, std::vector<int64_t>> rows;
   for (size_t i = 0; i < side.set.labels.size(); ++i) {
     const int64_t label = side.set.labels[i];
-    if (label < 0) throw ConfigError(cat("--per-class: ", side.path, " does not tell the class of its images"));
+    if (label < 0) { throw ConfigError(cat("--per-class: ", side.path, " does not tell the class of its images")); }
     const auto index = static_cast<size_t>(label);
     rows[index < side.set.class_names.size() ? side.set.class_names[index] : cat(label)].push_back(
         static_cast<int64_t>(i));
@@ -267,29 +274,31 @@ void EvaluationRun::add_classes(Evaluation& result) const {
     progress.update(static_cast<int64_t>(result.classes.size()));
   }
   progress.finish();
-  if (!shared)
+  if (!shared) {
     throw ConfigError(cat("--per-class: ", options_.fake, " and ", options_.real, " have no class name in common"));
+  }
 }
 
 Evaluation EvaluationRun::run() {
   check_request();
   // The fakes first: what is wrong with them is known before a large reference is read.
-  if (has_fake()) fake_ = open_side(options_.fake, options_.fake_split, true);
+  if (has_fake()) { fake_ = open_side(options_.fake, options_.fake_split, true); }
   real_ = open_side(options_.real, options_.real_split, false);
   Evaluation result;
-  for (const EvaluationSide* side : {&fake_, &real_})
+  for (const EvaluationSide* side : {&fake_, &real_}) {
     result.bad.insert(result.bad.end(), side->set.bad.begin(), side->set.bad.end());
-  if (!options_.save_stats.empty()) write_statistics(options_.save_stats, real_.set.statistics);
-  if (!has_fake()) return result;
+  }
+  if (!options_.save_stats.empty()) { write_statistics(options_.save_stats, real_.set.statistics); }
+  if (!has_fake()) { return result; }
 
   check_dims(fake_.set.statistics.features, real_.set.statistics.features, fake_, real_);
   const Stamper stamper(options_, network_ ? &*network_ : nullptr, fake_, real_);
-  if (wants("fid")) add_fid(result, stamper);
-  if (wants("sfid")) add_spatial(result, stamper);
-  if (wants("is")) add_inception_score(result, stamper);
-  if (wants("kid")) add_kernel_distance(result, stamper);
-  if (wants("pr") || wants("dc")) add_manifold(result, stamper);
-  if (options_.per_class) add_classes(result);
+  if (wants("fid")) { add_fid(result, stamper); }
+  if (wants("sfid")) { add_spatial(result, stamper); }
+  if (wants("is")) { add_inception_score(result, stamper); }
+  if (wants("kid")) { add_kernel_distance(result, stamper); }
+  if (wants("pr") || wants("dc")) { add_manifold(result, stamper); }
+  if (options_.per_class) { add_classes(result); }
   return result;
 }
 

@@ -18,7 +18,7 @@ std::string count_text(const EvaluationSide& side) {
 
 Json side_json(const EvaluationSide& side) {
   Json json = {{"path", side.path}};
-  if (!side.split.empty()) json["split"] = side.split;
+  if (!side.split.empty()) { json["split"] = side.split; }
   json["images"] = side.count() > 0 ? Json(side.count()) : Json(nullptr);
   json["hash"] = side.set.content_hash;
   json["kind"] = !side.saved_statistics ? "images"
@@ -42,7 +42,7 @@ Stamper::Stamper(const EvaluationOptions& options, const InceptionFeatures* netw
     : options_(options), network_(network), fake_(fake), real_(real) {}
 
 std::string Stamper::name(const std::string& metric) const {
-  if (network_ == nullptr) return metric + "(saved statistics)";
+  if (network_ == nullptr) { return metric + "(saved statistics)"; }
   return level_name(metric, options_.inception.level, network_->complete);
 }
 
@@ -72,11 +72,11 @@ Figure Stamper::figure(const std::string& name, double value, const Json& own, c
   stamp["fake"] = side_json(fake_);
   stamp["real"] = side_json(real_);
   stamp["version"] = version();
-  for (const auto& [key, value_of_key] : own.items()) stamp[key] = value_of_key;
+  for (const auto& [key, value_of_key] : own.items()) { stamp[key] = value_of_key; }
   line += cat("N ", count_text(fake_), " / ", count_text(real_), "; reference ", short_hash(real_.set.content_hash));
-  if (!words.empty()) line += "; " + words;
+  if (!words.empty()) { line += "; " + words; }
   const size_t bad = fake_.set.bad.size() + real_.set.bad.size();
-  if (bad > 0) line += cat("; ", bad, bad == 1 ? " bad file" : " bad files", " skipped");
+  if (bad > 0) { line += cat("; ", bad, bad == 1 ? " bad file" : " bad files", " skipped"); }
   line += cat("; Terrace ", version());
   return figure;
 }
@@ -89,7 +89,7 @@ Json Evaluation::json() const {
   Json all = {{"figures", Json::array()}};
   for (const Figure& f : figures) {
     Json one = {{"name", f.name}, {"value", f.value}};
-    for (const auto& [key, value] : f.details.items()) one[key] = value;
+    for (const auto& [key, value] : f.details.items()) { one[key] = value; }
     one["stamp"] = f.stamp;
     all["figures"].push_back(std::move(one));
   }
@@ -104,7 +104,7 @@ Json Evaluation::json() const {
   }
   if (!bad.empty()) {
     all["bad_files"] = Json::array();
-    for (const BadFile& b : bad) all["bad_files"].push_back(b.reason);
+    for (const BadFile& b : bad) { all["bad_files"].push_back(b.reason); }
   }
   all["machine"] = describe_machine();
   all["libraries"] = describe_libraries();

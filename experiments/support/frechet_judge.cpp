@@ -28,15 +28,16 @@ Tensor map_statistics(const Tensor& maps) {
   const Tensor source = maps.contiguous();
   Tensor result = Tensor::empty({B, 2 * C});
   const float* p = source.data<float>();
-  for (int64_t b = 0; b < B; ++b)
+  for (int64_t b = 0; b < B; ++b) {
     for (int64_t c = 0; c < C; ++c, p += positions) {
       double sum = 0, squares = 0;
-      for (int64_t i = 0; i < positions; ++i) sum += static_cast<double>(p[i]);
+      for (int64_t i = 0; i < positions; ++i) { sum += static_cast<double>(p[i]); }
       const double mean = sum / static_cast<double>(positions);
-      for (int64_t i = 0; i < positions; ++i) squares += (p[i] - mean) * (p[i] - mean);
+      for (int64_t i = 0; i < positions; ++i) { squares += (p[i] - mean) * (p[i] - mean); }
       result.data<float>()[b * 2 * C + c] = static_cast<float>(mean);
       result.data<float>()[b * 2 * C + C + c] = static_cast<float>(std::sqrt(squares / static_cast<double>(positions)));
     }
+  }
   return result;
 }
 
@@ -84,8 +85,8 @@ void JudgeOptions::declare(Options& options, const std::string& images_help) {
 
 std::unique_ptr<FrechetJudge> open_judge(const Vqvae& tokenizer, const Tensor& reference, const JudgeOptions& options) {
   InceptionOptions inception{.weights = options.weights, .level = options.level};
-  if (inception.weights.empty()) inception.weights = find_inception_weights();
-  if (inception.weights.empty()) return tokenizer_judge(tokenizer, reference);
+  if (inception.weights.empty()) { inception.weights = find_inception_weights(); }
+  if (inception.weights.empty()) { return tokenizer_judge(tokenizer, reference); }
   const InceptionFeatures features = open_inception(inception);
   return std::make_unique<FrechetJudge>(
       level_name("FID", options.level, features.complete),
@@ -96,7 +97,7 @@ std::unique_ptr<FrechetJudge> open_judge(const Vqvae& tokenizer, const Tensor& r
 
 SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const JudgeOptions& options)
     : tokenizer_(tokenizer), images_(std::min(options.images, dataset.size())) {
-  if (images_ < 2) throw ConfigError(cat("a Frechet distance needs two images or more, got ", images_));
+  if (images_ < 2) { throw ConfigError(cat("a Frechet distance needs two images or more, got ", images_)); }
   const Tensor reference = dataset.images(part_of(dataset.size(), images_));
   judge_ = open_judge(tokenizer, reference, options);
   Tensor again = Tensor::empty(reference.shape(), DType::kU8);

@@ -24,8 +24,8 @@ std::vector<std::string> read_lines(const std::string& path) {
   std::istringstream text(read_file(path));
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(line);
+    if (!line.empty() && line.back() == '\r') { line.pop_back(); }
+    if (!line.empty()) { lines.push_back(line); }
   }
   return lines;
 }
@@ -104,10 +104,13 @@ void declare_models(Options& options, ModelOptions& models) {
 
 Models open_models(const ModelOptions& chosen, Device device) {
   const bool random = chosen.random_weights >= 0, files = !chosen.checkpoint.empty() || !chosen.tokenizer.empty();
-  if (random && files) throw ConfigError("--random-weights takes the place of --checkpoint and --tokenizer: give one");
-  if (!random && chosen.preset != ModelOptions().preset)
+  if (random && files) {
+    throw ConfigError("--random-weights takes the place of --checkpoint and --tokenizer: give one");
+  }
+  if (!random && chosen.preset != ModelOptions().preset) {
     throw ConfigError("--model has no effect without --random-weights");
-  if (random && chosen.heads > 0) throw ConfigError("--heads has no effect with --random-weights");
+  }
+  if (random && chosen.heads > 0) { throw ConfigError("--heads has no effect with --random-weights"); }
   if (!random && chosen.checkpoint.empty()) {
     throw ConfigError("--checkpoint is missing: weights of the transformer (or --random-weights SEED)");
   }
@@ -117,7 +120,7 @@ Models open_models(const ModelOptions& chosen, Device device) {
   const DType dtype = chosen.dtype == "bf16" ? DType::kBF16 : DType::kF32;
   Models models = random ? random_models(chosen.preset, static_cast<uint64_t>(chosen.random_weights), dtype)
                          : stored_models(chosen, dtype);
-  if (!chosen.class_names.empty()) models.class_names = read_lines(chosen.class_names);
+  if (!chosen.class_names.empty()) { models.class_names = read_lines(chosen.class_names); }
   const auto names = static_cast<int64_t>(models.class_names.size());
   if (names != 0 && names != models.num_classes()) {
     throw ConfigError(cat("--class-names: ", chosen.class_names, " has ", names, " names, the model has ",
@@ -130,7 +133,7 @@ Models open_models(const ModelOptions& chosen, Device device) {
 
 int64_t fitting_batch(const Models& models, int64_t asked) {
   constexpr int64_t kMost = 64, kCacheBytes = int64_t{1} << 30;
-  if (asked > 0) return asked;
+  if (asked > 0) { return asked; }
   const VarConfig& c = models.transformer->config();
   const int64_t an_image = 2 * 2 * 4 * c.depth * c.length() * c.embed_dim;  // keys and values, twice with guidance, f32
   return std::clamp<int64_t>(kCacheBytes / an_image, 1, kMost);
@@ -143,23 +146,23 @@ Json identity_of(const ModelOptions& chosen) {
   Json identity = {{"checkpoint", identity_of_file(chosen.checkpoint)},
                    {"tokenizer", identity_of_file(chosen.tokenizer)},
                    {"dtype", chosen.dtype}};
-  if (chosen.heads > 0) identity["heads"] = chosen.heads;
+  if (chosen.heads > 0) { identity["heads"] = chosen.heads; }
   return identity;
 }
 
 int64_t Models::class_of(const std::string& text, const std::string& option) const {
-  if (text == "none") return num_classes();
+  if (text == "none") { return num_classes(); }
   const auto found = std::find(class_names.begin(), class_names.end(), text);
-  if (found != class_names.end()) return found - class_names.begin();
+  if (found != class_names.end()) { return found - class_names.begin(); }
   const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
-  if (digits && std::stoll(text) < num_classes()) return std::stoll(text);
+  if (digits && std::stoll(text) < num_classes()) { return std::stoll(text); }
   const std::string near = nearest_name(text, class_names);
   throw ConfigError(cat(option, ": '", text, "' is neither a class name",
                         near.empty() ? "" : cat(" (near: ", near, ")"), " nor a number below ", num_classes()));
 }
 
 std::string Models::class_name(int64_t label) const {
-  if (label == num_classes()) return "none";
+  if (label == num_classes()) { return "none"; }
   return class_names.empty() ? std::to_string(label) : class_names[static_cast<size_t>(label)];
 }
 
@@ -186,7 +189,7 @@ void declare_sampling(Options& options, SamplingOptions& sampling) {
 }
 
 Tensor decode_pictures(const Models& models, const SamplingOptions& sampling, const Tensor& f_hat) {
-  if (!sampling.reproducible) return images_to_bytes(models.tokenizer->f_hat_to_images(f_hat));
+  if (!sampling.reproducible) { return images_to_bytes(models.tokenizer->f_hat_to_images(f_hat)); }
   const int64_t B = f_hat.dim(0), side = models.image_size();
   Tensor pictures = Tensor::empty({B, side, side, 3}, DType::kU8);
   each_on_one_thread(B, [&](int64_t i) {
@@ -209,8 +212,8 @@ std::function<void(int64_t)> before_scale(const Models& models, const SamplingOp
   const bool together = !sampling.reproducible || images == 1;
   return [=, &request](int64_t s) {
     const std::lock_guard<std::mutex> guard(count->lock);
-    if (request.poll) request.poll();
-    if (request.progress == nullptr) return;
+    if (request.poll) { request.poll(); }
+    if (request.progress == nullptr) { return; }
     ++count->begun;
     request.progress->doing(together ? cat("scale ", s + 1, " of ", S, " (", sides[static_cast<size_t>(s)], ")")
                                      : cat("scale ", count->begun, " of ", S * images));
@@ -232,9 +235,9 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
                   : models.sampler(values, sampling.graphs ? Sampler::Graphs::kYes : Sampler::Graphs::kNo)(
                         labels, request.seeds, extras);
   });
-  if (request.progress != nullptr) request.progress->doing("decoding");
+  if (request.progress != nullptr) { request.progress->doing("decoding"); }
   drawn.decode_seconds = seconds_of([&] { drawn.images = decode_pictures(models, sampling, sampled.f_hat); });
-  for (const Tensor& f_hat : sampled.f_hats) drawn.scales.push_back(decode_pictures(models, sampling, f_hat));
+  for (const Tensor& f_hat : sampled.f_hats) { drawn.scales.push_back(decode_pictures(models, sampling, f_hat)); }
   return drawn;
 }
 
@@ -242,7 +245,7 @@ Drawn draw_images(const Models& models, const SamplingOptions& sampling, const D
 
 std::string file_stem(std::string name) {
   for (char& c : name) {
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') c = '_';
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') { c = '_'; }
   }
   return name;
 }
@@ -254,7 +257,7 @@ std::string padded_number(int64_t number) {
 
 std::vector<std::string> scale_captions(const Pyramid& pyramid) {
   std::vector<std::string> captions;
-  for (const int64_t p : pyramid.patch_nums()) captions.push_back(cat(p, "x", p));
+  for (const int64_t p : pyramid.patch_nums()) { captions.push_back(cat(p, "x", p)); }
   return captions;
 }
 

@@ -22,7 +22,7 @@ namespace {
 /// The first key whose values differ, "" where none does.
 std::string difference(const Json& a, const Json& b) {
   for (const auto& [name, value] : a.items()) {
-    if (!b.contains(name) || b.at(name) != value) return name;
+    if (!b.contains(name) || b.at(name) != value) { return name; }
   }
   return "";
 }
@@ -31,7 +31,7 @@ std::string difference(const Json& a, const Json& b) {
 
 void require_same_images(const Json& key, const Json& there, const std::string& folder) {
   const std::string other = difference(key, there);
-  if (other.empty()) return;
+  if (other.empty()) { return; }
   throw ConfigError(cat("--resume: ", folder, " holds images of another ", other, "; without --resume they are ",
                         "dropped and drawn anew"));
 }
@@ -50,18 +50,18 @@ ImageStore::ImageStore(const std::string& folder, const Json& key, int64_t side,
     write_file(key_path_, key.dump(2) + "\n");
   }
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("write", path_);
+  if (descriptor_ < 0) { fail("write", path_); }
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) fail("read", path_);
+  if (::fstat(descriptor_, &status) != 0) { fail("read", path_); }
   truncate(status.st_size / (side * side * 3));
 }
 
 ImageStore::~ImageStore() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (descriptor_ >= 0) { ::close(descriptor_); }
 }
 
 void ImageStore::truncate(int64_t count) {
-  if (::ftruncate(descriptor_, count * side_ * side_ * 3) != 0) fail("write", path_);
+  if (::ftruncate(descriptor_, count * side_ * side_ * 3) != 0) { fail("write", path_); }
   size_ = count;
 }
 
@@ -73,13 +73,13 @@ void ImageStore::append(const Tensor& images) {
   int64_t left = rows.numel(), at = size_ * side_ * side_ * 3;
   while (left > 0) {
     const ssize_t written = ::pwrite(descriptor_, next, static_cast<size_t>(left), at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write", path_);
+    if (written < 0 && errno == EINTR) { continue; }
+    if (written < 0) { fail("write", path_); }
     next += written;
     at += written;
     left -= written;
   }
-  if (::fdatasync(descriptor_) != 0) fail("write", path_);
+  if (::fdatasync(descriptor_) != 0) { fail("write", path_); }
   size_ += images.dim(0);
 }
 
@@ -92,9 +92,9 @@ Tensor ImageStore::read(int64_t begin, int64_t end) const {
   int64_t left = images.numel(), at = begin * side_ * side_ * 3;
   while (left > 0) {
     const ssize_t count = ::pread(descriptor_, next, static_cast<size_t>(left), at);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("read", path_);
-    if (count == 0) throw IoError(cat("cannot read ", path_, ": it became shorter"));
+    if (count < 0 && errno == EINTR) { continue; }
+    if (count < 0) { fail("read", path_); }
+    if (count == 0) { throw IoError(cat("cannot read ", path_, ": it became shorter")); }
     next += count;
     at += count;
     left -= count;

@@ -27,7 +27,7 @@ const ProtocolRow& row_of(Protocol protocol) { return kProtocols[static_cast<siz
 const std::vector<std::string>& protocol_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    for (const ProtocolRow& row : kProtocols) all.emplace_back(row.name);
+    for (const ProtocolRow& row : kProtocols) { all.emplace_back(row.name); }
     return all;
   }();
   return names;
@@ -36,7 +36,7 @@ const std::vector<std::string>& protocol_names() {
 Protocol protocol_from_name(const std::string& name) {
   const auto& names = protocol_names();
   const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) throw ConfigError(cat("protocol \"", name, "\"; known: pytorch-fid, adm, clean"));
+  if (found == names.end()) { throw ConfigError(cat("protocol \"", name, "\"; known: pytorch-fid, adm, clean")); }
   return static_cast<Protocol>(found - names.begin());
 }
 
@@ -61,8 +61,9 @@ InceptionFeatures open_inception(const InceptionOptions& options) {
       cat("Inception-v3 (2015-12-05), weights sha256:", inception->weights_hash(), ", level ", options.level,
           ", spatial ", options.spatial, ", logits ", options.logits, ", resize ", row_of(options.protocol).name);
   const InceptionPlacement& placement = options.placement;
-  if (!placement.device.is_cpu())
+  if (!placement.device.is_cpu()) {
     result.network.identity += cat(", in ", placement.dtype, " on ", name_of(backend_of(placement.device)));
+  }
   result.network.dim = options.level;
   result.network.device = placement.device;
   if (placement.device.is_cpu()) {
@@ -81,7 +82,7 @@ InceptionFeatures open_inception(const InceptionOptions& options) {
 }
 
 std::string level_name(const std::string& metric, int64_t level, bool complete) {
-  if (level == 2048 && complete) return metric;
+  if (level == 2048 && complete) { return metric; }
   return cat(metric, "(", level, complete || level != 2048 ? "" : ", partial weights", ")");
 }
 

@@ -15,9 +15,9 @@ namespace terrace {
 namespace {
 
 std::string checkpoint_of(const std::string& path) {
-  if (!std::filesystem::is_directory(path)) return path;
+  if (!std::filesystem::is_directory(path)) { return path; }
   const std::string file = path + "/checkpoint.h5";
-  if (!std::filesystem::exists(file)) throw IoError(cat(path, ": the folder holds no checkpoint.h5"));
+  if (!std::filesystem::exists(file)) { throw IoError(cat(path, ": the folder holds no checkpoint.h5")); }
   return file;
 }
 
@@ -32,7 +32,7 @@ double neighbour_similarity(const std::vector<double>& cosine, int64_t p) {
   double total = 0, count = 0;
   for (int64_t a = 0; a < p * p; ++a) {
     for (const int64_t b : {a % p + 1 < p ? a + 1 : -1, a + p < p * p ? a + p : -1}) {
-      if (b < 0) continue;
+      if (b < 0) { continue; }
       total += cosine[static_cast<size_t>(a * p * p + b)];
       ++count;
     }
@@ -43,7 +43,9 @@ double neighbour_similarity(const std::vector<double>& cosine, int64_t p) {
 std::vector<double> column_means(const Tensor& rows) {
   std::vector<double> means(static_cast<size_t>(rows.dim(1)), 0);
   const std::vector<double> values = rows.to_vector<double>();
-  for (size_t i = 0; i < values.size(); ++i) means[i % means.size()] += values[i] / static_cast<double>(rows.dim(0));
+  for (size_t i = 0; i < values.size(); ++i) {
+    means[i % means.size()] += values[i] / static_cast<double>(rows.dim(0));
+  }
   return means;
 }
 
@@ -126,19 +128,19 @@ Json inspection_json(const Inspection& inspection) {
   }
   const Pyramid pyramid(inspection.config.patch_nums);
   std::vector<double> drift, gradient;
-  if (inspection.table.defined()) drift = relative_drift(inspection.initial, inspection.table);
+  if (inspection.table.defined()) { drift = relative_drift(inspection.initial, inspection.table); }
   if (inspection.position_gradient.defined() && inspection.position_gradient.numel() > 0) {
     gradient = column_means(inspection.position_gradient);
   }
   if (inspection.levels.defined()) {
     j["level_embedding_drift"] = relative_drift(inspection.initial_levels, inspection.levels);
   }
-  if (inspection.start.defined()) j["start_drift"] = relative_drift(inspection.initial_start, inspection.start)[0];
+  if (inspection.start.defined()) { j["start_drift"] = relative_drift(inspection.initial_start, inspection.start)[0]; }
   j["scales"] = Json::array();
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     const int64_t p = pyramid.patch(s);
     const auto part = [&](const std::vector<double>& values) {
-      if (static_cast<int64_t>(values.size()) < pyramid.end(s)) return std::vector<double>();
+      if (static_cast<int64_t>(values.size()) < pyramid.end(s)) { return std::vector<double>(); }
       return std::vector<double>(values.begin() + pyramid.begin(s), values.begin() + pyramid.end(s));
     };
     Json scale = {{"patch", p}};
@@ -151,7 +153,7 @@ Json inspection_json(const Inspection& inspection) {
       scale["relative_drift"] = part(drift);
       scale["cosine_similarity"] = cosine;  // row-major, patch^2 x patch^2
     }
-    if (!gradient.empty()) scale["mean_gradient_norm"] = part(gradient);
+    if (!gradient.empty()) { scale["mean_gradient_norm"] = part(gradient); }
     j["scales"].push_back(scale);
   }
   if (!inspection.logged_steps.empty()) {
@@ -159,7 +161,7 @@ Json inspection_json(const Inspection& inspection) {
     Json rows = Json::array();
     for (size_t r = 0; r < inspection.logged_steps.size() && inspection.scale_gradient.numel() > 0; ++r) {
       std::vector<double> row = inspection.scale_gradient.select(0, static_cast<int64_t>(r)).to_vector<double>();
-      for (double& v : row) v = finite(v);
+      for (double& v : row) { v = finite(v); }
       rows.push_back(row);
     }
     j["scale_gradient"] = rows;

@@ -27,7 +27,7 @@ Figures scale_maps(const Pyramid& pyramid, const std::vector<double>& values, co
     std::vector<double> part(values.begin() + pyramid.begin(s), values.begin() + pyramid.end(s));
     const Tensor map = Tensor::from(part, {p, p});
     double mean = 0;
-    for (const double v : part) mean += v / static_cast<double>(part.size());
+    for (const double v : part) { mean += v / static_cast<double>(part.size()); }
     maps.emplace_back(image_markup(matrix_image(map, ColorMap::kSequential, low, high, std::max<int64_t>(1, 120 / p)),
                                    cat(what, " at scale ", p), 120),
                       cat(p, "×", p, ": mean ", format_number(mean)));
@@ -55,7 +55,7 @@ void report_tables_of(const Inspection& inspection, Html& page) {
   };
   Tensor moved = Tensor::empty(inspection.table.shape());
   const std::vector<double> a = inspection.initial.to_vector<double>(), b = inspection.table.to_vector<double>();
-  for (size_t i = 0; i < a.size(); ++i) moved.data<float>()[i] = static_cast<float>(b[i] - a[i]);
+  for (size_t i = 0; i < a.size(); ++i) { moved.data<float>()[i] = static_cast<float>(b[i] - a[i]); }
   Figures figures = {{picture(inspection.initial, "before"), "before the first step"},
                      {picture(inspection.table, "now"), cat("after ", inspection.step, " steps")},
                      {picture(moved, "difference"), "what training added"}};
@@ -78,7 +78,7 @@ void report_similarities(const Inspection& inspection, const Pyramid& pyramid, H
   Figures mosaics;
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     const int64_t p = pyramid.patch(s);
-    if (p == 1) continue;
+    if (p == 1) { continue; }
     const Tensor mosaic = similarity_mosaic(inspection.table, pyramid.begin(s), p, low, 320);
     mosaics.emplace_back(image_markup(mosaic, cat("similarities of scale ", p), 320), cat("scale ", p, "×", p));
   }
@@ -90,7 +90,7 @@ void report_similarities(const Inspection& inspection, const Pyramid& pyramid, H
 
 void report_gradients_of(const Inspection& inspection, const Pyramid& pyramid, Html& page) {
   const int64_t R = static_cast<int64_t>(inspection.logged_steps.size());
-  if (R == 0 || inspection.scale_gradient.numel() == 0) return;
+  if (R == 0 || inspection.scale_gradient.numel() == 0) { return; }
   page.section("Gradients", "gradients");
   page.text(
       "Norm of the gradient that arrives at each position where the encoding is added, at the logged steps. A fixed "
@@ -100,15 +100,16 @@ void report_gradients_of(const Inspection& inspection, const Pyramid& pyramid, H
   const std::vector<double> x(inspection.logged_steps.begin(), inspection.logged_steps.end());
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     Series series{.name = cat(pyramid.patch(s), "×", pyramid.patch(s)), .x = x, .y = {}, .color = static_cast<int>(s)};
-    for (int64_t r = 0; r < R; ++r)
+    for (int64_t r = 0; r < R; ++r) {
       series.y.push_back(inspection.scale_gradient.select(0, r).select(0, s).item<double>());
+    }
     chart.series.push_back(series);
   }
   Heatmap map{.title = "Per position (log10)", .x_label = "step", .y_label = "position"};
   map.rows = inspection.position_gradient.dim(1);
   map.columns = R;
   map.height = 320;
-  for (const int64_t step : inspection.logged_steps) map.column_names.push_back(std::to_string(step));
+  for (const int64_t step : inspection.logged_steps) { map.column_names.push_back(std::to_string(step)); }
   std::vector<double> mean(static_cast<size_t>(map.rows), 0);
   for (int64_t l = 0; l < map.rows; ++l) {
     for (int64_t r = 0; r < R; ++r) {
@@ -167,7 +168,7 @@ std::string inspection_report(const Inspection& inspection) {
   page.table(sizes);
   if (!inspection.table.defined()) {
     page.text("This model adds no position table.");
-    if (inspection.scale_gradient.defined()) report_gradients_of(inspection, pyramid, page);
+    if (inspection.scale_gradient.defined()) { report_gradients_of(inspection, pyramid, page); }
   } else {
     report_tables_of(inspection, page);
     report_similarities(inspection, pyramid, page);

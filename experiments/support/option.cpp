@@ -18,10 +18,10 @@ struct IsVector<std::vector<T>> : std::true_type {};
 
 template <class T>
 const char* noun_of() {
-  if constexpr (std::is_same_v<T, bool>) return "true or false";
-  if constexpr (std::is_unsigned_v<T>) return "a whole number from 0";
-  if constexpr (std::is_integral_v<T>) return "a whole number";
-  if constexpr (std::is_floating_point_v<T>) return "a number";
+  if constexpr (std::is_same_v<T, bool>) { return "true or false"; }
+  if constexpr (std::is_unsigned_v<T>) { return "a whole number from 0"; }
+  if constexpr (std::is_integral_v<T>) { return "a whole number"; }
+  if constexpr (std::is_floating_point_v<T>) { return "a number"; }
   return "text";
 }
 
@@ -35,9 +35,9 @@ T number_from_text(const std::string& text, const std::string& where) {
   T value{};
   const char* begin = text.data();
   const char* end = begin + text.size();
-  if (text.size() > 1 && *begin == '+') ++begin;
+  if (text.size() > 1 && *begin == '+') { ++begin; }
   const auto [rest, error] = std::from_chars(begin, end, value);
-  if (error == std::errc::result_out_of_range) throw ConfigError(cat(where, ": ", text, " is too large"));
+  if (error == std::errc::result_out_of_range) { throw ConfigError(cat(where, ": ", text, " is too large")); }
   if (error != std::errc() || rest != end || text.empty()) {
     // 1e6 is a whole number too.
     if constexpr (std::is_integral_v<T>) {
@@ -56,8 +56,8 @@ T number_from_text(const std::string& text, const std::string& where) {
 template <class T>
 T from_text(const std::string& text, const std::string& where) {
   if constexpr (std::is_same_v<T, bool>) {
-    if (text == "true" || text == "1" || text == "on") return true;
-    if (text == "false" || text == "0" || text == "off") return false;
+    if (text == "true" || text == "1" || text == "on") { return true; }
+    if (text == "false" || text == "0" || text == "off") { return false; }
     refuse<T>(where, cat("'", text, "'"));
   } else if constexpr (std::is_same_v<T, std::string>) {
     return text;
@@ -78,18 +78,18 @@ T from_text(const std::string& text, const std::string& where) {
 template <class T>
 T from_json(const Json& value, const std::string& where) {
   if constexpr (IsVector<T>::value) {
-    if (!value.is_array()) throw ConfigError(cat(where, " must be an array, got ", value.dump()));
+    if (!value.is_array()) { throw ConfigError(cat(where, " must be an array, got ", value.dump())); }
     T values;
-    for (const Json& item : value) values.push_back(from_json<typename T::value_type>(item, where));
+    for (const Json& item : value) { values.push_back(from_json<typename T::value_type>(item, where)); }
     return values;
   } else {
     bool fits = value.is_number();
-    if constexpr (std::is_same_v<T, bool>) fits = value.is_boolean();
-    if constexpr (std::is_same_v<T, std::string>) fits = value.is_string();
+    if constexpr (std::is_same_v<T, bool>) { fits = value.is_boolean(); }
+    if constexpr (std::is_same_v<T, std::string>) { fits = value.is_string(); }
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
       fits = std::is_unsigned_v<T> ? value.is_number_unsigned() : value.is_number_integer();
     }
-    if (!fits) refuse<T>(where, value.dump());
+    if (!fits) { refuse<T>(where, value.dump()); }
     return value.get<T>();
   }
 }
@@ -98,7 +98,7 @@ template <class T>
 std::string text_of(const T& value) {
   if constexpr (IsVector<T>::value) {
     std::string joined;
-    for (const auto& item : value) joined += (joined.empty() ? "" : ",") + text_of(item);
+    for (const auto& item : value) { joined += (joined.empty() ? "" : ",") + text_of(item); }
     return joined;
   } else if constexpr (std::is_same_v<T, std::string>) {
     return value;
@@ -113,7 +113,7 @@ std::string text_of(const T& value) {
 template <class T, class F>
 void for_each_value(const T& value, const F& f) {
   if constexpr (IsVector<T>::value) {
-    for (const auto& item : value) f(item);
+    for (const auto& item : value) { f(item); }
   } else {
     f(value);
   }
@@ -127,7 +127,7 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
   for (const std::string& candidate : known) {
     const bool extends = name.size() >= 3 && candidate.rfind(name, 0) == 0;
     const size_t distance = extends ? 1 : edit_distance(name, candidate);
-    if (distance < least) least = distance, best = candidate;
+    if (distance < least) { least = distance, best = candidate; }
   }
   return best;
 }
@@ -189,21 +189,21 @@ void Option::assign_json(const Json& value, const std::string& where) {
 void Option::accept(const std::string& where) {
   check(where);
   given_ = true;
-  if (preset_) preset_(*std::get<std::string*>(target_));
+  if (preset_) { preset_(*std::get<std::string*>(target_)); }
 }
 
 void Option::check(const std::string& where) const {
   const auto check_value = [&](const auto& value) {
     using T = std::decay_t<decltype(value)>;
     if constexpr (std::is_same_v<T, std::string>) {
-      if (choices_.empty() || std::find(choices_.begin(), choices_.end(), value) != choices_.end()) return;
+      if (choices_.empty() || std::find(choices_.begin(), choices_.end(), value) != choices_.end()) { return; }
       throw ConfigError(cat(where, " must be one of ", text_of(choices_), ", got '", value, "'"));
     } else if constexpr (!std::is_same_v<T, bool>) {
       const double x = static_cast<double>(value);
-      if (std::isnan(x)) throw ConfigError(cat(where, " must be a number, got nan"));
-      if (open_low_ && !(x > low_)) throw ConfigError(cat(where, " must be above ", low_, ", got ", value));
-      if (x < low_) throw ConfigError(cat(where, " must be at least ", low_, ", got ", value));
-      if (x > high_) throw ConfigError(cat(where, " must be at most ", high_, ", got ", value));
+      if (std::isnan(x)) { throw ConfigError(cat(where, " must be a number, got nan")); }
+      if (open_low_ && !(x > low_)) { throw ConfigError(cat(where, " must be above ", low_, ", got ", value)); }
+      if (x < low_) { throw ConfigError(cat(where, " must be at least ", low_, ", got ", value)); }
+      if (x > high_) { throw ConfigError(cat(where, " must be at most ", high_, ", got ", value)); }
     }
   };
   std::visit([&](auto* p) { for_each_value(*p, check_value); }, target_);
@@ -221,11 +221,11 @@ std::string Option::type_name() const {
   return std::visit(
       [](auto* p) -> std::string {
         using T = std::decay_t<decltype(*p)>;
-        if constexpr (std::is_same_v<T, bool>) return "";
-        if constexpr (std::is_same_v<T, std::string>) return "TEXT";
-        if constexpr (std::is_same_v<T, std::vector<std::string>>) return "A,B,..";
-        if constexpr (IsVector<T>::value) return "N,N,..";
-        if constexpr (std::is_floating_point_v<T>) return "X";
+        if constexpr (std::is_same_v<T, bool>) { return ""; }
+        if constexpr (std::is_same_v<T, std::string>) { return "TEXT"; }
+        if constexpr (std::is_same_v<T, std::vector<std::string>>) { return "A,B,.."; }
+        if constexpr (IsVector<T>::value) { return "N,N,.."; }
+        if constexpr (std::is_floating_point_v<T>) { return "X"; }
         return "N";
       },
       target_);

@@ -16,7 +16,7 @@ constexpr size_t kHelpWidth = 100;
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  for (const std::string& name : names) { text += (text.empty() ? "" : ",") + name; }
   return text;
 }
 
@@ -40,7 +40,7 @@ std::string wrapped(const std::string& left, const std::string& text) {
       out += "\n" + std::string(kHelpColumn, ' ');
       column = kHelpColumn;
     }
-    if (column > kHelpColumn) out += ' ', ++column;
+    if (column > kHelpColumn) { out += ' ', ++column; }
     out += word;
     column += word.size();
   }
@@ -64,7 +64,7 @@ Device CommonOptions::apply() const {
 }
 
 void CommonOptions::apply_on_cpu() const {
-  if (!apply().is_cpu()) throw ConfigError(cat("--device ", device, ": this program computes on the CPU alone"));
+  if (!apply().is_cpu()) { throw ConfigError(cat("--device ", device, ": this program computes on the CPU alone")); }
 }
 
 // --- Options --------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ Options& Options::command(const std::string& name, const std::string& purpose) {
 
 Option* Options::find(const std::string& name) const {
   for (const auto& option : options_) {
-    if (option->name_ == name) return option.get();
+    if (option->name_ == name) { return option.get(); }
   }
   const Options* sub = chosen_command();
   return sub != nullptr ? sub->find(name) : nullptr;
@@ -109,23 +109,23 @@ Option* Options::find(const std::string& name) const {
 
 std::vector<std::string> Options::names() const {
   std::vector<std::string> all;
-  for (const auto& option : options_) all.push_back(option->name_);
+  for (const auto& option : options_) { all.push_back(option->name_); }
   if (const Options* sub = chosen_command()) {
-    for (const std::string& name : sub->names()) all.push_back(name);
+    for (const std::string& name : sub->names()) { all.push_back(name); }
   }
   return all;
 }
 
 Options* Options::chosen_command() const {
   for (const auto& [name, options] : commands_) {
-    if (name == chosen_) return options.get();
+    if (name == chosen_) { return options.get(); }
   }
   return nullptr;
 }
 
 bool Options::given(const std::string& name) const {
   const Option* option = find(name);
-  if (option == nullptr) throw ConfigError(unknown("option", name, names(), "--"));
+  if (option == nullptr) { throw ConfigError(unknown("option", name, names(), "--")); }
   return option->given_;
 }
 
@@ -186,7 +186,7 @@ void Options::parse(int argc, const char* const* argv) {
     throw ConfigError(cat(text, " (", program_, " --help lists the options)"));
   }
   for (size_t i = 0; i < subcommands.size(); ++i) {
-    if (subcommands[i]->parsed()) chosen_ = commands_[i].first;
+    if (subcommands[i]->parsed()) { chosen_ = commands_[i].first; }
   }
   if (spoken.help) {
     const Options* sub = chosen_command();
@@ -204,7 +204,7 @@ void Options::parse(int argc, const char* const* argv) {
     if (dashed == extras.end()) {
       if (!commands_.empty() && chosen_.empty()) {
         std::vector<std::string> known;
-        for (const auto& [name, options] : commands_) known.push_back(name);
+        for (const auto& [name, options] : commands_) { known.push_back(name); }
         throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", joined(known), ")"));
       }
       throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
@@ -222,15 +222,15 @@ void Options::parse(int argc, const char* const* argv) {
   }
   std::stable_partition(spoken.values.begin(), spoken.values.end(),
                         [](const auto& value) { return value.first->is_preset(); });
-  for (const auto& [option, text] : spoken.values) option->assign_text(text, "--" + option->name_);
-  for (const auto& [option, all] : spoken.lists) option->assign_json(Json(all), "--" + option->name_);
+  for (const auto& [option, text] : spoken.values) { option->assign_text(text, "--" + option->name_); }
+  for (const auto& [option, all] : spoken.lists) { option->assign_json(Json(all), "--" + option->name_); }
   check_required();
 }
 
 void Options::check_required() const {
   if (!commands_.empty() && chosen_.empty()) {
     std::vector<std::string> known;
-    for (const auto& [name, options] : commands_) known.push_back(name);
+    for (const auto& [name, options] : commands_) { known.push_back(name); }
     throw ConfigError(cat("a command is needed: ", joined(known)));
   }
   for (const auto& option : options_) {
@@ -239,15 +239,17 @@ void Options::check_required() const {
                             " is missing: ", option->help_, " (", program_, " --help lists the options)"));
     }
   }
-  if (const Options* sub = chosen_command()) sub->check_required();
+  if (const Options* sub = chosen_command()) { sub->check_required(); }
 }
 
 void Options::load_json(const Json& object, const std::string& where) {
-  if (!object.is_object()) throw ConfigError(cat(where, ": expected an object of options, got ", object.type_name()));
+  if (!object.is_object()) {
+    throw ConfigError(cat(where, ": expected an object of options, got ", object.type_name()));
+  }
   if (!commands_.empty() && object.contains("command")) {
     const Json& name = object["command"];
-    if (!name.is_string()) throw ConfigError(cat(where, ": key 'command' must be text, got ", name.dump()));
-    if (chosen_.empty()) chosen_ = name.get<std::string>();
+    if (!name.is_string()) { throw ConfigError(cat(where, ": key 'command' must be text, got ", name.dump())); }
+    if (chosen_.empty()) { chosen_ = name.get<std::string>(); }
     if (chosen_command() == nullptr || chosen_ != name.get<std::string>()) {
       throw ConfigError(cat(where, ": key 'command' is '", name.get<std::string>(), "', which is not ",
                             chosen_command() == nullptr ? "a command" : "the command given"));
@@ -255,29 +257,29 @@ void Options::load_json(const Json& object, const std::string& where) {
   }
   std::vector<std::pair<Option*, std::string>> keys;
   for (const auto& [key, value] : object.items()) {
-    if (key == "command" && !commands_.empty()) continue;
+    if (key == "command" && !commands_.empty()) { continue; }
     std::string name = key;
     std::replace(name.begin(), name.end(), '_', '-');
     Option* option = find(name);
-    if (option == nullptr) throw ConfigError(cat(where, ": ", unknown("key", name, names(), "")));
+    if (option == nullptr) { throw ConfigError(cat(where, ": ", unknown("key", name, names(), ""))); }
     keys.emplace_back(option, key);
   }
   std::stable_partition(keys.begin(), keys.end(), [](const auto& entry) { return entry.first->is_preset(); });
-  for (const auto& [option, key] : keys) option->assign_json(object.at(key), cat(where, ": key '", key, "'"));
+  for (const auto& [option, key] : keys) { option->assign_json(object.at(key), cat(where, ": key '", key, "'")); }
 }
 
 Json Options::to_json() const {
   Json object = Json::object();
-  if (!chosen_.empty()) object["command"] = chosen_;
-  for (const auto& option : options_) object[option->name_] = option->json();
-  if (const Options* sub = chosen_command()) object.update(sub->to_json());
+  if (!chosen_.empty()) { object["command"] = chosen_; }
+  for (const auto& option : options_) { object[option->name_] = option->json(); }
+  if (const Options* sub = chosen_command()) { object.update(sub->to_json()); }
   return object;
 }
 
 std::string Options::help() const {
   std::string usage, text;
   for (const auto& option : options_) {
-    if (!option->positional_) continue;
+    if (!option->positional_) { continue; }
     const std::string name = upper(option->name_) + (option->takes_arguments() ? "..." : "");
     usage += option->required_ ? " " + name : " [" + name + "]";
   }
@@ -285,7 +287,7 @@ std::string Options::help() const {
              usage, "\n");
   if (!commands_.empty()) {
     text += "\nCommands (COMMAND --help lists the options of each)\n";
-    for (const auto& [name, options] : commands_) text += wrapped(name, options->purpose_);
+    for (const auto& [name, options] : commands_) { text += wrapped(name, options->purpose_); }
   }
   std::string heading;
   for (const auto& option : options_) {
@@ -294,7 +296,7 @@ std::string Options::help() const {
       text += cat("\n", heading.empty() ? "Options" : heading, "\n");
     }
     std::string about = option->help_;
-    if (!option->choices_.empty()) about += cat(" (", joined(option->choices_), ")");
+    if (!option->choices_.empty()) { about += cat(" (", joined(option->choices_), ")"); }
     if (option->required_) {
       about += " [required]";
     } else if (option->is_flag()) {
@@ -310,7 +312,7 @@ std::string Options::help() const {
   text += wrapped("--config FILE.json",
                   "take options from a JSON object of their names (or from a run.json); the command line overrides it");
   text += wrapped("--help, --version", "print this page, or the version, and end");
-  if (!epilog_.empty()) text += cat("\n", epilog_, epilog_.back() == '\n' ? "" : "\n");
+  if (!epilog_.empty()) { text += cat("\n", epilog_, epilog_.back() == '\n' ? "" : "\n"); }
   return text;
 }
 

@@ -29,12 +29,12 @@ PictureSource::PictureSource(const std::vector<std::string>& paths, const std::s
 void PictureSource::add_folder(const std::string& path, int64_t limit) {
   std::vector<std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    if (entry.is_regular_file() && is_picture_name(entry.path())) files.push_back(entry.path().string());
+    if (entry.is_regular_file() && is_picture_name(entry.path())) { files.push_back(entry.path().string()); }
   }
-  if (files.empty()) throw IoError(cat(path, ": holds no .png, .jpg or .jpeg file"));
+  if (files.empty()) { throw IoError(cat(path, ": holds no .png, .jpg or .jpeg file")); }
   std::sort(files.begin(), files.end());
-  if (limit > 0 && limit < static_cast<int64_t>(files.size())) files.resize(static_cast<size_t>(limit));
-  for (const std::string& file : files) entries_.push_back({.name = file});
+  if (limit > 0 && limit < static_cast<int64_t>(files.size())) { files.resize(static_cast<size_t>(limit)); }
+  for (const std::string& file : files) { entries_.push_back({.name = file}); }
 }
 
 void PictureSource::add_dataset(const std::string& path, const std::string& split, int64_t limit) {

@@ -43,7 +43,7 @@ void install_handlers() {
 
 int report(const char* program, const char* kind, std::string text, int code) {
   for (char& c : text) {
-    if (c == '\n') c = ' ';
+    if (c == '\n') { c = ' '; }
   }
   std::fflush(stdout);
   std::fprintf(stderr, "%s: %s%s\n", program, kind, text.c_str());
@@ -58,11 +58,9 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
   install_handlers();
   try {
     body(argc, argv);
-    if (std::fflush(stdout) != 0) return report(program, "error: ", "standard output cannot be written to", 2);
+    if (std::fflush(stdout) != 0) { return report(program, "error: ", "standard output cannot be written to", 2); }
     return 0;
-  } catch (const EarlyExit& exit) {
-    return exit.code;
-  } catch (const Interrupted& e) {
+  } catch (const EarlyExit& exit) { return exit.code; } catch (const Interrupted& e) {
     return report(program, "", e.what(), 130);
   } catch (const std::bad_alloc&) {
     const MemoryStats stats = memory_stats();
@@ -72,15 +70,13 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
                       format_bytes(static_cast<double>(peak_resident_bytes())),
                       " resident at most; a smaller batch or model needs less"),
                   2);
-  } catch (const std::exception& e) {
-    return report(program, "error: ", e.what(), 2);
-  }
+  } catch (const std::exception& e) { return report(program, "error: ", e.what(), 2); }
 }
 
 bool interrupted() { return g_signal != 0; }
 
 void check_interrupt() {
-  if (g_signal != 0) throw Interrupted(g_signal == SIGTERM ? "terminated" : "interrupted");
+  if (g_signal != 0) { throw Interrupted(g_signal == SIGTERM ? "terminated" : "interrupted"); }
 }
 
 }  // namespace terrace

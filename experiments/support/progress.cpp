@@ -15,14 +15,14 @@ constexpr double kLongestInterval = 60.0;
 
 int terminal_width(std::FILE* stream) {
   winsize size = {};
-  if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) { return size.ws_col; }
   return 80;
 }
 
 }  // namespace
 
 std::string format_duration(double seconds) {
-  if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e8) return "--:--";
+  if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e8) { return "--:--"; }
   const int64_t whole = std::llround(seconds);
   const int hours = static_cast<int>(whole / 3600), minutes = static_cast<int>(whole / 60 % 60),
             rest = static_cast<int>(whole % 60);
@@ -38,7 +38,7 @@ std::string format_duration(double seconds) {
 std::string format_bytes(double bytes) {
   const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   int unit = 0;
-  while (bytes >= 1024 && unit < 4) bytes /= 1024, ++unit;
+  while (bytes >= 1024 && unit < 4) { bytes /= 1024, ++unit; }
   char text[32];
   std::snprintf(text, sizeof text, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
   return text;
@@ -47,7 +47,7 @@ std::string format_bytes(double bytes) {
 std::string format_number(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4g", value);
-  if (std::fabs(value) >= 1e4 && std::fabs(value) < 1e7) std::snprintf(text, sizeof text, "%.0f", value);
+  if (std::fabs(value) >= 1e4 && std::fabs(value) < 1e7) { std::snprintf(text, sizeof text, "%.0f", value); }
   return text;
 }
 
@@ -62,7 +62,7 @@ Progress::Progress(std::string label, int64_t total, std::string unit, std::FILE
 }
 
 Progress::~Progress() {
-  if (!finished_ && terminal_ && begun_) std::fputc('\n', stream_);
+  if (!finished_ && terminal_ && begun_) { std::fputc('\n', stream_); }
 }
 
 double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -71,7 +71,7 @@ void Progress::start(int64_t done) { first_ = done_ = done; }
 
 void Progress::update(int64_t done, const Fields& fields) {
   // A resumed loop starts beyond 0: the rate counts only what was done here.
-  if (first_ < 0) first_ = done > 0 ? done - 1 : 0;
+  if (first_ < 0) { first_ = done > 0 ? done - 1 : 0; }
   done_ = done;
   fields_ = fields;
   doing_.clear();
@@ -79,7 +79,7 @@ void Progress::update(int64_t done, const Fields& fields) {
 }
 
 void Progress::doing(const std::string& what) {
-  if (first_ < 0) first_ = 0;
+  if (first_ < 0) { first_ = 0; }
   doing_ = what;
   print_sometimes();
 }
@@ -89,7 +89,7 @@ void Progress::print_sometimes() {
   begun_ = true;
   const double since = std::chrono::duration<double>(Clock::now() - printed_).count();
   if (terminal_) {
-    if (first || since >= kTerminalInterval) print(false);
+    if (first || since >= kTerminalInterval) { print(false); }
   } else if (since >= interval_) {
     print(false);
     interval_ = std::min(interval_ * 1.5, kLongestInterval);
@@ -113,14 +113,14 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
   if (rate > 0) {
     std::snprintf(piece, sizeof piece, "  %.*f %s/s", rate >= 100 ? 0 : (rate >= 10 ? 1 : 2), rate, unit_.c_str());
     rest += piece;
-    if (total_ > 0) rest += "  ETA " + format_duration(static_cast<double>(total_ - done) / rate);
+    if (total_ > 0) { rest += "  ETA " + format_duration(static_cast<double>(total_ - done) / rate); }
   }
-  for (const auto& [name, value] : fields) rest += "  " + name + " " + format_number(value);
-  if (!doing_.empty()) rest += "  " + doing_;
+  for (const auto& [name, value] : fields) { rest += "  " + name + " " + format_number(value); }
+  if (!doing_.empty()) { rest += "  " + doing_; }
   // A bar is for the eye that watches it grow: not for logs, and not where it would push figures out.
-  if (width == 0 || static_cast<int>(text.size() + bar.size() + rest.size()) > width) bar.clear();
+  if (width == 0 || static_cast<int>(text.size() + bar.size() + rest.size()) > width) { bar.clear(); }
   text += bar + rest;
-  if (width > 0 && static_cast<int>(text.size()) > width) text.resize(width);
+  if (width > 0 && static_cast<int>(text.size()) > width) { text.resize(width); }
   return text;
 }
 
@@ -136,14 +136,14 @@ void Progress::print(bool last) {
 }
 
 void Progress::finish() {
-  if (finished_) return;
+  if (finished_) { return; }
   finished_ = true;
-  if (begun_) print(true);
+  if (begun_) { print(true); }
 }
 
 void Progress::message(const std::string& text) {
   std::fprintf(stream_, terminal_ ? "\r%s\033[K\n" : "%s\n", text.c_str());
-  if (terminal_ && begun_ && !finished_) print(false);
+  if (terminal_ && begun_ && !finished_) { print(false); }
   std::fflush(stream_);
 }
 

@@ -30,7 +30,7 @@ constexpr int kLeftAlone = 75;
 std::vector<std::string> own_arguments() {
   std::istringstream text(read_file("/proc/self/cmdline"));
   std::vector<std::string> arguments;
-  for (std::string argument; std::getline(text, argument, '\0');) arguments.push_back(argument);
+  for (std::string argument; std::getline(text, argument, '\0');) { arguments.push_back(argument); }
   return arguments;
 }
 
@@ -43,7 +43,7 @@ std::vector<std::string> own_arguments() {
   }
   setenv(kVariable, told.c_str(), 1);
   std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  for (std::string& argument : arguments) { pointers.push_back(argument.data()); }
   pointers.push_back(nullptr);
   execv("/proc/self/exe", pointers.data());
   _exit(127);
@@ -56,9 +56,11 @@ std::pair<size_t, int> wait_for_one(const std::vector<pid_t>& ranks) {
     int status = 0;
     const pid_t ended = waitpid(-1, &status, 0);
     const auto found = std::find(ranks.begin(), ranks.end(), ended);
-    if (ended > 0 && found != ranks.end()) return {static_cast<size_t>(found - ranks.begin()), status};
-    if (ended < 0 && errno != EINTR) throw Error(cat("the ranks cannot be waited for (", std::strerror(errno), ")"));
-    if (interrupted() && !told) kill(ranks[0], SIGINT);
+    if (ended > 0 && found != ranks.end()) { return {static_cast<size_t>(found - ranks.begin()), status}; }
+    if (ended < 0 && errno != EINTR) {
+      throw Error(cat("the ranks cannot be waited for (", std::strerror(errno), ")"));
+    }
+    if (interrupted() && !told) { kill(ranks[0], SIGINT); }
     told = interrupted();
   }
 }
@@ -72,13 +74,11 @@ int wait_for(const std::vector<pid_t>& ranks) {
     const auto [rank, status] = wait_for_one(ranks);
     running[rank] = false;
     const bool left_alone = WIFEXITED(status) && WEXITSTATUS(status) == kLeftAlone;
-    if (result >= 0 || left_alone || (rank > 0 && status == 0)) continue;
+    if (result >= 0 || left_alone || (rank > 0 && status == 0)) { continue; }
     result = WIFEXITED(status) ? WEXITSTATUS(status) : 2;
-    if (WIFSIGNALED(status)) {
-      std::fprintf(stderr, "rank %zu was ended by signal %d\n", rank, WTERMSIG(status));
-    }
+    if (WIFSIGNALED(status)) { std::fprintf(stderr, "rank %zu was ended by signal %d\n", rank, WTERMSIG(status)); }
     for (size_t other = 0; other < ranks.size(); ++other) {
-      if (running[other]) kill(ranks[other], rank == 0 ? SIGTERM : SIGKILL);
+      if (running[other]) { kill(ranks[other], rank == 0 ? SIGTERM : SIGKILL); }
     }
   }
   return result < 0 ? 2 : result;
@@ -98,15 +98,15 @@ int wait_for(const std::vector<pid_t>& ranks) {
   std::vector<pid_t> started;
   for (int rank = 0; rank < size; ++rank) {
     const pid_t process = fork();
-    if (process == 0) become_rank(rank, size, sockets[static_cast<size_t>(rank)], arguments);
+    if (process == 0) { become_rank(rank, size, sockets[static_cast<size_t>(rank)], arguments); }
     if (process < 0) {
-      for (const pid_t other : started) kill(other, SIGTERM);
+      for (const pid_t other : started) { kill(other, SIGTERM); }
       throw ConfigError(cat("--ranks ", size, ": rank ", rank, " cannot be started (", std::strerror(errno), ")"));
     }
     started.push_back(process);
   }
   for (const auto& ends : sockets) {
-    for (const int socket : ends) close(socket);
+    for (const int socket : ends) { close(socket); }
   }
   throw EarlyExit{wait_for(started)};
 }
@@ -124,8 +124,8 @@ std::unique_ptr<HostCommunicator> connection(const std::string& told) {
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
     const int nowhere = open("/dev/null", O_WRONLY);
-    if (nowhere >= 0) dup2(nowhere, STDOUT_FILENO);
-    if (nowhere >= 0) close(nowhere);
+    if (nowhere >= 0) { dup2(nowhere, STDOUT_FILENO); }
+    if (nowhere >= 0) { close(nowhere); }
   }
   return std::make_unique<HostCommunicator>(rank, size, sockets);
 }
@@ -133,26 +133,24 @@ std::unique_ptr<HostCommunicator> connection(const std::string& told) {
 }  // namespace
 
 std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks) {
-  if (const char* told = std::getenv(kVariable)) return connection(told);
-  if (ranks <= 1) return nullptr;
+  if (const char* told = std::getenv(kVariable)) { return connection(told); }
+  if (ranks <= 1) { return nullptr; }
   run_ranks(static_cast<int>(ranks));
 }
 
 void as_rank(const std::function<void()>& body) {
   try {
     body();
-  } catch (const RankLeft&) {
-    throw EarlyExit{kLeftAlone};
-  } catch (const std::exception&) {
+  } catch (const RankLeft&) { throw EarlyExit{kLeftAlone}; } catch (const std::exception&) {
     constexpr unsigned kSeconds = 2;  // in which rank 0, if it meets the same, has ended this process
     const char* told = std::getenv(kVariable);
-    if (told != nullptr && told[0] != '0') sleep(kSeconds);
+    if (told != nullptr && told[0] != '0') { sleep(kSeconds); }
     throw;
   }
 }
 
 std::string device_of_rank(const std::string& device, const Communicator* ranks) {
-  if (ranks == nullptr || device.rfind("cuda", 0) != 0 || device == "cuda-host") return device;
+  if (ranks == nullptr || device.rfind("cuda", 0) != 0 || device == "cuda-host") { return device; }
   if (device != "cuda") {
     throw ConfigError(
         cat("--device ", device, ": ranks take a GPU each, from cuda:0 on; with --ranks it is --device cuda"));

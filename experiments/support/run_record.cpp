@@ -36,7 +36,7 @@ Json RunRecord::to_json() const {
   const MemoryStats stats = memory_stats();
   Json named = Json::object();
   for (const MemoryFigure& figure : stats.named) {
-    if (!figure.name.empty()) named[figure.name] = figure.peak;
+    if (!figure.name.empty()) { named[figure.name] = figure.peak; }
   }
   Json record;
   record["program"] = program_;
@@ -105,7 +105,7 @@ Json read_json_file(const std::string& path) {
 
 Json recorded_results(const std::string& folder) {
   const std::string path = folder + "/run.json";
-  if (!std::filesystem::exists(path)) return Json::object();
+  if (!std::filesystem::exists(path)) { return Json::object(); }
   const Json record = read_json_file(path);
   return record.is_object() && record.contains("results") ? record["results"] : Json::object();
 }
@@ -117,9 +117,10 @@ void make_folder(const std::string& path) {
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored)) {
     throw IoError(cat(path, ": exists and is not a folder"));
   }
-  if (error) throw IoError(cat(path, ": cannot create folder: ", error.message()));
-  if (access(path.c_str(), W_OK | X_OK) != 0)
+  if (error) { throw IoError(cat(path, ": cannot create folder: ", error.message())); }
+  if (access(path.c_str(), W_OK | X_OK) != 0) {
     throw IoError(cat(path, ": folder cannot be written to: ", std::strerror(errno)));
+  }
 }
 
 }  // namespace terrace

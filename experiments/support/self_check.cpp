@@ -67,7 +67,7 @@ void check_frechet(Checks& checks) {
 void check_order_of_score(Checks& checks) {
   constexpr int64_t kCount = 1000, kClasses = 10;
   Tensor logits = Tensor::zeros({kCount, kClasses}, DType::kF64);
-  for (int64_t i = 0; i < kCount; ++i) logits.data<double>()[i * kClasses + i * kClasses / kCount] = 5;
+  for (int64_t i = 0; i < kCount; ++i) { logits.data<double>()[i * kClasses + i * kClasses / kCount] = 5; }
   const Tensor mixed = in_order(logits, random_permutation(kCount, Generator(0, 5)));
   const double sorted = inception_score(MemoryRows(logits), 10).mean;
   checks.near("IS of images sorted by class, a class a split", sorted, 1, 1e-9);

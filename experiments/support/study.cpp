@@ -29,11 +29,11 @@ double own_class_share(const Tensor& images, const Tensor& labels, std::vector<d
     check_interrupt();
     const bool own = classify_procedural(images.select(0, static_cast<int64_t>(i))) == label[i];
     ++counts[static_cast<size_t>(label[i])];
-    if (own) ++hits[static_cast<size_t>(label[i])], ++total;
+    if (own) { ++hits[static_cast<size_t>(label[i])], ++total; }
   }
   if (per_class != nullptr) {
     per_class->clear();
-    for (size_t c = 0; c < hits.size(); ++c) per_class->push_back(counts[c] > 0 ? hits[c] / counts[c] : 0);
+    for (size_t c = 0; c < hits.size(); ++c) { per_class->push_back(counts[c] > 0 ? hits[c] / counts[c] : 0); }
   }
   return label.empty() ? kNotMeasured : total / static_cast<double>(label.size());
 }
@@ -65,9 +65,9 @@ void Study::open_folder() {
     return save_state();  // before any stage: what is found later is known to belong to these options
   }
   const Json stored = read_json_file(path("study.json"));
-  if (!stored.contains("configuration")) throw ConfigError(cat(path("study.json"), ": not a study's file"));
+  if (!stored.contains("configuration")) { throw ConfigError(cat(path("study.json"), ": not a study's file")); }
   require_same_study(stored["configuration"], configuration_, config_.common.out);
-  if (stored.contains("plan")) plan_ = stored["plan"];
+  if (stored.contains("plan")) { plan_ = stored["plan"]; }
 }
 
 int64_t Study::planned(const char* what, int64_t given) const {
@@ -90,8 +90,8 @@ void Study::prepare_data() {
     if (!std::filesystem::exists(file)) {
       ProceduralOptions options;
       options.seed = config_.common.seed;
-      if (config_.train_images > 0) options.train = config_.train_images;
-      if (config_.held_out_images > 0) options.test = config_.held_out_images;
+      if (config_.train_images > 0) { options.train = config_.train_images; }
+      if (config_.held_out_images > 0) { options.test = config_.held_out_images; }
       Progress progress("generate images", options.train + options.test, "images");
       create_procedural(file, options, [&](int64_t done, int64_t) {
         check_interrupt();
@@ -119,7 +119,7 @@ StageOrigin Study::origin(double seconds) const {
 
 void Study::require_same_origin(const StageOrigin& stored, const std::string& file) const {
   const auto compare = [&](const std::string& there, const std::string& here, const char* what) {
-    if (there == here) return;
+    if (there == here) { return; }
     throw ConfigError(cat(file, " was made with ", what, " (there ", there, ", here ", here,
                           "); give another --out, or remove the folder"));
   };
@@ -143,8 +143,8 @@ VarTrainingData Study::training_data() const {
 /// Chooses the steps of the transformers so that what is left of --minutes is used up: a trial model tells what a step,
 /// a held-out evaluation and a sample cost.
 void Study::plan_transformers() {
-  if (plan_.contains("steps")) return;
-  if (!(config_.minutes > 0)) return plan("steps", config_.steps);
+  if (plan_.contains("steps")) { return; }
+  if (!(config_.minutes > 0)) { return plan("steps", config_.steps); }
   const StudyClock::time_point start = StudyClock::now();
   const int64_t classes = train_->num_classes();
   Generator g(0, kInitStream);
@@ -156,7 +156,7 @@ void Study::plan_transformers() {
   for (int64_t i = 0; i < kTrialSteps; ++i) {
     check_interrupt();
     const double step = seconds_of([&] { trial.step(VarTrainer::Detail::kLoss); });
-    if (i >= 2) seconds.push_back(step);
+    if (i >= 2) { seconds.push_back(step); }
   }
   const double evaluation = seconds_of([&] { trial.evaluate(VarTrainer::HeldOutPart::kSome); });
   const int64_t trial_samples = std::min<int64_t>(32, classes * config_.samples);
@@ -201,7 +201,7 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   const auto table_now = [&]() -> Tensor {
     NoGrad no_grad;
     const Variable table = model.positions().table();
-    if (!table.defined()) return {};
+    if (!table.defined()) { return {}; }
     return table.value().to(kCpu).reshape({model.pyramid().length(), config_.embed_dim}).clone();
   };
   run.initial_table = table_now();
@@ -227,7 +227,7 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   };
   reset_peak_memory(device_);
   VarTrainer trainer(model, training_data(), options, callbacks);
-  if (std::filesystem::exists(options.checkpoint_path)) trainer.resume(options.checkpoint_path);
+  if (std::filesystem::exists(options.checkpoint_path)) { trainer.resume(options.checkpoint_path); }
   try {
     trainer.run();
   } catch (const Interrupted&) {
@@ -240,17 +240,18 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   std::vector<double> seconds;
   for (VarStepRecord& r : run.log) {
     const auto cost = costs.records.find(r.step);
-    if (cost == costs.records.end()) continue;
+    if (cost == costs.records.end()) { continue; }
     r.seconds_per_step = cost->second.first;
     r.peak_bytes = cost->second.second;
-    if (r.seconds_per_step > 0) seconds.push_back(r.seconds_per_step);
+    if (r.seconds_per_step > 0) { seconds.push_back(r.seconds_per_step); }
     run.peak_bytes = std::max(run.peak_bytes, r.peak_bytes);
   }
   run.seconds_per_step = median(seconds);
   const size_t last = std::max<size_t>(1, run.log.size() / 10);
   run.train_loss = 0;
-  for (size_t i = run.log.size() - last; i < run.log.size(); ++i)
+  for (size_t i = run.log.size() - last; i < run.log.size(); ++i) {
     run.train_loss += run.log[i].loss / static_cast<double>(last);
+  }
   run.held_out = evaluate_all(model);
   run.end = model.table_summary();
   run.table = table_now();
@@ -270,7 +271,7 @@ HeldOut Study::evaluate_all(VarTransformer& model) const {
 void Study::draw_samples(VarTransformer& model, StudyRun& run) {
   const int64_t classes = train_->num_classes(), count = classes * config_.samples;
   std::vector<int64_t> labels(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) labels[static_cast<size_t>(i)] = i / config_.samples;
+  for (int64_t i = 0; i < count; ++i) { labels[static_cast<size_t>(i)] = i / config_.samples; }
   Tensor images = Tensor::empty({count, train_->height(), train_->width(), 3}, DType::kU8);
   Progress progress(cat("sample ", run.encoding), count, "images");
   const double seconds = seconds_of([&] {
@@ -278,7 +279,7 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) {
       check_interrupt();
       const int64_t end = std::min(begin + kStudyBatch, count);
       std::vector<uint64_t> seeds;  // the same for every encoding: images can be compared one by one
-      for (int64_t i = begin; i < end; ++i) seeds.push_back((run.seed << 32) + static_cast<uint64_t>(i));
+      for (int64_t i = begin; i < end; ++i) { seeds.push_back((run.seed << 32) + static_cast<uint64_t>(i)); }
       const Tensor batch =
           Tensor::from(std::vector<int64_t>(labels.begin() + begin, labels.begin() + end), {end - begin});
       const Sampled drawn = sample(model, tokenizer_->quantizer(), batch, seeds, config_.sampling());
@@ -290,7 +291,7 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) {
   run.drawn = count;
   run.sampled_per_second = static_cast<double>(count) / seconds;
   const Tensor all = Tensor::from(labels, {count});
-  if (is_procedural(*train_)) run.own_share = own_class_share(images, all, &run.class_share);
+  if (is_procedural(*train_)) { run.own_share = own_class_share(images, all, &run.class_share); }
   run.distance = distance_of(images);
   run.distance_images = std::min(count, config_.judge.images);
   const int64_t each = std::min(kShownPerClass, config_.samples);
@@ -320,9 +321,10 @@ StudyResults Study::run() {
     for (const std::string& encoding : config_.encodings) {
       StudyRun run = run_transformer(encoding, seed);
       std::string text = cat(encoding, " seed ", seed, ": held-out loss ", format_number(run.held_out.loss));
-      if (std::isfinite(run.own_share))
+      if (std::isfinite(run.own_share)) {
         text += cat(", samples of their class ", format_number(100 * run.own_share), " %");
-      if (std::isfinite(run.distance)) text += cat(", distance of samples ", format_number(run.distance));
+      }
+      if (std::isfinite(run.distance)) { text += cat(", distance of samples ", format_number(run.distance)); }
       say(text);
       done.emplace(std::pair(encoding, seed), std::move(run));
     }
@@ -343,10 +345,10 @@ StudyResults Study::run() {
   results.embed_dim = config_.embed_dim;
   results.tokenizer = tokenizer_result_;
   for (const std::string& encoding : config_.encodings) {
-    for (const uint64_t seed : config_.seeds) results.runs.push_back(std::move(done.at({encoding, seed})));
+    for (const uint64_t seed : config_.seeds) { results.runs.push_back(std::move(done.at({encoding, seed}))); }
   }
   results.wall_seconds = results.tokenizer.origin.seconds;
-  for (const StudyRun& run : results.runs) results.wall_seconds += run.origin.seconds;
+  for (const StudyRun& run : results.runs) { results.wall_seconds += run.origin.seconds; }
   return results;
 }
 

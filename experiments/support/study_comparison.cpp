@@ -15,7 +15,7 @@ PairedComparison paired(const StudyResults& results, const std::string& a, const
   std::vector<double> x, y;
   for (const StudyRun* left : results.runs_of(a)) {
     for (const StudyRun* right : results.runs_of(b)) {
-      if (left->seed != right->seed) continue;
+      if (left->seed != right->seed) { continue; }
       x.push_back(figure(*left));
       y.push_back(figure(*right));
     }
@@ -30,7 +30,7 @@ std::string best_encoding(const StudyResults& results, double (*figure)(const St
   double least = std::numeric_limits<double>::infinity();
   for (const std::string& encoding : results.encodings()) {
     const double value = static_cast<double>(better) * spread_of(figures(results, encoding, figure)).mean;
-    if (value < least) least = value, best = encoding;
+    if (value < least) { least = value, best = encoding; }
   }
   return best;
 }
@@ -38,11 +38,11 @@ std::string best_encoding(const StudyResults& results, double (*figure)(const St
 std::string established_best(const StudyResults& results, double (*figure)(const StudyRun&), Better better) {
   const std::vector<std::string> names = results.encodings();
   const std::string best = best_encoding(results, figure, better);
-  if (names.size() < 2 || best.empty()) return "";
+  if (names.size() < 2 || best.empty()) { return ""; }
   for (const std::string& other : names) {
-    if (other == best) continue;
+    if (other == best) { continue; }
     const PairedComparison c = paired(results, best, other, figure);
-    if (c.difference.count < 3 || !(c.p < 0.05 / static_cast<double>(names.size() - 1))) return "";
+    if (c.difference.count < 3 || !(c.p < 0.05 / static_cast<double>(names.size() - 1))) { return ""; }
   }
   return best;
 }
@@ -59,7 +59,7 @@ std::vector<Contrast> contrasts(const StudyResults& results) {
 
 std::string significance_sentence(const StudyResults& results) {
   const std::vector<Contrast> list = contrasts(results);
-  if (list.empty()) return "One encoding alone: nothing to compare.";
+  if (list.empty()) { return "One encoding alone: nothing to compare."; }
   const int64_t seeds = list.front().held_out_loss.difference.count;
   if (seeds < 3) {
     return cat("With ", seeds == 1 ? "one seed" : std::to_string(seeds) + " seeds",
@@ -103,8 +103,8 @@ std::string sampling_text(const StudyResults& results) {
   const auto top_k = c.value("top-k", int64_t{0});
   const double top_p = c.value("top-p", 0.0);
   std::string text = "guidance " + format_number(c.value("cfg", 0.0));
-  if (top_k > 0) text += cat(", top-k ", top_k);
-  if (top_p > 0) text += ", top-p " + format_number(top_p);
+  if (top_k > 0) { text += cat(", top-k ", top_k); }
+  if (top_p > 0) { text += ", top-p " + format_number(top_p); }
   return text + (top_k > 0 || top_p > 0 ? "" : ", all codes allowed");
 }
 
@@ -112,7 +112,7 @@ std::string share_interval(const StudyResults& results, const std::string& encod
   double hits = 0;
   *samples = 0;
   for (const StudyRun* run : results.runs_of(encoding)) {
-    if (!std::isfinite(run->own_share)) continue;
+    if (!std::isfinite(run->own_share)) { continue; }
     hits += run->own_share * static_cast<double>(run->drawn);
     *samples += static_cast<double>(run->drawn);
   }

@@ -13,7 +13,7 @@ namespace terrace {
 template <class F>
 std::vector<double> figures(const StudyResults& results, const std::string& encoding, const F& figure) {
   std::vector<double> values;
-  for (const StudyRun* run : results.runs_of(encoding)) values.push_back(figure(*run));
+  for (const StudyRun* run : results.runs_of(encoding)) { values.push_back(figure(*run)); }
   return values;
 }
 

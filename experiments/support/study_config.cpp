@@ -67,19 +67,17 @@ void StudyConfig::declare(Options& options) {
 }
 
 void StudyConfig::validate() const {
-  if (common.out.empty()) throw ConfigError("--out is missing: folder for the report");
-  if (encodings.empty()) throw ConfigError("--encodings must name at least one encoding");
-  if (seeds.empty()) throw ConfigError("--seeds must hold at least one seed");
+  if (common.out.empty()) { throw ConfigError("--out is missing: folder for the report"); }
+  if (encodings.empty()) { throw ConfigError("--encodings must name at least one encoding"); }
+  if (seeds.empty()) { throw ConfigError("--seeds must hold at least one seed"); }
   if (std::set<std::string>(encodings.begin(), encodings.end()).size() != encodings.size()) {
     throw ConfigError("--encodings holds a name twice");
   }
   if (std::set<uint64_t>(seeds.begin(), seeds.end()).size() != seeds.size()) {
     throw ConfigError("--seeds holds a seed twice");
   }
-  for (const std::string& encoding : encodings) {
-    transformer_config(encoding, tokenizer_config(), 1).validate();
-  }
-  if (tokenizer.empty()) tokenizer_config().validate();
+  for (const std::string& encoding : encodings) { transformer_config(encoding, tokenizer_config(), 1).validate(); }
+  if (tokenizer.empty()) { tokenizer_config().validate(); }
   refuse_unread_options();
 }
 
@@ -90,14 +88,14 @@ void StudyConfig::refuse_unread_options() const {
   };
   if (!tokenizer.empty()) {
     const char* reason = "--tokenizer gives a trained tokenizer";
-    if (tokenizer_steps != defaults.tokenizer_steps) refuse("tokenizer-steps", reason);
-    if (tokenizer_batch != defaults.tokenizer_batch) refuse("tokenizer-batch", reason);
-    if (tokenizer_lr != defaults.tokenizer_lr) refuse("tokenizer-lr", reason);
-    if (ch != defaults.ch) refuse("ch", reason);
-    if (ch_mult != defaults.ch_mult) refuse("ch-mult", reason);
-    if (z_channels != defaults.z_channels) refuse("z-channels", reason);
-    if (vocab != defaults.vocab) refuse("vocab", reason);
-    if (patch_nums != defaults.patch_nums) refuse("patch-nums", reason);
+    if (tokenizer_steps != defaults.tokenizer_steps) { refuse("tokenizer-steps", reason); }
+    if (tokenizer_batch != defaults.tokenizer_batch) { refuse("tokenizer-batch", reason); }
+    if (tokenizer_lr != defaults.tokenizer_lr) { refuse("tokenizer-lr", reason); }
+    if (ch != defaults.ch) { refuse("ch", reason); }
+    if (ch_mult != defaults.ch_mult) { refuse("ch-mult", reason); }
+    if (z_channels != defaults.z_channels) { refuse("z-channels", reason); }
+    if (vocab != defaults.vocab) { refuse("vocab", reason); }
+    if (patch_nums != defaults.patch_nums) { refuse("patch-nums", reason); }
   }
   bool scaled = false, mixed = false;
   for (const std::string& encoding : encodings) {
@@ -108,8 +106,8 @@ void StudyConfig::refuse_unread_options() const {
     mixed = mixed || mixes;
     scaled = scaled || (fixed && !(positions.rms > 0));
   }
-  if (pe_scale != defaults.pe_scale && !scaled) refuse("pe-scale", "no encoding has a fixed table of free size");
-  if (mix != defaults.mix && !mixed) refuse("pe-mix", "no encoding is mixed");
+  if (pe_scale != defaults.pe_scale && !scaled) { refuse("pe-scale", "no encoding has a fixed table of free size"); }
+  if (mix != defaults.mix && !mixed) { refuse("pe-mix", "no encoding is mixed"); }
 }
 
 double learned_table_rms(int64_t embed_dim) { return std::sqrt(1.0 / (3.0 * static_cast<double>(embed_dim))); }
@@ -118,7 +116,7 @@ PositionalConfig positional_from_text(const std::string& text, int64_t embed_dim
   PositionalConfig positions;
   const size_t at = text.find('@');
   positions.kind = positional_kind_from_name(text.substr(0, at));
-  if (at == std::string::npos) return positions;
+  if (at == std::string::npos) { return positions; }
   if (text.substr(at) != kMatched) {
     throw ConfigError(cat("encoding '", text, "': after a name only ", kMatched, " may follow"));
   }
@@ -186,7 +184,7 @@ VarTrainOptions StudyConfig::transformer_training(int64_t training_steps, uint64
 void require_same_study(const Json& stored, const Json& own, const std::string& folder) {
   const std::set<std::string> free = {"encodings", "seeds", "out", "threads", "device"};
   for (const auto& [key, value] : own.items()) {
-    if (free.count(key) != 0) continue;
+    if (free.count(key) != 0) { continue; }
     const Json there = stored.contains(key) ? stored[key] : Json();
     if (there != value) {
       throw ConfigError(cat(folder, " holds a study with another ", key, " (there ", there.dump(), ", here ",

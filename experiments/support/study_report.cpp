@@ -24,7 +24,7 @@ std::vector<Series> curves(const StudyResults& results, const F& figure) {
       runs.emplace_back();
       for (const VarStepRecord& r : run->log) {
         const double value = figure(r);
-        if (!std::isfinite(value)) continue;
+        if (!std::isfinite(value)) { continue; }
         x.push_back(static_cast<double>(r.step));
         runs.back().push_back(value);
       }
@@ -41,7 +41,7 @@ std::vector<Series> by_scale(const StudyResults& results, const F& values_of) {
   std::vector<double> x(results.patch_nums.begin(), results.patch_nums.end());
   for (size_t i = 0; i < names.size(); ++i) {
     std::vector<std::vector<double>> runs;
-    for (const StudyRun* run : results.runs_of(names[i])) runs.push_back(values_of(*run));
+    for (const StudyRun* run : results.runs_of(names[i])) { runs.push_back(values_of(*run)); }
     series.push_back(band_over(names[i], x, runs, static_cast<int>(i)));
   }
   return series;
@@ -129,14 +129,15 @@ void report_samples(const StudyResults& results, Html& page) {
   std::vector<const StudyRun*> shown;
   for (const std::string& encoding : results.encodings()) {
     const StudyRun* run = results.runs_of(encoding).front();
-    if (run->samples.defined()) shown.push_back(run);
+    if (run->samples.defined()) { shown.push_back(run); }
   }
   std::string grid = "<div class=\"strips\" style=\"grid-template-columns:max-content repeat(" +
                      std::to_string(shown.size()) + ",minmax(0,1fr))\"><span></span>";
   for (size_t i = 0; i < shown.size(); ++i) {
     std::string share;
-    if (std::isfinite(shown[i]->own_share))
+    if (std::isfinite(shown[i]->own_share)) {
       share = "<small>" + percent(shown[i]->own_share) + " show their class</small>";
+    }
     grid += "<b><i class=\"dot\" style=\"background:" + palette_color(static_cast<int>(i)) + "\"></i>" +
             escape_html(shown[i]->encoding) + share + "</b>";
   }
@@ -184,7 +185,7 @@ void report_setup(const StudyResults& results, Html& page) {
                 results.tokenizer.steps > 0 ? "was trained on the whole training split." : "was given."));
   if (results.versions().size() > 1 || results.machines().size() > 1) {
     std::string list;
-    for (const std::string& v : results.versions()) list += (list.empty() ? "" : ", ") + v;
+    for (const std::string& v : results.versions()) { list += (list.empty() ? "" : ", ") + v; }
     page.note(cat("The study was run in parts by different programs or machines: versions ", list, "; ",
                   results.machines().size(),
                   " machine descriptions (results.json has them for each run). Times of "
@@ -195,7 +196,7 @@ void report_setup(const StudyResults& results, Html& page) {
 }
 
 std::string study_report(const StudyResults& results) {
-  if (results.runs.empty()) throw Error("study report: there is no run to show");
+  if (results.runs.empty()) { throw Error("study report: there is no run to show"); }
   Html page;
   const std::string best = best_encoding(results, loss_of, Better::kLower);
   const Spread loss = spread_of(figures(results, best, loss_of));

@@ -11,7 +11,7 @@ namespace terrace {
 namespace {
 
 std::string interval(const PairedComparison& c, int decimals) {
-  if (!std::isfinite(c.low)) return "–";
+  if (!std::isfinite(c.low)) { return "–"; }
   return "[" + format_fixed(c.low, decimals) + ", " + format_fixed(c.high, decimals) + "]";
 }
 
@@ -21,14 +21,14 @@ std::string signed_text(double value, int decimals) { return (value > 0 ? "+" : 
 std::string position_rms(const StudyRun& run) {
   std::string text = "none";
   for (const TableSummary& t : run.start) {
-    if (t.name.rfind("positions", 0) == 0) text = format_number(t.rms);
+    if (t.name.rfind("positions", 0) == 0) { text = format_number(t.rms); }
   }
   return text;
 }
 
 /// Distances have no scale of their own: so many that the floor, the smallest of them, shows two digits.
 int decimals_of_distance(const StudyTokenizer& tokenizer) {
-  if (!(tokenizer.distance > 0)) return 3;
+  if (!(tokenizer.distance > 0)) { return 3; }
   return std::max(3, std::min(9, 2 - static_cast<int>(std::floor(std::log10(tokenizer.distance)))));
 }
 
@@ -37,11 +37,12 @@ void report_contrasts(const StudyResults& results, Html& page) {
   page.subsection("Can the difference be told from chance?");
   page.text(significance_sentence(results));
   const std::vector<Contrast> list = contrasts(results);
-  if (list.empty()) return;
+  if (list.empty()) { return; }
   Table pairs;
   pairs.columns = {"Against " + list.front().baseline, "Loss difference", "95 % interval", "p"};
-  if (has_rule(results))
+  if (has_rule(results)) {
     pairs.columns.insert(pairs.columns.end(), {"Class share difference (points)", "95 % interval", "p"});
+  }
   for (size_t i = 0; i < list.size(); ++i) {
     const PairedComparison &l = list[i].held_out_loss, &s = list[i].own_share;
     Cell name(list[i].encoding);
@@ -72,7 +73,7 @@ void report_dots(const StudyResults& results, Html& page) {
   shares.reference = 100 * results.tokenizer.reconstructed_share;
   shares.reference_name = "reconstructions (ceiling)";
   std::vector<std::pair<std::string, std::string>> figures_shown = {{losses.svg(), ""}};
-  if (has_rule(results)) figures_shown.emplace_back(shares.svg(), "");
+  if (has_rule(results)) { figures_shown.emplace_back(shares.svg(), ""); }
   page.figures(figures_shown);
 }
 
@@ -85,10 +86,10 @@ void report_summary(const StudyResults& results, Html& page) {
                     best_share = established_best(results, share_of, Better::kHigher);
   Table table;
   table.columns = {"Encoding", "Held-out loss (nats/token)", "Token accuracy", "Training loss"};
-  if (has_rule(results)) table.columns.insert(table.columns.begin() + 2, "Samples showing their class (%)");
+  if (has_rule(results)) { table.columns.insert(table.columns.begin() + 2, "Samples showing their class (%)"); }
   const StudyTokenizer& tokenizer = results.tokenizer;
   const bool has_distance = std::isfinite(tokenizer.distance);
-  if (has_distance) table.columns.push_back(tokenizer.distance_name);
+  if (has_distance) { table.columns.push_back(tokenizer.distance_name); }
   table.columns.insert(table.columns.end(), {"ms / step", "Peak memory", "Table RMS at the start"});
   for (size_t i = 0; i < names.size(); ++i) {
     const auto spread = [&](auto figure) { return spread_of(figures(results, names[i], figure)); };
@@ -100,12 +101,13 @@ void report_summary(const StudyResults& results, Html& page) {
     share.note = share_interval(results, names[i], &samples);
     share.note += cat(" of ", static_cast<int64_t>(samples));
     std::vector<Cell> row = {name, loss};
-    if (has_rule(results)) row.push_back(share);
+    if (has_rule(results)) { row.push_back(share); }
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
-    if (has_distance)
+    if (has_distance) {
       row.emplace_back(
           format_spread(spread([](const StudyRun& r) { return r.distance; }), decimals_of_distance(tokenizer)));
+    }
     row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
     row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
     row.emplace_back(position_rms(*results.runs_of(names[i]).front()));

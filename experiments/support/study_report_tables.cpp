@@ -16,14 +16,14 @@ Heatmap gradient_map(const StudyResults& results, const StudyRun& run, double lo
   Heatmap map{.title = run.encoding, .x_label = "step", .y_label = "side of the scale"};
   std::vector<const VarStepRecord*> records;
   for (const VarStepRecord& r : run.log) {
-    if (r.scale_gradient.size() == results.patch_nums.size()) records.push_back(&r);
+    if (r.scale_gradient.size() == results.patch_nums.size()) { records.push_back(&r); }
   }
   map.rows = static_cast<int64_t>(results.patch_nums.size());
   map.columns = static_cast<int64_t>(records.size());
   map.row_names = results.scale_names();
-  for (const VarStepRecord* r : records) map.column_names.push_back(std::to_string(r->step));
+  for (const VarStepRecord* r : records) { map.column_names.push_back(std::to_string(r->step)); }
   for (size_t s = 0; s < results.patch_nums.size(); ++s) {
-    for (const VarStepRecord* r : records) map.values.push_back(std::log10(r->scale_gradient[s]));
+    for (const VarStepRecord* r : records) { map.values.push_back(std::log10(r->scale_gradient[s])); }
   }
   map.low = low;
   map.high = high;
@@ -40,7 +40,7 @@ void report_gradients(const StudyResults& results, Html& page) {
   for (const StudyRun& run : results.runs) {
     for (const VarStepRecord& r : run.log) {
       for (const double g : r.scale_gradient) {
-        if (!(g > 0)) continue;
+        if (!(g > 0)) { continue; }
         low = std::min(low, std::log10(g));
         high = std::max(high, std::log10(g));
       }
@@ -50,9 +50,9 @@ void report_gradients(const StudyResults& results, Html& page) {
   for (const std::string& encoding : results.encodings()) {
     const StudyRun& run = *results.runs_of(encoding).front();
     const Heatmap map = gradient_map(results, run, low, high);
-    if (map.columns > 0) maps.emplace_back(map.svg(), cat("seed ", run.seed));
+    if (map.columns > 0) { maps.emplace_back(map.svg(), cat("seed ", run.seed)); }
   }
-  if (low <= high) page.figures(maps);
+  if (low <= high) { page.figures(maps); }
 }
 
 void report_sizes(const StudyResults& results, Html& page) {
@@ -71,7 +71,7 @@ void report_sizes(const StudyResults& results, Html& page) {
     for (size_t t = 0; t < run.start.size(); ++t) {
       const TableSummary& part = run.start[t];
       Cell name(t == 0 ? names[i] : "");
-      if (t == 0) name.color = static_cast<int>(i);
+      if (t == 0) { name.color = static_cast<int>(i); }
       const bool fixed = !part.learned && part.rms > 0;
       table.rows.push_back({name, part.name, part.learned ? "learned" : "fixed", format_number(part.rms),
                             t < run.end.size() ? format_number(run.end[t].rms) : "–",
@@ -88,7 +88,7 @@ std::pair<double, double> off_diagonal_range(const Tensor& cosine) {
   const auto L = static_cast<size_t>(cosine.dim(0));
   double low = 1, high = -1;
   for (size_t i = 0; i < values.size(); ++i) {
-    if (i / L == i % L) continue;
+    if (i / L == i % L) { continue; }
     low = std::min(low, values[i]);
     high = std::max(high, values[i]);
   }
@@ -103,7 +103,7 @@ void report_pictures(const StudyResults& results, Html& page) {
   std::vector<std::pair<std::string, std::string>> pictures, similarities;
   for (const std::string& encoding : results.encodings()) {
     const StudyRun& run = *results.runs_of(encoding).front();
-    if (!run.table.defined()) continue;
+    if (!run.table.defined()) { continue; }
     const int64_t upscale = std::max<int64_t>(1, 440 / std::max(run.table.dim(0), run.table.dim(1)));
     const auto picture = [&](const Tensor& table, const std::string& when) {
       pictures.emplace_back(
@@ -138,7 +138,9 @@ Tensor cosine_similarity(const Tensor& table) {
   std::vector<double> norms;
   for (int64_t i = 0; i < L; ++i) {
     double squares = 0;
-    for (int64_t c = 0; c < C; ++c) squares += v[static_cast<size_t>(i * C + c)] * v[static_cast<size_t>(i * C + c)];
+    for (int64_t c = 0; c < C; ++c) {
+      squares += v[static_cast<size_t>(i * C + c)] * v[static_cast<size_t>(i * C + c)];
+    }
     norms.push_back(std::sqrt(squares));
   }
   Tensor result = Tensor::empty({L, L});
@@ -146,7 +148,7 @@ Tensor cosine_similarity(const Tensor& table) {
   for (int64_t i = 0; i < L; ++i) {
     for (int64_t j = 0; j < L; ++j) {
       double dot = 0;
-      for (int64_t c = 0; c < C; ++c) dot += v[static_cast<size_t>(i * C + c)] * v[static_cast<size_t>(j * C + c)];
+      for (int64_t c = 0; c < C; ++c) { dot += v[static_cast<size_t>(i * C + c)] * v[static_cast<size_t>(j * C + c)]; }
       const double scale = norms[static_cast<size_t>(i)] * norms[static_cast<size_t>(j)];
       out[i * L + j] = static_cast<float>(scale > 0 ? dot / scale : 0);
     }

@@ -63,13 +63,13 @@ VarStepRecord record_from(const Json& j) {
 
 Json tables_json(const std::vector<TableSummary>& tables) {
   Json list = Json::array();
-  for (const TableSummary& t : tables) list.push_back({{"name", t.name}, {"rms", t.rms}, {"learned", t.learned}});
+  for (const TableSummary& t : tables) { list.push_back({{"name", t.name}, {"rms", t.rms}, {"learned", t.learned}}); }
   return list;
 }
 
 std::vector<TableSummary> tables_from(const Json& list) {
   std::vector<TableSummary> tables;
-  for (const Json& t : list) tables.push_back({t.at("name"), number(t.at("rms")), t.at("learned")});
+  for (const Json& t : list) { tables.push_back({t.at("name"), number(t.at("rms")), t.at("learned")}); }
   return tables;
 }
 
@@ -95,10 +95,10 @@ auto distinct(const StudyResults& results, const F& pick) {
   std::vector<decltype(pick(results.tokenizer.origin))> found;
   const auto note = [&](const StageOrigin& origin) {
     const auto value = pick(origin);
-    if (std::find(found.begin(), found.end(), value) == found.end()) found.push_back(value);
+    if (std::find(found.begin(), found.end(), value) == found.end()) { found.push_back(value); }
   };
   note(results.tokenizer.origin);
-  for (const StudyRun& run : results.runs) note(run.origin);
+  for (const StudyRun& run : results.runs) { note(run.origin); }
   return found;
 }
 
@@ -129,7 +129,7 @@ Json figures_json(const StudyRun& run) {
 }
 
 void write_optional(Hdf5File& file, const std::string& name, const Tensor& t) {
-  if (t.defined()) file.write(name, t);
+  if (t.defined()) { file.write(name, t); }
 }
 
 Tensor read_optional(const Hdf5File& file, const std::string& name) {
@@ -187,7 +187,7 @@ std::string csv_values(const std::vector<double>& values, size_t count) {
   char piece[32];
   for (size_t i = 0; i < count; ++i) {
     piece[0] = '\0';
-    if (i < values.size()) std::snprintf(piece, sizeof piece, "%.6g", values[i]);
+    if (i < values.size()) { std::snprintf(piece, sizeof piece, "%.6g", values[i]); }
     text += std::string(",") + piece;
   }
   return text;
@@ -198,7 +198,7 @@ std::string csv_values(const std::vector<double>& values, size_t count) {
 std::vector<std::string> StudyResults::encodings() const {
   std::vector<std::string> names;
   for (const StudyRun& run : runs) {
-    if (std::find(names.begin(), names.end(), run.encoding) == names.end()) names.push_back(run.encoding);
+    if (std::find(names.begin(), names.end(), run.encoding) == names.end()) { names.push_back(run.encoding); }
   }
   return names;
 }
@@ -206,7 +206,7 @@ std::vector<std::string> StudyResults::encodings() const {
 std::vector<const StudyRun*> StudyResults::runs_of(const std::string& encoding) const {
   std::vector<const StudyRun*> found;
   for (const StudyRun& run : runs) {
-    if (run.encoding == encoding) found.push_back(&run);
+    if (run.encoding == encoding) { found.push_back(&run); }
   }
   return found;
 }
@@ -221,35 +221,33 @@ std::vector<Json> StudyResults::machines() const {
 
 std::vector<std::string> StudyResults::scale_names() const {
   std::vector<std::string> names;
-  for (const int64_t p : patch_nums) names.push_back(std::to_string(p));
+  for (const int64_t p : patch_nums) { names.push_back(std::to_string(p)); }
   return names;
 }
 
 void write_costs(const std::string& path, const StageCosts& costs) {
   Json records = Json::array();
-  for (const auto& [step, cost] : costs.records) records.push_back({step, number(cost.first), cost.second});
+  for (const auto& [step, cost] : costs.records) { records.push_back({step, number(cost.first), cost.second}); }
   write_file(path, Json{{"seconds", costs.seconds}, {"step_seconds_bytes", records}}.dump() + "\n");
 }
 
 StageCosts read_costs(const std::string& path) {
   StageCosts costs;
-  if (!std::filesystem::exists(path)) return costs;
+  if (!std::filesystem::exists(path)) { return costs; }
   const Json stored = read_json_file(path);
   try {
     costs.seconds = stored.at("seconds");
     for (const Json& r : stored.at("step_seconds_bytes")) {
       costs.records[r.at(0).get<int64_t>()] = {number(r.at(1)), r.at(2).get<int64_t>()};
     }
-  } catch (const Json::exception& e) {
-    throw IoError(cat(path, ": not the times of a run: ", e.what()));
-  }
+  } catch (const Json::exception& e) { throw IoError(cat(path, ": not the times of a run: ", e.what())); }
   return costs;
 }
 
 void write_run(const std::string& path, const StudyRun& run) {
   Json j = figures_json(run);
   j["log"] = Json::array();
-  for (const VarStepRecord& r : run.log) j["log"].push_back(record_json(r));
+  for (const VarStepRecord& r : run.log) { j["log"].push_back(record_json(r)); }
   Hdf5File file = Hdf5File::create(path);
   file.write_strings("result", {j.dump()});
   write_optional(file, "samples", run.samples);
@@ -270,7 +268,7 @@ StudyRun read_run(const std::string& path) {
     run.steps = j.at("steps");
     run.batch = j.at("batch");
     run.parameters = j.at("parameters");
-    for (const Json& r : j.at("log")) run.log.push_back(record_from(r));
+    for (const Json& r : j.at("log")) { run.log.push_back(record_from(r)); }
     run.held_out.loss = number(j.at("held_out_loss"));
     run.held_out.accuracy = number(j.at("held_out_accuracy"));
     run.held_out.scale_loss = j.at("held_out_scale_loss").get<std::vector<double>>();
@@ -345,7 +343,7 @@ Json study_json(const StudyResults& results) {
   for (const std::string& encoding : results.encodings()) {
     const auto over_seeds = [&](auto figure) {
       std::vector<double> values;
-      for (const StudyRun* run : results.runs_of(encoding)) values.push_back(figure(*run));
+      for (const StudyRun* run : results.runs_of(encoding)) { values.push_back(figure(*run)); }
       return spread_json(values);
     };
     j["encodings"][encoding] = {
@@ -359,7 +357,7 @@ Json study_json(const StudyResults& results) {
         {"peak_bytes", over_seeds([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); })}};
   }
   j["runs"] = Json::array();
-  for (const StudyRun& run : results.runs) j["runs"].push_back(figures_json(run));
+  for (const StudyRun& run : results.runs) { j["runs"].push_back(figures_json(run)); }
   j["machine"] = results.machine;
   j["libraries"] = results.libraries;
   return j;
@@ -370,7 +368,7 @@ std::string study_csv(const StudyResults& results) {
   std::string text =
       "encoding,seed,step,epoch,loss,accuracy,held_out_loss,held_out_accuracy,lr,gradient_norm,seconds_per_step";
   for (const char* name : {"loss_scale_", "accuracy_scale_", "held_out_loss_scale_", "table_gradient_scale_"}) {
-    for (const std::string& scale : results.scale_names()) text += "," + std::string(name) + scale;
+    for (const std::string& scale : results.scale_names()) { text += "," + std::string(name) + scale; }
   }
   text += "\n";
   for (const StudyRun& run : results.runs) {

@@ -37,12 +37,12 @@ void describe_codes(const TokenSet& tokens, StudyTokenizer& result) {
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     std::vector<int64_t> hits(static_cast<size_t>(tokens.vocab_size), 0);
     for (int64_t n = 0; n < N; ++n) {
-      for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) ++hits[static_cast<size_t>(index[n * L + t])];
+      for (int64_t t = pyramid.begin(s); t < pyramid.end(s); ++t) { ++hits[static_cast<size_t>(index[n * L + t])]; }
     }
     double entropy = 0, used = 0;
     const auto total = static_cast<double>(N * pyramid.tokens(s));
     for (size_t v = 0; v < hits.size(); ++v) {
-      if (hits[v] == 0) continue;
+      if (hits[v] == 0) { continue; }
       const double p = static_cast<double>(hits[v]) / total;
       entropy -= p * std::log(p);
       ++used;
@@ -84,7 +84,7 @@ void Study::train_tokenizer() {
     for (int64_t i = 0; i < kTrialSteps; ++i) {
       check_interrupt();
       const double step = seconds_of([&] { trial.step(); });
-      if (i >= 2) seconds.push_back(step);
+      if (i >= 2) { seconds.push_back(step); }
     }
     const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left());
     plan("tokenizer_steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
@@ -117,7 +117,7 @@ void Study::train_tokenizer() {
     progress.update(done, {{"loss", loss}, {"psnr", psnr}});
   };
   VqvaeTrainer trainer(model, *train_, &*held_out_, training, callbacks);
-  if (std::filesystem::exists(training.checkpoint_path)) trainer.resume(training.checkpoint_path);
+  if (std::filesystem::exists(training.checkpoint_path)) { trainer.resume(training.checkpoint_path); }
   try {
     trainer.run();
   } catch (const Interrupted&) {
@@ -126,7 +126,7 @@ void Study::train_tokenizer() {
   }
   progress.finish();
   std::vector<double> seconds;
-  for (const auto& [step, cost] : costs.records) seconds.push_back(cost.first);
+  for (const auto& [step, cost] : costs.records) { seconds.push_back(cost.first); }
   for (const VqvaeStepRecord& r : trainer.log()) {
     tokenizer_result_.log_step.push_back(static_cast<double>(r.step));
     tokenizer_result_.log_loss.push_back(r.loss);
@@ -143,7 +143,7 @@ TokenSet Study::tokens_of(const ImageDataset& dataset, int64_t limit, const char
   TokenSet tokens =
       cached_tokens(path(cat("tokens_", name, ".h5")), *tokenizer_, dataset, limit, [&](int64_t done, int64_t total) {
         check_interrupt();
-        if (!progress) progress = std::make_unique<Progress>(cat("encode ", name), total, "images");
+        if (!progress) { progress = std::make_unique<Progress>(cat("encode ", name), total, "images"); }
         progress->update(done);
       });
   if (progress) {
@@ -197,27 +197,28 @@ void Study::describe_tokenizer() {
     result.distance_about = judge_->about();
     result.distance_images = judge_->reference_images();
   }
-  if (!is_procedural(*held_out_)) return;
+  if (!is_procedural(*held_out_)) { return; }
   result.real_share = own_class_share(images, held_out_tokens_.labels);
   result.reconstructed_share = own_class_share(again, held_out_tokens_.labels);
 }
 
 double Study::distance_of(const Tensor& images) {
   const int64_t count = std::min(images.dim(0), config_.judge.images);
-  if (std::min({count, held_out_->size(), held_out_tokens_.size()}) < 2) return kNotMeasured;
+  if (std::min({count, held_out_->size(), held_out_tokens_.size()}) < 2) { return kNotMeasured; }
   if (!judge_) {
     const int64_t reference = std::min(held_out_tokens_.size(), config_.judge.images);
     const std::vector<int64_t> held_out = part_of(held_out_->size(), config_.held_out_images);
     std::vector<int64_t> rows;
-    for (const int64_t i : part_of(held_out_tokens_.size(), reference))
+    for (const int64_t i : part_of(held_out_tokens_.size(), reference)) {
       rows.push_back(held_out[static_cast<size_t>(i)]);
+    }
     judge_ = open_judge(*tokenizer_, held_out_->images(rows), config_.judge);
   }
   Tensor some = images;
   if (count < images.dim(0)) {
     some = Tensor::empty({count, images.dim(1), images.dim(2), 3}, DType::kU8);
     const std::vector<int64_t> rows = part_of(images.dim(0), count);
-    for (int64_t i = 0; i < count; ++i) some.select(0, i).copy_(images.select(0, rows[static_cast<size_t>(i)]));
+    for (int64_t i = 0; i < count; ++i) { some.select(0, i).copy_(images.select(0, rows[static_cast<size_t>(i)])); }
   }
   double distance = 0;
   judge_seconds_ = seconds_of([&] { distance = judge_->distance(some); });

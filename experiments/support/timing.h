@@ -22,7 +22,7 @@ double seconds_of(const F& f) {
 
 /// The upper one where there are two in the middle; NaN of nothing.
 inline double median(std::vector<double> values) {
-  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  if (values.empty()) { return std::numeric_limits<double>::quiet_NaN(); }
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;

@@ -26,13 +26,13 @@ void update(const AdamWStretch<T>& stretch, const AdamWConstants& c, double fact
     exp_avg_sq[i] = v;
     const T p = keep * param[i] - step_size * (m / (root(v) * inv_root + eps));
     param[i] = p;
-    if constexpr (copies) copy[i] = BFloat16(static_cast<float>(p));
+    if constexpr (copies) { copy[i] = BFloat16(static_cast<float>(p)); }
   }
 }
 
 template <class T>
 void step(AdamWTable<T> table, AdamWConstants constants, const GradientNorm* norm) {
-  if (!__builtin_isfinite(norm->norm)) return;
+  if (!__builtin_isfinite(norm->norm)) { return; }
 #pragma omp parallel for schedule(static) if (table.chunks > 1)
   for (int64_t chunk = 0; chunk < table.chunks; ++chunk) {
     const AdamWStretch<T> stretch = stretch_of(table, chunk);
@@ -61,7 +61,7 @@ void squares(AdamWTable<T> table, double* parts) {
 
 void norm_of(const double* parts, int64_t count, double max_norm, GradientNorm* result) {
   double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += parts[i];
+  for (int64_t i = 0; i < count; ++i) { sum += parts[i]; }
   *result = clipped_to(root(sum), max_norm);
 }
 

@@ -47,7 +47,7 @@ template <class A>
 A dot(const A* a, const A* b, int64_t n) {
   A sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  for (int64_t i = 0; i < n; ++i) { sum += a[i] * b[i]; }
   return sum;
 }
 
@@ -64,22 +64,22 @@ void load_rows(const AttentionRows<const T>& source, int64_t b, int64_t h, int64
     if (normalize == Normalize::kYes) {
       A sum = 0;
 #pragma omp simd reduction(+ : sum)
-      for (int64_t d = 0; d < D; ++d) sum += static_cast<A>(x[d]) * static_cast<A>(x[d]);
+      for (int64_t d = 0; d < D; ++d) { sum += static_cast<A>(x[d]) * static_cast<A>(x[d]); }
       const A eps = static_cast<A>(kAttentionNormEps), norm = math::sqrt(sum);
       const A inverse = A(1) / (norm < eps ? eps : norm);
       f *= inverse;
-      if (inverse_norm != nullptr) inverse_norm[i] = norm < eps ? -inverse : inverse;
+      if (inverse_norm != nullptr) { inverse_norm[i] = norm < eps ? -inverse : inverse; }
     }
 #pragma omp simd
-    for (int64_t d = 0; d < D; ++d) rows[d] = f * static_cast<A>(x[d]);
-    for (int64_t d = D; d < width; ++d) rows[d] = 0;
+    for (int64_t d = 0; d < D; ++d) { rows[d] = f * static_cast<A>(x[d]); }
+    for (int64_t d = D; d < width; ++d) { rows[d] = 0; }
   }
 }
 
 template <class T, class A>
 void store_row(const A* row, A factor, int64_t D, T* out) {
 #pragma omp simd
-  for (int64_t d = 0; d < D; ++d) out[d] = static_cast<T>(factor * row[d]);
+  for (int64_t d = 0; d < D; ++d) { out[d] = static_cast<T>(factor * row[d]); }
 }
 
 /// Gradient of y = x / max(|x|, eps) into out, from y = factor_y * `row` and dy = factor_dy * `drow`:
@@ -90,7 +90,7 @@ void store_normalize_gradient(const A* row, A factor_y, const A* drow, A factor_
   const A along = clamped ? A(0) : dot(row, drow, D) * factor_y * factor_y * factor_dy;
   const A scale = (clamped ? -inverse_norm : inverse_norm);
 #pragma omp simd
-  for (int64_t d = 0; d < D; ++d) out[d] = static_cast<T>(scale * (factor_dy * drow[d] - along * row[d]));
+  for (int64_t d = 0; d < D; ++d) { out[d] = static_cast<T>(scale * (factor_dy * drow[d] - along * row[d])); }
 }
 
 /// exp(scores - max) in place; returns the sum and sets max.
@@ -98,7 +98,7 @@ template <class A>
 A exponentials(A* scores, int64_t n, A* max_out) {
   A top = scores[0];
 #pragma omp simd reduction(max : top)
-  for (int64_t j = 0; j < n; ++j) top = scores[j] > top ? scores[j] : top;
+  for (int64_t j = 0; j < n; ++j) { top = scores[j] > top ? scores[j] : top; }
   A sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t j = 0; j < n; ++j) {
@@ -153,12 +153,10 @@ struct Forward {
     for (int64_t i = 0; i < n; ++i) {
       A top;
       sums[i] = exponentials(scores + i * stride, key_end, &top);
-      if (lse != nullptr) lse[(b * p.H + h) * p.Lq + begin + i] = top + math::log(sums[i]);
+      if (lse != nullptr) { lse[(b * p.H + h) * p.Lq + begin + i] = top + math::log(sums[i]); }
     }
     panel_product<A>({n, p.D, key_end}, {scores, stride, 1}, {values, p.Lk}, result, width, Write::kOverwrite);
-    for (int64_t i = 0; i < n; ++i) {
-      store_row(result + i * width, A(1) / sums[i], p.D, row_of(y, b, h, begin + i));
-    }
+    for (int64_t i = 0; i < n; ++i) { store_row(result + i * width, A(1) / sums[i], p.D, row_of(y, b, h, begin + i)); }
   }
 };
 
@@ -196,10 +194,12 @@ struct PairedForward {
       const int64_t n = std::min(tile, p.Lq - begin);
       multiply(n, p.D, p.Lk, row_of(q, b, h, begin), q.token, key_panels, scores, stride);
       float sums[kAttentionTile];
-      for (int64_t i = 0; i < n; ++i) sums[i] = probabilities(scores + i * stride, (b * p.H + h) * p.Lq + begin + i);
+      for (int64_t i = 0; i < n; ++i) {
+        sums[i] = probabilities(scores + i * stride, (b * p.H + h) * p.Lq + begin + i);
+      }
       multiply(n, p.Lk + p.Lk % 2, p.D, reinterpret_cast<const BFloat16*>(scores), 2 * stride, value_panels, result,
                width);
-      for (int64_t i = 0; i < n; ++i) store_row(result + i * width, 1 / sums[i], p.D, row_of(y, b, h, begin + i));
+      for (int64_t i = 0; i < n; ++i) { store_row(result + i * width, 1 / sums[i], p.D, row_of(y, b, h, begin + i)); }
     }
   }
 
@@ -243,8 +243,8 @@ struct PairedForward {
         const auto* high = reinterpret_cast<const uint16_t*>(row_of(v, b, h, paired ? j + 1 : j) + lane);
         const Pairs mask = paired ? 0xFFFF0000u : 0;
 #pragma omp simd
-        for (int64_t d = 0; d < count; ++d) out[d] = low[d] | (static_cast<Pairs>(high[d]) << 16 & mask);
-        for (int64_t d = count; d < width; ++d) out[d] = 0;
+        for (int64_t d = 0; d < count; ++d) { out[d] = low[d] | (static_cast<Pairs>(high[d]) << 16 & mask); }
+        for (int64_t d = count; d < width; ++d) { out[d] = 0; }
       }
     }
   }
@@ -253,12 +253,12 @@ struct PairedForward {
   float probabilities(float* row, int64_t at) const {
     const auto scale = static_cast<float>(p.scale);
 #pragma omp simd
-    for (int64_t j = 0; j < p.Lk; ++j) row[j] *= scale;
+    for (int64_t j = 0; j < p.Lk; ++j) { row[j] *= scale; }
     float top;
     const float sum = exponentials(row, p.Lk, &top);
-    if (lse != nullptr) lse[at] = top + math::log(sum);
+    if (lse != nullptr) { lse[at] = top + math::log(sum); }
     const int64_t whole = whole_vectors(p.Lk) * kLanes<float>;
-    for (int64_t j = p.Lk; j < whole; ++j) row[j] = 0;
+    for (int64_t j = p.Lk; j < whole; ++j) { row[j] = 0; }
     ByPair::round_row(row, whole, reinterpret_cast<BFloat16*>(row));  // behind what is still to be read
     return sum;
   }
@@ -312,7 +312,7 @@ struct Backward {
     load_rows<T, A>(k, b, h, 0, p.Lk, p.D, s.width, A(1), normalize, s.keys, s.inverse_norms);
     pack_columns(s.keys, s.width, p.Lk, p.D, s.key_columns);
     pack_rows(s.keys, s.width, p.Lk, p.D, s.key_rows);
-    for (int64_t i = 0; i < p.Lk * s.width; ++i) s.dkeys[i] = s.dvalues[i] = 0;
+    for (int64_t i = 0; i < p.Lk * s.width; ++i) { s.dkeys[i] = s.dvalues[i] = 0; }
 
     A dlog = 0;
     for (int64_t at = 0; at < p.block_count; ++at) {
@@ -322,7 +322,7 @@ struct Backward {
         dlog += run_tile(s, b, h, begin, n, block.key_end);
       }
     }
-    if (normalized) dlog_factor[b * p.H + h] = dlog;
+    if (normalized) { dlog_factor[b * p.H + h] = dlog; }
     for (int64_t j = 0; j < p.Lk; ++j) {
       const A* dkey = s.dkeys + j * s.width;
       T* out = row_of(dk, b, h, j);
@@ -380,7 +380,7 @@ struct Backward {
       mean += probs[j] * dprobs[j];
     }
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) dprobs[j] = probs[j] * (dprobs[j] - mean);
+    for (int64_t j = 0; j < n; ++j) { dprobs[j] = probs[j] * (dprobs[j] - mean); }
   }
 };
 
@@ -388,7 +388,7 @@ struct Backward {
 /// results.
 template <class A, class Body>
 void for_each_head(const AttentionProblem& p, A* workspace, int64_t per_thread, const Body& body) {
-#pragma omp parallel for schedule(static) num_threads(static_cast <int>(p.threads)) if (p.threads > 1)
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(p.threads)) if (p.threads > 1)
   for (int64_t item = 0; item < p.B * p.H; ++item) {
     body.run(item / p.H, item % p.H, workspace + omp_get_thread_num() * per_thread);
   }

@@ -22,7 +22,7 @@ GemmShape packed(Transpose ta, Transpose tb, int64_t m, int64_t n, int64_t k) {
 template <class T>
 void fill_with_bias(const T* bias, int64_t channels, int64_t positions, T* y) {
   for (int64_t o = 0; o < channels; ++o) {
-    for (int64_t i = 0; i < positions; ++i) y[o * positions + i] = bias == nullptr ? T(0) : bias[o];
+    for (int64_t i = 0; i < positions; ++i) { y[o * positions + i] = bias == nullptr ? T(0) : bias[o]; }
   }
 }
 
@@ -32,7 +32,7 @@ void sum_positions(const T* dy, int64_t channels, int64_t positions, Write write
   for (int64_t o = 0; o < channels; ++o) {
     T sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < positions; ++i) sum += dy[o * positions + i];
+    for (int64_t i = 0; i < positions; ++i) { sum += dy[o * positions + i]; }
     dbias[o] = write == Write::kOverwrite ? sum : dbias[o] + sum;
   }
 }
@@ -57,11 +57,11 @@ int image_workers(const Conv2dGeometry& g) {
 template <class Body>
 void for_each(int64_t count, int workers, const Body& body) {
   if (workers == 1) {
-    for (int64_t i = 0; i < count; ++i) body(i);
+    for (int64_t i = 0; i < count; ++i) { body(i); }
     return;
   }
 #pragma omp parallel for schedule(static) num_threads(workers)
-  for (int64_t i = 0; i < count; ++i) body(i);
+  for (int64_t i = 0; i < count; ++i) { body(i); }
 }
 
 void product_forward(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y) {
@@ -70,7 +70,7 @@ void product_forward(const Conv2dGeometry& g, const float* x, const float* weigh
   check_openblas_extents(shape);
   for_each(g.batch, image_workers(g), [&](int64_t b) {
     float* out = y + b * g.out_channels * positions;
-    if (bias != nullptr) fill_with_bias(bias, g.out_channels, positions, out);
+    if (bias != nullptr) { fill_with_bias(bias, g.out_channels, positions, out); }
     openblas_gemm(shape, weight, x + b * g.in_channels * positions, out,
                   bias == nullptr ? Write::kOverwrite : Write::kAccumulate);
   });
@@ -105,7 +105,7 @@ void product_backward_weights(const Conv2dGeometry& g, const float* x, const flo
   });
   for (int64_t worker = 0; worker < workers; ++worker) {
     const float* sum = partial.data + worker * (weights + g.out_channels);
-    for (int64_t i = 0; i < weights; ++i) dweight[i] = worker == 0 ? sum[i] : dweight[i] + sum[i];
+    for (int64_t i = 0; i < weights; ++i) { dweight[i] = worker == 0 ? sum[i] : dweight[i] + sum[i]; }
     for (int64_t o = 0; dbias != nullptr && o < g.out_channels; ++o) {
       dbias[o] = worker == 0 ? sum[weights + o] : dbias[o] + sum[weights + o];
     }
@@ -133,8 +133,8 @@ Conv2dGeometry gradient_of(const Conv2dGeometry& g) {
 }
 
 void forward_f32(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y) {
-  if (is_product(g)) return product_forward(g, x, weight, bias, y);
-  if (winograd_pays(g)) return winograd_conv2d(kCpu, g, x, weight, bias, y, WeightOrder::kForward);
+  if (is_product(g)) { return product_forward(g, x, weight, bias, y); }
+  if (winograd_pays(g)) { return winograd_conv2d(kCpu, g, x, weight, bias, y, WeightOrder::kForward); }
   onednn_convolution(g, x, weight, bias, y);
 }
 
@@ -149,8 +149,8 @@ void backward_f32(const Conv2dGeometry& g, const float* x, const float* weight, 
     }
     return onednn_convolution_backward(g, x, weight, dy, dx, dweight, dbias);
   }
-  if (dx != nullptr) product_backward_data(g, weight, dy, dx);
-  if (dweight != nullptr) product_backward_weights(g, x, dy, dweight, dbias);
+  if (dx != nullptr) { product_backward_data(g, weight, dy, dx); }
+  if (dweight != nullptr) { product_backward_weights(g, x, dy, dweight, dbias); }
 }
 
 // --- f64: one image at a time, columns (C*kh*kw, h*w) in scratch, one dgemm ------------------------------------------
@@ -160,8 +160,8 @@ struct Range {
   Range(int64_t offset, int64_t stride, int64_t extent, int64_t outputs) {
     begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
     end = extent - offset <= 0 ? 0 : (extent - offset + stride - 1) / stride;
-    if (end > outputs) end = outputs;
-    if (begin > end) begin = end;
+    if (end > outputs) { end = outputs; }
+    if (begin > end) { begin = end; }
   }
   int64_t begin, end;
 };
@@ -177,7 +177,7 @@ void unfold(const Conv2dGeometry& g, const double* x, double* columns) {
     for (int64_t i = 0; i < h; ++i, out += w) {
       const bool inside = i >= is.begin && i < is.end;
       const double* in = x + (c * g.height + (inside ? i * g.stride + u - g.top : 0)) * g.width + v - g.left;
-      for (int64_t j = 0; j < w; ++j) out[j] = inside && j >= js.begin && j < js.end ? in[j * g.stride] : 0.0;
+      for (int64_t j = 0; j < w; ++j) { out[j] = inside && j >= js.begin && j < js.end ? in[j * g.stride] : 0.0; }
     }
   }
 }
@@ -188,14 +188,14 @@ void fold(const Conv2dGeometry& g, const double* columns, double* x) {
 #pragma omp parallel for schedule(static)
   for (int64_t c = 0; c < g.in_channels; ++c) {
     double* image = x + c * g.height * g.width;
-    for (int64_t i = 0; i < g.height * g.width; ++i) image[i] = 0;
+    for (int64_t i = 0; i < g.height * g.width; ++i) { image[i] = 0; }
     for (int64_t tap = 0; tap < taps; ++tap) {
       const int64_t u = tap / g.kernel_width, v = tap % g.kernel_width;
       const Range is(u - g.top, g.stride, g.height, h), js(v - g.left, g.stride, g.width, w);
       const double* in = columns + (c * taps + tap) * h * w;
       for (int64_t i = is.begin; i < is.end; ++i) {
         double* out = image + (i * g.stride + u - g.top) * g.width + v - g.left;
-        for (int64_t j = js.begin; j < js.end; ++j) out[j * g.stride] += in[i * w + j];
+        for (int64_t j = js.begin; j < js.end; ++j) { out[j * g.stride] += in[i * w + j]; }
       }
     }
   }
@@ -226,7 +226,7 @@ void backward_f64(const Conv2dGeometry& g, const double* x, const double* weight
       gemm(packed(Transpose::kNo, Transpose::kYes, g.out_channels, rows, positions), gradient, columns.data, dweight,
            write);
     }
-    if (dbias != nullptr) sum_positions(gradient, g.out_channels, positions, write, dbias);
+    if (dbias != nullptr) { sum_positions(gradient, g.out_channels, positions, write, dbias); }
     if (dx != nullptr) {
       gemm(packed(Transpose::kYes, Transpose::kNo, rows, positions, g.out_channels), weight, gradient, columns.data,
            Write::kOverwrite);

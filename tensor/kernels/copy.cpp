@@ -25,12 +25,12 @@ void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
     Word* y = to + at[0];
     const Word* x = from + at[1];
     if (to_step == 1 && from_step == 1) {
-      for (int64_t i = 0; i < n; ++i) y[i] = x[i];
+      for (int64_t i = 0; i < n; ++i) { y[i] = x[i]; }
     } else if (to_step == 1 && from_step == 0) {
       const Word value = *x;
-      for (int64_t i = 0; i < n; ++i) y[i] = value;
+      for (int64_t i = 0; i < n; ++i) { y[i] = value; }
     } else {
-      for (int64_t i = 0; i < n; ++i) y[i * to_step] = x[i * from_step];
+      for (int64_t i = 0; i < n; ++i) { y[i * to_step] = x[i * from_step]; }
     }
   }
 }
@@ -46,7 +46,7 @@ void fill_words(void* to, uint64_t bits, int64_t count) {
   Word* words = static_cast<Word*>(to);
   const Word word = static_cast<Word>(bits);
 #pragma omp parallel for simd schedule(static) if (parallel : count > kParallelElements)
-  for (int64_t i = 0; i < count; ++i) words[i] = word;
+  for (int64_t i = 0; i < count; ++i) { words[i] = word; }
 }
 
 void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
@@ -56,7 +56,7 @@ void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
 template <class From, class To>
 void convert_elements(const From* from, To* to, int64_t count) {
 #pragma omp parallel for schedule(static) if (count > kParallelElements)
-  for (int64_t i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
+  for (int64_t i = 0; i < count; ++i) { to[i] = static_cast<To>(from[i]); }
 }
 
 struct RegisterConversion {

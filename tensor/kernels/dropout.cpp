@@ -35,7 +35,7 @@ void apply(const T* x, T* y, int64_t count, DrawRange range, double p, double fa
     const auto words = draw_block(draws.seed, draws.stream, static_cast<uint64_t>(block));
     for (uint64_t k = 0; k < 4; ++k) {
       const uint64_t index = static_cast<uint64_t>(block) * 4 + k;
-      if (index < begin || index >= end) continue;
+      if (index < begin || index >= end) { continue; }
       const bool stays = static_cast<float>(to_unit(words[k])) >= threshold;
       y[index - begin] = static_cast<T>(static_cast<A>(x[index - begin]) * (stays ? kept : A(0)));
     }

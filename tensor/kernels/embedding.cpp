@@ -31,7 +31,7 @@ void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, Embe
       const T* from = dy + i * cols;
       A* to = dweight + indices[i] * cols;
 #pragma omp simd
-      for (int64_t c = begin; c < end; ++c) to[c] += static_cast<A>(from[c]);
+      for (int64_t c = begin; c < end; ++c) { to[c] += static_cast<A>(from[c]); }
     }
   }
 }

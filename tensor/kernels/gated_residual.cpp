@@ -40,13 +40,13 @@ void backward(const T* y, const T* gamma, const T* dout, T* dy, Accumulator<T>* 
       const int64_t end = begin + kGateBlock < layout.rows ? begin + kGateBlock : layout.rows;
       const T* g = gamma + sample * layout.gamma_stride;
       A* dgamma = dgamma_parts + part * cols;
-      for (int64_t i = 0; i < cols; ++i) dgamma[i] = 0;
+      for (int64_t i = 0; i < cols; ++i) { dgamma[i] = 0; }
       for (int64_t r = sample * layout.rows + begin; r < sample * layout.rows + end; ++r) {
         const T* branch = y + r * cols;
         const T* d = dout + r * cols;
         write_row(dy + r * cols, cols, stream, [&](int64_t i) { return static_cast<A>(g[i]) * static_cast<A>(d[i]); });
 #pragma omp simd
-        for (int64_t i = 0; i < cols; ++i) dgamma[i] += static_cast<A>(branch[i]) * static_cast<A>(d[i]);
+        for (int64_t i = 0; i < cols; ++i) { dgamma[i] += static_cast<A>(branch[i]) * static_cast<A>(d[i]); }
       }
     }
     stream_fence(stream);

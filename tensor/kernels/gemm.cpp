@@ -22,7 +22,7 @@ static_assert(kBlockRows <= kGemmRowPanel && kColumns <= kGemmColumnPanel);
 constexpr int64_t kPackAhead = 8;
 void prefetch(const float* x, int64_t count) {
   constexpr int64_t kLine = 16;
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(x + i);
+  for (int64_t i = 0; i < count; i += kLine) { __builtin_prefetch(x + i); }
 }
 
 // --- The product of two panels -----------------------------------------------------------------------------------
@@ -60,8 +60,8 @@ void multiply(int64_t depth, const float* a, const float* b, const Target& targe
   for (int r = 0; r < R; ++r) {
     UnalignedVector* c = reinterpret_cast<UnalignedVector*>(target.c + r * target.stride);
     for (int v = 0; v < 2; ++v) {
-      if (target.start == Start::kResult) sum[r][v] += c[v];
-      if (target.start == Start::kBias) sum[r][v] += bias[v];
+      if (target.start == Start::kResult) { sum[r][v] += c[v]; }
+      if (target.start == Start::kBias) { sum[r][v] += bias[v]; }
       c[v] = sum[r][v];
     }
   }
@@ -82,9 +82,9 @@ void multiply_narrow(int64_t rows, int64_t columns, int64_t depth, const float* 
   for (int64_t r = 0; r < rows && target.start == Start::kResult; ++r) {
     std::memcpy(tile + r * kColumns, target.c + r * target.stride, bytes);
   }
-  if (target.start == Start::kBias) std::memcpy(bias, target.bias, bytes);
+  if (target.start == Start::kBias) { std::memcpy(bias, target.bias, bytes); }
   multiply_of(rows)(depth, a, b, {tile, kColumns, bias, target.start});
-  for (int64_t r = 0; r < rows; ++r) std::memcpy(target.c + r * target.stride, tile + r * kColumns, bytes);
+  for (int64_t r = 0; r < rows; ++r) { std::memcpy(target.c + r * target.stride, tile + r * kColumns, bytes); }
 }
 
 // --- The loops around it -----------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Block {
     // The rows lie beside each other: one k of all panels at a time. Eight floats are moved for six, as in
     // pack_across, but at a panel's end, after which lies what is not to be read or written.
     int64_t begins[kGemmRows / kBlockRows + 1];
-    for (int64_t p = 0; p <= panels.count; ++p) begins[p] = panels.begin(p);
+    for (int64_t p = 0; p <= panels.count; ++p) { begins[p] = panels.begin(p); }
     for (int64_t k = 0; k < depth_; ++k) {
       const float* x = a_ + (k_ + k) * s_.lda + row;
       prefetch(x + kPackAhead * s_.lda, count);
@@ -138,8 +138,9 @@ class Block {
         if ((depth_ - k) * size < (size + 7) / 8 * 8) {
           std::copy_n(x + begin, size, packed);
         } else {
-          for (int64_t i = 0; i < size; i += 8)
+          for (int64_t i = 0; i < size; i += 8) {
             *reinterpret_cast<UnalignedEight*>(packed + i) = load_eight(x + begin + i);
+          }
         }
       }
     }
@@ -162,9 +163,9 @@ class Block {
           *reinterpret_cast<Eight*>(packed + c * depth_ + i) = load_eight(x + c + i);
         }
       }
-      if (c == count) continue;
+      if (c == count) { continue; }
       float* last = packed + c * depth_;
-      for (int64_t i = 0; i < kColumns; ++i) last[i] = c + i < count ? static_cast<float>(x[c + i]) : 0.0f;
+      for (int64_t i = 0; i < kColumns; ++i) { last[i] = c + i < count ? static_cast<float>(x[c + i]) : 0.0f; }
     }
   }
 
@@ -175,7 +176,7 @@ class Block {
     for (int64_t group = 0; group < columns; group += kGroup) {
       const int64_t end = std::min(columns, group + kGroup);
       float* packed = keep ? columns_ + group * depth_ : columns_;
-      if (row == 0) pack_columns_of(n + group, end - group, packed);
+      if (row == 0) { pack_columns_of(n + group, end - group, packed); }
       for (int64_t column = group; column < end; column += kColumns, packed += kColumns * depth_) {
         const int64_t width = std::min(kColumns, end - column);
         for (int64_t p = 0; p < panels.count; ++p) {

@@ -13,14 +13,14 @@ void combine_rows(const SparseRows<A>& rows, int64_t width, const In* x, Out* y)
   for (int64_t left = 0; left < width; left += kBlock) {
     const int64_t count = width - left < kBlock ? width - left : kBlock;
     for (int64_t i = 0; i < rows.outputs; ++i) {
-      for (int64_t j = 0; j < count; ++j) sum[j] = 0;
+      for (int64_t j = 0; j < count; ++j) { sum[j] = 0; }
       for (int64_t e = rows.begin[i]; e < rows.begin[i + 1]; ++e) {
         const A weight = rows.weight[e];
         const In* in = x + rows.position[e] * width + left;
 #pragma omp simd
-        for (int64_t j = 0; j < count; ++j) sum[j] += weight * static_cast<A>(in[j]);
+        for (int64_t j = 0; j < count; ++j) { sum[j] += weight * static_cast<A>(in[j]); }
       }
-      for (int64_t j = 0; j < count; ++j) y[i * width + left + j] = static_cast<Out>(sum[j]);
+      for (int64_t j = 0; j < count; ++j) { y[i * width + left + j] = static_cast<Out>(sum[j]); }
     }
   }
 }
@@ -43,7 +43,7 @@ void combine_columns(const SparseRows<A>& cols, int64_t height, const In* x, Out
 template <class A>
 bool selects(const SparseRows<A>& matrix) {
   for (int64_t i = 0; i < matrix.outputs; ++i) {
-    if (matrix.begin[i + 1] - matrix.begin[i] != 1 || matrix.weight[matrix.begin[i]] != A(1)) return false;
+    if (matrix.begin[i + 1] - matrix.begin[i] != 1 || matrix.weight[matrix.begin[i]] != A(1)) { return false; }
   }
   return true;
 }
@@ -59,7 +59,7 @@ void select(const SparseRows<A>& rows, const SparseRows<A>& cols, const T* x, T*
       continue;
     }
     const T* in = x + rows.position[i] * cols.inputs;
-    for (int64_t j = 0; j < width; ++j) out[j] = in[cols.position[j]];
+    for (int64_t j = 0; j < width; ++j) { out[j] = in[cols.position[j]]; }
   }
 }
 

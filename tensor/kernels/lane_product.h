@@ -38,7 +38,7 @@ template <int R, int V>
   for (int r = 0; r < R; ++r) {
     auto* out = reinterpret_cast<Vector*>(target.sums + r * target.stride);
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) out[v] = sum[r][v] + (target.bias != nullptr ? Vector{} + target.bias[r] : out[v]);
+    for (int v = 0; v < V; ++v) { out[v] = sum[r][v] + (target.bias != nullptr ? Vector{} + target.bias[r] : out[v]); }
   }
 }
 
@@ -59,11 +59,11 @@ struct ByOne {
     for (int64_t k = 0; k < depth; ++k, panel += V * kLanes<float>) {
       Vector right[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) right[v] = reinterpret_cast<const Vector*>(panel)[v];
+      for (int v = 0; v < V; ++v) { right[v] = reinterpret_cast<const Vector*>(panel)[v]; }
 #pragma GCC unroll 6
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) sum[r][v] += w[r * stride + k] * right[v];
+        for (int v = 0; v < V; ++v) { sum[r][v] += w[r * stride + k] * right[v]; }
       }
     }
     add_to<R, V>(target, sum);
@@ -109,18 +109,18 @@ struct ByPair {
     constexpr int64_t kLine = 32;  // of W
     Vector sum[R][V] = {};
     for (int64_t begin = 0; begin < depth; begin += kLine) {
-      for (int r = 0; r < R; ++r) __builtin_prefetch(w + (R + r) * stride + begin);
+      for (int r = 0; r < R; ++r) { __builtin_prefetch(w + (R + r) * stride + begin); }
       const int64_t end = std::min(begin + kLine, depth);
       for (int64_t k = begin; k < end; k += 2, panel += V * 16) {
         __m512bh right[V];
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) right[v] = reinterpret_cast<__m512bh>(_mm512_load_si512(panel + v * 16));
+        for (int v = 0; v < V; ++v) { right[v] = reinterpret_cast<__m512bh>(_mm512_load_si512(panel + v * 16)); }
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
           const auto left =
               reinterpret_cast<__m512bh>(_mm512_set1_epi32(*reinterpret_cast<const Pair*>(w + r * stride + k)));
 #pragma GCC unroll 4
-          for (int v = 0; v < V; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]);
+          for (int v = 0; v < V; ++v) { sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]); }
         }
       }
     }
@@ -133,8 +133,8 @@ struct ByPair {
     for (; k + 16 <= depth; k += 16) {
       reinterpret_cast<__m256bh*>(rounded_row + k)[0] = _mm512_cvtneps_pbh(_mm512_loadu_ps(x + k));
     }
-    for (; k < depth; ++k) rounded_row[k] = BFloat16(x[k]);
-    for (; k % 32 != 0; ++k) rounded_row[k] = BFloat16(0.0f);
+    for (; k < depth; ++k) { rounded_row[k] = BFloat16(x[k]); }
+    for (; k % 32 != 0; ++k) { rounded_row[k] = BFloat16(0.0f); }
   }
 
   /// Of a vector's elements, by halves.
@@ -155,13 +155,13 @@ struct ByPair {
                                                                                  Vector (&sum)[R][T]) {
     __m512bh right[T];
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) right[t] = reinterpret_cast<__m512bh>(_mm512_load_si512(x + t * x_stride));
+    for (int t = 0; t < T; ++t) { right[t] = reinterpret_cast<__m512bh>(_mm512_load_si512(x + t * x_stride)); }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       __builtin_prefetch(w + (R + r) * stride);
       const auto left = reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(mask, w + r * stride));
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) sum[r][t] = _mm512_dpbf16_ps(sum[r][t], left, right[t]);
+      for (int t = 0; t < T; ++t) { sum[r][t] = _mm512_dpbf16_ps(sum[r][t], left, right[t]); }
     }
   }
 
@@ -173,12 +173,12 @@ struct ByPair {
                                                            int64_t sums_stride) {
     Vector sum[R][T] = {};
     int64_t k = 0;
-    for (; k + 32 <= depth; k += 32) add_apart<R, T>(~__mmask32{0}, w + k, stride, x + k, x_stride, sum);
-    if (k < depth) add_apart<R, T>((__mmask32{1} << (depth - k)) - 1, w + k, stride, x + k, x_stride, sum);
+    for (; k + 32 <= depth; k += 32) { add_apart<R, T>(~__mmask32{0}, w + k, stride, x + k, x_stride, sum); }
+    if (k < depth) { add_apart<R, T>((__mmask32{1} << (depth - k)) - 1, w + k, stride, x + k, x_stride, sum); }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) sums[r * sums_stride + t] = total(sum[r][t]);
+      for (int t = 0; t < T; ++t) { sums[r * sums_stride + t] = total(sum[r][t]); }
     }
   }
 };
@@ -197,7 +197,7 @@ constexpr MultiplyApart<Way> multiply_apart_of(int64_t rows_of_x, std::integer_s
 template <class Way>
 MultiplyApart<Way> multiply_apart_of(int64_t rows, int64_t rows_of_x) {
   constexpr auto kCounts = std::make_integer_sequence<int, Way::kMostApart>{};
-  if (rows == 3) return multiply_apart_of<Way, 3>(rows_of_x, kCounts);
+  if (rows == 3) { return multiply_apart_of<Way, 3>(rows_of_x, kCounts); }
   return rows == 2 ? multiply_apart_of<Way, 2>(rows_of_x, kCounts) : multiply_apart_of<Way, 1>(rows_of_x, kCounts);
 }
 
@@ -214,8 +214,8 @@ template <class Way>
 Multiply<Way> multiply_of(int64_t rows, int64_t vectors) {
   constexpr auto kCounts = std::make_integer_sequence<int, kRows>{};
   if constexpr (kMostVectors == 4) {
-    if (vectors == 4) return multiply_of<Way, 4>(rows, kCounts);
-    if (vectors == 3) return multiply_of<Way, 3>(rows, kCounts);
+    if (vectors == 4) { return multiply_of<Way, 4>(rows, kCounts); }
+    if (vectors == 3) { return multiply_of<Way, 3>(rows, kCounts); }
   }
   return vectors == 2 ? multiply_of<Way, 2>(rows, kCounts) : multiply_of<Way, 1>(rows, kCounts);
 }

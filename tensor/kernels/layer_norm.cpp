@@ -74,7 +74,7 @@ void add_parts(const T* x, const T* dy, A mean, A inverse, int64_t cols, A* dgai
   }
   if (dshift) {
 #pragma omp simd
-    for (int64_t i = 0; i < cols; ++i) dshift[i] += static_cast<A>(dy[i]);
+    for (int64_t i = 0; i < cols; ++i) { dshift[i] += static_cast<A>(dy[i]); }
   }
 }
 
@@ -96,10 +96,10 @@ void backward(const T* x, const T* gain, const Accumulator<T>* mean, const Accum
       A* dgain = dgain_parts ? dgain_parts + part * cols : nullptr;
       A* dshift = dshift_parts ? dshift_parts + part * cols : nullptr;
       if (dgain) {
-        for (int64_t i = 0; i < cols; ++i) dgain[i] = 0;
+        for (int64_t i = 0; i < cols; ++i) { dgain[i] = 0; }
       }
       if (dshift) {
-        for (int64_t i = 0; i < cols; ++i) dshift[i] = 0;
+        for (int64_t i = 0; i < cols; ++i) { dshift[i] = 0; }
       }
       const T* w = gain ? gain + sample * layout.gain_stride : nullptr;
       for (int64_t r = sample * layout.rows + begin; r < sample * layout.rows + end; ++r) {

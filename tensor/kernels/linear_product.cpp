@@ -57,8 +57,8 @@ class Job {
   int64_t blocks() const { return columns_.count; }
   void multiply(int64_t i, const Lane* panels, float* scratch) const {
     const int64_t begin = columns_.begin(i), size = columns_.size(i);
-    for (int64_t d = 0; d < depths_.count && vectors_.n > 0; ++d) multiply_depth(begin, size, d, panels, scratch);
-    if constexpr (Way::kMostApart > 0) multiply_apart(begin, size, panels, scratch + count_ - apart_);
+    for (int64_t d = 0; d < depths_.count && vectors_.n > 0; ++d) { multiply_depth(begin, size, d, panels, scratch); }
+    if constexpr (Way::kMostApart > 0) { multiply_apart(begin, size, panels, scratch + count_ - apart_); }
     store(begin, size, scratch);
   }
 
@@ -88,7 +88,7 @@ class Job {
       weight = p_.weight + begin * p_.ldw + k * Way::kStep;
     }
     alignas(64) float bias[kBlockColumns] = {};
-    if (p_.bias != nullptr) std::copy_n(p_.bias + begin, size, bias);
+    if (p_.bias != nullptr) { std::copy_n(p_.bias + begin, size, bias); }
     for (int64_t panel = 0; panel < vectors_.count; ++panel) {
       const int64_t lane = vectors_.begin(panel) * kLanes<float>, width = vectors_.size(panel) * kLanes<float>;
       for (int64_t n = 0; n < size; n += kRows) {
@@ -107,17 +107,17 @@ class Job {
       float* const out = sums + n * sums_stride_;
       multiply_apart_of<Way>(some, apart_)(p_.K, p_.weight + (begin + n) * p_.ldw, p_.ldw, rows, apart_stride_, out,
                                            sums_stride_);
-      if (p_.bias == nullptr) continue;
+      if (p_.bias == nullptr) { continue; }
       for (int64_t r = 0; r < some; ++r) {
-        for (int64_t t = 0; t < apart_; ++t) out[r * sums_stride_ + t] += p_.bias[begin + n + r];
+        for (int64_t t = 0; t < apart_; ++t) { out[r * sums_stride_ + t] += p_.bias[begin + n + r]; }
       }
     }
   }
 
   static void widen(const BFloat16* from, int64_t count, float* to) {
     int64_t k = 0;
-    for (; k + 8 <= count; k += 8) store_eight(to + k, load_eight(from + k));
-    for (; k < count; ++k) to[k] = static_cast<float>(from[k]);
+    for (; k + 8 <= count; k += 8) { store_eight(to + k, load_eight(from + k)); }
+    for (; k < count; ++k) { to[k] = static_cast<float>(from[k]); }
   }
 
   /// y's columns [begin, begin + size) from their sums, turned.
@@ -128,12 +128,12 @@ class Job {
       int64_t n = 0;
       for (; n + 8 <= size; n += 8) {
         Eight x[8];
-        for (int64_t i = 0; i < 8; ++i) x[i] = load_eight(sums + (n + i) * sums_stride_ + m);
+        for (int64_t i = 0; i < 8; ++i) { x[i] = load_eight(sums + (n + i) * sums_stride_ + m); }
         transpose(x);
-        for (int64_t i = 0; i < rows; ++i) store_eight(out + i * p_.ldy + n, x[i]);
+        for (int64_t i = 0; i < rows; ++i) { store_eight(out + i * p_.ldy + n, x[i]); }
       }
       for (; n < size; ++n) {
-        for (int64_t i = 0; i < rows; ++i) out[i * p_.ldy + n] = sums[n * sums_stride_ + m + i];
+        for (int64_t i = 0; i < rows; ++i) { out[i * p_.ldy + n] = sums[n * sums_stride_ + m + i]; }
       }
     }
   }
@@ -157,14 +157,14 @@ void run(const LinearProduct<W>& p) {
     const Buffer<typename Way::Lane> panels(job.panel_lanes());
     const Buffer<float> scratch(threads * job.scratch());
     if (threads == 1) {
-      for (int64_t i = 0; i < job.packings(); ++i) job.pack(i, panels.data);
-      for (int64_t i = 0; i < job.blocks(); ++i) job.multiply(i, panels.data, scratch.data);
+      for (int64_t i = 0; i < job.packings(); ++i) { job.pack(i, panels.data); }
+      for (int64_t i = 0; i < job.blocks(); ++i) { job.multiply(i, panels.data, scratch.data); }
       continue;
     }
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
-      for (int64_t i = 0; i < job.packings(); ++i) job.pack(i, panels.data);
+      for (int64_t i = 0; i < job.packings(); ++i) { job.pack(i, panels.data); }
 #pragma omp for schedule(static)
       for (int64_t i = 0; i < job.blocks(); ++i) {
         job.multiply(i, panels.data, scratch.data + omp_get_thread_num() * job.scratch());

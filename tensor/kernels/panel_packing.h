@@ -56,15 +56,15 @@ void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth
     Eight x[kGroups][8];
     for (int64_t g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
-      for (int64_t r = 0; r < 8; ++r) x[g][r] = load_eight(rows + std::min(8 * g + r, count - 1) * stride + k);
+      for (int64_t r = 0; r < 8; ++r) { x[g][r] = load_eight(rows + std::min(8 * g + r, count - 1) * stride + k); }
       transpose(x[g]);
     }
     for (int64_t i = 0; i < 8; ++i) {
-      for (int64_t g = 0; g < groups; ++g) store_eight(packed + (k + i) * count + 8 * g, x[g][i]);
+      for (int64_t g = 0; g < groups; ++g) { store_eight(packed + (k + i) * count + 8 * g, x[g][i]); }
     }
   }
   for (; k < depth; ++k) {
-    for (int64_t r = 0; r < count; ++r) packed[k * count + r] = rows[r * stride + k];
+    for (int64_t r = 0; r < count; ++r) { packed[k * count + r] = rows[r * stride + k]; }
   }
 }
 
@@ -84,12 +84,13 @@ inline void pack_lanes(const float* rows, int64_t stride, int64_t count, int64_t
       }
       transpose(x[0]);
       transpose(x[1]);
-      for (int64_t i = 0; i < kLine; ++i) store_eight(packed + (k + i) * width + lane, x[i / 8][i % 8]);
+      for (int64_t i = 0; i < kLine; ++i) { store_eight(packed + (k + i) * width + lane, x[i / 8][i % 8]); }
     }
   }
   for (; k < depth; ++k) {
-    for (int64_t lane = 0; lane < width; ++lane)
+    for (int64_t lane = 0; lane < width; ++lane) {
       packed[k * width + lane] = rows[std::min(lane, count - 1) * stride + k];
+    }
   }
 }
 

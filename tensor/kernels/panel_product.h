@@ -51,7 +51,7 @@ template <class A>
 void pack_rows(const A* rows, int64_t stride, int64_t n, int64_t D, A* packed) {
   for (int64_t column = 0; column < D; column += kPanel<A>) {
     for (int64_t i = 0; i < n; ++i, packed += kPanel<A>) {
-      for (int64_t c = 0; c < kPanel<A>; ++c) packed[c] = rows[i * stride + column + c];
+      for (int64_t c = 0; c < kPanel<A>; ++c) { packed[c] = rows[i * stride + column + c]; }
     }
   }
 }
@@ -64,8 +64,8 @@ void pack_columns(const A* rows, int64_t stride, int64_t n, int64_t D, A* packed
     const int64_t count = n - begin < kPanel<A> ? n - begin : kPanel<A>;
     const A* source = rows + begin * stride;
     for (int64_t d = 0; d < D; ++d, packed += kPanel<A>) {
-      for (int64_t c = 0; c < count; ++c) packed[c] = source[c * stride + d];
-      for (int64_t c = count; c < kPanel<A>; ++c) packed[c] = 0;
+      for (int64_t c = 0; c < count; ++c) { packed[c] = source[c * stride + d]; }
+      for (int64_t c = count; c < kPanel<A>; ++c) { packed[c] = 0; }
     }
   }
 }
@@ -86,17 +86,17 @@ void product_block(int64_t depth, const A* a, int64_t a_row, int64_t a_step, con
   for (int64_t k = 0; k < depth; ++k, a += a_step, b += kPanel<A>) {
     Vector right[V];
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) right[v] = reinterpret_cast<const Vector*>(b)[v];
+    for (int v = 0; v < V; ++v) { right[v] = reinterpret_cast<const Vector*>(b)[v]; }
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) sum[r][v] += a[r * a_row] * right[v];
+      for (int v = 0; v < V; ++v) { sum[r][v] += a[r * a_row] * right[v]; }
     }
   }
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) reinterpret_cast<Vector*>(c + r * c_row)[v] = sum[r][v];
+    for (int v = 0; v < V; ++v) { reinterpret_cast<Vector*>(c + r * c_row)[v] = sum[r][v]; }
   }
 }
 

@@ -26,7 +26,7 @@ void for_rows(const LoopPlan<N>& plan, Body&& body) {
   if (outer == 1) {
     for_pieces(inner, [&](int64_t first, int64_t length) {
       int64_t at[N];
-      for (int k = 0; k < N; ++k) at[k] = first * plan.strides[k][plan.ndim - 1];
+      for (int k = 0; k < N; ++k) { at[k] = first * plan.strides[k][plan.ndim - 1]; }
       body(at, length);
     });
     return;
@@ -73,10 +73,10 @@ void with_steps(int64_t a, int64_t b, Body&& body) {
   struct Zero {
     constexpr operator int64_t() const { return 0; }
   };
-  if (a == 1 && b == 1) return body(One{}, One{});
+  if (a == 1 && b == 1) { return body(One{}, One{}); }
   if constexpr (std::is_same_v<T, float>) {
-    if (a == 1 && b == 0) return body(One{}, Zero{});
-    if (a == 0 && b == 1) return body(Zero{}, One{});
+    if (a == 1 && b == 0) { return body(One{}, Zero{}); }
+    if (a == 0 && b == 1) { return body(Zero{}, One{}); }
   }
   body(a, b);
 }

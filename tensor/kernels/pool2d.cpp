@@ -28,8 +28,9 @@ void avg_forward(const Pool2dGeometry& g, int64_t divisor, const T* x, T* y) {
         const Window window(g, i, j);
         A sum = 0;
         for (int64_t r = window.rows.begin; r < window.rows.end; ++r) {
-          for (int64_t c = window.columns.begin; c < window.columns.end; ++c)
+          for (int64_t c = window.columns.begin; c < window.columns.end; ++c) {
             sum += static_cast<A>(plane[r * g.width + c]);
+          }
         }
         out[i * w + j] = static_cast<T>(sum / static_cast<A>(divisor != 0 ? divisor : window.count()));
       }
@@ -101,7 +102,7 @@ void max_backward(const Pool2dGeometry& g, const int64_t* winner, const T* dy, T
 #pragma omp parallel for schedule(static)
   for (int64_t p = 0; p < g.planes; ++p) {
     T* plane = dx + p * size;
-    for (int64_t i = 0; i < size; ++i) plane[i] = static_cast<T>(A(0));
+    for (int64_t i = 0; i < size; ++i) { plane[i] = static_cast<T>(A(0)); }
     for (int64_t i = 0; i < outputs; ++i) {
       T& target = plane[winner[p * outputs + i]];
       target = static_cast<T>(static_cast<A>(target) + static_cast<A>(dy[p * outputs + i]));

@@ -17,7 +17,7 @@ void multiply_one(const GemmShape& s, const float* a, const float* b, float* c, 
 }
 void multiply_one(const GemmShape& s, const double* a, const double* b, double* c, Write write, const double* bias) {
   if (bias != nullptr) {
-    for (int64_t m = 0; m < s.M; ++m) std::copy_n(bias, s.N, c + m * s.ldc);
+    for (int64_t m = 0; m < s.M; ++m) { std::copy_n(bias, s.N, c + m * s.ldc); }
     write = Write::kAccumulate;
   }
   gemm(s, a, b, c, write);
@@ -34,12 +34,12 @@ void multiply_batches(const Product<T>& p) {
   const bool thread_each =
       p.batch > 1 && p.batch >= omp_get_max_threads() && p.shape.M * p.shape.N * p.shape.K < kSmall;
   if (!thread_each) {
-    for (int64_t i = 0; i < p.batch; ++i) one(i);
+    for (int64_t i = 0; i < p.batch; ++i) { one(i); }
     return;
   }
   check_openblas_extents(p.shape);
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < p.batch; ++i) one(i);
+  for (int64_t i = 0; i < p.batch; ++i) { one(i); }
 }
 
 template <class T>
@@ -65,19 +65,19 @@ void multiply(const Product<T>& p) {
 /// Elements from the first to the last one of `batch` matrices op(X) (rows, columns), whose stored rows lie `stride`
 /// apart.
 int64_t elements(int64_t batch, int64_t step, Transpose transpose, int64_t rows, int64_t columns, int64_t stride) {
-  if (transpose == Transpose::kYes) std::swap(rows, columns);
+  if (transpose == Transpose::kYes) { std::swap(rows, columns); }
   return (batch - 1) * step + (rows - 1) * stride + columns;
 }
 
 /// An f32 copy of `count` elements; none of null.
 struct Widened : Buffer<float> {
   Widened(const BFloat16* from, int64_t count) : Buffer(from == nullptr ? 0 : count) {
-    if (from != nullptr) convert<BFloat16, float>(kCpu, from, data, count);
+    if (from != nullptr) { convert<BFloat16, float>(kCpu, from, data, count); }
   }
 };
 
 void round_into(const float* from, BFloat16* to, int64_t count) {
-  if (to != nullptr) convert<float, BFloat16>(kCpu, from, to, count);
+  if (to != nullptr) { convert<float, BFloat16>(kCpu, from, to, count); }
 }
 
 /// f32 copies of both operands.
@@ -120,10 +120,10 @@ void multiply_bf16(const Product<BFloat16>& p) {
   const Buffer<float> column_sums(p.column_sums == nullptr ? 0 : s.N), sums_of_a(p.sums_of_a == nullptr ? 0 : s.M);
   const auto for_rows = [&](const auto& f) {  // of c: the stored one and the packed copy
     for (int64_t i = 0; i < p.batch; ++i) {
-      for (int64_t m = 0; m < s.M; ++m) f(p.c + i * p.step_c + m * s.ldc, c.data + (i * s.M + m) * s.N);
+      for (int64_t m = 0; m < s.M; ++m) { f(p.c + i * p.step_c + m * s.ldc, c.data + (i * s.M + m) * s.N); }
     }
   };
-  if (p.epilogue == Epilogue::kGeluBackward) convert<BFloat16, float>(kCpu, p.before, before.data, s.M * s.N);
+  if (p.epilogue == Epilogue::kGeluBackward) { convert<BFloat16, float>(kCpu, p.before, before.data, s.M * s.N); }
   if (p.write == Write::kAccumulate) {
     for_rows([&](const BFloat16* stored, float* copy) { convert<BFloat16, float>(kCpu, stored, copy, s.N); });
   }
@@ -137,7 +137,7 @@ void multiply_bf16(const Product<BFloat16>& p) {
   wide.sums_of_a = p.sums_of_a == nullptr ? nullptr : sums_of_a.data;
   multiply(wide);
   for_rows([&](BFloat16* stored, const float* copy) { convert<float, BFloat16>(kCpu, copy, stored, s.N); });
-  if (p.epilogue == Epilogue::kBiasGelu) round_into(before.data, p.before, s.M * s.N);
+  if (p.epilogue == Epilogue::kBiasGelu) { round_into(before.data, p.before, s.M * s.N); }
   round_into(column_sums.data, p.column_sums, s.N);
   round_into(sums_of_a.data, p.sums_of_a, s.M);
 }

@@ -43,8 +43,8 @@ inline constinit Kernel<void(const Product<T, R>& product)> matrix_product{"matm
 template <class T, class R>
 void sum_up(Device device, const Product<T, R>& p) {
   const GemmShape& s = p.shape;
-  if (p.column_sums != nullptr) reduce_sum<R>(device, p.c, p.column_sums, 1, s.M, s.N);
-  if (p.sums_of_a == nullptr) return;
+  if (p.column_sums != nullptr) { reduce_sum<R>(device, p.c, p.column_sums, 1, s.M, s.N); }
+  if (p.sums_of_a == nullptr) { return; }
   if (s.transpose_a == Transpose::kYes) {
     reduce_sum<T>(device, p.a, p.sums_of_a, 1, s.K, s.M);
   } else {

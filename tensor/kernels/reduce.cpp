@@ -28,7 +28,7 @@ double sum_span(const T* x, int64_t count) {
     const int64_t last = first + kBlock < count ? first + kBlock : count;
     A partial = 0;
 #pragma omp simd reduction(+ : partial)
-    for (int64_t i = first; i < last; ++i) partial += Map{}(static_cast<A>(x[i]));
+    for (int64_t i = first; i < last; ++i) { partial += Map{}(static_cast<A>(x[i])); }
     total += static_cast<double>(partial);
   }
   return total;
@@ -37,7 +37,7 @@ double sum_span(const T* x, int64_t count) {
 /// One long row, by all threads.
 template <class Map, class T>
 double sum_long(const T* x, int64_t count) {
-  if (count <= kParallelElements) return sum_span<Map>(x, count);
+  if (count <= kParallelElements) { return sum_span<Map>(x, count); }
   double partial[kShards];
   const int64_t length = (count + kShards - 1) / kShards;
 #pragma omp parallel for schedule(static)
@@ -47,7 +47,7 @@ double sum_long(const T* x, int64_t count) {
     partial[s] = sum_span<Map>(x + first, last - first);
   }
   double total = 0;
-  for (double p : partial) total += p;
+  for (double p : partial) { total += p; }
   return total;
 }
 
@@ -59,7 +59,7 @@ T max_of(T a, T b) {
 template <class T>
 T max_span(const T* x, int64_t count) {
   T best = x[0];
-  for (int64_t i = 1; i < count; ++i) best = max_of(best, x[i]);
+  for (int64_t i = 1; i < count; ++i) { best = max_of(best, x[i]); }
   return best;
 }
 
@@ -75,18 +75,18 @@ void sum_columns(const T* x, T* y, int64_t R, int64_t C, int64_t width) {
     for (int64_t r = first; r < last; ++r) {
       const T* row = x + r * C;
 #pragma omp simd
-      for (int64_t c = 0; c < width; ++c) partial[c] += static_cast<A>(row[c]);
+      for (int64_t c = 0; c < width; ++c) { partial[c] += static_cast<A>(row[c]); }
     }
-    for (int64_t c = 0; c < width; ++c) total[c] += static_cast<double>(partial[c]);
+    for (int64_t c = 0; c < width; ++c) { total[c] += static_cast<double>(partial[c]); }
   }
-  for (int64_t c = 0; c < width; ++c) y[c] = static_cast<T>(total[c]);
+  for (int64_t c = 0; c < width; ++c) { y[c] = static_cast<T>(total[c]); }
 }
 
 template <class T>
 void max_columns(const T* x, T* y, int64_t R, int64_t C, int64_t width) {
-  for (int64_t c = 0; c < width; ++c) y[c] = x[c];
+  for (int64_t c = 0; c < width; ++c) { y[c] = x[c]; }
   for (int64_t r = 1; r < R; ++r) {
-    for (int64_t c = 0; c < width; ++c) y[c] = max_of(y[c], x[r * C + c]);
+    for (int64_t c = 0; c < width; ++c) { y[c] = max_of(y[c], x[r * C + c]); }
   }
 }
 
@@ -95,7 +95,7 @@ template <class T, class Rows, class Columns>
 void reduce(const T* x, T* y, int64_t A, int64_t R, int64_t C, Rows&& rows, Columns&& columns) {
   if (C == 1) {
 #pragma omp parallel for schedule(static) if (A * R > kParallelElements)
-    for (int64_t a = 0; a < A; ++a) y[a] = rows(x + a * R, R);
+    for (int64_t a = 0; a < A; ++a) { y[a] = rows(x + a * R, R); }
     return;
   }
   const int64_t blocks = (C + kWidth - 1) / kWidth;
@@ -131,7 +131,9 @@ template <class T>
 bool find_nan(const T* x, int64_t count) {
   bool found = false;
 #pragma omp parallel for simd schedule(static) reduction(| : found) if (parallel : count > kParallelElements)
-  for (int64_t i = 0; i < count; ++i) found |= static_cast<Accumulator<T>>(x[i]) != static_cast<Accumulator<T>>(x[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    found |= static_cast<Accumulator<T>>(x[i]) != static_cast<Accumulator<T>>(x[i]);
+  }
   return found;
 }
 

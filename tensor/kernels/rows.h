@@ -34,17 +34,17 @@ inline void stream_lines(void* to, const void* from, int64_t bytes) {
 #ifdef __AVX512F__
   auto* out = static_cast<__m512i*>(to);
   const auto* in = static_cast<const __m512i*>(from);
-  for (int64_t i = 0; i < bytes / 64; ++i) _mm512_stream_si512(out + i, _mm512_load_si512(in + i));
+  for (int64_t i = 0; i < bytes / 64; ++i) { _mm512_stream_si512(out + i, _mm512_load_si512(in + i)); }
 #else
   auto* out = static_cast<__m256i*>(to);
   const auto* in = static_cast<const __m256i*>(from);
-  for (int64_t i = 0; i < bytes / 32; ++i) _mm256_stream_si256(out + i, _mm256_load_si256(in + i));
+  for (int64_t i = 0; i < bytes / 32; ++i) { _mm256_stream_si256(out + i, _mm256_load_si256(in + i)); }
 #endif
 }
 
 /// Streaming stores are ordered with nothing: every thread that streamed calls this before the others may read.
 inline void stream_fence(bool streamed) {
-  if (streamed) _mm_sfence();
+  if (streamed) { _mm_sfence(); }
 }
 
 /// The form in which a T is stored: a struct would keep the compiler from vectorising the loop around it.
@@ -67,14 +67,14 @@ template <class T, class F>
 inline void write_row(T* y, int64_t cols, bool stream, const F& f) {
   if (!stream) {
 #pragma omp simd
-    for (int64_t i = 0; i < cols; ++i) slot(y[i]) = stored<T>(f(i));
+    for (int64_t i = 0; i < cols; ++i) { slot(y[i]) = stored<T>(f(i)); }
     return;
   }
   alignas(kLineBytes) T block[kStreamBlock];
   for (int64_t begin = 0; begin < cols; begin += kStreamBlock) {
     const int64_t count = cols - begin < kStreamBlock ? cols - begin : kStreamBlock;
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) slot(block[i]) = stored<T>(f(begin + i));
+    for (int64_t i = 0; i < count; ++i) { slot(block[i]) = stored<T>(f(begin + i)); }
     stream_lines(y + begin, block, count * static_cast<int64_t>(sizeof(T)));
   }
 }
@@ -110,7 +110,7 @@ template <class A, class F>
 inline A row_sum(int64_t cols, const F& f) {
   A sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < cols; ++i) sum += f(i);
+  for (int64_t i = 0; i < cols; ++i) { sum += f(i); }
   return sum;
 }
 
@@ -119,7 +119,7 @@ template <class A, class T>
 inline A row_max(const T* x, int64_t cols) {
   A largest = -__builtin_inf();
 #pragma omp simd reduction(max : largest)
-  for (int64_t i = 0; i < cols; ++i) largest = static_cast<A>(x[i]) > largest ? static_cast<A>(x[i]) : largest;
+  for (int64_t i = 0; i < cols; ++i) { largest = static_cast<A>(x[i]) > largest ? static_cast<A>(x[i]) : largest; }
   return largest;
 }
 

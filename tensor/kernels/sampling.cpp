@@ -18,7 +18,7 @@ void keep_largest(float* row, int64_t V, int64_t k, std::vector<float>& scratch)
   std::nth_element(scratch.begin(), scratch.begin() + (k - 1), scratch.end(), std::greater<>());
   const float smallest_kept = scratch[static_cast<size_t>(k - 1)];
   for (int64_t v = 0; v < V; ++v) {
-    if (row[v] < smallest_kept) row[v] = kMinusInfinity;
+    if (row[v] < smallest_kept) { row[v] = kMinusInfinity; }
   }
 }
 
@@ -26,19 +26,19 @@ void keep_largest(float* row, int64_t V, int64_t k, std::vector<float>& scratch)
 void keep_nucleus(float* row, int64_t V, double p, std::vector<uint64_t>& order, std::vector<float>& weights) {
   order.clear();
   for (int64_t v = 0; v < V; ++v) {
-    if (row[v] != kMinusInfinity) order.push_back(uint64_t{ordered_bits(row[v])} << 32 | static_cast<uint64_t>(v));
+    if (row[v] != kMinusInfinity) { order.push_back(uint64_t{ordered_bits(row[v])} << 32 | static_cast<uint64_t>(v)); }
   }
-  if (order.empty()) return;
+  if (order.empty()) { return; }
   std::sort(order.begin(), order.end());
   const auto class_at = [&](size_t i) { return static_cast<int64_t>(order[i] & 0xFFFFFFFFu); };
   const float largest = row[class_at(order.size() - 1)];
   weights.resize(order.size());
   double total = 0;
-  for (size_t i = 0; i < order.size(); ++i) total += weights[i] = std::exp(row[class_at(i)] - largest);
+  for (size_t i = 0; i < order.size(); ++i) { total += weights[i] = std::exp(row[class_at(i)] - largest); }
   double cumulative = 0;
   for (size_t i = 0; i + 1 < order.size(); ++i) {
     cumulative += weights[i];
-    if (cumulative / total > 1 - p) break;
+    if (cumulative / total > 1 - p) { break; }
     row[class_at(i)] = kMinusInfinity;
   }
 }
@@ -51,8 +51,8 @@ void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double 
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       float* row = logits + r * classes;
-      if (top_k > 0 && top_k < classes) keep_largest(row, classes, top_k, scratch);
-      if (top_p > 0) keep_nucleus(row, classes, top_p, order, scratch);
+      if (top_k > 0 && top_k < classes) { keep_largest(row, classes, top_k, scratch); }
+      if (top_p > 0) { keep_nucleus(row, classes, top_p, order, scratch); }
     }
   }
 }
@@ -61,16 +61,16 @@ void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double 
 int64_t choose(const float* row, int64_t V, double u) {
   const float largest = *std::max_element(row, row + V);
   double total = 0;
-  for (int64_t v = 0; v < V; ++v) total += std::exp(row[v] - largest);
+  for (int64_t v = 0; v < V; ++v) { total += std::exp(row[v] - largest); }
   const double target = u * total;
   double cumulative = 0;
   int64_t last = 0;
   for (int64_t v = 0; v < V; ++v) {
     const double weight = std::exp(row[v] - largest);
-    if (weight == 0) continue;
+    if (weight == 0) { continue; }
     cumulative += weight;
     last = v;
-    if (cumulative > target) return v;
+    if (cumulative > target) { return v; }
   }
   return last;  // the sum's last bit was lost to rounding
 }
@@ -92,8 +92,8 @@ void smooth_row(float* row, int64_t classes, const GumbelSoftmax& how, uint64_t 
   }
   const float largest = *std::max_element(row, row + classes);
   double total = 0;
-  for (int64_t v = 0; v < classes; ++v) total += row[v] = std::exp(row[v] - largest);
-  for (int64_t v = 0; v < classes; ++v) row[v] = static_cast<float>(row[v] / total);
+  for (int64_t v = 0; v < classes; ++v) { total += row[v] = std::exp(row[v] - largest); }
+  for (int64_t v = 0; v < classes; ++v) { row[v] = static_cast<float>(row[v] / total); }
 }
 
 void smooth(float* logits, int64_t rows, int64_t classes, GumbelSoftmax how) {

@@ -38,7 +38,7 @@ void gather(int64_t outer, int64_t extent, int64_t inner, int64_t count, const T
   for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
     for (int64_t k = 0; k < count; ++k) {
       const int64_t row = (o * count + k) * inner;
-      for (int64_t i = begin; i < end; ++i) y[row + i] = x[(o * extent + index[row + i]) * inner + i];
+      for (int64_t i = begin; i < end; ++i) { y[row + i] = x[(o * extent + index[row + i]) * inner + i]; }
     }
   });
 }
@@ -50,7 +50,7 @@ void scatter_add(int64_t outer, int64_t extent, int64_t inner, int64_t count, co
   using A = Accumulator<T>;
   for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
     for (int64_t e = 0; e < extent; ++e) {
-      for (int64_t i = begin; i < end; ++i) dx[(o * extent + e) * inner + i] = T();
+      for (int64_t i = begin; i < end; ++i) { dx[(o * extent + e) * inner + i] = T(); }
     }
     for (int64_t k = 0; k < count; ++k) {
       const int64_t row = (o * count + k) * inner;
@@ -96,8 +96,8 @@ struct Before {
   bool operator()(int64_t i, int64_t j) const {
     const A a = static_cast<A>(row[i]), b = static_cast<A>(row[j]);
     const bool descending = order == SortOrder::kDescending;
-    if (above(a, b)) return descending;
-    if (above(b, a)) return !descending;
+    if (above(a, b)) { return descending; }
+    if (above(b, a)) { return !descending; }
     return i < j;
   }
 };
@@ -105,12 +105,12 @@ struct Before {
 template <class T>
 void sort_prefix(int64_t rows, int64_t extent, int64_t k, SortOrder order, const T* x, int64_t workers,
                  int64_t* scratch, T* values, int64_t* indices) {
-#pragma omp parallel for schedule(static) num_threads(static_cast <int>(workers))
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(workers))
   for (int64_t r = 0; r < rows; ++r) {
     int64_t* permutation = scratch + omp_get_thread_num() * extent;
-    for (int64_t i = 0; i < extent; ++i) permutation[i] = i;
+    for (int64_t i = 0; i < extent; ++i) { permutation[i] = i; }
     const Before<T> before{x + r * extent, order};
-    if (k < extent) std::nth_element(permutation, permutation + k, permutation + extent, before);
+    if (k < extent) { std::nth_element(permutation, permutation + k, permutation + extent, before); }
     std::sort(permutation, permutation + k, before);
     for (int64_t i = 0; i < k; ++i) {
       indices[r * k + i] = permutation[i];
@@ -122,7 +122,7 @@ void sort_prefix(int64_t rows, int64_t extent, int64_t k, SortOrder order, const
 /// a takes the place of b. Nothing takes the place of a NaN.
 template <class A>
 bool beats(A a, A b, Extreme extreme) {
-  if (is_nan(b)) return false;
+  if (is_nan(b)) { return false; }
   return is_nan(a) || (extreme == Extreme::kLargest ? a > b : a < b);
 }
 
@@ -133,7 +133,7 @@ void find_extreme(int64_t outer, int64_t extent, int64_t inner, Extreme extreme,
       const T* column = x + o * extent * inner + i;
       int64_t best = 0;
       for (int64_t e = 1; e < extent; ++e) {
-        if (beats(column[e * inner], column[best * inner], extreme)) best = e;
+        if (beats(column[e * inner], column[best * inner], extreme)) { best = e; }
       }
       index[o * inner + i] = best;
     }
@@ -141,21 +141,21 @@ void find_extreme(int64_t outer, int64_t extent, int64_t inner, Extreme extreme,
 }
 
 void add_to_bins(int64_t count, const int64_t* x, int64_t* bins) {
-  for (int64_t i = 0; i < count; ++i) ++bins[x[i]];
+  for (int64_t i = 0; i < count; ++i) { ++bins[x[i]]; }
 }
 
 template <class T>
 T squared_norm_of(const T* row, int64_t cols) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t c = 0; c < cols; ++c) sum += row[c] * row[c];
+  for (int64_t c = 0; c < cols; ++c) { sum += row[c] * row[c]; }
   return sum;
 }
 
 template <class T>
 void row_norms(int64_t rows, int64_t cols, const T* x, T* norms) {
 #pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; ++r) norms[r] = squared_norm_of(x + r * cols, cols);
+  for (int64_t r = 0; r < rows; ++r) { norms[r] = squared_norm_of(x + r * cols, cols); }
 }
 
 template <class T>
@@ -164,7 +164,7 @@ void unit_rows(int64_t rows, int64_t cols, const T* x, T* y) {
   for (int64_t r = 0; r < rows; ++r) {
     const T norm = __builtin_sqrt(squared_norm_of(x + r * cols, cols));
     const T divisor = norm < T(1e-12) ? T(1e-12) : norm;
-    for (int64_t c = 0; c < cols; ++c) y[r * cols + c] = x[r * cols + c] / divisor;
+    for (int64_t c = 0; c < cols; ++c) { y[r * cols + c] = x[r * cols + c] / divisor; }
   }
 }
 
@@ -181,7 +181,7 @@ void nearest(int64_t rows, int64_t codes, const T* norms, const T* code_norms, c
       least = distance < least ? distance : least;
     }
     int64_t best = 0;
-    while (best < codes && !(norms[r] + code_norms[best] - 2 * row[best] == least)) ++best;
+    while (best < codes && !(norms[r] + code_norms[best] - 2 * row[best] == least)) { ++best; }
     index[r] = best < codes ? best : 0;
   }
 }

@@ -142,7 +142,7 @@ template <class V, class Taps>
     const V row[3] = {down[0][i], down[1][i], down[2][i]};
     V u[kPoints];
     transform_weights(row, u);
-    for (int64_t j = 0; j < kPoints; ++j) store(out + (i * kPoints + j) * stride, u[j]);
+    for (int64_t j = 0; j < kPoints; ++j) { store(out + (i * kPoints + j) * stride, u[j]); }
   }
 }
 
@@ -156,13 +156,13 @@ void transform_weights_of(const Conv2dGeometry& g, const float* weight, WeightOr
   int64_t whole = 0;
   for (; whole + 8 <= C; whole += 8) {
     Eight x[8];
-    for (int64_t r = 0; r < 8; ++r) x[r] = load_eight(first + (whole + r) * step);
+    for (int64_t r = 0; r < 8; ++r) { x[r] = load_eight(first + (whole + r) * step); }
     transpose(x);
-    for (int64_t tap = 0; tap < 8; ++tap) store_eight(taps + (forward ? tap : 8 - tap) * C + whole, x[tap]);
-    for (int64_t r = 0; r < 8; ++r) taps[(forward ? 8 : 0) * C + whole + r] = first[(whole + r) * step + 8];
+    for (int64_t tap = 0; tap < 8; ++tap) { store_eight(taps + (forward ? tap : 8 - tap) * C + whole, x[tap]); }
+    for (int64_t r = 0; r < 8; ++r) { taps[(forward ? 8 : 0) * C + whole + r] = first[(whole + r) * step + 8]; }
   }
   for (int64_t c = whole; c < C; ++c) {
-    for (int64_t tap = 0; tap < 9; ++tap) taps[(forward ? tap : 8 - tap) * C + c] = first[c * step + tap];
+    for (int64_t tap = 0; tap < 9; ++tap) { taps[(forward ? tap : 8 - tap) * C + c] = first[c * step + tap]; }
   }
   int64_t c = 0;
   for (; c + kWide <= C; c += kWide) {
@@ -274,9 +274,9 @@ class ValueTransform {
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       float d[kPoints], t[kPoints];
-      for (int64_t k = 0; k < kPoints; ++k) d[k] = lines[k][i];
+      for (int64_t k = 0; k < kPoints; ++k) { d[k] = lines[k][i]; }
       transform_values(d, t);
-      for (int64_t k = 0; k < kPoints; ++k) down[k * p_.line + i] = t[k];
+      for (int64_t k = 0; k < kPoints; ++k) { down[k * p_.line + i] = t[k]; }
     }
   }
 
@@ -296,7 +296,7 @@ class ValueTransform {
       } else {
         for (int64_t j = 0; j < kPoints; ++j) {
           alignas(64) float gathered[kWide];
-          for (int64_t lane = 0; lane < kWide; ++lane) gathered[lane] = line[at[lane] + j];
+          for (int64_t lane = 0; lane < kWide; ++lane) { gathered[lane] = line[at[lane] + j]; }
           d[j] = load(gathered);
         }
       }
@@ -345,7 +345,7 @@ class ResultTransform {
           column[i] = *reinterpret_cast<const Vector*>(results + (i * kPoints + j) * p_.result_stride + tile);
         }
         transform_results(column, y);
-        for (int64_t i = 0; i < kResults; ++i) down[i][j] = y[i];
+        for (int64_t i = 0; i < kResults; ++i) { down[i][j] = y[i]; }
       }
       alignas(64) float lines[kResults][kResults * kWide];
       float* const at = place(tile, o);
@@ -353,10 +353,10 @@ class ResultTransform {
       for (int64_t i = 0; i < rows; ++i) {
         Vector y[kResults];
         transform_results(down[i], y);
-        for (int64_t j = 0; j < kResults; ++j) y[j] += bias;
+        for (int64_t j = 0; j < kResults; ++j) { y[j] += bias; }
         put_together(y, beside_ ? at + i * p_.g.out_width() : lines[i]);
       }
-      if (!beside_) copy_tiles(lines, tile, std::min(kWide, count - tile), o);
+      if (!beside_) { copy_tiles(lines, tile, std::min(kWide, count - tile), o); }
     }
   }
 
@@ -379,7 +379,7 @@ class ResultTransform {
       const int64_t width = std::min(run * kResults, p_.g.out_width() - column * kResults);
       const int64_t rows = rows_of(tile + t);
       float* const at = place(tile + t, o);
-      for (int64_t i = 0; i < rows; ++i) std::copy_n(lines[i] + kResults * t, width, at + i * p_.g.out_width());
+      for (int64_t i = 0; i < rows; ++i) { std::copy_n(lines[i] + kResults * t, width, at + i * p_.g.out_width()); }
       t += run;
     }
   }
@@ -420,7 +420,7 @@ struct Convolution {
 #pragma omp for schedule(dynamic)
       for (int64_t block = 0; block < p.blocks; ++block) {
         const TileRows tiles = rows_of(block);
-        for (int64_t c = 0; c < C; ++c) transform(x, c, tiles, values);
+        for (int64_t c = 0; c < C; ++c) { transform(x, c, tiles, values); }
         for (int64_t point = 0; point < Plan::kMatrices; ++point) {
           for (int64_t s = 0; s < p.stretches; ++s) {
             multiply(p, O, s, transformed.data + point * p.weight_stride + p.begin_of_stretch(s), C,
@@ -428,7 +428,7 @@ struct Convolution {
           }
         }
         const ResultTransform restore(p, tiles, y);
-        for (int64_t o = 0; o < O; ++o) restore(results + o * p.padded, o, bias_of(o));
+        for (int64_t o = 0; o < O; ++o) { restore(results + o * p.padded, o, bias_of(o)); }
       }
     }
   }
@@ -445,7 +445,7 @@ struct Convolution {
       float* const taps = lines + p.lines();
       ValueTransform transform(p, lines);
 #pragma omp for schedule(static)
-      for (int64_t c = 0; c < C; ++c) transform(x, c, tiles, values.data);
+      for (int64_t c = 0; c < C; ++c) { transform(x, c, tiles, values.data); }
       const ResultTransform restore(p, tiles, y);
 #pragma omp for schedule(dynamic)
       for (int64_t first = 0; first < O; first += p.channels) {
@@ -461,7 +461,7 @@ struct Convolution {
                      results + point * p.result_stride);
           }
         }
-        for (int64_t o = 0; o < count; ++o) restore(results + o * p.padded, first + o, bias_of(first + o));
+        for (int64_t o = 0; o < count; ++o) { restore(results + o * p.padded, first + o, bias_of(first + o)); }
       }
     }
   }

@@ -35,7 +35,7 @@ Outcome run(bool with_checkpoints) {
   const Variable y = apply_block(apply_block(in[0]));
   sum(square(y)).backward();
   Outcome result{y.value(), {}, default_generator().offset};
-  for (const Variable& v : in) result.gradients.push_back(v.grad());
+  for (const Variable& v : in) { result.gradients.push_back(v.grad()); }
   return result;
 }
 
@@ -43,14 +43,14 @@ TEST(Checkpoint, SameBitsWithDropoutInside) {
   const Outcome plain = run(false), recomputed = run(true);
   EXPECT_SAME(recomputed.value, plain.value);
   EXPECT_EQ(recomputed.offset, plain.offset) << "recomputing must leave the generator where it was";
-  for (size_t i = 0; i < plain.gradients.size(); ++i) EXPECT_SAME(recomputed.gradients[i], plain.gradients[i]) << i;
+  for (size_t i = 0; i < plain.gradients.size(); ++i) { EXPECT_SAME(recomputed.gradients[i], plain.gradients[i]) << i; }
 }
 
 TEST(Checkpoint, KeepsLessInMemory) {
   const Variable x = random_leaf({256, 1024}, 1);
   const auto chain = [](const Inputs& in) {
     Variable y = in[0];
-    for (int i = 0; i < 8; ++i) y = tanh(y * 1.1);
+    for (int i = 0; i < 8; ++i) { y = tanh(y * 1.1); }
     return y;
   };
   const auto live_after = [&](bool with_checkpoint) {
@@ -96,7 +96,7 @@ TEST(Checkpoint, ReachesWhatTheFunctionCapturesBeyondLeaves) {
     return sum((with_checkpoint ? checkpoint(fn, {x}) : fn({x})) * captured);
   };
   const std::vector<Tensor> plain = grad({loss(false)}, {x, w}), recomputed = grad({loss(true)}, {x, w});
-  for (size_t i = 0; i < plain.size(); ++i) EXPECT_SAME(recomputed[i], plain[i]) << i;
+  for (size_t i = 0; i < plain.size(); ++i) { EXPECT_SAME(recomputed[i], plain[i]) << i; }
   EXPECT_FALSE(w.grad().defined()) << "grad() accumulates into no leaf, captured ones included";
 }
 
@@ -105,11 +105,11 @@ TEST(Checkpoint, ASharedParameterGetsTheSameBits) {
   const auto gradients = [&](bool with_checkpoints) {
     const auto fn = [&](const Inputs& in) { return tanh(linear(tanh(linear(in[0], w, b)), w, b)) + in[0]; };
     Variable y = x;
-    for (int i = 0; i < 3; ++i) y = with_checkpoints ? checkpoint(fn, {y}) : fn({y});
+    for (int i = 0; i < 3; ++i) { y = with_checkpoints ? checkpoint(fn, {y}) : fn({y}); }
     return grad({sum(square(y + linear(x, w, b)))}, {x, w, b});
   };
   const std::vector<Tensor> plain = gradients(false), recomputed = gradients(true);
-  for (size_t i = 0; i < plain.size(); ++i) EXPECT_SAME(recomputed[i], plain[i]) << i;
+  for (size_t i = 0; i < plain.size(); ++i) { EXPECT_SAME(recomputed[i], plain[i]) << i; }
 }
 
 TEST(Checkpoint, HooksSeeCompleteGradientsOnce) {
@@ -138,7 +138,7 @@ TEST(Checkpoint, AnErrorInTheSecondComputationPutsTheGeneratorBack) {
   int calls = 0;
   const auto fn = [&](const Inputs& in) {
     const Variable y = dropout(in[0], 0.5, true);
-    if (++calls == 2) throw ConfigError("not again");
+    if (++calls == 2) { throw ConfigError("not again"); }
     return y;
   };
   const Variable y = sum(checkpoint(fn, {random_leaf({8}, 1)}));

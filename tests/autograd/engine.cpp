@@ -34,7 +34,9 @@ TEST(Engine, AVariableUsedTwiceInOneOp) {
 TEST(Engine, DiamondsRunEachNodeOnce) {
   const Variable x = leaf({2});
   Variable y = x;
-  for (int i = 0; i < 30; ++i) y = y + y;  // 2^30 paths
+  for (int i = 0; i < 30; ++i) {
+    y = y + y;  // 2^30 paths
+  }
   y.backward();
   EXPECT_EQ(gradient(x), (Values{0x1p30f}));
 }
@@ -134,7 +136,7 @@ TEST(Engine, WhatIsHandedOutIsSharedWithNothing) {
   const std::vector<Tensor> gradients = grad({y}, {a, b, y}, {seed}, RetainGraph::kYes);
   const std::vector<Tensor> all = {gradients[0], gradients[1], gradients[2], y.grad(), seed};
   for (size_t i = 0; i < all.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) EXPECT_FALSE(all[i].shares_storage_with(all[j])) << i << ", " << j;
+    for (size_t j = 0; j < i; ++j) { EXPECT_FALSE(all[i].shares_storage_with(all[j])) << i << ", " << j; }
   }
 }
 
@@ -164,12 +166,12 @@ TEST(Engine, DeepGraphsDoNotOverflowTheStack) {
   const Variable x = leaf({1});
   {
     Variable y = x;
-    for (int i = 0; i < 100000; ++i) y = add_scalar(y, 1e-3);
+    for (int i = 0; i < 100000; ++i) { y = add_scalar(y, 1e-3); }
     y.backward();
     EXPECT_EQ(gradient(x), (Values{1}));
   }
   Variable z = x;  // released without having been run
-  for (int i = 0; i < 100000; ++i) z = add_scalar(z, 1e-3);
+  for (int i = 0; i < 100000; ++i) { z = add_scalar(z, 1e-3); }
 }
 
 TEST(Engine, MemoryOfTheGraphIsReleasedAsItRuns) {
@@ -262,12 +264,12 @@ TEST(Engine, EachThreadRunsItsOwnGraph) {
   for (size_t i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] {
       const Variable x = random_leaf({100}, i);
-      for (int round = 0; round < 20; ++round) sum(square(x)).backward();
+      for (int round = 0; round < 20; ++round) { sum(square(x)).backward(); }
       results[i] = relative_error(x.grad(), scale(x.value(), 40));
     });
   }
-  for (std::thread& thread : threads) thread.join();
-  for (double error : results) EXPECT_LT(error, 1e-5);
+  for (std::thread& thread : threads) { thread.join(); }
+  for (double error : results) { EXPECT_LT(error, 1e-5); }
 }
 
 }  // namespace

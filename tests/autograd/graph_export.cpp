@@ -8,7 +8,7 @@ namespace {
 
 size_t count(const std::string& text, const std::string& part) {
   size_t n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++n;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) { ++n; }
   return n;
 }
 
@@ -37,7 +37,7 @@ TEST(GraphExport, NamesAreQuoted) {
 
 TEST(GraphExport, DeepGraphs) {
   Variable y = random_leaf({1}, 1);
-  for (int i = 0; i < 20000; ++i) y = add_scalar(y, 1);
+  for (int i = 0; i < 20000; ++i) { y = add_scalar(y, 1); }
   EXPECT_EQ(count(to_dot(y), "->"), 20000u);
 }
 

@@ -43,7 +43,9 @@ Seconds time(const Attend& attend, const Tensor& qkv, const Tensor& dy) {
     Variable y;
     const double ahead = seconds_on(qkv.device(), [&] { y = attend(x); });
     const double back = seconds_on(qkv.device(), [&] { y.backward(dy); });
-    if (i == 0) continue;  // warms the allocator
+    if (i == 0) {
+      continue;  // warms the allocator
+    }
     forward.push_back(ahead);
     backward.push_back(back);
   }
@@ -98,7 +100,9 @@ double matmul_peak(Device device, DType dtype) {  // FLOP/s
   const auto square = [&] { return randn({1024, 1024}, g).to(dtype).to(device); };
   const Tensor a = square(), b = square();
   std::vector<double> seconds;
-  for (int i = 0; i < kRepetitions; ++i) seconds.push_back(seconds_on(device, [&] { matmul(a, b); }));
+  for (int i = 0; i < kRepetitions; ++i) {
+    seconds.push_back(seconds_on(device, [&] { matmul(a, b); }));
+  }
   return 2 * std::pow(1024.0, 3) / median(seconds);
 }
 
@@ -132,7 +136,7 @@ Measured measure(const Setting& s, Device device, DType dtype, Seconds* plain_se
   const Attend plain = [&](const Variable& x) { return composite(x, s.H, multiplier, mask); };
   const int64_t checked = plain_seconds != nullptr ? s.B : std::min<int64_t>(s.B, 2);
   validate(fused, plain, qkv.slice(0, 0, checked), dy.slice(0, 0, checked));
-  if (plain_seconds != nullptr) *plain_seconds = time(plain, qkv, dy);
+  if (plain_seconds != nullptr) { *plain_seconds = time(plain, qkv, dy); }
   return {time(fused, qkv, dy), 4 * visible_pairs(visibility) * static_cast<double>(C * s.B)};
 }
 
@@ -185,7 +189,7 @@ void run(int argc, char** argv) {
   const double peak = matmul_peak(device, dtype);
   std::printf("attention, %s on %s, L2-normalised queries and keys, %d threads, matmul %.1f GF/s; validated\n",
               dtype_name.c_str(), device_name.c_str(), threads(), peak / 1e9);
-  if (batch > 0) return run_alone({"", batch, depth, 64, pyramid}, device, dtype, peak, json);
+  if (batch > 0) { return run_alone({"", batch, depth, 64, pyramid}, device, dtype, peak, json); }
   const std::vector<int64_t> small = {1, 2, 3, 4, 5, 6, 8};
   run_beside_composite({"B 4, H 8, D 64, L 155", 4, 8, 64, small}, peak);
   run_beside_composite({"B 32, H 4, D 32, L 155", 32, 4, 32, small}, peak);

@@ -26,7 +26,7 @@ constexpr double kEps = 1e-6;
 
 void copy(const float* from, float* to, int64_t count) {
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  for (int64_t i = 0; i < count; ++i) { to[i] = from[i]; }
 }
 
 /// What a case's result must be: `expected(row of x, row of w, cols, row of the result)` in f64.
@@ -45,20 +45,20 @@ double normal_cdf(double x) { return 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * 
 void softmax_row(const float* x, const float*, int64_t cols, double* y) {
   const double largest = *std::max_element(x, x + cols);
   double total = 0;
-  for (int64_t i = 0; i < cols; ++i) total += y[i] = std::exp(x[i] - largest);
-  for (int64_t i = 0; i < cols; ++i) y[i] /= total;
+  for (int64_t i = 0; i < cols; ++i) { total += y[i] = std::exp(x[i] - largest); }
+  for (int64_t i = 0; i < cols; ++i) { y[i] /= total; }
 }
 
 void layer_norm_row(const float* x, const float*, int64_t cols, double* y) {
   double mean = 0, squares = 0;
-  for (int64_t i = 0; i < cols; ++i) mean += x[i] / static_cast<double>(cols);
-  for (int64_t i = 0; i < cols; ++i) squares += (x[i] - mean) * (x[i] - mean) / static_cast<double>(cols);
-  for (int64_t i = 0; i < cols; ++i) y[i] = (x[i] - mean) / std::sqrt(squares + kEps);
+  for (int64_t i = 0; i < cols; ++i) { mean += x[i] / static_cast<double>(cols); }
+  for (int64_t i = 0; i < cols; ++i) { squares += (x[i] - mean) * (x[i] - mean) / static_cast<double>(cols); }
+  for (int64_t i = 0; i < cols; ++i) { y[i] = (x[i] - mean) / std::sqrt(squares + kEps); }
 }
 
 RowOracle pointwise(double (*f)(double x, double w)) {
   return [f](const float* x, const float* w, int64_t cols, double* y) {
-    for (int64_t i = 0; i < cols; ++i) y[i] = f(x[i], w[i]);
+    for (int64_t i = 0; i < cols; ++i) { y[i] = f(x[i], w[i]); }
   };
 }
 
@@ -75,7 +75,7 @@ double error_of(const Case& c, const Tensor& x, const Tensor& w, const Tensor& y
       const double value = expected[static_cast<size_t>(i)];
       largest = std::max(largest, std::fabs(value));
       difference = std::max(difference, std::fabs(y.data<float>()[at + i] - value));
-      if (std::isnan(y.data<float>()[at + i])) return INFINITY;
+      if (std::isnan(y.data<float>()[at + i])) { return INFINITY; }
     }
     worst = std::max(worst, difference / largest);
   }
@@ -136,7 +136,7 @@ int run(int64_t megabytes) {
               threads(), static_cast<long long>(megabytes));
   std::printf("%-28s %14s %14s %9s\n", "op", "op", "copy loop", "share");
   bool right = true;
-  for (const Case& c : cases()) right = run_case(c, x, w, target) && right;
+  for (const Case& c : cases()) { right = run_case(c, x, w, target) && right; }
   return right ? 0 : 1;
 }
 

@@ -38,7 +38,9 @@ double median_ms(const std::function<void()>& f) {
   f();
   std::vector<double> seconds;
   const auto begin = std::chrono::steady_clock::now();
-  while (seconds.size() < 3 || (seconds_since(begin) < 0.5 && seconds.size() < 101)) seconds.push_back(seconds_of(f));
+  while (seconds.size() < 3 || (seconds_since(begin) < 0.5 && seconds.size() < 101)) {
+    seconds.push_back(seconds_of(f));
+  }
   return 1e3 * median(seconds);
 }
 
@@ -69,8 +71,8 @@ void validate(const Variable& x, const Variable& weight, const Variable& bias, c
     return worst / largest;
   };
   double worst = error(y.value(), exact.value());
-  for (size_t i = 0; i < 3; ++i) worst = std::max(worst, error(f32[i].grad(), f64[i].grad()));
-  if (!(worst < 2e-5)) throw Error(cat("bench_conv2d: f32 differs from f64 by ", worst));
+  for (size_t i = 0; i < 3; ++i) { worst = std::max(worst, error(f32[i].grad(), f64[i].grad())); }
+  if (!(worst < 2e-5)) { throw Error(cat("bench_conv2d: f32 differs from f64 by ", worst)); }
 }
 
 Times measure(const Layer& layer) {
@@ -167,9 +169,9 @@ void run(int argc, char** argv) {
       "conv2d, f32, %d threads, %s\nbatch x in->out size kernel stride | forward, bare oneDNN, ratio | backward (dx, "
       "dweight, dbias), bare oneDNN, ratio\n",
       threads(), cpu_model().c_str());
-  for (const Layer& layer : kSmall) print(layer);
+  for (const Layer& layer : kSmall) { print(layer); }
   if (large) {
-    for (const Layer& layer : kLarge) print(layer);
+    for (const Layer& layer : kLarge) { print(layer); }
   }
 }
 

@@ -28,7 +28,7 @@ inline double peak_bytes(Device device) {
 
 /// Writes results where the option --json names a file.
 inline void write_results(const std::string& path, const Json& results) {
-  if (!path.empty()) write_file(path, results.dump(2) + "\n");
+  if (!path.empty()) { write_file(path, results.dump(2) + "\n"); }
 }
 
 }  // namespace terrace

@@ -69,9 +69,9 @@ class DecoderWork {
       for (int64_t i = 0; i <= c.num_res_blocks; ++i) {
         block(width, out);
         width = out;
-        if (level + 1 == c.ch_mult.size()) attention(width);
+        if (level + 1 == c.ch_mult.size()) { attention(width); }
       }
-      if (level == 0) break;
+      if (level == 0) { break; }
       side_ *= 2;
       conv(width, width, 3);
     }
@@ -89,7 +89,7 @@ class DecoderWork {
   void block(int64_t in, int64_t out) {
     conv(in, out, 3);
     conv(out, out, 3);
-    if (in != out) conv(in, out, 1);
+    if (in != out) { conv(in, out, 1); }
     work_.gbyte += 4e-9 * static_cast<double>((2 * in + 2 * out + 3 * out) * side_ * side_);  // two norms, the sum
   }
   void attention(int64_t width) {
@@ -132,7 +132,9 @@ std::vector<double> draw(const Models& m, int64_t batch, Device device) {
   const Tensor image = m.tokenizer->f_hat_to_images(sampled.f_hat);
   stage_ends();
   std::vector<double> seconds;
-  for (size_t i = 1; i < at.size(); ++i) seconds.push_back(std::chrono::duration<double>(at[i] - at[i - 1]).count());
+  for (size_t i = 1; i < at.size(); ++i) {
+    seconds.push_back(std::chrono::duration<double>(at[i] - at[i - 1]).count());
+  }
   return seconds;
 }
 
@@ -146,7 +148,7 @@ void print_stage(const std::string& name, const Work& w, double seconds, double 
 void print_stages(const Models& m, int64_t weight_bytes, const std::vector<double>& seconds) {
   const double single = peak_gflops(), pairs = weight_bytes == 2 ? peak_bf16_gflops() : 0, rate = read_gbytes();
   std::printf("peak %.0f GF/s, reading %.1f GB/s\n", single, rate);
-  if (pairs > 0) std::printf("peak of bf16 pairs, for all but decoding: %.0f GF/s\n", pairs);
+  if (pairs > 0) { std::printf("peak of bf16 pairs, for all but decoding: %.0f GF/s\n", pairs); }
   const VarConfig& c = m.transformer->config();
   const auto scales = static_cast<int64_t>(c.patch_nums.size());
   Work total;
@@ -160,12 +162,12 @@ void print_stages(const Models& m, int64_t weight_bytes, const std::vector<doubl
   for (int64_t s = 0; s < scales; ++s) {
     const auto i = static_cast<size_t>(s);
     Work work = scale_work(c, s, weight_bytes);
-    if (s == 0) work += condition_work(c, weight_bytes);
+    if (s == 0) { work += condition_work(c, weight_bytes); }
     stage(cat(c.patch_nums[i], "x", c.patch_nums[i], s == 0 ? ", adaLN" : ""), work, seconds[i + 1]);
   }
   stage("decoding", DecoderWork(m.tokenizer->config()).work(), seconds.back());
   double sum = 0;
-  for (const double each : seconds) sum += each;
+  for (const double each : seconds) { sum += each; }
   std::printf("in all %.1f GFLOP, %.2f GB; least %.2f s, took %.2f s: %.0f %%\n", total.gflop, total.gbyte, least, sum,
               100 * least / sum);
 }
@@ -180,7 +182,7 @@ void print_rounding(const VarConfig& config, VarTransformer& narrow) {
   const Tensor expected = scale_logits(*random_transformer(config, DType::kF32), label, input);
   const double error = root_mean_square((Variable(found) - Variable(expected)).value()) / root_mean_square(expected);
   std::printf("bf16 weights: logits differ from f32's by %.3f %% (relative RMS)\n", 100 * error);
-  if (!(error < 0.02)) throw Error("bench_generate: the logits by bf16 weights differ by more than 2 %");
+  if (!(error < 0.02)) { throw Error("bench_generate: the logits by bf16 weights differ by more than 2 %"); }
 }
 
 struct Seconds {
@@ -191,7 +193,7 @@ struct Seconds {
 std::optional<Seconds> measure_peer(int64_t depth, int64_t rounds, const char* program) {
   const std::string rest = cat(" --warmup 1 --steps ", rounds, " --threads ", threads());
   const auto tokens = run_torch_peer(cat("generate --depth ", depth, rest), program);
-  if (!tokens) return std::nullopt;
+  if (!tokens) { return std::nullopt; }
   const auto decoding = run_torch_peer("decode" + rest, program);
   std::printf("peer: %s\n", tokens->at("peer").get<std::string>().c_str());
   return Seconds{1e-3 * tokens->at("ms").get<double>(), 1e-3 * decoding->at("ms").get<double>()};
@@ -239,20 +241,20 @@ void run(int argc, char** argv) {
   }
   const double bytes = peak_bytes(device);
   validate_fixture("sample_greedy.h5", argv[0], device);
-  if (device.is_cpu() && dtype == DType::kBF16) print_rounding(config, *models.transformer);
+  if (device.is_cpu() && dtype == DType::kBF16) { print_rounding(config, *models.transformer); }
 
   const auto sum = [](const std::vector<double>& stages) {
     double tokens = 0;
-    for (size_t i = 0; i + 1 < stages.size(); ++i) tokens += stages[i];
+    for (size_t i = 0; i + 1 < stages.size(); ++i) { tokens += stages[i]; }
     return Seconds{tokens, stages.back()};
   };
   std::vector<double> middle;
   for (size_t stage = 0; stage < all[0].size(); ++stage) {
     std::vector<double> of_stage;
-    for (size_t i = 1; i < all.size(); ++i) of_stage.push_back(all[i][stage]);
+    for (size_t i = 1; i < all.size(); ++i) { of_stage.push_back(all[i][stage]); }
     middle.push_back(median(of_stage));
   }
-  if (device.is_cpu() && batch == 1) print_stages(models, dtype == DType::kBF16 ? 2 : 4, middle);
+  if (device.is_cpu() && batch == 1) { print_stages(models, dtype == DType::kBF16 ? 2 : 4, middle); }
   print("terrace, first", sum(all[0]));
   print("terrace, median", sum(middle));
   std::printf("peak memory %s\n", format_bytes(bytes).c_str());
@@ -262,7 +264,7 @@ void run(int argc, char** argv) {
                        {"decoding_ms", 1e3 * sum(middle).decoding},
                        {"images_per_s", images / sum(middle).all()},
                        {"peak_bytes", bytes}});
-  if (!device.is_cpu() || batch > 1) return;
+  if (!device.is_cpu() || batch > 1) { return; }
   models = {};  // the peer has the memory to itself
   if (const auto peer = measure_peer(config.depth, rounds, argv[0])) {
     print("pytorch, f32", *peer);

@@ -23,7 +23,7 @@ inline void validate_fixture(const std::string& name, const char* program, Devic
   const std::vector<ResultDifference> results = compare_with_fixture(fixture, out.string());
   fs::remove(out);
   for (const ResultDifference& r : results) {
-    if (!r.within()) throw Error(cat(name, ": ", r.dataset, " is not the fixture's: ", r.problem, r.error));
+    if (!r.within()) { throw Error(cat(name, ": ", r.dataset, " is not the fixture's: ", r.problem, r.error)); }
   }
   std::printf("valid: %zu golden results\n", results.size());
 }

@@ -24,10 +24,12 @@ class RandomWeights : public TensorReader {
  public:
   RandomWeights() {
     for (const InceptionStep& step : inception_plan().steps) {
-      if (step.name.empty()) continue;
+      if (step.name.empty()) { continue; }
       const int64_t o = step.to.channels;
       add(step.name + ".conv.weight", {o, step.from.channels, step.window.height, step.window.width});
-      for (const char* part : {"weight", "bias", "running_mean", "running_var"}) add(cat(step.name, ".bn.", part), {o});
+      for (const char* part : {"weight", "bias", "running_mean", "running_var"}) {
+        add(cat(step.name, ".bn.", part), {o});
+      }
     }
   }
   const std::vector<TensorEntry>& entries() const override { return entries_; }
@@ -41,7 +43,7 @@ class RandomWeights : public TensorReader {
     const double deviation = std::sqrt(2.0 * static_cast<double>(shape[0]) / static_cast<double>(shape.numel()));
     out.copy_(randn(shape, g));
     float* w = out.data<float>();
-    for (int64_t i = 0; i < out.numel(); ++i) w[i] *= static_cast<float>(deviation);
+    for (int64_t i = 0; i < out.numel(); ++i) { w[i] *= static_cast<float>(deviation); }
   }
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
 
@@ -56,7 +58,7 @@ double gflop_of_image(int64_t level) {
   double sum = 0;
   for (size_t i = 0; i < inception_level(level).steps; ++i) {
     const InceptionStep& s = inception_plan().steps[i];
-    if (s.name.empty()) continue;
+    if (s.name.empty()) { continue; }
     sum += 2e-9 * static_cast<double>(s.to.numel() * s.from.channels * s.window.height * s.window.width);
   }
   return sum;
@@ -96,8 +98,9 @@ Figures measure(const Run& run) {
     // bf16: 47 convolutions follow one another, each rounds weights and results: four standard deviations of their sum.
     const double allowed = run.placement.dtype == DType::kF32 ? 1e-4 : 4 * std::sqrt(2.0 * 47 / 3) * 0x1p-9;
     std::printf("valid: features differ from the CPU's by %.2e of the largest\n", difference);
-    if (!(difference < allowed))
+    if (!(difference < allowed)) {
       throw Error(cat("bench_inception: the features differ from the CPU's by ", difference));
+    }
   }
   const auto step = [&] { network(inception_input(there, InceptionResize::kPytorch)); };
   seconds_on(device, step);
@@ -136,7 +139,7 @@ void run(int argc, char** argv) {
               static_cast<long long>(run.level), static_cast<long long>(run.batch), gflop, dtype.c_str(),
               device.c_str(), threads(), cpu_model().c_str());
   const Figures own = measure(run);  // before the fixture, whose memory would count
-  if (on_cpu) validate_fixture("procedural_inception.h5", argv[0]);
+  if (on_cpu) { validate_fixture("procedural_inception.h5", argv[0]); }
   print("terrace", own, gflop);
   write_results(json, {{"ms", own.ms},
                        {"images_per_s", own.images_per_second},

@@ -60,19 +60,19 @@ inline double peak_gflops() {
   const __m512 half = Vector16{} + start;
   const auto a = reinterpret_cast<__m512bh>(half);
   __m512 s[12];
-  for (auto& each : s) each = Vector16{} + start;
+  for (auto& each : s) { each = Vector16{} + start; }
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
-    for (auto& each : s) each = _mm512_dpbf16_ps(each, a, a);
+    for (auto& each : s) { each = _mm512_dpbf16_ps(each, a, a); }
   }
   Vector16 sum{};
-  for (const auto& each : s) sum += each;
+  for (const auto& each : s) { sum += each; }
   return sum[0];
 }
 
 /// As peak_gflops, of pairs of bf16; 0 where the processor has no such instruction.
 inline double peak_bf16_gflops() {
-  if (!has_bf16_products()) return 0;
+  if (!has_bf16_products()) { return 0; }
   return best_rate(2.0 * 12 * 32, chains_bf16);
 }
 

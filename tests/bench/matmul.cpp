@@ -92,7 +92,7 @@ bool run_case(const Case& c, double peak) {
       [&] { matmul_into(a_view, b_view, ours); },
       [&] { openblas_gemm(shape, a.data<float>(), b.data<float>(), theirs.data<float>(), Write::kOverwrite); },
       [&] { onednn_gemm(shape, a.data<float>(), b.data<float>(), theirs.data<float>()); }};
-  for (const auto& run : runs) run();
+  for (const auto& run : runs) { run(); }
   const double error = error_of(c, a, b, ours);
   // eps * sqrt(K), with room for the order of summation
   const double allowed = 4 * 6e-8 * std::sqrt(static_cast<double>(c.K));
@@ -106,7 +106,7 @@ bool run_case(const Case& c, double peak) {
   for (int round = 0; round < 41; ++round) {
     for (int k = 0; k < 3; ++k) {
       times[k].push_back(seconds_of([&] {
-                           for (int i = 0; i < inner; ++i) runs[k]();
+                           for (int i = 0; i < inner; ++i) { runs[k](); }
                          }) /
                          inner);
     }
@@ -129,7 +129,7 @@ int run() {
   const dnnl_version_t& onednn = *dnnl_version();
   std::printf("OpenBLAS: %s; oneDNN: %d.%d.%d\n", openblas_version(), onednn.major, onednn.minor, onednn.patch);
   bool right = true;
-  for (const Case& c : kCases) right = run_case(c, peak) && right;
+  for (const Case& c : kCases) { right = run_case(c, peak) && right; }
   return right ? 0 : 1;
 }
 

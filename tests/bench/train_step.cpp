@@ -64,7 +64,7 @@ void validate(VarTransformer& model, const VarTrainingData& data, Device device)
   first.backward();
   const double at_start = first.item<double>(), norm = global_grad_norm(model.parameters());
   const auto move = [&](double distance) {
-    for (Variable& p : model.parameters()) add_(p.value(), p.grad(), distance / norm);
+    for (Variable& p : model.parameters()) { add_(p.value(), p.grad(), distance / norm); }
   };
   const NoGrad no_grad;
   constexpr double kDistance = 0.02;
@@ -77,8 +77,9 @@ void validate(VarTransformer& model, const VarTrainingData& data, Device device)
   model.zero_grad();
   std::printf("valid: loss at the start %.4f (ln V = %.4f), gradient norm %.5f, slope along it %.5f\n", at_start,
               std::log(static_cast<double>(model.config().vocab_size)), norm, slope);
-  if (!(std::abs(slope / norm - 1) < 0.01))
+  if (!(std::abs(slope / norm - 1) < 0.01)) {
     throw Error("train_step: the gradient does not match the slope of the loss");
+  }
 }
 
 struct Run {
@@ -116,13 +117,13 @@ Figures measure(const Run& run) {
 /// Runs torch_var.py; nothing where TORCH_PYTHON is not set.
 std::optional<Figures> measure_peer(const Run& run, const char* program) {
   std::string pyramid;
-  for (const int64_t p : run.config.patch_nums) pyramid += cat(pyramid.empty() ? "" : ",", p);
+  for (const int64_t p : run.config.patch_nums) { pyramid += cat(pyramid.empty() ? "" : ",", p); }
   const auto j = run_torch_peer(
       cat("train --depth ", run.config.depth, " --batch ", run.batch, " --patch-nums ", pyramid, " --threads ",
           threads(), " --steps ", run.steps, " --device ", run.device.type == DeviceType::kCuda ? "cuda" : "cpu",
           " --dtype ", run.dtype == DType::kF32 ? "fp32" : "bf16"),
       program);
-  if (!j) return std::nullopt;
+  if (!j) { return std::nullopt; }
   std::printf("peer: %s\n", j->at("peer").get<std::string>().c_str());
   return Figures{.ms = j->at("ms"), .gflops = 1e3 * j->at("tflops").get<double>(), .bytes = j->at("peak_bytes")};
 }

@@ -56,7 +56,9 @@ TEST(CudaAttention, DoublePrecisionAndTheGradientOfMultipliers) {
       const Function f = normalized_pyramid(c, {});
       const Results expected = results_on(kCpu, f, inputs), actual = results_on(executor_device(), f, inputs);
       EXPECT_CLOSE(actual.value, expected.value, tolerance);
-      for (size_t i = 0; i < inputs.size(); ++i) EXPECT_CLOSE(actual.gradients[i], expected.gradients[i], tolerance);
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        EXPECT_CLOSE(actual.gradients[i], expected.gradients[i], tolerance);
+      }
     }
   }
 }
@@ -93,7 +95,7 @@ TEST(CudaAttention, HiddenKeysAreNeverRead) {
 TEST(CudaAttention, MoreScalesThanParametersHoldAreRefused) {
   const Tensor qkv = Tensor::zeros({1, 129, 3}, DType::kF32, executor_device());
   Visibility causal;
-  for (int64_t end = 1; end <= 129; ++end) causal.ends.push_back(end);
+  for (int64_t end = 1; end <= 129; ++end) { causal.ends.push_back(end); }
   expect_error<ConfigError>([&] { pyramid_attention(Variable(qkv), 1, {}, causal, 1); },
                             "attention: CUDA's kernels take up to 128 scales, got 129");
 }

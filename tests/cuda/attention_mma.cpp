@@ -66,8 +66,9 @@ Variable hidden_as_minus_infinity(const Visibility& visibility, int64_t Lq, int6
   int64_t begin = 0;
   for (const int64_t end : visibility.ends) {
     for (int64_t i = begin; i < end; ++i) {
-      for (int64_t j = end; j < Lk; ++j)
+      for (int64_t j = end; j < Lk; ++j) {
         mask[static_cast<size_t>(i * Lk + j)] = -std::numeric_limits<double>::infinity();
+      }
     }
     begin = end;
   }
@@ -161,9 +162,7 @@ void expect_same(const Outcome& a, const Outcome& b) {
   EXPECT_SAME(a.dq, b.dq);
   EXPECT_SAME(a.dk, b.dk);
   EXPECT_SAME(a.dv, b.dv);
-  if (a.dmultipliers.defined()) {
-    EXPECT_SAME(a.dmultipliers, b.dmultipliers);
-  }
+  if (a.dmultipliers.defined()) { EXPECT_SAME(a.dmultipliers, b.dmultipliers); }
 }
 
 TEST(CudaAttentionMma, TheSameBitsUnderEverySchedule) {
@@ -201,7 +200,7 @@ TEST(CudaAttentionMma, KeysThatATileOfQueriesDoesNotSeeAreNeverRead) {
   const Outcome clean = run(p, executor_device(), DType::kBF16), marked = run(dirty, executor_device(), DType::kBF16);
   EXPECT_SAME(marked.y.slice(1, 0, 30).contiguous(), clean.y.slice(1, 0, 30).contiguous());
   EXPECT_SAME(marked.dq.slice(1, 0, 30).contiguous(), clean.dq.slice(1, 0, 30).contiguous());
-  for (const double value : marked.y.slice(1, 30, 130).to_vector<double>()) ASSERT_TRUE(std::isnan(value));
+  for (const double value : marked.y.slice(1, 30, 130).to_vector<double>()) { ASSERT_TRUE(std::isnan(value)); }
 }
 
 TEST(CudaAttentionMma, ZeroVectorsNormaliseToZero) {
@@ -211,7 +210,7 @@ TEST(CudaAttentionMma, ZeroVectorsNormaliseToZero) {
   const Outcome exact = run(p, kCpu, DType::kF64), actual = run(p, executor_device(), DType::kBF16);
   EXPECT_CLOSE(actual.y.to(DType::kF64), exact.y, 8e-3);
   EXPECT_CLOSE(actual.dv.to(DType::kF64), exact.dv, 8e-3);
-  for (const Tensor& t : {actual.dq, actual.dk}) EXPECT_SAME(t, Tensor::zeros(t.shape(), DType::kBF16));
+  for (const Tensor& t : {actual.dq, actual.dk}) { EXPECT_SAME(t, Tensor::zeros(t.shape(), DType::kBF16)); }
 }
 
 TEST(CudaAttentionMma, NoQueriesAndNoSamples) {

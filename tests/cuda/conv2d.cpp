@@ -42,7 +42,7 @@ TEST(CudaConv2d, OnlyWhatIsWanted) {
     const Variable y = conv2d(in[0], in[1], in[2]);
     return grad({y}, {in[static_cast<size_t>(which)]}, {random_tensor(y.shape(), 9).to(where)})[0].to(kCpu);
   };
-  for (const int which : {0, 1, 2}) EXPECT_CLOSE(gradient(device, which), gradient(kCpu, which), 1e-5) << which;
+  for (const int which : {0, 1, 2}) { EXPECT_CLOSE(gradient(device, which), gradient(kCpu, which), 1e-5) << which; }
 }
 
 TEST(CudaConv2d, BFloat16IsComputedAsItIs) {

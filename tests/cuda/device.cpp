@@ -95,7 +95,7 @@ TEST(CudaHost, Embedding) {
   // Runs of equal indices within a stretch of 64, across two, and across many.
   const auto expect = [](int64_t count, int64_t rows, int64_t cols) {
     std::vector<int64_t> values;
-    for (int64_t i = 0; i < count; ++i) values.push_back(i % 3 == 0 ? 1 : (i * 7 + i / 11) % rows);
+    for (int64_t i = 0; i < count; ++i) { values.push_back(i % 3 == 0 ? 1 : (i * 7 + i / 11) % rows); }
     const Tensor indices = Tensor::from(values, {count});
     expect_parity([&](const std::vector<Variable>& in) { return embedding(in[0], indices.to(in[0].value().device())); },
                   {{rows, cols}});
@@ -132,7 +132,7 @@ TEST(CudaHost, AdamWOverManyTensorsWithTheirNorm) {
       optimizer.clipped_step(1e-2, 0.05, step == 1 ? 0 : 3);
       course.norms.push_back(optimizer.gradient_norm());
     }
-    for (auto& [name, p] : params) course.values.push_back(p.value().to(kCpu));
+    for (auto& [name, p] : params) { course.values.push_back(p.value().to(kCpu)); }
     return course;
   };
   const Course expected = train(kCpu);
@@ -141,7 +141,7 @@ TEST(CudaHost, AdamWOverManyTensorsWithTheirNorm) {
     for (const uint64_t seed : {0, 1, 2}) {
       const executor::Schedule schedule(seed);
       const Course actual = train(device);
-      if (seed == 0) first = actual;
+      if (seed == 0) { first = actual; }
       EXPECT_EQ(actual.norms, first.norms);
       for (size_t i = 0; i < expected.norms.size(); ++i) {
         EXPECT_NEAR(actual.norms[i], expected.norms[i], 1e-12 * expected.norms[i]);

@@ -22,14 +22,14 @@ template <Barrier barrier>
 __global__ void reverse(const float* in, float* out) {
   TERRACE_SHARED(tile, float[256]);
   tile[threadIdx.x] = in[threadIdx.x];
-  if (barrier == Barrier::kPresent) __syncthreads();
+  if (barrier == Barrier::kPresent) { __syncthreads(); }
   out[threadIdx.x] = tile[blockDim.x - 1 - threadIdx.x];
 }
 
 template <Barrier barrier>
 std::vector<float> reversed(int threads) {
   std::vector<float> in(256), out(256);
-  for (int i = 0; i < 256; ++i) in[static_cast<size_t>(i)] = static_cast<float>(i);
+  for (int i = 0; i < 256; ++i) { in[static_cast<size_t>(i)] = static_cast<float>(i); }
   launch("reverse", reverse<barrier>, Grid(1, threads), in.data(), out.data());
   return out;
 }
@@ -39,7 +39,7 @@ TEST(Executor, ABarrierOrdersSharedMemory) {
     const Schedule schedule(seed);
     for (const int threads : {1, 2, 31, 33, 256}) {
       const std::vector<float> out = reversed<Barrier::kPresent>(threads);
-      for (int i = 0; i < threads; ++i) EXPECT_EQ(out[static_cast<size_t>(i)], static_cast<float>(threads - 1 - i));
+      for (int i = 0; i < threads; ++i) { EXPECT_EQ(out[static_cast<size_t>(i)], static_cast<float>(threads - 1 - i)); }
     }
   }
 }
@@ -54,7 +54,7 @@ TEST(Executor, AMissingBarrierShows) {
   }
   const auto places_of_nan = [](const std::vector<float>& v) {
     std::string places;
-    for (const float x : v) places += x != x ? 'n' : '.';
+    for (const float x : v) { places += x != x ? 'n' : '.'; }
     return places;
   };
   EXPECT_NE(places_of_nan(results[0]), places_of_nan(results[1])) << "and where depends on the schedule";
@@ -69,16 +69,16 @@ __global__ void divergent_barrier(int* out) {
   out[threadIdx.x] = 1;
 }
 __global__ void early_return(int* out) {
-  if (threadIdx.x == 5) return;
+  if (threadIdx.x == 5) { return; }
   __syncthreads();
   out[threadIdx.x] = 1;
 }
 __global__ void half_a_warp_shuffles(int* out) {
-  if (threadIdx.x < 16) out[threadIdx.x] = __shfl_xor_sync(cuda::kFullWarp, 1, 1);
+  if (threadIdx.x < 16) { out[threadIdx.x] = __shfl_xor_sync(cuda::kFullWarp, 1, 1); }
 }
 __global__ void different_masks(int* out) {
   const unsigned mask = threadIdx.x == 0 ? 0x3u : 0x7u;
-  if (threadIdx.x < 3) out[threadIdx.x] = __shfl_xor_sync(mask, 1, 1);
+  if (threadIdx.x < 3) { out[threadIdx.x] = __shfl_xor_sync(mask, 1, 1); }
 }
 __global__ void forgets_a_copy(int* out) {
   TERRACE_SHARED(tile, int[4]);
@@ -127,7 +127,7 @@ TEST(Executor, ACopyOverWhatIsStillReadShows) {
     launch("early", copies_too_early, Grid(1, 32), &two, out.data());
     return std::count(out.begin(), out.end(), two);
   };
-  for (const uint64_t seed : kSeeds) EXPECT_EQ(copied(seed) > 0, seed != 0) << "schedule " << seed;
+  for (const uint64_t seed : kSeeds) { EXPECT_EQ(copied(seed) > 0, seed != 0) << "schedule " << seed; }
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -192,7 +192,7 @@ TEST(Executor, AtomicsAndTheOrderOfASchedule) {
     EXPECT_EQ(counter, 7u * 33);
     orders.push_back(order);
     std::sort(order.begin(), order.end());
-    for (unsigned i = 0; i < order.size(); ++i) EXPECT_EQ(order[i], i);
+    for (unsigned i = 0; i < order.size(); ++i) { EXPECT_EQ(order[i], i); }
   }
   EXPECT_TRUE(std::is_sorted(orders[0].begin(), orders[0].end())) << "schedule 0 takes them in order";
   EXPECT_NE(orders[1], orders[2]);
@@ -204,11 +204,11 @@ __global__ void block_sums(const double* x, double* out) {
 
 TEST(Executor, BlockReductions) {
   std::vector<double> x(96), out(96);
-  for (int i = 0; i < 96; ++i) x[static_cast<size_t>(i)] = (i * 37) % 96;
+  for (int i = 0; i < 96; ++i) { x[static_cast<size_t>(i)] = (i * 37) % 96; }
   for (const uint64_t seed : kSeeds) {
     const Schedule schedule(seed);
     launch("sums", block_sums, Grid(1, 96), x.data(), out.data());
-    for (const double v : out) EXPECT_EQ(v, 96 * 95 / 2 + 95000);
+    for (const double v : out) { EXPECT_EQ(v, 96 * 95 / 2 + 95000); }
   }
 }
 
@@ -218,9 +218,9 @@ __global__ void multiply_tile(const BFloat16* a, const BFloat16* b, float* d) {
   TERRACE_SHARED(tile_a, Pair);
   TERRACE_SHARED(tile_b, Pair);
   const int lane = static_cast<int>(threadIdx.x);
-  for (int i = lane; i < 32; i += 32) cuda::copy_async_16(&tile_a[i / 2][i % 2 * 8], a + i * 8);
-  if (lane < 16) cuda::copy_async_16(&tile_b[lane][0], b + lane * 8);
-  if (lane >= 16) cuda::zero_async_16(&tile_b[lane - 16][8]);
+  for (int i = lane; i < 32; i += 32) { cuda::copy_async_16(&tile_a[i / 2][i % 2 * 8], a + i * 8); }
+  if (lane < 16) { cuda::copy_async_16(&tile_b[lane][0], b + lane * 8); }
+  if (lane >= 16) { cuda::zero_async_16(&tile_b[lane - 16][8]); }
   cuda::copy_async_commit();
   cuda::copy_async_wait<0>();
   __syncwarp();
@@ -230,7 +230,7 @@ __global__ void multiply_tile(const BFloat16* a, const BFloat16* b, float* d) {
   float sums[4] = {};
   const uint32_t lower_b[2] = {fragment_b[0], fragment_b[1]};
   cuda::mma_m16n8k16(sums, fragment_a, lower_b);
-  for (int i = 0; i < 4; ++i) d[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = sums[i];
+  for (int i = 0; i < 4; ++i) { d[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = sums[i]; }
 }
 
 TEST(Executor, MmaMultipliesMatrices) {
@@ -243,7 +243,7 @@ TEST(Executor, MmaMultipliesMatrices) {
     for (size_t m = 0; m < 16; ++m) {
       for (size_t n = 0; n < 8; ++n) {
         double expected = 0;
-        for (size_t k = 0; k < 16; ++k) expected += av[m * 16 + k] * bv[k * 8 + n];
+        for (size_t k = 0; k < 16; ++k) { expected += av[m * 16 + k] * bv[k * 8 + n]; }
         EXPECT_NEAR(d[m * 8 + n], expected, 1e-6) << m << ", " << n;
       }
     }

@@ -11,15 +11,13 @@ namespace terrace {
 namespace {
 
 TEST(Gpu, IsHere) {
-  if (gpu()) return;
+  if (gpu()) { return; }
   std::string reason;
   try {
     device_from_name("cuda");
-  } catch (const DeviceError& error) {
-    reason = error.what();
-  }
+  } catch (const DeviceError& error) { reason = error.what(); }
   const char* required = std::getenv("REQUIRE_GPU");
-  if (required != nullptr && std::string(required) == "1") FAIL() << "REQUIRE_GPU=1, but " << reason;
+  if (required != nullptr && std::string(required) == "1") { FAIL() << "REQUIRE_GPU=1, but " << reason; }
   GTEST_SKIP() << "CUDA's kernels were tested in the executor alone: " << reason;
 }
 

@@ -149,7 +149,7 @@ TEST(DrawKey, DrawsAreThoseOfTheSeedAndStreamThatItHolds) {
       key.copy_(Tensor::from(std::vector<int64_t>{seed, 11}, {2}));
       graph.replay();
       const std::vector<Tensor> wanted = expected(static_cast<uint64_t>(seed), 11);
-      for (size_t i = 0; i < wanted.size(); ++i) EXPECT_SAME(drawn[i].to(kCpu), wanted[i]) << device << " " << i;
+      for (size_t i = 0; i < wanted.size(); ++i) { EXPECT_SAME(drawn[i].to(kCpu), wanted[i]) << device << " " << i; }
     }
   }
   default_generator() = Generator(0);
@@ -191,7 +191,7 @@ Course course(Device device, const VarConfig& config, VarTrainOptions options) {
     course.losses.push_back(record.loss);
     course.norms.push_back(record.gradient_norm);
   }
-  for (const auto& [name, value] : model.state()) course.parameters[name] = value.to(kCpu).clone();
+  for (const auto& [name, value] : model.state()) { course.parameters[name] = value.to(kCpu).clone(); }
   course.not_recorded = trainer.not_recorded();
   return course;
 }
@@ -199,7 +199,7 @@ Course course(Device device, const VarConfig& config, VarTrainOptions options) {
 void expect_same_course(const Course& actual, const Course& expected) {
   EXPECT_EQ(actual.losses, expected.losses);
   EXPECT_EQ(actual.norms, expected.norms);
-  for (const auto& [name, value] : expected.parameters) EXPECT_SAME(actual.parameters.at(name), value) << name;
+  for (const auto& [name, value] : expected.parameters) { EXPECT_SAME(actual.parameters.at(name), value) << name; }
 }
 
 TEST(DeviceGraph, TrainingReplaysToTheSameBits) {
@@ -214,7 +214,7 @@ TEST(DeviceGraph, TrainingReplaysToTheSameBits) {
       options.batch = 5;
       options.accumulate = 2;
       options.dtype = dtype;
-      if (dtype == DType::kBF16) options.recompute = Recompute::kBlocks;
+      if (dtype == DType::kBF16) { options.recompute = Recompute::kBlocks; }
       options.graphs = false;
       const Course launched = course(device, config, options);
       options.graphs = true;
@@ -248,7 +248,7 @@ TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
         result.losses.push_back(record.loss);
         result.norms.push_back(record.gradient_norm);
       }
-      for (const auto& [name, value] : model.state()) result.parameters[name] = value.to(kCpu).clone();
+      for (const auto& [name, value] : model.state()) { result.parameters[name] = value.to(kCpu).clone(); }
       result.not_recorded = trainer.not_recorded();
       return result;
     };
@@ -270,7 +270,7 @@ TEST(DeviceGraph, SamplingReplaysToTheSameTokens) {
     const int64_t L = m.config.length();
     const Tensor given_indices = Tensor::full({2, L}, 9, DType::kI64);
     Tensor keep = Tensor::zeros({2, L}, DType::kBool);
-    for (int64_t i = 0; i < keep.numel(); i += 3) keep.data<bool>()[i] = true;
+    for (int64_t i = 0; i < keep.numel(); i += 3) { keep.data<bool>()[i] = true; }
     const GivenTokens given{given_indices, keep};
     const SampleOptions plain{.cfg = 1.5, .top_k = 20, .top_p = 0.95}, unguided{.cfg = 0, .top_p = 0.9};
     SampleOptions smooth = plain;
@@ -287,7 +287,7 @@ TEST(DeviceGraph, SamplingReplaysToTheSameTokens) {
         const Sampled actual = sampler(labels, {seed, 7}, extras);
         EXPECT_SAME(join_scales(actual.indices), join_scales(expected.indices));
         EXPECT_SAME(actual.f_hat, expected.f_hat);
-        for (size_t s = 0; s < expected.f_hats.size(); ++s) EXPECT_SAME(actual.f_hats[s], expected.f_hats[s]);
+        for (size_t s = 0; s < expected.f_hats.size(); ++s) { EXPECT_SAME(actual.f_hats[s], expected.f_hats[s]); }
         for (int64_t i = 0; some != nullptr && i < keep.numel(); i += 3) {
           EXPECT_EQ(join_scales(actual.indices).data<int64_t>()[i], 9);
         }
@@ -314,7 +314,7 @@ TEST(DeviceGraph, SamplingTakesOtherBatchesObserversAndInterruptionsBetweenRepla
     expect_right(1);
     int polls = 0;
     const SampleExtras stop{.poll = [&](int64_t) {
-      if (++polls == 2) throw Interrupted("enough");
+      if (++polls == 2) { throw Interrupted("enough"); }
     }};
     EXPECT_THROW(sampler(labels_of(2), {2, 5}, stop), Interrupted);  // one scale is recorded
     EXPECT_EQ(sampler.recorded_scales(), 1);

@@ -21,7 +21,7 @@ Tensor written(Device device, const Shape& shape, int64_t width, int64_t first, 
   f(width, wide.data<T>() + first);
   wide = wide.to(kCpu).to(DType::kF32);
   const Tensor rest[] = {wide.slice(3, 0, first), wide.slice(3, first + shape[1], width)};
-  for (const Tensor& r : rest) EXPECT_SAME(r.contiguous(), Tensor::full(r.shape(), 1));
+  for (const Tensor& r : rest) { EXPECT_SAME(r.contiguous(), Tensor::full(r.shape(), 1)); }
   return wide.slice(3, first, first + shape[1]).permute({0, 3, 1, 2}).contiguous();
 }
 

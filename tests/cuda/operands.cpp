@@ -135,9 +135,7 @@ std::string message_of(const OpOfSeveral& op, size_t elsewhere) {
   }
   try {
     op.call(tensors);
-  } catch (const DeviceError& error) {
-    return error.what();
-  }
+  } catch (const DeviceError& error) { return error.what(); }
   return "";
 }
 
@@ -170,18 +168,18 @@ std::set<std::string> ops_of_several(const std::filesystem::path& header) {
   for (std::sregex_iterator it(text.begin(), text.end(), declaration), end; it != end; ++it) {
     const std::string arguments = (*it)[3];
     const auto count = std::distance(std::sregex_iterator(arguments.begin(), arguments.end(), tensor), end);
-    if (count > 1 || std::regex_search(arguments, list)) names.insert((*it)[2]);
+    if (count > 1 || std::regex_search(arguments, list)) { names.insert((*it)[2]); }
   }
   return names;
 }
 
 TEST(Operands, TheTableHasEveryOp) {
-  if (!std::filesystem::exists(source_root() / "autograd/ops")) GTEST_SKIP() << "the sources are not here";
+  if (!std::filesystem::exists(source_root() / "autograd/ops")) { GTEST_SKIP() << "the sources are not here"; }
   std::set<std::string> tested = {"channel_parameter"};  // a step of the norms, which are in the table
-  for (const OpOfSeveral& op : ops()) tested.insert(op.name);
+  for (const OpOfSeveral& op : ops()) { tested.insert(op.name); }
   size_t found = 0;
   for (const auto& entry : std::filesystem::directory_iterator(source_root() / "autograd/ops")) {
-    if (entry.path().extension() != ".h") continue;
+    if (entry.path().extension() != ".h") { continue; }
     for (const std::string& name : ops_of_several(entry.path())) {
       ++found;
       EXPECT_TRUE(tested.contains(name)) << name << " of " << entry.path().filename() << " is not in the table";

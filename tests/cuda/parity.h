@@ -20,7 +20,7 @@ inline Device executor_device() { return device_from_name("cuda-host"); }
 /// Where CUDA's kernels run: the executor, and the GPU where there is one.
 inline std::vector<Device> cuda_devices() {
   std::vector<Device> all{executor_device()};
-  if (gpu()) all.push_back(*gpu());
+  if (gpu()) { all.push_back(*gpu()); }
   return all;
 }
 
@@ -33,11 +33,11 @@ struct Results {
 
 inline Results results_on(Device device, const Function& f, const std::vector<Tensor>& inputs) {
   std::vector<Variable> leaves;
-  for (const Tensor& t : inputs) leaves.emplace_back(t.to(device), Requires::kGrad);
+  for (const Tensor& t : inputs) { leaves.emplace_back(t.to(device), Requires::kGrad); }
   const Variable y = f(leaves);
   const Tensor cotangent = random_tensor(y.shape(), 99, -1, 1, y.dtype()).to(device);
   Results results{y.value().to(kCpu), {}};
-  for (const Tensor& g : grad({y}, leaves, {cotangent})) results.gradients.push_back(g.to(kCpu));
+  for (const Tensor& g : grad({y}, leaves, {cotangent})) { results.gradients.push_back(g.to(kCpu)); }
   return results;
 }
 
@@ -60,17 +60,17 @@ inline void expect_parity(const Function& f, const std::vector<Shape>& shapes, d
     // f32: sums in another order, about sqrt(length) roundings. bf16: those, rounded to 8 bits.
     const double tolerance = dtype == DType::kF32 ? 1e-5 : 8e-3;
     std::vector<Tensor> inputs;
-    for (const Shape& shape : shapes) inputs.push_back(random_tensor(shape, inputs.size() + 1, low, high, dtype));
+    for (const Shape& shape : shapes) { inputs.push_back(random_tensor(shape, inputs.size() + 1, low, high, dtype)); }
     const Results expected = results_on(kCpu, f, inputs);
     Results first;
     for (const uint64_t seed : {0, 1, 2}) {
       const executor::Schedule schedule(seed);
       const Results actual = results_on(executor_device(), f, inputs);
       expect_close(actual, expected, tolerance, cat(dtype, " schedule ", seed));
-      if (seed == 0) first = actual;
+      if (seed == 0) { first = actual; }
       expect_same(actual, first, cat(dtype, " schedule ", seed));
     }
-    if (!gpu()) continue;
+    if (!gpu()) { continue; }
     const Results once = results_on(*gpu(), f, inputs);
     expect_close(once, expected, tolerance, cat(dtype, " on the GPU"));
     expect_same(results_on(*gpu(), f, inputs), once, cat(dtype, " on the GPU again"));

@@ -83,15 +83,17 @@ void expect_two_steps_equal_one(Epilogue epilogue) {
     }();
     p.bias = bias.data<R>();
     p.before = before.data<T>();
-    if (epilogue == Epilogue::kGeluBackward) p.column_sums = columns.data<R>();
-    if (epilogue == Epilogue::kNone) p.sums_of_a = sums.data<T>();
+    if (epilogue == Epilogue::kGeluBackward) { p.column_sums = columns.data<R>(); }
+    if (epilogue == Epilogue::kNone) { p.sums_of_a = sums.data<T>(); }
     matrix_product<T, R>(device, at_once ? p : plain);
-    if (!at_once) cuda::finish_product(p);
+    if (!at_once) { cuda::finish_product(p); }
     return std::vector<Tensor>{c.to(kCpu), before.to(kCpu), columns.to(kCpu), sums.to(kCpu)};
   };
   const std::vector<Tensor> once = run(true), twice = run(false);
   // bf16 rounds the product before the second step.
-  for (size_t i = 0; i < once.size(); ++i) EXPECT_CLOSE(twice[i], once[i], kResult == DType::kBF16 ? 1e-2 : 1e-6) << i;
+  for (size_t i = 0; i < once.size(); ++i) {
+    EXPECT_CLOSE(twice[i], once[i], kResult == DType::kBF16 ? 1e-2 : 1e-6) << i;
+  }
 }
 
 TEST(CudaProduct, EpiloguesInTwoSteps) {

@@ -7,7 +7,7 @@ namespace {
 
 Tensor classes(int64_t count, int64_t bound) {
   std::vector<int64_t> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back((i * i + 3) % bound);
+  for (int64_t i = 0; i < count; ++i) { values.push_back((i * i + 3) % bound); }
   return Tensor::from(values, {count});
 }
 
@@ -28,9 +28,11 @@ TEST(CudaRows, CrossEntropy) {
 TEST(CudaRows, CrossEntropyOfExtremeLogits) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   std::vector<float> values(3 * 300, -kInf);
-  for (size_t i = 0; i < 300; ++i) values[i] = 1e4f + static_cast<float>(i % 7);  // a large common offset
-  values[300 + 299] = -50;                                                        // one class of weight
-  const Tensor logits = Tensor::from(values, {3, 300});                           // the last row: nothing but -inf
+  for (size_t i = 0; i < 300; ++i) {
+    values[i] = 1e4f + static_cast<float>(i % 7);  // a large common offset
+  }
+  values[300 + 299] = -50;                               // one class of weight
+  const Tensor logits = Tensor::from(values, {3, 300});  // the last row: nothing but -inf
   const Tensor targets = Tensor::from<int64_t>({5, 299, 0}, {3});
   const Tensor expected = cross_entropy(Variable(logits), targets).value();
   const Device device = executor_device();

@@ -10,8 +10,10 @@ Tensor logits_of(int64_t rows, int64_t classes) {
   const Tensor x = random_tensor({rows, classes}, 5, -6, 6);
   for (int64_t i = 0; i < x.numel(); ++i) {
     float& value = x.data<float>()[i];
-    if (i / classes % 3 == 1) value = std::round(value);  // rows in which many are equal
-    if (i / classes % 3 == 2 && i % 5 != 0) value = -INFINITY;
+    if (i / classes % 3 == 1) {
+      value = std::round(value);  // rows in which many are equal
+    }
+    if (i / classes % 3 == 2 && i % 5 != 0) { value = -INFINITY; }
   }
   return x;
 }
@@ -60,7 +62,7 @@ TEST(CudaSampling, SmoothMixesAsOnTheCpu) {
         return there.to(kCpu);
       };
       const Tensor expected = mixed(kCpu);
-      for (int64_t r = 0; r < expected.dim(0); ++r) EXPECT_NEAR(sum(expected.select(0, r)).item<double>(), 1, 1e-5);
+      for (int64_t r = 0; r < expected.dim(0); ++r) { EXPECT_NEAR(sum(expected.select(0, r)).item<double>(), 1, 1e-5); }
       for (const Device device : cuda_devices()) {
         for (const uint64_t seed : {0, 1}) {
           const executor::Schedule schedule(seed);

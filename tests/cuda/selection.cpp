@@ -23,16 +23,16 @@ Tensor crowded(const Shape& shape, uint64_t seed, DType dtype = DType::kF32) {
   float* values = x.data<float>();
   for (int64_t i = 0; i < x.numel(); ++i) {
     values[i] = std::round(values[i]);
-    if (i % 37 == 5) values[i] = NAN;
-    if (i % 41 == 6) values[i] = -0.0f;
-    if (i % 43 == 7) values[i] = -INFINITY;
+    if (i % 37 == 5) { values[i] = NAN; }
+    if (i % 41 == 6) { values[i] = -0.0f; }
+    if (i % 43 == 7) { values[i] = -INFINITY; }
   }
   return x.to(dtype);
 }
 
 Tensor indices_below(int64_t bound, const Shape& shape) {
   Tensor index = Tensor::empty(shape, DType::kI64);
-  for (int64_t i = 0; i < index.numel(); ++i) index.data<int64_t>()[i] = (i * 13 + i / 29 + 3) % bound;
+  for (int64_t i = 0; i < index.numel(); ++i) { index.data<int64_t>()[i] = (i * 13 + i / 29 + 3) % bound; }
   return index;
 }
 
@@ -99,8 +99,9 @@ std::vector<int64_t> nearest_by_definition(const Tensor& x, const Tensor& codes)
     double least = INFINITY;
     for (size_t v = 0; v < b.size() / cols; ++v) {
       double distance = 0;
-      for (size_t c = 0; c < cols; ++c)
+      for (size_t c = 0; c < cols; ++c) {
         distance += (a[r * cols + c] - b[v * cols + c]) * (a[r * cols + c] - b[v * cols + c]);
+      }
       if (distance < least) {
         least = distance;
         best = static_cast<int64_t>(v);
@@ -118,7 +119,7 @@ TEST(CudaSelection, NearestCode) {
       Tensor x = crowded({rows, cols}, 3), table = crowded({codes, cols}, 4);
       for (Tensor* t : {&x, &table}) {
         for (int64_t i = 0; i < t->numel(); ++i) {
-          if (!std::isfinite(t->data<float>()[i])) t->data<float>()[i] = 1;
+          if (!std::isfinite(t->data<float>()[i])) { t->data<float>()[i] = 1; }
         }
       }
       x = x.to(dtype);

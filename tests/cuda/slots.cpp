@@ -37,7 +37,9 @@ TEST(CudaSlots, EverySlotHasAnEntryOrAReason) {
   std::set<std::string> of_cpu, missing;
   int with_both = 0;
   for (const KernelSlot* slot : kernel_slots()) {
-    if (!slot->has(cpu)) continue;  // a type that CUDA has beside the CPU's
+    if (!slot->has(cpu)) {
+      continue;  // a type that CUDA has beside the CPU's
+    }
     of_cpu.insert(slot->name());
     if (slot->has(Backend::kCudaHost)) {
       ++with_both;
@@ -49,7 +51,9 @@ TEST(CudaSlots, EverySlotHasAnEntryOrAReason) {
   }
   EXPECT_GT(with_both, 100);
   for (const auto& [name, reason] : without_an_entry()) {
-    if (cpu == Backend::kAvx2 && !of_cpu.contains(name)) continue;  // made of instructions that AVX2 has not
+    if (cpu == Backend::kAvx2 && !of_cpu.contains(name)) {
+      continue;  // made of instructions that AVX2 has not
+    }
     EXPECT_TRUE(missing.contains(name)) << "CUDA has every entry of " << name << ": take it out of the list";
   }
 }

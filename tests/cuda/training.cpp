@@ -46,7 +46,7 @@ Course course_on(Device device, DType dtype = DType::kF32) {
     course.losses.push_back(record.loss);
     course.norms.push_back(record.gradient_norm);
   }
-  for (const auto& [name, value] : model.state()) course.parameters[name] = value.to(kCpu).clone();
+  for (const auto& [name, value] : model.state()) { course.parameters[name] = value.to(kCpu).clone(); }
   QuantizerConfig codes;
   codes.vocab_size = config.vocab_size;
   codes.channels = config.Cvae;
@@ -70,10 +70,10 @@ TEST(CudaTraining, ATransformerTrainsAndSamplesAsOnTheCpu) {
     }
     // AdamW divides by the root of what it saw squared: a gradient of rounding errors alone moves a parameter by lr.
     for (const auto& [name, value] : expected.parameters) {
-      if (value.dtype() != DType::kF32) continue;
+      if (value.dtype() != DType::kF32) { continue; }
       EXPECT_LT(absolute_error(actual.parameters.at(name), value), 2e-2) << name;
     }
-    for (size_t s = 0; s < expected.drawn.size(); ++s) EXPECT_SAME(actual.drawn[s], expected.drawn[s]) << s;
+    for (size_t s = 0; s < expected.drawn.size(); ++s) { EXPECT_SAME(actual.drawn[s], expected.drawn[s]) << s; }
   }
 }
 
@@ -89,8 +89,9 @@ TEST(CudaTraining, InBf16ATransformerTrainsAsOnTheCpu) {
       EXPECT_NEAR(actual.losses[step], expected.losses[step], 0x1p-9 * expected.losses[step]) << step;
       EXPECT_NEAR(actual.norms[step], expected.norms[step], 0x1p-6 * expected.norms[step]) << step;
     }
-    for (const auto& [name, value] : expected.parameters)
+    for (const auto& [name, value] : expected.parameters) {
       EXPECT_SAME(again.parameters.at(name), actual.parameters.at(name));
+    }
   }
 }
 
@@ -106,11 +107,11 @@ TEST(CudaTraining, AStepWritesMastersAndCopiesAsOnTheCpu) {
     AdamW optimizer({ParameterGroup{named}});
     optimizer.write_copies(copies);
     for (uint64_t step = 0; step < 3; ++step) {
-      for (Variable& leaf : leaves) leaf.set_grad(random_tensor(leaf.shape(), 100 + step).to(device));
+      for (Variable& leaf : leaves) { leaf.set_grad(random_tensor(leaf.shape(), 100 + step).to(device)); }
       optimizer.step(0.02, 0.1, 0.5);
     }
     std::vector<Tensor> values;
-    for (const Variable& leaf : leaves) values.push_back(leaf.value().to(kCpu));
+    for (const Variable& leaf : leaves) { values.push_back(leaf.value().to(kCpu)); }
     for (const size_t i : {1, 3, 4}) {
       EXPECT_SAME(copies.of(leaves[i]).to(kCpu), values[i].to(DType::kBF16)) << device << " " << i;
     }
@@ -121,7 +122,7 @@ TEST(CudaTraining, AStepWritesMastersAndCopiesAsOnTheCpu) {
     for (const uint64_t seed : {0, 1, 2}) {
       const executor::Schedule schedule(seed);
       const std::vector<Tensor> actual = stepped(device);
-      for (size_t i = 0; i < expected.size(); ++i) EXPECT_CLOSE(actual[i], expected[i], 1e-6) << device << " " << i;
+      for (size_t i = 0; i < expected.size(); ++i) { EXPECT_CLOSE(actual[i], expected[i], 1e-6) << device << " " << i; }
     }
   }
 }

@@ -46,7 +46,7 @@ TEST(AtomicFile, WithoutCommitNothingIsLeftAndTheOldStays) {
 TEST(AtomicFile, KeepsEveryByte) {
   const TemporaryFolder folder;
   std::string content(200000, '\0');
-  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 131 % 256);
+  for (size_t i = 0; i < content.size(); ++i) { content[i] = static_cast<char>(i * 131 % 256); }
   write_file(folder / "b", content);
   EXPECT_EQ(read_file(folder / "b"), content);
   write_file(folder / "empty", "");
@@ -66,7 +66,7 @@ TEST(AtomicFile, SaysWhyItCannotBeWritten) {
 }
 
 TEST(AtomicFile, UnwritableFolder) {
-  if (::geteuid() == 0) GTEST_SKIP() << "needs a user whom permissions bind; this is root";
+  if (::geteuid() == 0) { GTEST_SKIP() << "needs a user whom permissions bind; this is root"; }
   const TemporaryFolder folder;
   const std::string closed = folder / "closed";
   fs::create_directory(closed);

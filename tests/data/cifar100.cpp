@@ -17,8 +17,9 @@ std::string records(int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     content += static_cast<char>(i % 20);
     content += static_cast<char>(i % 100);
-    for (int64_t c = 0; c < 3; ++c)
-      for (int64_t p = 0; p < 1024; ++p) content += static_cast<char>(i + 50 * c + p % 32);
+    for (int64_t c = 0; c < 3; ++c) {
+      for (int64_t p = 0; p < 1024; ++p) { content += static_cast<char>(i + 50 * c + p % 32); }
+    }
   }
   return content;
 }
@@ -35,8 +36,9 @@ TEST(Cifar100, ConvertsPlanesToPixels) {
   EXPECT_EQ(test.size(), 7);
   EXPECT_EQ(train.class_names(), cifar100_class_names());
   const Tensor image = train.image(29);
-  for (int64_t p = 0; p < 1024; ++p)
-    for (int64_t c = 0; c < 3; ++c) EXPECT_EQ(image.data<uint8_t>()[3 * p + c], 29 + 50 * c + p % 32);
+  for (int64_t p = 0; p < 1024; ++p) {
+    for (int64_t c = 0; c < 3; ++c) { EXPECT_EQ(image.data<uint8_t>()[3 * p + c], 29 + 50 * c + p % 32); }
+  }
   EXPECT_EQ(train.labels().to_vector<int64_t>()[29], 29);
 }
 
@@ -46,7 +48,7 @@ TEST(Cifar100, ArchiveAndFolderAgree) {
   write_file(folder / "cifar-100-binary/train.bin", records(25));
   write_file(folder / "cifar-100-binary/test.bin", records(5));
   std::string names;
-  for (int i = 0; i < 100; ++i) names += cat("name ", i, "\n");
+  for (int i = 0; i < 100; ++i) { names += cat("name ", i, "\n"); }
   write_file(folder / "cifar-100-binary/fine_label_names.txt", names);
   const CommandResult packed = run_command("cd " + folder.path() + " && tar czf c.tar.gz cifar-100-binary");
   ASSERT_EQ(packed.status, 0) << packed.output;

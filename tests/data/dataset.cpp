@@ -14,13 +14,15 @@ namespace fs = std::filesystem;
 Tensor pictures(int64_t count, int64_t height, int64_t width, uint64_t seed = 1) {
   Tensor images = Tensor::empty({count, height, width, 3}, DType::kU8);
   Generator draws(seed);
-  for (int64_t i = 0; i < images.numel(); ++i) images.data<uint8_t>()[i] = static_cast<uint8_t>(draws.next_below(256));
+  for (int64_t i = 0; i < images.numel(); ++i) {
+    images.data<uint8_t>()[i] = static_cast<uint8_t>(draws.next_below(256));
+  }
   return images;
 }
 
 Tensor classes(int64_t count, int64_t classes) {
   std::vector<int64_t> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back(i % classes);
+  for (int64_t i = 0; i < count; ++i) { values.push_back(i % classes); }
   return Tensor::from(values, {count});
 }
 
@@ -58,8 +60,9 @@ TEST(ImageDataset, ComesBackWhole) {
   const Tensor train = pictures(100, 5, 7), test = pictures(3, 5, 7, 2);
   ImageDatasetWriter writer(folder / "d.h5", 5, 7, kNames, "a test");
   writer.begin_split("train");
-  for (const auto& [begin, end] : {std::pair{0, 0}, {0, 33}, {33, 34}, {34, 99}})
+  for (const auto& [begin, end] : {std::pair{0, 0}, {0, 33}, {33, 34}, {34, 99}}) {
     writer.append(train.slice(0, begin, end), classes(100, 3).slice(0, begin, end));
+  }
   writer.append(train.select(0, 99), 0);
   writer.begin_split("test");
   writer.append(test, classes(3, 3));
@@ -98,7 +101,7 @@ TEST(ImageDataset, HashIsOfTheContentAlone) {
   create_dataset(folder / "a.h5", "train", images, classes(9, 3), kNames, "one way");
   ImageDatasetWriter writer(folder / "b.h5", 4, 4, kNames, "another way", Compression::kGzip);
   writer.begin_split("train");
-  for (int64_t i = 0; i < 9; ++i) writer.append(images.select(0, i), i % 3);
+  for (int64_t i = 0; i < 9; ++i) { writer.append(images.select(0, i), i % 3); }
   writer.commit();
   const std::string hash = ImageDataset::open(folder / "a.h5").content_hash();
   EXPECT_EQ(ImageDataset::open(folder / "b.h5").content_hash(), hash);

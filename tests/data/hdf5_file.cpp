@@ -18,10 +18,10 @@ size_t files_in(const std::string& folder) {
 }
 
 Tensor sample(const Shape& shape, DType dtype) {
-  if (is_floating(dtype) || dtype == DType::kF16) return random_tensor(shape, 5, -3, 3).to(dtype);
+  if (is_floating(dtype) || dtype == DType::kF16) { return random_tensor(shape, 5, -3, 3).to(dtype); }
   const int64_t count = shape.numel();
   std::vector<int64_t> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back(dtype == DType::kBool ? i % 2 : (i * 37) % 200);
+  for (int64_t i = 0; i < count; ++i) { values.push_back(dtype == DType::kBool ? i % 2 : (i * 37) % 200); }
   return Tensor::from(values, shape).to(dtype);
 }
 
@@ -188,7 +188,7 @@ TEST(Hdf5File, DamagedDataIsAnErrorNotACrash) {
   out.write("x", random_tensor({4000}, 1), {.chunk_rows = 4000, .compression = Compression::kGzip});
   out.commit();
   std::string bytes = read_file(path);
-  for (size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) bytes[i] = static_cast<char>(~bytes[i]);
+  for (size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) { bytes[i] = static_cast<char>(~bytes[i]); }
   write_file(path, bytes);
   expect_error<IoError>([&] { Hdf5File::open(path).read("x"); }, path + ": cannot read dataset \"x\"");
 }
@@ -215,7 +215,7 @@ TEST(Hdf5File, FullDisk) {
         [&] {
           Hdf5File out = Hdf5File::create(path);
           out.create_rows("x", {1000}, DType::kF32);
-          for (int i = 0; i < 100; ++i) out.append_rows("x", Tensor::zeros({100, 1000}));
+          for (int i = 0; i < 100; ++i) { out.append_rows("x", Tensor::zeros({100, 1000})); }
           out.commit();
         },
         "cannot write " + path + ": ");
@@ -232,7 +232,7 @@ TEST(Hdf5File, FullDiskFoundOnlyAtCommit) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   Hdf5File out = Hdf5File::create(path);
-  for (int i = 0; i < 200; ++i) out.write(cat("group", i, "/x"), Tensor::zeros({2}), {.chunk_rows = 1});
+  for (int i = 0; i < 200; ++i) { out.write(cat("group", i, "/x"), Tensor::zeros({2}), {.chunk_rows = 1}); }
   const FullDisk limit(1000);
   expect_error<IoError>([&] { out.commit(); }, "cannot write " + path + ": File too large");
   EXPECT_FALSE(fs::exists(path));
@@ -247,7 +247,7 @@ TEST(Hdf5File, ThreadsShareTheLibrary) {
   const Hdf5File in = Hdf5File::open(folder / "a.h5");
   std::vector<std::thread> threads;
   std::vector<int> right(4, 0);
-  for (size_t t = 0; t < right.size(); ++t)
+  for (size_t t = 0; t < right.size(); ++t) {
     threads.emplace_back([&, t] {
       for (int64_t i = 0; i < 64; ++i) {
         const Tensor row = in.read_rows("x", i, i + 1);
@@ -255,7 +255,8 @@ TEST(Hdf5File, ThreadsShareTheLibrary) {
         right[t] += absolute_error(row, all.slice(0, i, i + 1)) == 0 && own.has("x");
       }
     });
-  for (std::thread& thread : threads) thread.join();
+  }
+  for (std::thread& thread : threads) { thread.join(); }
   EXPECT_EQ(right, std::vector<int>(4, 64));
 }
 

@@ -46,7 +46,7 @@ TEST(ImageFile, EveryKindOfPngBecomesRgb) {
   EXPECT_EQ(read(), (Values{100, 100, 100, 255, 255, 255}));
   std::vector<Bytes> rows(9, Bytes(27));
   Values expected;
-  for (size_t i = 0; i < 243; ++i) expected.push_back(rows[i / 27][i % 27] = static_cast<uint8_t>(i));
+  for (size_t i = 0; i < 243; ++i) { expected.push_back(rows[i / 27][i % 27] = static_cast<uint8_t>(i)); }
   write_raw_png(path, 9, 9, 8, PNG_COLOR_TYPE_RGB, rows, {}, true);
   EXPECT_EQ(read(), expected);
 }
@@ -66,8 +66,9 @@ TEST(ImageFile, EveryKindOfJpegBecomesRgb) {
   Tensor inks = Tensor::full({37, 50, 4}, 128, DType::kU8);
   inks.slice(2, 0, 3).copy_(image);
   Tensor half = Tensor::empty(image.shape());
-  for (int64_t i = 0; i < image.numel(); ++i)
+  for (int64_t i = 0; i < image.numel(); ++i) {
     half.data<float>()[i] = static_cast<float>(image.data<uint8_t>()[i]) * 128 / 255;
+  }
   write_jpeg(folder / "inks.jpg", inks);
   EXPECT_NEAR_TENSOR(read_image(folder / "inks.jpg").to(DType::kF32), half, 6);
 }
@@ -98,7 +99,7 @@ TEST(ImageFile, ErrorsNameTheFile) {
   flipped[flipped.size() / 2] = static_cast<char>(~flipped[flipped.size() / 2]);
   refuses("damaged.png", flipped, "");
   std::string huge = png;  // extents of the header
-  for (size_t i = 16; i < 24; ++i) huge[i] = '\x3f';
+  for (size_t i = 16; i < 24; ++i) { huge[i] = '\x3f'; }
   refuses("huge.png", huge, "");
   expect_error<ShapeError>([] { encode_png(Tensor::zeros({2, 2, 4}, DType::kU8)); }, "(2, 2, 4)");
   expect_error<DTypeError>([] { encode_png(Tensor::zeros({2, 2, 3})); }, "u8");

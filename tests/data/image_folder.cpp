@@ -17,10 +17,11 @@ const auto kQuiet = [](int64_t, int64_t, int64_t) {};
 
 void add(const std::string& path, int64_t height, int64_t width) {
   fs::create_directories(fs::path(path).parent_path());
-  if (path.ends_with("png"))
+  if (path.ends_with("png")) {
     write_png(path, smooth_picture(height, width));
-  else
+  } else {
     write_jpeg(path, smooth_picture(height, width));
+  }
 }
 
 std::vector<int64_t> sorted_labels(const ImageDataset& data) {
@@ -54,16 +55,14 @@ TEST(ImageFolder, ConvertsInOneOrderWhateverTheWorkers) {
     EXPECT_SAME(image_of_class(data, 1),
                 resize_and_crop(read_image(folder / "in/n02/b.JPEG"), 16, ResizeFilter::kLanczos));
     EXPECT_SAME(image_of_class(data, 2), read_image(folder / "in/n03/c.Jpg"));
-    if (!hash.empty()) {
-      EXPECT_EQ(data.content_hash(), hash);
-    }
+    if (!hash.empty()) { EXPECT_EQ(data.content_hash(), hash); }
     hash = data.content_hash();
   }
 }
 
 TEST(ImageFolder, AnyStretchHoldsAllClasses) {
   const TemporaryFolder folder;
-  for (int i = 0; i < 60; ++i) add(folder / cat("in/", i % 3, "/", i, ".png"), 8, 8);
+  for (int i = 0; i < 60; ++i) { add(folder / cat("in/", i % 3, "/", i, ".png"), 8, 8); }
   convert_image_folder(folder / "in", folder / "d.h5", {.size = 8}, kQuiet);
   const std::vector<int64_t> labels = ImageDataset::open(folder / "d.h5").labels().to_vector<int64_t>();
   for (const size_t begin : {0u, 20u, 40u}) {
@@ -75,7 +74,7 @@ TEST(ImageFolder, AnyStretchHoldsAllClasses) {
 
 TEST(ImageFolder, SplitsOfTheFolderAndHeldOutOnes) {
   const TemporaryFolder folder;
-  for (int i = 0; i < 6; ++i) add(folder / cat("in/train/", i % 2 == 0 ? "cat" : "dog", "/", i, ".png"), 8, 8);
+  for (int i = 0; i < 6; ++i) { add(folder / cat("in/train/", i % 2 == 0 ? "cat" : "dog", "/", i, ".png"), 8, 8); }
   add(folder / "in/val/dog/x.png", 8, 8);
   convert_image_folder(folder / "in", folder / "d.h5", {.size = 8, .test_every = 3}, kQuiet);
   EXPECT_EQ(ImageDataset::splits(folder / "d.h5"), (std::vector<std::string>{"test", "train", "val"}));
@@ -105,9 +104,9 @@ TEST(ImageFolder, BadFilesStopOrAreCounted) {
 
 TEST(ImageFolder, StoppingLeavesNothing) {
   const TemporaryFolder folder;
-  for (int i = 0; i < 20; ++i) add(folder / cat("in/a/", i, ".png"), 8, 8);
+  for (int i = 0; i < 20; ++i) { add(folder / cat("in/a/", i, ".png"), 8, 8); }
   const auto stop = [](int64_t done, int64_t, int64_t) {
-    if (done == 5) throw Interrupted("interrupted");
+    if (done == 5) { throw Interrupted("interrupted"); }
   };
   expect_error<Interrupted>([&] { convert_image_folder(folder / "in", folder / "d.h5", {.size = 8}, stop); },
                             "interrupted");

@@ -39,33 +39,36 @@ std::vector<double> resized(const Tensor& image, int64_t height, int64_t width, 
           weight(filter, (static_cast<double>(j) + 0.5 - (static_cast<double>(i) + 0.5) * ratio) / stretch));
       sum += weights.back();
     }
-    for (double& w : weights) w /= sum;
+    for (double& w : weights) { w /= sum; }
     return weights;
   };
   std::vector<double> out;
-  for (int64_t y = 0; y < height; ++y)
+  for (int64_t y = 0; y < height; ++y) {
     for (int64_t x = 0; x < width; ++x) {
       const std::vector<double> down = line(H, height, y), across = line(W, width, x);
       for (int64_t c = 0; c < 3; ++c) {
         double value = 0;
-        for (int64_t j = 0; j < H; ++j)
-          for (int64_t i = 0; i < W; ++i)
+        for (int64_t j = 0; j < H; ++j) {
+          for (int64_t i = 0; i < W; ++i) {
             value += down[static_cast<size_t>(j)] * across[static_cast<size_t>(i)] *
                      image.data<uint8_t>()[(j * W + i) * 3 + c];
+          }
+        }
         out.push_back(std::clamp(value, 0.0, 255.0));
       }
     }
+  }
   return out;
 }
 
 Tensor noise(int64_t height, int64_t width) {
   Tensor image = smooth_picture(height, width);
-  for (int64_t i = 0; i < image.numel(); ++i) image.data<uint8_t>()[i] = static_cast<uint8_t>(i * 7919 % 251);
+  for (int64_t i = 0; i < image.numel(); ++i) { image.data<uint8_t>()[i] = static_cast<uint8_t>(i * 7919 % 251); }
   return image;
 }
 
 TEST(ImageResize, IsItsFormula) {
-  for (const ResizeFilter filter : kFilters)
+  for (const ResizeFilter filter : kFilters) {
     for (const auto& [from, to] : {std::pair{Shape{9, 13}, Shape{4, 5}},
                                    {Shape{4, 5}, Shape{9, 13}},
                                    {Shape{7, 31}, Shape{12, 10}},
@@ -75,9 +78,11 @@ TEST(ImageResize, IsItsFormula) {
       const Tensor out = resize(image, to[0], to[1], filter);
       const std::vector<double> expected = resized(image, to[0], to[1], filter);
       ASSERT_EQ(out.shape(), (Shape{to[0], to[1], 3}));
-      for (size_t i = 0; i < expected.size(); ++i)
+      for (size_t i = 0; i < expected.size(); ++i) {
         EXPECT_NEAR(out.data<uint8_t>()[i], expected[i], 0.501) << name_of(filter) << " at " << i;
+      }
     }
+  }
 }
 
 TEST(ImageResize, KeepsWhatItShould) {
@@ -93,9 +98,11 @@ TEST(ImageResize, ShortSideAndCrop) {
   EXPECT_EQ(resize_short_side(wide, 12, ResizeFilter::kLanczos).shape(), (Shape{12, 20, 3}));
   EXPECT_EQ(resize_short_side(tall, 12, ResizeFilter::kLanczos).shape(), (Shape{20, 12, 3}));
   EXPECT_EQ(resize_short_side(noise(3, 1000), 2, ResizeFilter::kBox).shape(), (Shape{2, 667, 3}));
-  for (const Tensor& image : {wide, tall, noise(20, 20)})
-    for (const ResizeFilter filter : kFilters)
+  for (const Tensor& image : {wide, tall, noise(20, 20)}) {
+    for (const ResizeFilter filter : kFilters) {
       EXPECT_SAME(resize_and_crop(image, 13, filter), center_crop(resize_short_side(image, 13, filter), 13, 13));
+    }
+  }
   EXPECT_SAME(center_crop(wide, 10, 10), wide.slice(0, 10, 20).slice(1, 20, 30).contiguous());
 }
 

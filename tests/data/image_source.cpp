@@ -13,7 +13,7 @@ namespace {
 
 Tensor pictures(int64_t count, int64_t height, int64_t width) {
   Tensor images = Tensor::empty({count, height, width, 3}, DType::kU8);
-  for (int64_t i = 0; i < images.numel(); ++i) images.data<uint8_t>()[i] = static_cast<uint8_t>(i * 37 % 251);
+  for (int64_t i = 0; i < images.numel(); ++i) { images.data<uint8_t>()[i] = static_cast<uint8_t>(i * 37 % 251); }
   return images;
 }
 
@@ -27,7 +27,7 @@ void write_npz(const std::string& path, const std::string& name, const Tensor& v
 TEST(ImageSource, FolderByPathWithClassesWhereAllLieInThem) {
   const TemporaryFolder folder;
   const Tensor images = pictures(3, 4, 5);
-  for (const char* name : {"cat", "dog", "dog/deep", ".hidden"}) std::filesystem::create_directories(folder / name);
+  for (const char* name : {"cat", "dog", "dog/deep", ".hidden"}) { std::filesystem::create_directories(folder / name); }
   write_png(folder / "dog/deep/1.PNG", images.select(0, 1));
   write_png(folder / "cat/9.png", images.select(0, 0));
   write_png(folder / "dog/z.png", pictures(1, 7, 2).select(0, 0));
@@ -54,7 +54,7 @@ TEST(ImageSource, NpzImageByImage) {
   write_npz(folder / "a.npz", "arr_0", images);
   const auto source = open_image_source(folder / "a.npz");
   ASSERT_EQ(source->size(), 5);
-  for (int64_t i = 0; i < 5; ++i) EXPECT_SAME(source->image(i), images.select(0, i).contiguous());
+  for (int64_t i = 0; i < 5; ++i) { EXPECT_SAME(source->image(i), images.select(0, i).contiguous()); }
   EXPECT_EQ(source->label(0), -1);
   EXPECT_FALSE(source->separate_files());
 }

@@ -71,8 +71,8 @@ TEST(Loader, WorkersTimingPreloadAndResumingDoNotMatter) {
   const LoaderOptions plain{.batch = 8, .seed = 5, .workers = 0, .flip = Flip::kRandom};
   std::vector<Batch> expected;
   Loader reference(data, plain);
-  for (int i = 0; i < 20; ++i) expected.push_back(reference.next());
-  for (const int workers : {1, 2, 5})
+  for (int i = 0; i < 20; ++i) { expected.push_back(reference.next()); }
+  for (const int workers : {1, 2, 5}) {
     for (const Preload preload : {Preload::kNo, Preload::kYes}) {
       LoaderOptions options = plain;
       options.workers = workers;
@@ -89,9 +89,10 @@ TEST(Loader, WorkersTimingPreloadAndResumingDoNotMatter) {
         EXPECT_SAME(batch.labels, right.labels);
         EXPECT_EQ(batch.epoch, right.epoch);
         EXPECT_EQ(batch.step, right.step);
-        if (i % 7 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        if (i % 7 == 0) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); }
       }
     }
+  }
 }
 
 TEST(Loader, FlipsHalfOfTheImagesAndOthersEachEpoch) {
@@ -129,7 +130,7 @@ TEST(Loader, FloatsAreNchwFromMinusOneToOne) {
 
 TEST(Loader, BytesAndFloatsConvertBack) {
   std::vector<uint8_t> values(256 * 3);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint8_t>(i / 3 + i % 3);
+  for (size_t i = 0; i < values.size(); ++i) { values[i] = static_cast<uint8_t>(i / 3 + i % 3); }
   const Tensor bytes = Tensor::from(values, {1, 16, 16, 3});
   EXPECT_SAME(images_to_bytes(images_to_float(bytes)), bytes);
   const float nan = std::nanf("");
@@ -151,11 +152,11 @@ TEST(Prefetcher, GivesErrorsInTheirTurn) {
   for (const int workers : {0, 1, 3}) {
     Prefetcher<int64_t> items(
         [](int64_t i) {
-          if (i == 5) throw IoError("item 5 is bad");
+          if (i == 5) { throw IoError("item 5 is bad"); }
           return i * i;
         },
         0, workers, 4);
-    for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(items.next(), i * i);
+    for (int64_t i = 0; i < 5; ++i) { EXPECT_EQ(items.next(), i * i); }
     expect_error<IoError>([&] { items.next(); }, "item 5 is bad");
     expect_error<IoError>([&] { items.next(); }, "item 5 is bad");
   }

@@ -44,8 +44,9 @@ TEST(Npz, ImagesWrittenInPiecesReadByRows) {
   {
     NpzWriter npz(folder / "samples.npz");
     npz.begin("arr_0", DType::kU8, images.shape());
-    for (int64_t begin = 0; begin < 10; begin += 4)
+    for (int64_t begin = 0; begin < 10; begin += 4) {
       npz.append(images.slice(0, begin, std::min<int64_t>(begin + 4, 10)));
+    }
     npz.begin("labels", DType::kI64, {10});
     npz.append(Tensor::arange(10));
     EXPECT_FALSE(std::filesystem::exists(folder / "samples.npz"));
@@ -74,7 +75,7 @@ TEST(Npz, RefusesWhatDoesNotFit) {
 TEST(Npz, DeflatedArraysAreReadForwardsAndBackwards) {
   const TemporaryFolder folder;
   std::string data;
-  for (int64_t i = 0; i < 100000; ++i) data += static_cast<char>(i * i >> 7);
+  for (int64_t i = 0; i < 100000; ++i) { data += static_cast<char>(i * i >> 7); }
   write_deflated(folder / "x.npz", "arr_0.npy",
                  npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1000, 100), }\n", data));
   const TensorFile file = open_tensor_file(folder / "x.npz");
@@ -89,7 +90,7 @@ TEST(Npy, VersionsTypesAndOrders) {
   const std::string six("\1\0\2\0\3\0\4\0\5\0\6\0", 12);
   const Tensor expected = Tensor::from(std::vector<int32_t>{1, 2, 3, 4, 5, 6}, {2, 3});
   const std::string c_order = "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3)}";
-  for (const char version : {1, 2, 3}) EXPECT_SAME(read_text(npy(c_order, six, version)), expected);
+  for (const char version : {1, 2, 3}) { EXPECT_SAME(read_text(npy(c_order, six, version)), expected); }
   EXPECT_SAME(read_text(npy("{\"shape\":(2L,3L,), 'fortran_order':False,'descr':'<u2',}\n", six)), expected);
   const Tensor columns = Tensor::from(std::vector<int32_t>{1, 3, 5, 2, 4, 6}, {2, 3});
   EXPECT_SAME(read_text(npy("{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3)}", six)), columns);

@@ -14,7 +14,7 @@ namespace terrace {
 Tensor smooth_picture(int64_t height, int64_t width) {
   Tensor image = Tensor::empty({height, width, 3}, DType::kU8);
   uint8_t* to = image.data<uint8_t>();
-  for (int64_t y = 0; y < height; ++y)
+  for (int64_t y = 0; y < height; ++y) {
     for (int64_t x = 0; x < width; ++x) {
       const double u = static_cast<double>(x) / static_cast<double>(width),
                    v = static_cast<double>(y) / static_cast<double>(height);
@@ -22,6 +22,7 @@ Tensor smooth_picture(int64_t height, int64_t width) {
       *to++ = static_cast<uint8_t>(220 - 150 * v);
       *to++ = static_cast<uint8_t>(128 + 60 * std::sin(3 * u + 2 * v));
     }
+  }
   return image;
 }
 
@@ -62,11 +63,11 @@ void write_raw_png(const std::string& path, int64_t height, int64_t width, int d
                interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                PNG_FILTER_TYPE_DEFAULT);
   std::vector<png_color> colors;
-  for (size_t i = 0; i + 2 < palette.size(); i += 3) colors.push_back({palette[i], palette[i + 1], palette[i + 2]});
-  if (!colors.empty()) png_set_PLTE(png, info, colors.data(), static_cast<int>(colors.size()));
+  for (size_t i = 0; i + 2 < palette.size(); i += 3) { colors.push_back({palette[i], palette[i + 1], palette[i + 2]}); }
+  if (!colors.empty()) { png_set_PLTE(png, info, colors.data(), static_cast<int>(colors.size())); }
   png_write_info(png, info);
   std::vector<png_bytep> pointers;
-  for (const auto& row : rows) pointers.push_back(const_cast<png_bytep>(row.data()));
+  for (const auto& row : rows) { pointers.push_back(const_cast<png_bytep>(row.data())); }
   png_write_image(png, pointers.data());
   png_write_end(png, nullptr);
   png_destroy_write_struct(&png, &info);

@@ -16,11 +16,11 @@ namespace {
 Tensor degrade(const Tensor& image, double blur, double noise, uint64_t seed) {
   constexpr int kReach = 3, kSide = 32;
   double weights[2 * kReach + 1], sum = 0;
-  for (int i = -kReach; i <= kReach; ++i) sum += weights[i + kReach] = std::exp(-i * i / (2 * blur * blur));
+  for (int i = -kReach; i <= kReach; ++i) { sum += weights[i + kReach] = std::exp(-i * i / (2 * blur * blur)); }
   std::vector<double> from(image.data<uint8_t>(), image.data<uint8_t>() + image.numel()), to(from.size());
   for (const bool vertical : {false, true}) {
-    for (int y = 0; y < kSide; ++y)
-      for (int x = 0; x < kSide; ++x)
+    for (int y = 0; y < kSide; ++y) {
+      for (int x = 0; x < kSide; ++x) {
         for (int c = 0; c < 3; ++c) {
           double value = 0;
           for (int i = -kReach; i <= kReach; ++i) {
@@ -30,6 +30,8 @@ Tensor degrade(const Tensor& image, double blur, double noise, uint64_t seed) {
           }
           to[static_cast<size_t>((y * kSide + x) * 3 + c)] = value;
         }
+      }
+    }
     std::swap(from, to);
   }
   Generator draws(seed, 99);
@@ -120,8 +122,9 @@ TEST(Procedural, IsAFunctionOfSeedIndexAndLabel) {
   EXPECT_EQ(names.size(), static_cast<size_t>(kProceduralClasses));
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
   EXPECT_EQ(names[0], "red disc top left");
-  for (const std::string& name : names)
+  for (const std::string& name : names) {
     EXPECT_EQ(name.find(','), std::string::npos) << "lists of classes are split there";
+  }
   EXPECT_EQ(names[15], "blue triangle bottom right");
 }
 

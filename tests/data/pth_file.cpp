@@ -18,7 +18,7 @@ std::string text(const std::string& value) { return "X" + u32(static_cast<uint32
 std::string integer(int64_t value) { return "\x8a\x08" + std::string(reinterpret_cast<const char*>(&value), 8); }
 std::string tuple(const std::vector<int64_t>& values) {
   std::string out = "(";
-  for (const int64_t value : values) out += integer(value);
+  for (const int64_t value : values) { out += integer(value); }
   return out + "t";
 }
 std::string storage(int64_t elements, const std::string& key = "0", const std::string& type = "FloatStorage") {
@@ -104,7 +104,7 @@ TEST_F(HostilePth, NamesComeOnce) {
   write("}(" + text("a") + t + text("a") + t + "u");
   expect_error<IoError>([this] { open_tensor_file(path()); }, "two tensors are named \"a\"");
   ZipWriter zip(path());
-  for (int i = 0; i < 2; ++i) add(zip, "x/data.pkl", kHead + "N.");
+  for (int i = 0; i < 2; ++i) { add(zip, "x/data.pkl", kHead + "N."); }
   zip.commit();
   expect_error<IoError>([this] { open_tensor_file(path()); },
                         "two entries of the zip archive are named \"x/data.pkl\"");
@@ -115,7 +115,9 @@ TEST_F(HostilePth, ObjectsWithoutEnd) {
   expect_refused("]q\1h\1a", endless);                                       // a list that holds itself
   expect_refused(std::string(5000, ']') + std::string(4999, 'a'), endless);  // deep
   std::string doubling = "N";
-  for (int i = 0; i < 60; ++i) doubling += "q\1h\1\x86";  // pairs of pairs: 2^60 at the end
+  for (int i = 0; i < 60; ++i) {
+    doubling += "q\1h\1\x86";  // pairs of pairs: 2^60 at the end
+  }
   expect_refused(doubling, endless);
   expect_refused("X\xff\xff\xff\x7f", "pickle: truncated at byte ");
   expect_refused("\x8d" + std::string(8, '\xff'), "pickle: truncated at byte ");
@@ -146,9 +148,7 @@ TEST_F(HostilePth, TruncatedFiles) {
       const std::string part = whole.substr(0, size);
       try {
         read_everything(open_tensor_bytes("x", std::as_bytes(std::span(part))));
-      } catch (const IoError&) {
-        ++refused;
-      }
+      } catch (const IoError&) { ++refused; }
     }
     EXPECT_EQ(refused, (whole.size() + 11) / 13) << name;
   }

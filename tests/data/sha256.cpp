@@ -18,7 +18,7 @@ TEST(Sha256, PublishedExamples) {
 
 TEST(Sha256, PiecesDoNotMatter) {
   std::string text;
-  for (int i = 0; i < 300; ++i) text += static_cast<char>(i * 7);
+  for (int i = 0; i < 300; ++i) { text += static_cast<char>(i * 7); }
   for (const size_t piece : {1u, 7u, 31u, 63u, 64u, 65u, 129u}) {
     Sha256 hash;
     for (size_t at = 0; at < text.size(); at += piece) {

@@ -49,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(Golden, WeightFiles,
                                          Case{"var_tiny.h5", "state_dict", "HDF5", "var_tiny.h5"}),
                          [](const auto& test) {
                            std::string name = cat(test.index, "_", test.param.file);
-                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+                           for (char& c : name) { c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_'; }
                            return name;
                          });
 
@@ -90,8 +90,8 @@ TEST(TensorFile, OddLayoutsAndPlainValues) {
     const TensorFile file = open_golden(name);
     for (const std::string& tensor : golden.list("tensors")) {
       std::string path = "tensors/" + tensor;
-      if (tensor == "list_0") path = "list/0";
-      if (tensor == "nested.a.b.c") path = "nested/a/b/c";
+      if (tensor == "list_0") { path = "list/0"; }
+      if (tensor == "nested.a.b.c") { path = "nested/a/b/c"; }
       const Tensor expected = golden.read("tensors/" + tensor);
       EXPECT_SAME(file.read(path, expected.dtype()), expected) << name << " " << path;
     }
@@ -104,7 +104,7 @@ TEST(TensorFile, OddLayoutsAndPlainValues) {
         {"list/1", "3"},    {"list/2", "text"}, {"list/3", "None"},   {"list/4", "True"},
         {"list/5", "1.5"},  {"list/6", "-7"},   {"tuple/0", "1"},     {"list/7", "1099511627776"},
         {"tuple/1", "2.5"}, {"tuple/2", "x"},   {"unicode", "\u00e9"}};
-    for (const auto& [path, text] : expected) EXPECT_EQ(values.at(path), text) << name << " " << path;
+    for (const auto& [path, text] : expected) { EXPECT_EQ(values.at(path), text) << name << " " << path; }
   }
 }
 
@@ -179,7 +179,7 @@ std::vector<std::pair<std::string, Tensor>> samples(const std::string& ending) {
                                                          {"byte", Tensor::arange(200, DType::kU8)},
                                                          {"bool", Tensor::full({2}, 1, DType::kBool)},
                                                          {"strided", random_tensor({6, 4}, 4).transpose(0, 1)}};
-  if (ending != ".npz") tensors.emplace_back("brain", random_tensor({4, 3}, 5).to(DType::kBF16));
+  if (ending != ".npz") { tensors.emplace_back("brain", random_tensor({4, 3}, 5).to(DType::kBF16)); }
   return tensors;
 }
 
@@ -188,10 +188,10 @@ TEST(TensorWriter, WhatIsWrittenReadsBack) {
   for (const std::string& ending : kEndings) {
     const auto tensors = samples(ending);
     std::vector<TensorEntry> entries;
-    for (const auto& [name, value] : tensors) entries.push_back({name, value.dtype(), value.shape()});
+    for (const auto& [name, value] : tensors) { entries.push_back({name, value.dtype(), value.shape()}); }
     for (const char* file : {"a", "b"}) {
       const auto writer = create_tensor_file(folder / (file + ending), entries, {{"format", "pt"}});
-      for (const auto& [name, value] : tensors) writer->write(value);
+      for (const auto& [name, value] : tensors) { writer->write(value); }
       writer->commit();
     }
     const TensorFile file = open_tensor_file(folder / ("a" + ending));

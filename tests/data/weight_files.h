@@ -9,7 +9,7 @@ namespace terrace {
 inline void read_everything(const TensorFile& file) {
   for (const TensorEntry& entry : file.entries()) {
     file.read(entry.name);
-    if (!entry.shape.empty() && entry.shape[0] > 0) file.read_rows(entry.name, entry.shape[0] - 1, entry.shape[0]);
+    if (!entry.shape.empty() && entry.shape[0] > 0) { file.read_rows(entry.name, entry.shape[0] - 1, entry.shape[0]); }
   }
 }
 

@@ -164,10 +164,10 @@ std::map<std::string, size_t> crc_fields(const std::string& zip) {
 // torch.serialization.set_crc32_options(False) writes 0 for every entry; torch.load never looks.
 TEST(ZipFile, ACrcOfZeroIsOneThatNobodyComputed) {
   std::string zip = read_file(GoldenFile("pth_misc.pth").path());
-  for (const auto& [name, at] : crc_fields(zip)) zip.replace(at, 4, 4, '\0');
+  for (const auto& [name, at] : crc_fields(zip)) { zip.replace(at, 4, 4, '\0'); }
   const TensorFile file = open_tensor_bytes("x.pth", std::as_bytes(std::span(zip)));
   const TensorFile golden = open_tensor_file(GoldenFile("pth_misc.pth").path());
-  for (const TensorEntry& entry : golden.entries()) EXPECT_SAME(file.read(entry.name), golden.read(entry.name));
+  for (const TensorEntry& entry : golden.entries()) { EXPECT_SAME(file.read(entry.name), golden.read(entry.name)); }
   std::string stored = archive();
   stored.replace(crc_fields(stored).at("a"), 4, 4, '\0');
   EXPECT_EQ(content_of(open_text(flipped(stored, 31)), 0), "d" + std::string(kContent + 1));
@@ -179,7 +179,7 @@ TEST(ZipFile, AFlippedByteOfWeightsIsFoundWhereTheyAreRead) {
   const auto map = MappedFile::lend("x.pth", std::as_bytes(std::span(whole)));
   int64_t storages = 0;
   for (const ZipEntry& entry : read_zip_directory(*map)) {
-    if (entry.name.find("/data/") == std::string::npos || entry.size == 0) continue;
+    if (entry.name.find("/data/") == std::string::npos || entry.size == 0) { continue; }
     ++storages;
     const std::string other = flipped(whole, static_cast<size_t>(entry.offset + entry.size / 2));
     const TensorFile file = open_tensor_bytes("x.pth", std::as_bytes(std::span(other)));
@@ -189,9 +189,7 @@ TEST(ZipFile, AFlippedByteOfWeightsIsFoundWhereTheyAreRead) {
     for (const TensorEntry& tensor : file.entries()) {
       try {
         file.read(tensor.name);
-      } catch (const IoError&) {
-        ++refused;
-      }
+      } catch (const IoError&) { ++refused; }
     }
     EXPECT_GE(refused, 1) << entry.name;
     EXPECT_LT(refused, static_cast<int64_t>(file.entries().size())) << entry.name << ": the others are whole";
@@ -204,7 +202,7 @@ TEST(ZipFile, AFlippedByteOfADescriptionIsFoundAtOnce) {
   const auto map = MappedFile::lend("x.pth", std::as_bytes(std::span(whole)));
   int64_t found = 0;
   for (const ZipEntry& entry : read_zip_directory(*map)) {
-    if (!entry.name.ends_with("data.pkl")) continue;
+    if (!entry.name.ends_with("data.pkl")) { continue; }
     ++found;
     const std::string other = flipped(whole, static_cast<size_t>(entry.offset + entry.size / 2));
     expect_error<IoError>([&] { open_tensor_bytes("x.pth", std::as_bytes(std::span(other))); },
@@ -236,7 +234,7 @@ TEST(ZipFile, AFlippedByteOfAnArrayIsFound) {
 TEST(ZipFile, TheCrcOfALargeEntry) {
   const TemporaryFolder folder;
   std::string content(size_t{37'000'001}, '\0');
-  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 2654435761U >> 13);
+  for (size_t i = 0; i < content.size(); ++i) { content[i] = static_cast<char>(i * 2654435761U >> 13); }
   ZipWriter writer(folder / "x.zip");
   writer.begin("large", static_cast<int64_t>(content.size()));
   writer.write(content.data(), static_cast<int64_t>(content.size()));

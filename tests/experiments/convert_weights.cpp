@@ -37,7 +37,7 @@ TEST(ConvertWeights, FromPyTorchThroughEveryFormat) {
   }
   const TensorFile last = open_tensor_file(folder / "e.safetensors");
   EXPECT_EQ(last.entries().size(), original.entries().size());
-  for (const TensorEntry& entry : original.entries()) EXPECT_SAME(last.read(entry.name), original.read(entry.name));
+  for (const TensorEntry& entry : original.entries()) { EXPECT_SAME(last.read(entry.name), original.read(entry.name)); }
   EXPECT_EQ(convert(in + " " + folder / "f.safetensors --dtype bf16").status, 0);
   EXPECT_EQ(open_tensor_file(folder / "f.safetensors").entry("head.bias").dtype, DType::kBF16);
 }

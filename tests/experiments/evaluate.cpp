@@ -29,9 +29,10 @@ Tensor pictures(int64_t count, uint64_t seed) {
   Generator g(seed, 0);
   const Tensor noise = randint(96, {count, 12, 16, 3}, g), base = randint(160, {count}, g);
   Tensor images = Tensor::empty({count, 12, 16, 3}, DType::kU8);
-  for (int64_t i = 0; i < images.numel(); ++i)
+  for (int64_t i = 0; i < images.numel(); ++i) {
     images.data<uint8_t>()[i] =
         static_cast<uint8_t>(noise.data<int64_t>()[i] + base.data<int64_t>()[i / (12 * 16 * 3)]);
+  }
   return images;
 }
 
@@ -66,7 +67,7 @@ TEST_F(Evaluate, FolderAndNpzOfTheSamePicturesAreAtZero) {
   write_samples(folder_ / "real.npz", images);
   options_.fake = folder_ / "pngs";
   make_folder(options_.fake);
-  for (int64_t i = 0; i < 9; ++i) write_png(cat(options_.fake, "/", i, ".png"), images.select(0, i));
+  for (int64_t i = 0; i < 9; ++i) { write_png(cat(options_.fake, "/", i, ".png"), images.select(0, i)); }
   options_.metrics = {"fid", "kid", "pr", "dc"};
   options_.manifold = {.k_precision = 2, .k_density = 2};
   const Evaluation result = evaluate(options_);
@@ -106,8 +107,9 @@ TEST_F(Evaluate, StampsEveryNumber) {
   EXPECT_EQ(json["figures"][1]["stamp"]["kid"]["size"], 6);
   EXPECT_LT(json["figures"][0]["interval_95"][0], json["figures"][0]["value"]);
   for (const char* part :
-       {"level 64; f32, f64; N 8 / 11; reference sha256:", "(partial)", "; bootstrap 4", "; Terrace "})
+       {"level 64; f32, f64; N 8 / 11; reference sha256:", "(partial)", "; bootstrap 4", "; Terrace "}) {
     EXPECT_NE(result.figures[0].line().find(part), std::string::npos) << result.figures[0].line();
+  }
 }
 
 TEST_F(Evaluate, ProtocolsDiffer) {
@@ -181,7 +183,7 @@ TEST_F(Evaluate, OneBadFileStopsUnlessSkipped) {
   const Tensor images = pictures(7, 6);
   options_.fake = folder_ / "pngs";
   make_folder(options_.fake);
-  for (int64_t i = 0; i < 7; ++i) write_png(cat(options_.fake, "/", i, ".png"), images.select(0, i));
+  for (int64_t i = 0; i < 7; ++i) { write_png(cat(options_.fake, "/", i, ".png"), images.select(0, i)); }
   write_file(options_.fake + "/3.png", "no picture");
   write_samples(options_.real, images);
   expect_error<IoError>([&] { evaluate(options_); }, "3.png: neither a JPEG nor a PNG file");
@@ -197,7 +199,7 @@ TEST_F(Evaluate, OneBadFileStopsUnlessSkipped) {
 /// Every kind of file that pictures come in, beside the same pictures as plain RGB files of the same odd sizes.
 TEST_F(Evaluate, TakesEveryKindOfPicture) {
   const std::string odd = folder_ / "odd", plain = folder_ / "plain";
-  for (const std::string& path : {odd, plain}) make_folder(path);
+  for (const std::string& path : {odd, plain}) { make_folder(path); }
   const Tensor grey = smooth_picture(9, 14).slice(2, 0, 1).contiguous();
   Tensor cmyk = Tensor::full({8, 8, 4}, 200, DType::kU8);
   cmyk.slice(2, 1, 2).fill_(90);
@@ -206,8 +208,9 @@ TEST_F(Evaluate, TakesEveryKindOfPicture) {
   write_raw_png(odd + "/deep.png", 1, 2, 16, PNG_COLOR_TYPE_RGB, {{200, 0, 10, 0, 30, 0, 1, 255, 99, 0, 0, 128}});
   write_raw_png(odd + "/alpha.png", 1, 2, 8, PNG_COLOR_TYPE_RGB_ALPHA, {{10, 20, 30, 0, 200, 100, 50, 128}});
   write_raw_png(odd + "/palette.png", 1, 2, 8, PNG_COLOR_TYPE_PALETTE, {{1, 0}}, {10, 20, 30, 40, 50, 60});
-  for (const auto& entry : std::filesystem::directory_iterator(odd))
+  for (const auto& entry : std::filesystem::directory_iterator(odd)) {
     write_png(cat(plain, "/", entry.path().stem().string(), ".png"), read_image(entry.path().string()));
+  }
   options_.fake = odd;
   options_.real = plain;
   const Evaluation result = evaluate(options_);
@@ -236,7 +239,7 @@ TEST_F(Evaluate, NamesASetWithoutImages) {
 TEST_F(Evaluate, ClassByClass) {
   const Tensor images = pictures(12, 7);
   std::vector<int64_t> labels;
-  for (int64_t i = 0; i < 12; ++i) labels.push_back(i < 5 ? 0 : i < 11 ? 1 : 2);
+  for (int64_t i = 0; i < 12; ++i) { labels.push_back(i < 5 ? 0 : i < 11 ? 1 : 2); }
   write_samples(options_.fake, images, Tensor::from(labels, {12}));
   write_samples(options_.real, images, Tensor::from(labels, {12}));
   options_.per_class = true;
@@ -293,7 +296,7 @@ TEST(LevelName, IsPlainForTheWholeNetworkAlone) {
 }
 
 TEST(SelfCheck, Passes) {
-  for (const SelfCheck& check : self_check()) EXPECT_TRUE(check.passed) << check.what << ": " << check.value;
+  for (const SelfCheck& check : self_check()) { EXPECT_TRUE(check.passed) << check.what << ": " << check.value; }
 }
 
 TEST(EvaluateProgram, PrintsFiguresAndRefusesInOneLine) {
@@ -339,7 +342,7 @@ TEST(EvaluateRealImages, AreAtThePublishedImplementationsDistances) {
     const Evaluation result = evaluate(options);
     const double expected = golden.read(cat("reference/fid_", level)).item<double>();
     EXPECT_NEAR(result.figures[0].value, expected, 1e-3 * expected) << level;
-    if (level != 768) continue;
+    if (level != 768) { continue; }
     const double spatial = golden.read("reference/sfid_2023").item<double>();
     EXPECT_NEAR(result.figures[1].value, spatial, 1e-3 * spatial);
   }

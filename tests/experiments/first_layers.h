@@ -16,8 +16,9 @@ inline void write_first_layers(const std::string& path) {
   std::vector<TensorEntry> entries;
   for (const auto& [name, shape] : layers) {
     entries.push_back({name + ".conv.weight", DType::kF32, shape});
-    for (const char* part : {"weight", "bias", "running_mean", "running_var"})
+    for (const char* part : {"weight", "bias", "running_mean", "running_var"}) {
       entries.push_back({name + ".bn." + part, DType::kF32, {shape[0]}});
+    }
   }
   auto writer = create_tensor_file(path, entries);
   uint64_t seed = 0;

@@ -35,14 +35,14 @@ TEST(FrechetJudge, TokenizerFeaturesAreMeansAndDeviationsOfItsMap) {
   EXPECT_EQ(network.dim, 8);
   const Tensor images = pictures(2, 2);
   Tensor batch = Tensor::empty({2, 3, 8, 8});
-  for (int64_t i = 0; i < 2; ++i) batch.select(0, i).copy_(network.prepare(images.select(0, i).contiguous()));
+  for (int64_t i = 0; i < 2; ++i) { batch.select(0, i).copy_(network.prepare(images.select(0, i).contiguous())); }
   const Tensor features = network.run(batch).features;
   const NoGrad no_grad;
   const std::vector<double> map =
       tokenizer.encode(Variable(batch)).value().select(0, 1).select(0, 2).contiguous().to_vector<double>();
   double mean = 0, squares = 0;
-  for (const double v : map) mean += v / static_cast<double>(map.size());
-  for (const double v : map) squares += (v - mean) * (v - mean) / static_cast<double>(map.size());
+  for (const double v : map) { mean += v / static_cast<double>(map.size()); }
+  for (const double v : map) { squares += (v - mean) * (v - mean) / static_cast<double>(map.size()); }
   EXPECT_NEAR(features.select(0, 1).select(0, 2).item<double>(), mean, 1e-6);
   EXPECT_NEAR(features.select(0, 1).select(0, 6).item<double>(), std::sqrt(squares), 1e-6);
 }

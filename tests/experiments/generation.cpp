@@ -59,7 +59,7 @@ class Generation : public testing::Test {
     int64_t compared = 0;
     for (const auto& entry : fs::directory_iterator(file(a))) {
       const std::string name = entry.path().filename().string();
-      if (name == "run.json") continue;
+      if (name == "run.json") { continue; }
       ASSERT_TRUE(fs::exists(file(b) + "/" + name)) << b << "/" << name;
       EXPECT_EQ(read_file(file(a) + "/" + name), read_file(file(b) + "/" + name)) << a << " and " << b << ": " << name;
       ++compared;
@@ -91,7 +91,7 @@ TEST_F(Generation, ImagesDependOnTheirOwnSeedAlone) {
   run("sample", models() + "--classes 3 --count 1 --seed 11 --reproducible --out " + file("one"));
   const auto name_of = [&](const std::string& folder, const std::string& end) {
     for (const auto& entry : fs::directory_iterator(file(folder))) {
-      if (entry.path().string().ends_with(end)) return entry.path().string();
+      if (entry.path().string().ends_with(end)) { return entry.path().string(); }
     }
     return std::string();
   };
@@ -173,7 +173,7 @@ TEST_F(Generation, TheNpzHoldsEveryImageInOrder) {
   int64_t found = 0;
   for (const auto& entry : fs::directory_iterator(file("npz"))) {
     const std::string name = entry.path().stem().string();
-    if (name.size() < 5 || name[name.size() - 5] != '-') continue;
+    if (name.size() < 5 || name[name.size() - 5] != '-') { continue; }
     EXPECT_SAME(read_image(entry.path().string()),
                 all.select(0, std::stoll(name.substr(name.size() - 4))).contiguous());
     ++found;

@@ -19,7 +19,7 @@ bool is_of_this_build() {
 
 TEST(GpuCheck, WithoutAGpuSaysSoInOneLine) {
   SKIP_WHERE_IT_CANNOT_RUN();
-  if (gpu()) GTEST_SKIP() << "here is a GPU";
+  if (gpu()) { GTEST_SKIP() << "here is a GPU"; }
   const TemporaryFolder folder;
   const CommandResult result = run_command(command(folder, "DEVICE=cuda"));
   EXPECT_EQ(result.status, 1);

@@ -13,7 +13,7 @@ using Start = ImageStore::Start;
 
 Tensor pictures(int64_t count, int64_t first) {
   Tensor images = Tensor::empty({count, 4, 4, 3}, DType::kU8);
-  for (int64_t i = 0; i < count; ++i) images.select(0, i).fill_(static_cast<double>(first + i));
+  for (int64_t i = 0; i < count; ++i) { images.select(0, i).fill_(static_cast<double>(first + i)); }
   return images;
 }
 

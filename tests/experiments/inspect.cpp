@@ -16,7 +16,7 @@ TEST(Inspect, DriftIsRelativeToTheInitialLength) {
 TEST(Inspect, MosaicShowsEachPositionBrightestAtItself) {
   // One-hot rows: each position is similar to itself alone.
   Tensor table = Tensor::zeros({5, 4});
-  for (int64_t i = 0; i < 4; ++i) table.data<float>()[(i + 1) * 4 + i] = 1;
+  for (int64_t i = 0; i < 4; ++i) { table.data<float>()[(i + 1) * 4 + i] = 1; }
   const Tensor mosaic = similarity_mosaic(table, 1, 2, 0, 4);
   EXPECT_EQ(mosaic.shape(), Shape({7, 7, 3}));  // 2 x 2 blocks of 2 x 2 and 3 pixels between
   const auto brightness = [&](int64_t y, int64_t x) { return mosaic.select(0, y).select(0, x).to_vector<int>()[1]; };

@@ -43,7 +43,7 @@ void parse(Everything& e, std::vector<const char*> arguments, Json* json = nullp
   declare(options, e);
   arguments.insert(arguments.begin(), "prog");
   options.parse(static_cast<int>(arguments.size()), arguments.data());
-  if (json != nullptr) *json = options.to_json();
+  if (json != nullptr) { *json = options.to_json(); }
 }
 
 void expect_refused(std::vector<const char*> arguments, const std::string& text) {
@@ -235,7 +235,7 @@ TEST(Options, HelpListsEverythingWithDefaults) {
     EXPECT_NE(help.find(text), std::string::npos) << text << "\n" << help;
   }
   std::istringstream lines(help);
-  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
+  for (std::string line; std::getline(lines, line);) { EXPECT_LE(line.size(), 100U) << line; }
 }
 
 TEST(Options, NearestName) {

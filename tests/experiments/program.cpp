@@ -81,7 +81,7 @@ TEST(Progress, PlainLinesHoldNoControlCharacters) {
   ASSERT_NE(file, nullptr);
   {
     Progress progress("work", 10, "items", file);
-    for (int i = 1; i <= 10; ++i) progress.update(i);
+    for (int i = 1; i <= 10; ++i) { progress.update(i); }
     progress.message("half way");
     progress.finish();
     progress.finish();
@@ -151,10 +151,11 @@ TEST(RunRecord, HoldsConfigurationMachineAndResults) {
   EXPECT_EQ(json["configuration"]["steps"], 3);
   EXPECT_EQ(json["results"]["loss"], 1.5);
   EXPECT_GT(json["memory"]["peak_resident_bytes"], 0);
-  for (const char* key : {"version", "started", "ended", "wall_seconds"}) EXPECT_TRUE(json.contains(key)) << key;
-  for (const char* key : {"cpu", "kernels", "threads", "memory_bytes"})
+  for (const char* key : {"version", "started", "ended", "wall_seconds"}) { EXPECT_TRUE(json.contains(key)) << key; }
+  for (const char* key : {"cpu", "kernels", "threads", "memory_bytes"}) {
     EXPECT_TRUE(json["machine"].contains(key)) << key;
-  for (const char* key : {"onednn", "openblas", "hdf5"}) EXPECT_TRUE(json["libraries"].contains(key)) << key;
+  }
+  for (const char* key : {"onednn", "openblas", "hdf5"}) { EXPECT_TRUE(json["libraries"].contains(key)) << key; }
 }
 
 TEST(RunRecord, FoldersThatCannotBe) {

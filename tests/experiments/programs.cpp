@@ -37,7 +37,7 @@ void expect_refusal(const CommandResult& result, const std::string& text) {
 /// Files beside which something was being written: none may stay.
 int64_t files_in(const std::string& folder) {
   int64_t count = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) count += entry.is_regular_file() ? 1 : 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) { count += entry.is_regular_file() ? 1 : 0; }
   return count;
 }
 
@@ -132,7 +132,9 @@ TEST_F(Programs, RanksTrainAsOneProcessToTheLastBit) {
   expect_success(together);
   EXPECT_EQ(read_file(file("var_slices/checkpoint.h5")), read_file(file("var_ranks/checkpoint.h5")));
   EXPECT_EQ(together.output.find("parameters"), together.output.rfind("parameters")) << together.output;
-  for (const char* name : {"curves.csv", "run.json"}) EXPECT_TRUE(fs::exists(file("var_ranks") + "/" + name)) << name;
+  for (const char* name : {"curves.csv", "run.json"}) {
+    EXPECT_TRUE(fs::exists(file("var_ranks") + "/" + name)) << name;
+  }
   // Stopped and gone on with, as one process.
   const std::string longer = var_arguments("var_ranks_stopped") + " --drop 0.1 --checkpoint-every 1 --steps 400 ";
   run_interrupted("train_var", longer + "--ranks 2", file("var_ranks_stopped"));
@@ -337,7 +339,7 @@ TEST_F(Programs, ASplitValIsHeldOut) {
   ImageDatasetWriter writer(file("val.h5"), 32, 32, {"a"}, "a test");
   for (const char* split : {"train", "val"}) {
     writer.begin_split(split);
-    for (int64_t i = 0; i < 8; ++i) writer.append(generate_procedural(1, i, i), 0);
+    for (int64_t i = 0; i < 8; ++i) { writer.append(generate_procedural(1, i, i), 0); }
   }
   writer.commit();
   expect_success(run("train_vqvae", "--data " + file("val.h5") + kTinyTokenizer +
@@ -393,7 +395,7 @@ TEST_F(Programs, TokensTrainWithoutTheirImages) {
 
 /// Every program that computes asks for the device before it opens a file.
 TEST(ProgramsWithoutAGpu, SaySoInOneLine) {
-  if (gpu()) GTEST_SKIP() << "here is a GPU";
+  if (gpu()) { GTEST_SKIP() << "here is a GPU"; }
   const bool built = fs::exists(program_path("../lib/libterrace_cuda.so"));
   const char* reason = built ? "error: device cuda: cudaGetDeviceCount(&count) failed: "
                              : "error: device cuda: the CUDA backend is not available (libterrace_cuda.so: ";

@@ -68,7 +68,9 @@ TEST(Html, EscapesAndIsSelfContained) {
                            "href=\"#ab\"", "prefers-color-scheme:dark"}) {
     EXPECT_NE(html.find(text), std::string::npos) << text;
   }
-  for (const char* text : {"http", "<script", "@import", "url("}) EXPECT_EQ(html.find(text), std::string::npos) << text;
+  for (const char* text : {"http", "<script", "@import", "url("}) {
+    EXPECT_EQ(html.find(text), std::string::npos) << text;
+  }
 }
 
 TEST(Chart, TicksAreRound) {
@@ -106,7 +108,7 @@ TEST(Chart, HeatmapHasACellPerFiniteValue) {
   Heatmap map{.rows = 2, .columns = 2, .values = {0, 1, std::nan(""), 3}};
   const std::string svg = map.svg();
   size_t cells = 0;
-  for (size_t at = svg.find("<rect"); at != std::string::npos; at = svg.find("<rect", at + 1)) ++cells;
+  for (size_t at = svg.find("<rect"); at != std::string::npos; at = svg.find("<rect", at + 1)) { ++cells; }
   EXPECT_EQ(cells, 3U + 40U);  // and the colour bar
 }
 
@@ -150,8 +152,9 @@ TEST(ImageGrid, MatrixColours) {
 std::string ink(const Tensor& picture) {
   std::string text;
   for (int64_t y = 0; y < picture.dim(0); ++y) {
-    for (int64_t x = 0; x < picture.dim(1); ++x)
+    for (int64_t x = 0; x < picture.dim(1); ++x) {
       text += picture.data<uint8_t>()[(y * picture.dim(1) + x) * 3] < 128 ? '#' : '.';
+    }
     text += '\n';
   }
   return text;

@@ -29,11 +29,11 @@ void copy_inputs(const std::string& from, const std::string& to) {
   Hdf5File target = Hdf5File::create(to);
   std::set<std::string> groups;
   for (const std::string& dataset : source.file.walk()) {
-    for (const std::string& group : groups_of(dataset)) groups.insert(group);
-    if (!source.results.contains(dataset)) target.write(dataset, source.file.read(dataset));
+    for (const std::string& group : groups_of(dataset)) { groups.insert(group); }
+    if (!source.results.contains(dataset)) { target.write(dataset, source.file.read(dataset)); }
   }
   for (const std::string& group : groups) {
-    if (group != "/" && !target.has(group)) continue;
+    if (group != "/" && !target.has(group)) { continue; }
     for (const std::string& name : source.file.list_attrs(group)) {
       target.write_attr_string(group, name, source.file.read_attr_string(group, name));
     }
@@ -56,7 +56,7 @@ TEST_P(RunFixtureBlind, ComputesWithoutTheFixturesOwnResults) {
   EXPECT_TRUE(compare_with_fixture(folder / "inputs.h5", folder / "b.h5").empty());
   const Hdf5File a = Hdf5File::open(folder / "a.h5"), b = Hdf5File::open(folder / "b.h5");
   for (const std::string& dataset : a.walk()) {
-    if (dataset.rfind("phi_index/", 0) == 0) continue;
+    if (dataset.rfind("phi_index/", 0) == 0) { continue; }
     ASSERT_TRUE(b.has(dataset)) << dataset;
     EXPECT_SAME(b.read(dataset), a.read(dataset)) << dataset;
   }
@@ -126,7 +126,7 @@ void write_table(const std::string& path, double scale) {
                          R"({"kind": "positional", "sets": [{"group": "s", "patch_nums": [1], "C": 4}]})");
   const Tensor table =
       Tensor::from(std::vector<float>{0, static_cast<float>(scale), 0, static_cast<float>(scale)}, {1, 4});
-  for (const char* name : {"fixed1d", "fixed2d"}) file.write(cat("outputs/s/", name), table);
+  for (const char* name : {"fixed1d", "fixed2d"}) { file.write(cat("outputs/s/", name), table); }
   const auto sine = static_cast<float>(std::sin(0.5)), cosine = static_cast<float>(std::cos(0.5));
   file.write("outputs/s/scaled2d", Tensor::from(std::vector<float>{sine, cosine, sine, cosine}, {1, 4}));
   file.commit();
@@ -155,7 +155,7 @@ TEST(RunFixture, MissingAndMisshapedResultsAreOutside) {
   computed.commit();
   const std::vector<ResultDifference> results = compare_with_fixture(folder / "in.h5", folder / "out.h5");
   ASSERT_EQ(results.size(), 4U);
-  for (const ResultDifference& r : results) EXPECT_FALSE(r.within()) << r.dataset;
+  for (const ResultDifference& r : results) { EXPECT_FALSE(r.within()) << r.dataset; }
   EXPECT_EQ(results[0].problem, "shape (4,), expected (1, 4)");
   EXPECT_EQ(results[1].problem, "missing");
   EXPECT_EQ(results[2].problem, "not in the fixture");

@@ -12,7 +12,7 @@ namespace terrace {
 namespace {
 
 void expect_holds(const std::string& text, const std::vector<std::string>& pieces) {
-  for (const std::string& piece : pieces) EXPECT_NE(text.find(piece), std::string::npos) << piece;
+  for (const std::string& piece : pieces) { EXPECT_NE(text.find(piece), std::string::npos) << piece; }
 }
 
 TEST(StudyConfig, EncodingsAndTheirMatchedForms) {
@@ -76,8 +76,9 @@ TEST(StudyReport, HoldsEverySectionWithoutNetworkOrScript) {
     EXPECT_NE(html.find(std::string("<h2 id=\"") + id), std::string::npos) << id;
   }
   expect_holds(html, {"24.50 dB", "data:image/png;base64,", "<svg", "class &lt;0&gt;", "A &amp; B", "1:01"});
-  for (const char* text : {"http", "<script", "nan", "inf%", "class <"})
+  for (const char* text : {"http", "<script", "nan", "inf%", "class <"}) {
     EXPECT_EQ(html.find(text), std::string::npos) << text;
+  }
 }
 
 TEST(StudyReport, OneSeedClaimsNothing) {
@@ -90,8 +91,9 @@ TEST(StudyReport, ThreeSeedsTellLargeDifferencesFromChance) {
   StudyResults results = synthetic_study({"learned", "mixed"}, 3);
   expect_holds(significance_sentence(results), {"Over 3 seeds, mixed has a lower held-out loss than learned by 0.1"});
   // The same figures in both: nothing may be claimed.
-  for (size_t i = 0; i < 3; ++i)
+  for (size_t i = 0; i < 3; ++i) {
     results.runs[3 + i].held_out.loss = results.runs[i].held_out.loss + (i % 2 == 0 ? 0.01 : -0.01);
+  }
   expect_holds(significance_sentence(results), {"No difference in held-out loss to learned is established"});
 }
 
@@ -126,7 +128,7 @@ TEST(StudyResults, CostsOutliveAnInterrupt) {
 TEST(StudyReport, WithoutARuleTheShareIsLeftOut) {
   StudyResults results = synthetic_study({"learned", "mixed"}, 3);
   results.tokenizer.real_share = kNotMeasured;
-  for (StudyRun& run : results.runs) run.own_share = kNotMeasured;
+  for (StudyRun& run : results.runs) { run.own_share = kNotMeasured; }
   const std::string html = study_report(results);
   EXPECT_EQ(html.find("showing their class"), std::string::npos);
   EXPECT_EQ(html.find("nan"), std::string::npos);
@@ -156,7 +158,7 @@ TEST(StudyResults, CsvHasARowPerRecordAndTheSameColumns) {
   int64_t rows = 0, columns = -1;
   while (std::getline(csv, line)) {
     const int64_t commas = std::count(line.begin(), line.end(), ',');
-    if (columns < 0) columns = commas;
+    if (columns < 0) { columns = commas; }
     EXPECT_EQ(commas, columns) << line;
     ++rows;
   }
@@ -207,7 +209,7 @@ TEST(StudyReport, CosineSimilarity) {
 
 TEST(Study, OwnClassShareCounts) {
   Tensor images = Tensor::empty({4, kProceduralSize, kProceduralSize, 3}, DType::kU8);
-  for (int64_t i = 0; i < 4; ++i) images.select(0, i).copy_(generate_procedural(3, i, i));
+  for (int64_t i = 0; i < 4; ++i) { images.select(0, i).copy_(generate_procedural(3, i, i)); }
   std::vector<double> each;
   EXPECT_DOUBLE_EQ(own_class_share(images, Tensor::from(std::vector<int64_t>{0, 1, 2, 3}, {4}), &each), 1);
   EXPECT_DOUBLE_EQ(own_class_share(images, Tensor::from(std::vector<int64_t>{0, 1, 3, 2}, {4}), &each), 0.5);

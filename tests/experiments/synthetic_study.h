@@ -24,7 +24,7 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
   results.curve_images = 8;
   results.embed_dim = kChannels;
   results.wall_seconds = 61;
-  for (int64_t c = 0; c < classes; ++c) results.class_names.push_back("class <" + std::to_string(c) + ">");
+  for (int64_t c = 0; c < classes; ++c) { results.class_names.push_back("class <" + std::to_string(c) + ">"); }
   StudyTokenizer& t = results.tokenizer;
   t.steps = 10;
   t.parameters = 123456;

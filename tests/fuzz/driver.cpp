@@ -6,7 +6,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const terrace::FuzzTarget& target = [] -> const terrace::FuzzTarget& {
     for (const terrace::FuzzTarget& each : terrace::fuzz_targets()) {
-      if (each.name == TERRACE_FUZZ_TARGET) return each;
+      if (each.name == TERRACE_FUZZ_TARGET) { return each; }
     }
     std::abort();
   }();

@@ -48,7 +48,7 @@ std::string mutated(std::string bytes, Generator& g) {
         bytes.insert(at, bytes.substr(below(bytes.size()), count));
         break;
       default:
-        if (below(8) == 0) bytes.resize(at);
+        if (below(8) == 0) { bytes.resize(at); }
     }
   }
   return bytes;

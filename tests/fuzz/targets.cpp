@@ -21,12 +21,11 @@ void read_configs(std::span<const std::byte> input) {
   const std::string text(reinterpret_cast<const char*>(input.data()), input.size());
   try {
     const VarConfig config = var_config_from_text(text);
-    if (var_config_from_text(to_text(config)) != config) std::abort();
-  } catch (const Error&) {
-  }
+    if (var_config_from_text(to_text(config)) != config) { std::abort(); }
+  } catch (const Error&) {}
   const VqvaeConfig config = vqvae_config_from_text(text);
   config.validate();
-  if (vqvae_config_from_text(to_text(config)) != config) std::abort();
+  if (vqvae_config_from_text(to_text(config)) != config) { std::abort(); }
 }
 
 }  // namespace
@@ -43,8 +42,7 @@ const std::vector<FuzzTarget>& fuzz_targets() {
 void run_fuzz_target(const FuzzTarget& target, std::span<const std::byte> input) {
   try {
     target.run(input);
-  } catch (const Error&) {
-  }
+  } catch (const Error&) {}
 }
 
 }  // namespace terrace

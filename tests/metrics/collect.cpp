@@ -33,7 +33,7 @@ struct Toy {
                    [counter](const Tensor& batch) {
                      *counter += batch.dim(0);
                      Tensor features = batch.slice(1, 0, 4).clone();
-                     for (int64_t i = 0; i < features.numel(); ++i) features.data<float>()[i] /= 2;
+                     for (int64_t i = 0; i < features.numel(); ++i) { features.data<float>()[i] /= 2; }
                      return Activations{
                          .features = features, .spatial = batch.slice(1, 4, 6), .logits = batch.slice(1, 4, 6)};
                    }};
@@ -43,7 +43,7 @@ struct Toy {
 Tensor expected_features(const Tensor& images) {
   const Tensor flat = images.reshape({images.dim(0), 90}).slice(1, 0, 4).to(DType::kF64);
   Tensor half = flat.clone();
-  for (int64_t i = 0; i < half.numel(); ++i) half.data<double>()[i] /= 2;
+  for (int64_t i = 0; i < half.numel(); ++i) { half.data<double>()[i] /= 2; }
   return half;
 }
 
@@ -123,14 +123,14 @@ TEST(Collect, MomentsOfANetworkOnADeviceAreSummedThere) {
 TEST(Collect, HashIsOfThePixelsWhateverFileHoldsThem) {
   const TemporaryFolder folder;
   const Tensor images = pictures(3, 3);
-  for (int64_t i = 0; i < 3; ++i) write_png(cat(folder.path(), "/", i, ".png"), images.select(0, i));
+  for (int64_t i = 0; i < 3; ++i) { write_png(cat(folder.path(), "/", i, ".png"), images.select(0, i)); }
   EXPECT_EQ(content_hash_of(*open_image_source(folder.path())).text, content_hash_of(*image_source_of(images)).text);
 }
 
 TEST(Collect, StopsAtABadFileUnlessTheyAreSkipped) {
   const TemporaryFolder folder;
   const Tensor images = pictures(5, 4);
-  for (int64_t i = 0; i < 5; ++i) write_png(cat(folder.path(), "/", i, ".png"), images.select(0, i));
+  for (int64_t i = 0; i < 5; ++i) { write_png(cat(folder.path(), "/", i, ".png"), images.select(0, i)); }
   const std::string whole = read_file(folder / "2.png");
   write_file(folder / "2.png", whole.substr(0, whole.size() / 2));
   const auto source = open_image_source(folder.path());
@@ -180,8 +180,9 @@ TEST(ReferenceCache, RunsTheNetworkOnce) {
   EXPECT_EQ(*toy.seen, 21);
   collect_cached(*source, other, {.features = KeepRows::kYes}, cache);
   EXPECT_EQ(*toy.seen, 21);
-  for (const auto& entry : std::filesystem::directory_iterator(folder / "cache"))
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "cache")) {
     write_file(entry.path().string(), "damaged");
+  }
   EXPECT_EQ(collect_cached(*source, other, {}, cache).count, 7);
   EXPECT_EQ(*toy.seen, 28);
 }
@@ -190,22 +191,23 @@ TEST(ReferenceCache, AnInterruptedPassGoesOnWhereItStopped) {
   const TemporaryFolder folder;
   const ReferenceCache cache(folder / "cache");
   std::vector<int64_t> classes(700);
-  for (size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<int64_t>(i % 5);
+  for (size_t i = 0; i < classes.size(); ++i) { classes[i] = static_cast<int64_t>(i % 5); }
   const auto source = image_source_of(pictures(700, 8), Tensor::from(classes, {700}));
   const Toy toy;
   CollectOptions options{.batch = 8, .features = KeepRows::kYes};
   const Collected whole = collect(*source, toy.network, options);
   int64_t stop = 301;  // not at the end of a block of the moments
   options.progress = [&](int64_t done, int64_t) {
-    if (done >= stop) throw Error("stopped");
+    if (done >= stop) { throw Error("stopped"); }
   };
   *toy.seen = 0;
-  for (stop = 301; stop <= 700; stop += 120)
+  for (stop = 301; stop <= 700; stop += 120) {
     expect_error<Error>([&] { collect_cached(*source, toy.network, options, cache); }, "stopped");
+  }
   EXPECT_LT(*toy.seen, 700);
   // A record that a killed process left half written does not count.
   std::string log;
-  for (const auto& entry : std::filesystem::directory_iterator(folder / "cache")) log = entry.path().string();
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "cache")) { log = entry.path().string(); }
   std::filesystem::resize_file(log, std::filesystem::file_size(log) - 5);
   options.progress = {};
   const Collected got = collect_cached(*source, toy.network, options, cache);

@@ -16,7 +16,7 @@ TEST(MetricsGolden, DistancesAndScores) { expect_golden("metrics.h5"); }
 Gaussian diagonal(const std::vector<double>& mean, const std::vector<double>& variances) {
   const auto d = static_cast<int64_t>(mean.size());
   Gaussian g{.mean = Tensor::from(mean, {d}), .covariance = Tensor::zeros({d, d}, DType::kF64)};
-  for (int64_t i = 0; i < d; ++i) g.covariance.data<double>()[i * d + i] = variances[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < d; ++i) { g.covariance.data<double>()[i * d + i] = variances[static_cast<size_t>(i)]; }
   return g;
 }
 
@@ -49,8 +49,9 @@ double by_singular_values(const Tensor& x, const Tensor& y) {
   const auto centred = [](const Tensor& t, const Gaussian& g) {
     Tensor c = t.clone();
     const double scale = std::sqrt(static_cast<double>(t.dim(0) - 1));
-    for (int64_t i = 0; i < c.numel(); ++i)
+    for (int64_t i = 0; i < c.numel(); ++i) {
       c.data<double>()[i] = (c.data<double>()[i] - g.mean.data<double>()[i % t.dim(1)]) / scale;
+    }
     return c;
   };
   const Tensor cross = matmul(centred(x, a), centred(y, b).transpose(0, 1));
@@ -60,7 +61,7 @@ double by_singular_values(const Tensor& x, const Tensor& y) {
   both.slice(0, 0, m).slice(1, m, m + n).copy_(cross);
   both.slice(0, m, m + n).slice(1, 0, m).copy_(cross.transpose(0, 1));
   double roots = 0, rest = 0;
-  for (const double v : symmetric_eigenvalues(both).to_vector<double>()) roots += std::max(v, 0.0);
+  for (const double v : symmetric_eigenvalues(both).to_vector<double>()) { roots += std::max(v, 0.0); }
   for (int64_t i = 0; i < x.dim(1); ++i) {
     rest += std::pow(a.mean.data<double>()[i] - b.mean.data<double>()[i], 2);
     rest += a.covariance.data<double>()[i * x.dim(1) + i] + b.covariance.data<double>()[i * x.dim(1) + i];
@@ -97,7 +98,7 @@ TEST(Symmetric, EigenvectorsDecompose) {
   const Tensor a = matmul(x, x.transpose(0, 1));
   const SymmetricEigen e = symmetric_eigen(a);
   Tensor scaled = e.vectors.clone();
-  for (int64_t i = 0; i < scaled.numel(); ++i) scaled.data<double>()[i] *= e.values.data<double>()[i / 9];
+  for (int64_t i = 0; i < scaled.numel(); ++i) { scaled.data<double>()[i] *= e.values.data<double>()[i / 9]; }
   EXPECT_CLOSE(matmul(e.vectors.transpose(0, 1), scaled), a, 1e-13);
   EXPECT_CLOSE(symmetric_eigenvalues(a), e.values, 1e-13);
   expect_error<ShapeError>([&] { symmetric_eigen(Tensor::zeros({2, 3}, DType::kF64)); }, "a must be (2, 2)");

@@ -37,8 +37,8 @@ std::string write_first_layers(const TemporaryFolder& folder, size_t layers, int
                                double low = -0.3) {
   std::vector<TensorEntry> entries;
   for (const InceptionStep& step : inception_plan().steps) {
-    if (step.name.empty()) continue;
-    if (entries.size() == 5 * layers) break;
+    if (step.name.empty()) { continue; }
+    if (entries.size() == 5 * layers) { break; }
     const int64_t o = entries.empty() ? outputs_of_first : step.to.channels;
     entries.push_back(
         {step.name + ".conv.weight", DType::kF32, {o, step.from.channels, step.window.height, step.window.width}});

@@ -13,8 +13,11 @@ namespace {
 Tensor rows_about(double mean, int64_t rows, int64_t dim, uint64_t seed) {
   Tensor x = random_tensor({rows, dim}, seed, -1, 1, DType::kF64);
   double* p = x.data<double>();
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < dim; ++c) p[r * dim + c] = mean + p[r * dim + c] + (c > 0 ? 0.5 * (p[r * dim] - mean) : 0);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < dim; ++c) {
+      p[r * dim + c] = mean + p[r * dim + c] + (c > 0 ? 0.5 * (p[r * dim] - mean) : 0);
+    }
+  }
   return x;
 }
 
@@ -23,15 +26,19 @@ Gaussian by_definition(const Tensor& x) {
   const int64_t rows = x.dim(0), dim = x.dim(1);
   const double* p = x.data<double>();
   std::vector<long double> mean(static_cast<size_t>(dim), 0);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < dim; ++c) mean[static_cast<size_t>(c)] += p[r * dim + c] / static_cast<long double>(rows);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < dim; ++c) {
+      mean[static_cast<size_t>(c)] += p[r * dim + c] / static_cast<long double>(rows);
+    }
+  }
   Gaussian g{.mean = Tensor::empty({dim}, DType::kF64), .covariance = Tensor::empty({dim, dim}, DType::kF64)};
   for (int64_t a = 0; a < dim; ++a) {
     g.mean.data<double>()[a] = static_cast<double>(mean[static_cast<size_t>(a)]);
     for (int64_t b = 0; b < dim; ++b) {
       long double sum = 0;
-      for (int64_t r = 0; r < rows; ++r)
+      for (int64_t r = 0; r < rows; ++r) {
         sum += (p[r * dim + a] - mean[static_cast<size_t>(a)]) * (p[r * dim + b] - mean[static_cast<size_t>(b)]);
+      }
       g.covariance.data<double>()[a * dim + b] = static_cast<double>(sum / static_cast<long double>(rows - 1));
     }
   }

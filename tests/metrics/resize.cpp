@@ -31,7 +31,7 @@ TEST(InceptionResize, InputsHaveTheirEvaluatorsRange) {
   const Tensor white = Tensor::full({1, 5, 7, 3}, 255, DType::kU8), black = Tensor::zeros({1, 5, 7, 3}, DType::kU8);
   const auto value = [](const Tensor& images, InceptionResize resize) {
     const std::vector<double> v = inception_input(images, resize).to_vector<double>();
-    for (const double x : v) EXPECT_NEAR(x, v[0], 1e-6);
+    for (const double x : v) { EXPECT_NEAR(x, v[0], 1e-6); }
     return v[0];
   };
   for (const auto& [resize, high] : {std::pair{InceptionResize::kPytorch, 1.0},

@@ -21,7 +21,7 @@ MemoryRows rows(int64_t count, int64_t dim, uint64_t seed, double low = -1, doub
 
 TEST(InceptionScore, OfCertainClassesIsTheirNumber) {
   Tensor logits = Tensor::zeros({12, 4}, DType::kF64);
-  for (int64_t i = 0; i < 12; ++i) logits.data<double>()[i * 4 + i % 4] = 1000;
+  for (int64_t i = 0; i < 12; ++i) { logits.data<double>()[i * 4 + i % 4] = 1000; }
   const InceptionScore one = inception_score(MemoryRows(logits), 1), three = inception_score(MemoryRows(logits), 3);
   EXPECT_NEAR(one.mean, 4, 1e-12);
   EXPECT_NEAR(three.mean, 4, 1e-12);
@@ -62,12 +62,13 @@ TEST(KernelDistance, CrossesTiles) {
   const MemoryRows a = rows(1030, 2, 7), b = rows(1100, 2, 8);
   double within = 0;
   const Tensor x = a.read(0, 1030);
-  for (int64_t i = 0; i < 1030; ++i)
+  for (int64_t i = 0; i < 1030; ++i) {
     for (int64_t j = 0; j < 1030; ++j) {
-      if (i == j) continue;
+      if (i == j) { continue; }
       const double* p = x.data<double>();
       within += std::pow((p[2 * i] * p[2 * j] + p[2 * i + 1] * p[2 * j + 1]) / 2 + 1, 3);
     }
+  }
   // All of b at 0: the kernel with it is 1, and so is the mean within it.
   const MemoryRows zero(Tensor::zeros({1100, 2}, DType::kF64));
   EXPECT_NEAR(kernel_distance(a, zero), within / (1030.0 * 1029.0) + 1 - 2, 1e-12);
@@ -84,8 +85,9 @@ TEST(KernelDistance, Refuses) {
 
 double distance(const Tensor& a, int64_t i, const Tensor& b, int64_t j) {
   double sum = 0;
-  for (int64_t c = 0; c < a.dim(1); ++c)
+  for (int64_t c = 0; c < a.dim(1); ++c) {
     sum += std::pow(a.data<double>()[i * a.dim(1) + c] - b.data<double>()[j * a.dim(1) + c], 2);
+  }
   return std::sqrt(sum);
 }
 
@@ -93,8 +95,9 @@ std::vector<double> radii_by_definition(const Tensor& x, int64_t k) {
   std::vector<double> radii;
   for (int64_t i = 0; i < x.dim(0); ++i) {
     std::vector<double> others;
-    for (int64_t j = 0; j < x.dim(0); ++j)
-      if (j != i) others.push_back(distance(x, i, x, j));
+    for (int64_t j = 0; j < x.dim(0); ++j) {
+      if (j != i) { others.push_back(distance(x, i, x, j)); }
+    }
     std::sort(others.begin(), others.end());
     radii.push_back(others[static_cast<size_t>(k - 1)]);
   }
@@ -108,13 +111,14 @@ TEST(Manifold, IsItsDefinition) {
   const std::vector<double> f3 = radii_by_definition(fake, 3);
   std::set<int64_t> precise, recalled, covered;
   double in_balls = 0;
-  for (int64_t i = 0; i < 1100; ++i)
+  for (int64_t i = 0; i < 1100; ++i) {
     for (int64_t j = 0; j < 300; ++j) {
       const double d = distance(real, i, fake, j);
-      if (d <= r3[static_cast<size_t>(i)]) precise.insert(j);
-      if (d <= f3[static_cast<size_t>(j)]) recalled.insert(i);
-      if (d < r5[static_cast<size_t>(i)]) covered.insert(i), ++in_balls;
+      if (d <= r3[static_cast<size_t>(i)]) { precise.insert(j); }
+      if (d <= f3[static_cast<size_t>(j)]) { recalled.insert(i); }
+      if (d < r5[static_cast<size_t>(i)]) { covered.insert(i), ++in_balls; }
     }
+  }
   const ManifoldScores scores = manifold_scores(MemoryRows(real), MemoryRows(fake));
   EXPECT_DOUBLE_EQ(scores.precision, static_cast<double>(precise.size()) / 300);
   EXPECT_DOUBLE_EQ(scores.recall, static_cast<double>(recalled.size()) / 1100);
@@ -146,7 +150,7 @@ TEST(Manifold, OfCopies) {
   const MemoryRows one_point(Tensor::full({9, 4}, 0.1, DType::kF64));
   EXPECT_EQ(manifold_scores(one_point, one_point).precision, 1);
   EXPECT_EQ(manifold_scores(one_point, one_point).density, 0);  // the balls of density are open
-  for (const double r : neighbour_radii(one_point, 3)) EXPECT_EQ(r, 0);
+  for (const double r : neighbour_radii(one_point, 3)) { EXPECT_EQ(r, 0); }
 }
 
 TEST(Manifold, Refuses) {
@@ -163,9 +167,9 @@ TEST(RandomRows, SubsetsAreUniformAndDistinct) {
     const std::vector<int64_t> subset = random_subset(6, 2, g);
     ASSERT_EQ(subset.size(), 2U);
     ASSERT_LT(subset[0], subset[1]);
-    for (const int64_t row : subset) ++counts[static_cast<size_t>(row)];
+    for (const int64_t row : subset) { ++counts[static_cast<size_t>(row)]; }
   }
-  for (const int64_t c : counts) EXPECT_NEAR(static_cast<double>(c), 1000, 100);
+  for (const int64_t c : counts) { EXPECT_NEAR(static_cast<double>(c), 1000, 100); }
   EXPECT_EQ(random_subset(4, 4, g), (std::vector<int64_t>{0, 1, 2, 3}));
   expect_error<ConfigError>([&] { random_subset(4, 5, g); }, "random_subset: 5 of 4");
 }
@@ -174,11 +178,12 @@ TEST(Bootstrap, HoldsTheSpreadOfTheDraw) {
   const MemoryRows real = rows(4000, 3, 12);
   const FrechetReference reference(gaussian_of(real.read(0, 4000)));
   std::vector<double> drawn;
-  for (uint64_t seed = 100; seed < 140; ++seed)
+  for (uint64_t seed = 100; seed < 140; ++seed) {
     drawn.push_back(reference.distance(gaussian_of(rows(200, 3, seed, -1, 1.5).read(0, 200))));
+  }
   double mean = 0, squares = 0;
-  for (const double d : drawn) mean += d / 40;
-  for (const double d : drawn) squares += (d - mean) * (d - mean) / 39;
+  for (const double d : drawn) { mean += d / 40; }
+  for (const double d : drawn) { squares += (d - mean) * (d - mean) / 39; }
   const MemoryRows fake = rows(200, 3, 100, -1, 1.5);
   const ConfidenceInterval interval = bootstrap_frechet(reference, fake, drawn[0], 200, 7);
   EXPECT_NEAR(interval.deviation, std::sqrt(squares), 0.4 * std::sqrt(squares));
@@ -192,7 +197,7 @@ TEST(Bootstrap, HoldsTheSpreadOfTheDraw) {
 TEST(FrechetCurve, ExtrapolatesTheBiasAway) {
   const MemoryRows fake = rows(2000, 16, 13);
   Gaussian exact{.mean = Tensor::zeros({16}, DType::kF64), .covariance = Tensor::zeros({16, 16}, DType::kF64)};
-  for (int64_t i = 0; i < 16; ++i) exact.covariance.data<double>()[i * 17] = 1.0 / 3;
+  for (int64_t i = 0; i < 16; ++i) { exact.covariance.data<double>()[i * 17] = 1.0 / 3; }
   const FrechetCurve curve = frechet_curve(FrechetReference(exact), fake, 10, 200, 3);
   ASSERT_EQ(curve.counts.size(), 10U);
   EXPECT_EQ(curve.counts.front(), 200);

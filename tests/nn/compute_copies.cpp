@@ -27,7 +27,7 @@ TEST(ComputeCopies, LayersComputeWithThemAndMastersGetTheGradient) {
     const Variable y = layer(x);
     EXPECT_SAME(y, expected);
     const std::vector<Tensor> wide = grad({y}, {layer.weight, layer.bias, x}, {cotangent});
-    for (size_t i = 0; i < narrow.size(); ++i) EXPECT_SAME(wide[i], narrow[i].to(DType::kF32)) << i;
+    for (size_t i = 0; i < narrow.size(); ++i) { EXPECT_SAME(wide[i], narrow[i].to(DType::kF32)) << i; }
   }
   EXPECT_SAME(layer(x), f32) << "behind the scope the parameters themselves compute";
 }
@@ -47,7 +47,7 @@ TEST(ComputeCopies, UnroundedLayersGiveTheSumsOfCopiesInF32) {
   const Tensor dy = random_tensor({4, 3}, 3);
   y.backward(dy);
   EXPECT_SAME(layer.bias.grad(), sum(Variable(dy), {0}).value());
-  for (const Variable& leaf : {layer.weight, x}) EXPECT_EQ(leaf.grad().dtype(), DType::kF32);
+  for (const Variable& leaf : {layer.weight, x}) { EXPECT_EQ(leaf.grad().dtype(), DType::kF32); }
 }
 
 TEST(ComputeCopies, ScopesNestAndLeaveOtherParametersAlone) {
@@ -72,7 +72,7 @@ TEST(ComputeCopies, GradientsOfSeveralPassesAddUpInF32) {
   const ComputeCopies copies({{"w", w}});
   const ComputeWith scope(copies);
   // 256 + 1 is 256 in bf16.
-  for (const double factor : {256.0, 1.0}) sum(scale(compute_copy(w), factor)).backward();
+  for (const double factor : {256.0, 1.0}) { sum(scale(compute_copy(w), factor)).backward(); }
   EXPECT_SAME(w.grad(), Tensor::full({2}, 257));
 }
 

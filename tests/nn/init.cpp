@@ -15,8 +15,8 @@ struct Moments {
 Moments moments(const Variable& p) {
   const std::vector<double> x = p.value().to_vector<double>();
   Moments m{0, 0, x[0], x[0]};
-  for (const double v : x) m.mean += v / static_cast<double>(x.size());
-  for (const double v : x) m.std += (v - m.mean) * (v - m.mean) / static_cast<double>(x.size());
+  for (const double v : x) { m.mean += v / static_cast<double>(x.size()); }
+  for (const double v : x) { m.std += (v - m.mean) * (v - m.mean) / static_cast<double>(x.size()); }
   m.std = std::sqrt(m.std);
   m.low = *std::min_element(x.begin(), x.end());
   m.high = *std::max_element(x.begin(), x.end());

@@ -10,7 +10,7 @@ namespace {
 
 double largest(const Variable& v) {
   double top = 0;
-  for (const double x : v.value().to_vector<double>()) top = std::max(top, std::fabs(x));
+  for (const double x : v.value().to_vector<double>()) { top = std::max(top, std::fabs(x)); }
   return top;
 }
 

@@ -38,7 +38,7 @@ class Net : public Module {
 TEST(Module, NamesFollowTheTree) {
   const Net net;
   std::vector<std::string> names;
-  for (const auto& [name, parameter] : net.named_parameters()) names.push_back(name);
+  for (const auto& [name, parameter] : net.named_parameters()) { names.push_back(name); }
   const std::vector<std::string> expected = {"pos",
                                              "blocks.0.gamma",
                                              "blocks.0.fc.weight",
@@ -60,7 +60,7 @@ TEST(Module, StateLoadsIntoAnother) {
   Net a, b;
   a.pos.value().fill_(7);
   b.load_state(a.state());
-  for (const auto& [name, tensor] : a.state()) EXPECT_SAME(b.state().at(name), tensor) << name;
+  for (const auto& [name, tensor] : a.state()) { EXPECT_SAME(b.state().at(name), tensor) << name; }
   State half = a.state();
   half.at("pos") = half.at("pos").to(DType::kF16);
   half.emplace("attn_bias", Tensor::zeros({3}));

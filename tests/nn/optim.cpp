@@ -24,9 +24,7 @@ NamedParameters read_parameters(const GoldenFile& golden, const std::string& gro
 void expect_trajectory(AdamW& optimizer, const NamedParameters& params, const GoldenFile& golden,
                        const std::string& group, const std::vector<double>& lr, const std::vector<double>& wd) {
   for (int64_t t = 0; t < 5; ++t) {
-    for (auto [name, p] : params) {
-      p.set_grad(golden.read(group + "/inputs/grad_" + name).select(0, t).contiguous());
-    }
+    for (auto [name, p] : params) { p.set_grad(golden.read(group + "/inputs/grad_" + name).select(0, t).contiguous()); }
     optimizer.step(lr[static_cast<size_t>(t)], wd[static_cast<size_t>(t)]);
     for (const auto& [name, p] : params) {
       EXPECT_NEAR_TENSOR(p, golden.read(group + "/outputs/" + name).select(0, t), kTolerance) << name << ", step " << t;
@@ -116,7 +114,7 @@ TEST(AdamW, ResumedEqualsUninterrupted) {
     for (int t = 0; t < 10; ++t) {
       if (t == stop) {
         State saved;
-        for (const auto& [name, tensor] : optimizer->state_dict()) saved.emplace(name, tensor.clone());
+        for (const auto& [name, tensor] : optimizer->state_dict()) { saved.emplace(name, tensor.clone()); }
         optimizer = std::make_unique<AdamW>(std::vector{ParameterGroup{{{"w", w}}}});
         optimizer->load_state_dict(saved);
       }
@@ -142,7 +140,7 @@ TEST(AdamW, ThreadsDoNotChangeABit) {
     results.push_back(b.value());
   }
   set_threads(before);
-  for (size_t i = 2; i < results.size(); ++i) EXPECT_SAME(results[i], results[i % 2]);
+  for (size_t i = 2; i < results.size(); ++i) { EXPECT_SAME(results[i], results[i % 2]); }
 }
 
 TEST(AdamW, SaysWhatDoesNotFit) {
@@ -199,7 +197,7 @@ TEST(Clipping, AStepThatClipsIsTheNormAndAStepByIt) {
     apart.step(0.01, 0.1, max_norm == 0 ? 1 : clip_coefficient(norm, max_norm));
     together.clipped_step(0.01, 0.1, max_norm);
     EXPECT_NEAR(together.gradient_norm(), norm, 1e-7 * norm);  // whose squares are summed in f32 over short blocks
-    for (size_t i = 0; i < leaves[0].size(); ++i) EXPECT_NEAR_TENSOR(leaves[1][i], leaves[0][i], 1e-7) << i;
+    for (size_t i = 0; i < leaves[0].size(); ++i) { EXPECT_NEAR_TENSOR(leaves[1][i], leaves[0][i], 1e-7) << i; }
     EXPECT_EQ(together.state_dict().at("step.without").item<int64_t>(), 0);
   }
 }

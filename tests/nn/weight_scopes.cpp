@@ -42,8 +42,8 @@ TEST(WithoutInitialValues, NothingIsDrawn) {
     const Linear layer(20, 30, Bias::kYes, g);
     const Embedding table(4, 5, g);
     EXPECT_EQ(g.offset, 0u);
-    for (const float x : layer.weight.value().to_vector<float>()) EXPECT_EQ(x, 0);
-    for (const float x : table.weight.value().to_vector<float>()) EXPECT_EQ(x, 0);
+    for (const float x : layer.weight.value().to_vector<float>()) { EXPECT_EQ(x, 0); }
+    for (const float x : table.weight.value().to_vector<float>()) { EXPECT_EQ(x, 0); }
   }
   const Linear layer(20, 30, Bias::kYes, g);
   EXPECT_EQ(g.offset, 630u);

@@ -22,8 +22,9 @@ Variable dense_mask(const Visibility& visibility, int64_t Lq, int64_t Lk, DType 
   int64_t begin = 0;
   for (const int64_t end : visibility.ends) {
     for (int64_t q = begin; q < end; ++q) {
-      for (int64_t k = end; k < Lk; ++k)
+      for (int64_t k = end; k < Lk; ++k) {
         mask[static_cast<size_t>(q * Lk + k)] = -std::numeric_limits<double>::infinity();
+      }
     }
     begin = end;
   }
@@ -210,7 +211,7 @@ TEST(Attention, Bf16OfACache) {
     const Variable y = attention(q, keys, values, Visibility::full(), scale);
     const double bound = 0x1p-8;
     const std::vector<double> found = y.value().to_vector<double>(), exact = expected.value().to_vector<double>();
-    for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(found[i], exact[i], bound) << i;
+    for (size_t i = 0; i < exact.size(); ++i) { EXPECT_NEAR(found[i], exact[i], bound) << i; }
   }
 }
 
@@ -222,10 +223,10 @@ TEST(Attention, ThreadsDoNotChangeABit) {
     const Variable x = random_leaf({3, 55, 60}, 61), scale_mul = random_leaf({1, 5, 1, 1}, 62);
     const Variable y = pyramid_attention(x, 5, scale_mul, Visibility::pyramid({1, 2, 3, 4, 5}), 1);
     y.backward(gradient_seed(y, 63));
-    for (const Tensor& t : {y.value(), x.grad(), scale_mul.grad()}) results.push_back(t);
+    for (const Tensor& t : {y.value(), x.grad(), scale_mul.grad()}) { results.push_back(t); }
   }
   set_threads(before);
-  for (size_t i = 3; i < results.size(); ++i) EXPECT_SAME(results[i], results[i % 3]);
+  for (size_t i = 3; i < results.size(); ++i) { EXPECT_SAME(results[i], results[i % 3]); }
 }
 
 TEST(Attention, ExtremeScoresStayFinite) {
@@ -233,7 +234,7 @@ TEST(Attention, ExtremeScoresStayFinite) {
   const Variable y = pyramid_attention(x, 1, {}, Visibility::pyramid({1, 2, 3}), 1);
   y.backward(gradient_seed(y, 72));
   for (const Tensor& t : {y.value(), x.grad()}) {
-    for (const double value : t.to_vector<double>()) ASSERT_TRUE(std::isfinite(value));
+    for (const double value : t.to_vector<double>()) { ASSERT_TRUE(std::isfinite(value)); }
   }
 }
 
@@ -245,7 +246,7 @@ TEST(Attention, ZeroVectorsNormaliseToZero) {
   const Variable y = pyramid_attention(qkv, 1, scale_mul, Visibility::full(), 1);
   EXPECT_CLOSE(y, expand(mean(Variable(v), {1}, KeepDim::kYes), {1, 5, 4}), kForwardTolerance);
   y.backward(gradient_seed(y, 82));
-  for (const double value : qkv.grad().to_vector<double>()) ASSERT_TRUE(std::isfinite(value));
+  for (const double value : qkv.grad().to_vector<double>()) { ASSERT_TRUE(std::isfinite(value)); }
 }
 
 TEST(Attention, NanShows) {

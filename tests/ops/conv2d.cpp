@@ -43,7 +43,7 @@ Reference reference(const Tensor& x32, const Tensor& w32, const Tensor& b32, con
             for (int64_t u = 0; u < kh; ++u) {
               for (int64_t v = 0; v < kw; ++v) {
                 const int64_t row = i * o.stride + u - o.pad.top, col = j * o.stride + v - o.pad.left;
-                if (row < 0 || row >= H || col < 0 || col >= W) continue;
+                if (row < 0 || row >= H || col < 0 || col >= W) { continue; }
                 const int64_t xi = ((n * C + c) * H + row) * W + col, wi = ((oc * C + c) * kh + u) * kw + v;
                 sum += xp[xi] * wp[wi];
                 r.dx.data<double>()[xi] += wp[wi] * dp[at];
@@ -148,7 +148,7 @@ TEST(Conv2d, AnImagesBitsDoNotDependOnItsBatch) {
   const Variable weight(random_tensor({50, 400, 3, 3}, 6, -1, 1, DType::kF32));
   const auto y = [&](const Tensor& images) { return conv2d(Variable(images), weight, {}, {1, {1, 1, 1, 1}}).value(); };
   const Tensor all = y(x);
-  for (int64_t i = 0; i < 8; i += 7) EXPECT_CLOSE(y(x.slice(0, i, i + 1)), all.slice(0, i, i + 1), 0);
+  for (int64_t i = 0; i < 8; i += 7) { EXPECT_CLOSE(y(x.slice(0, i, i + 1)), all.slice(0, i, i + 1), 0); }
 }
 
 TEST(Conv2d, Golden) {
@@ -168,15 +168,13 @@ TEST(Conv2d, Golden) {
     const std::string path = "cases/" + name;
     Variable x(golden.read(path + "/inputs/x"), Requires::kGrad);
     Variable weight(golden.read(path + "/inputs/weight"), Requires::kGrad), bias;
-    if (golden.has(path + "/inputs/bias")) bias = Variable(golden.read(path + "/inputs/bias"), Requires::kGrad);
+    if (golden.has(path + "/inputs/bias")) { bias = Variable(golden.read(path + "/inputs/bias"), Requires::kGrad); }
     const Variable y = conv2d(x, weight, bias, options);
     EXPECT_CLOSE(y, golden.read(path + "/outputs/y"), 5e-6);
     y.backward(golden.read(path + "/inputs/w"));
     EXPECT_CLOSE(x.grad(), golden.read(path + "/grads/x"), 2e-5);
     EXPECT_CLOSE(weight.grad(), golden.read(path + "/grads/weight"), 2e-5);
-    if (bias.defined()) {
-      EXPECT_CLOSE(bias.grad(), golden.read(path + "/grads/bias"), 2e-5);
-    }
+    if (bias.defined()) { EXPECT_CLOSE(bias.grad(), golden.read(path + "/grads/bias"), 2e-5); }
   }
 }
 
@@ -204,9 +202,7 @@ TEST(Conv2d, GivesOnlyTheGradientsThatAreWanted) {
     const Reference r = reference(x.value(), w.value(), b.value(), dy, options);
     for (const auto& [variable, expected] : {std::pair{x, r.dx}, {w, r.dweight}, {b, r.dbias}}) {
       ASSERT_EQ(variable.grad().defined(), variable.requires_grad());
-      if (variable.requires_grad()) {
-        EXPECT_CLOSE(variable.grad().to(DType::kF64), expected, 2e-6);
-      }
+      if (variable.requires_grad()) { EXPECT_CLOSE(variable.grad().to(DType::kF64), expected, 2e-6); }
     }
   }
 }
@@ -264,7 +260,7 @@ TEST(Conv2d, IsBitIdenticalFromRunToRun) {
       const Shape x{batch, 24, 16, 16}, w{40, 24, kernel, kernel};
       const Conv2dOptions options{1, {kernel / 2, kernel / 2, kernel / 2, kernel / 2}};
       const Results first = run_once(x, w, options);
-      for (int run = 0; run < 4; ++run) expect_same(run_once(x, w, options), first);
+      for (int run = 0; run < 4; ++run) { expect_same(run_once(x, w, options), first); }
     }
   }
 }
@@ -282,8 +278,8 @@ TEST(Conv2d, ThreadsShareWhatIsPrepared) {
       result = run_once(x, w, options);
     });
   }
-  for (std::thread& worker : workers) worker.join();
-  for (const Results& result : results) expect_same(result, expected);
+  for (std::thread& worker : workers) { worker.join(); }
+  for (const Results& result : results) { expect_same(result, expected); }
 }
 
 TEST(Conv2d, AnotherThreadCountChangesNoMoreThanRounding) {

@@ -12,7 +12,7 @@ constexpr DType kF64 = DType::kF64;
 
 Tensor targets_for(int64_t count, int64_t classes) {
   std::vector<int64_t> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back((i * 7 + 3) % classes);
+  for (int64_t i = 0; i < count; ++i) { values.push_back((i * 7 + 3) % classes); }
   return Here::from(values, {count});
 }
 
@@ -21,8 +21,9 @@ Variable composite(const Variable& logits, const Tensor& targets, double smoothi
   const int64_t classes = logits.dim(-1);
   std::vector<double> weights(static_cast<size_t>(logits.numel()), smoothing / static_cast<double>(classes));
   const std::vector<int64_t> t = targets.to_vector<int64_t>();
-  for (size_t i = 0; i < t.size(); ++i)
+  for (size_t i = 0; i < t.size(); ++i) {
     weights[i * static_cast<size_t>(classes) + static_cast<size_t>(t[i])] += 1 - smoothing;
+  }
   const Tensor distribution = Here::from(weights, logits.shape()).to(logits.dtype());
   return neg(sum(log_softmax(logits) * Variable(distribution), {-1}));
 }
@@ -36,7 +37,9 @@ void expect_equals_composite(int64_t count, int64_t classes, double smoothing, d
 
 TEST(CrossEntropy, EqualsPlainOps) {
   for (const double smoothing : {0.0, 0.1, 1.0}) {
-    for (const int64_t classes : {1, 2, 7, 33, 129, 4096}) expect_equals_composite(7, classes, smoothing, 1e-12, kF64);
+    for (const int64_t classes : {1, 2, 7, 33, 129, 4096}) {
+      expect_equals_composite(7, classes, smoothing, 1e-12, kF64);
+    }
     expect_equals_composite(5, 4099, smoothing, 3e-6, DType::kF32);
   }
 }
@@ -102,7 +105,9 @@ TEST(CrossEntropy, BadInput) {
   expect_error<DTypeError>([&] { cross_entropy(Variable(Here::zeros({2, 5}, DType::kI64)), good); }, "cross_entropy");
   expect_error<ConfigError>([&] { cross_entropy(x, good, 1.5); }, "label_smoothing");
   expect_error<ShapeError>([&] { cross_entropy(Variable(Here::scalar(1)), good); }, "cross_entropy");
-  if (!test_device().is_cpu()) return;  // another device's targets are not searched
+  if (!test_device().is_cpu()) {
+    return;  // another device's targets are not searched
+  }
   expect_error<IndexError>([&] { cross_entropy(x, Here::from<int64_t>({0, 5}, {2})); }, "target 1 is 5");
   expect_error<IndexError>([&] { cross_entropy(x, Here::from<int64_t>({-1, 0}, {2})); }, "target 0 is -1");
 }

@@ -62,7 +62,7 @@ TEST(DropPath, WholeSamplesForwardAndBackward) {
   const std::vector<double> v = y.value().to_vector<double>();
   int kept = 0;
   for (size_t b = 0; b < 400; ++b) {
-    for (size_t i = 1; i < 15; ++i) EXPECT_EQ(v[b * 15 + i], v[b * 15]);
+    for (size_t i = 1; i < 15; ++i) { EXPECT_EQ(v[b * 15 + i], v[b * 15]); }
     kept += v[b * 15] != 0;
   }
   EXPECT_NEAR(kept, 300, 45);  // five standard deviations

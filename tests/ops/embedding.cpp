@@ -9,7 +9,9 @@ constexpr DType kF64 = DType::kF64;
 
 Tensor indices_for(const Shape& shape, int64_t rows) {
   std::vector<int64_t> values;
-  for (int64_t i = 0; i < shape.numel(); ++i) values.push_back((i * i + 3) % rows);  // with repeats
+  for (int64_t i = 0; i < shape.numel(); ++i) {
+    values.push_back((i * i + 3) % rows);  // with repeats
+  }
   return Here::from(values, shape);
 }
 
@@ -22,8 +24,9 @@ Function composite(const Tensor& indices) {
   return [=](const std::vector<Variable>& in) {
     Tensor one_hot = Here::zeros({indices.numel(), in[0].dim(0)}, in[0].dtype());
     const std::vector<int64_t> index = indices.to_vector<int64_t>();
-    for (size_t i = 0; i < index.size(); ++i)
+    for (size_t i = 0; i < index.size(); ++i) {
       one_hot.select(0, static_cast<int64_t>(i)).slice(0, index[i], index[i] + 1).fill_(1);
+    }
     Shape shape = indices.shape();
     shape.push_back(in[0].dim(1));
     return reshape(matmul(Variable(one_hot), in[0]), shape);
@@ -59,7 +62,9 @@ TEST(Embedding, BadInput) {
   const Variable table(Here::zeros({4, 3}));
   expect_error<DTypeError>([&] { embedding(table, Here::zeros({2})); }, "indices");
   expect_error<ShapeError>([&] { embedding(Variable(Here::zeros({4})), Here::zeros({2}, DType::kI64)); }, "weight");
-  if (!test_device().is_cpu()) return;  // another device's indices are not searched
+  if (!test_device().is_cpu()) {
+    return;  // another device's indices are not searched
+  }
   expect_error<IndexError>([&] { embedding(table, Here::from<int64_t>({0, 4}, {2})); }, "index 1 is 4");
   expect_error<IndexError>([&] { embedding(table, Here::from<int64_t>({-1}, {1})); }, "index 0 is -1");
 }

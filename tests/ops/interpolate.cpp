@@ -17,7 +17,7 @@ TEST(Interpolate, Golden) {
   const GoldenFile golden("ops.h5");
   int count = 0;
   for (const std::string& name : golden.list("cases")) {
-    if (!name.starts_with("interp_")) continue;
+    if (!name.starts_with("interp_")) { continue; }
     SCOPED_TRACE(name);
     ++count;
     const auto mode = std::find_if(std::begin(kModes), std::end(kModes), [&](Interpolation m) {
@@ -44,7 +44,7 @@ double area_at(const Reader& in, int64_t i, int64_t j, int64_t H, int64_t W, int
   for (int64_t r = 0; r < H; ++r) {
     for (int64_t c = 0; c < W; ++c) {
       // Cell [r, r+1) overlaps [i*H/h, (i+1)*H/h).
-      if (r * h >= (i + 1) * H || (r + 1) * h <= i * H || c * w >= (j + 1) * W || (c + 1) * w <= j * W) continue;
+      if (r * h >= (i + 1) * H || (r + 1) * h <= i * H || c * w >= (j + 1) * W || (c + 1) * w <= j * W) { continue; }
       sum += in(r, c);
       ++count;
     }
@@ -69,8 +69,8 @@ double triangle(double d) { return std::max(0.0, 1 - std::abs(d)); }
 
 double keys(double d) {
   const double a = -0.75, t = std::abs(d);
-  if (t < 1) return (a + 2) * t * t * t - (a + 3) * t * t + 1;
-  if (t < 2) return a * t * t * t - 5 * a * t * t + 8 * a * t - 4 * a;
+  if (t < 1) { return (a + 2) * t * t * t - (a + 3) * t * t + 1; }
+  if (t < 2) { return a * t * t * t - 5 * a * t * t + 8 * a * t - 4 * a; }
   return 0;
 }
 
@@ -147,7 +147,7 @@ TEST(Interpolate, NearestCopiesBitsEvenOfInfinities) {
 
 TEST(Interpolate, Gradcheck) {
   for (const Resize& r : resizes()) {
-    if (r.from.numel() == 0 || r.from.numel() > 300) continue;
+    if (r.from.numel() == 0 || r.from.numel() > 300) { continue; }
     for (Interpolation mode : kModes) {
       SCOPED_TRACE(cat(r.from, " to ", r.height, "x", r.width, " ", mode));
       gradcheck("interpolate",

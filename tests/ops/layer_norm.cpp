@@ -109,7 +109,7 @@ TEST(LayerNorm, EmptyAndStridedInputs) {
   EXPECT_EQ(layer_norm(Variable(Here::zeros({0, 4})), 1e-6).shape(), (Shape{0, 4}));
   EXPECT_EQ(layer_norm(Variable(Here::zeros({2, 0})), 1e-6).shape(), (Shape{2, 0}));
   const std::vector<Variable> none = modulated_inputs({2, 0, 4}, 2, 1, kF64);
-  for (const Tensor& g : gradients_of(modulated(1e-6), none)) EXPECT_SAME(g, Here::zeros(g.shape(), kF64));
+  for (const Tensor& g : gradients_of(modulated(1e-6), none)) { EXPECT_SAME(g, Here::zeros(g.shape(), kF64)); }
   const Tensor t = random_tensor({8, 6}, 7).transpose(0, 1);
   EXPECT_SAME(layer_norm(Variable(t), 1e-6).value(), layer_norm(Variable(t.clone()), 1e-6).value());
 }

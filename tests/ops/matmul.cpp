@@ -42,7 +42,7 @@ TEST(LinearOp, GradientsOfLargeF32AgreeWithF64) {
     return std::vector<Tensor>{in[0].grad(), in[1].grad(), in[2].grad()};
   };
   const std::vector<Tensor> single = gradients(DType::kF32), exact = gradients(kF64);
-  for (size_t i = 0; i < 3; ++i) EXPECT_CLOSE(single[i], exact[i], 5e-6) << i;
+  for (size_t i = 0; i < 3; ++i) { EXPECT_CLOSE(single[i], exact[i], 5e-6) << i; }
 }
 
 TEST(LinearOp, GradientsOnlyWhereNeeded) {
@@ -75,8 +75,8 @@ TEST(LinearOp, F32ResultOfBf16OperandsIsNotRounded) {
       const Tensor dy = random_tensor(y.shape(), 4), rounded = dy.to(DType::kBF16);
       y.backward(dy);
       expected.backward(rounded.to(kF64));
-      for (size_t i = 0; i < 2; ++i) EXPECT_CLOSE(in[i].grad(), exact[i].grad(), 0x1p-8) << "of input " << i;
-      if (!with_bias) continue;
+      for (size_t i = 0; i < 2; ++i) { EXPECT_CLOSE(in[i].grad(), exact[i].grad(), 0x1p-8) << "of input " << i; }
+      if (!with_bias) { continue; }
       EXPECT_EQ(in[2].grad().dtype(), DType::kF32);
       EXPECT_CLOSE(in[2].grad(), sum(Variable(dy.to(kF64).reshape({-1, N})), {0}), 1e-6) << "the sum of dy, unrounded";
     }

@@ -33,7 +33,7 @@ inline void expect_matches(const Function& f, const Function& oracle, const std:
 /// gradcheck at the values of `inputs`, f64.
 inline void expect_gradcheck(const char* name, const Function& f, const std::vector<Variable>& inputs) {
   std::vector<Tensor> values;
-  for (const Variable& v : inputs) values.push_back(v.value());
+  for (const Variable& v : inputs) { values.push_back(v.value()); }
   EXPECT_NO_THROW(gradcheck(name, f, values));
 }
 
@@ -47,7 +47,9 @@ inline void expect_independent_of_threads(const Function& f, const std::vector<V
     set_threads(count);
     EXPECT_SAME(f(inputs).value(), value) << count << " threads";
     const std::vector<Tensor> other = gradients_of(f, inputs);
-    for (size_t i = 0; i < inputs.size(); ++i) EXPECT_SAME(other[i], gradient[i]) << count << " threads, input " << i;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      EXPECT_SAME(other[i], gradient[i]) << count << " threads, input " << i;
+    }
   }
   set_threads(before);
 }

@@ -76,7 +76,7 @@ TEST(PointwiseOps, NamesStandForTheirFormulas) {
       {mul(x, b), apply(Mul{}, x, b)}, {maximum(x, b), apply(Maximum{}, x, b)},
       {div(x, b), apply(Div{}, x, b)}, {minimum(x, b), apply(Minimum{}, x, b)},
   };
-  for (const auto& [named, formula] : pairs) EXPECT_SAME(named, formula);
+  for (const auto& [named, formula] : pairs) { EXPECT_SAME(named, formula); }
 }
 
 /// How many tensors of x's size are alive after f(x, constant) beyond those two: the result, and what its graph keeps.

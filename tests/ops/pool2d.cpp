@@ -41,7 +41,7 @@ Tensor reference_mean(const Tensor& x, const Pool2dOptions& o, CountPad count_pa
         for (int64_t u = 0; u < o.kernel; ++u) {
           for (int64_t v = 0; v < o.kernel; ++v) {
             const int64_t r = i * o.stride + u - o.pad, c = j * o.stride + v - o.pad;
-            if (r < 0 || r >= H || c < 0 || c >= W) continue;
+            if (r < 0 || r >= H || c < 0 || c >= W) { continue; }
             sum += in[static_cast<size_t>((p * H + r) * W + c)];
             ++count;
           }
@@ -76,11 +76,11 @@ TEST(Pool2d, MeansOfAwkwardShapes) {
 
 TEST(Pool2d, Gradcheck) {
   for (const auto& [shape, options] : awkward()) {
-    if (shape.numel() == 0 || shape.numel() > 200) continue;
+    if (shape.numel() == 0 || shape.numel() > 200) { continue; }
     SCOPED_TRACE(cat(shape, " kernel ", options.kernel, " stride ", options.stride, " pad ", options.pad));
     // Distinct elements, far enough apart that no step of the check changes which of them is largest.
     std::vector<double> values;
-    for (int64_t i = 0; i < shape.numel(); ++i) values.push_back(0.1 * static_cast<double>(i * 37 % 211));
+    for (int64_t i = 0; i < shape.numel(); ++i) { values.push_back(0.1 * static_cast<double>(i * 37 % 211)); }
     const Tensor x = Here::from(values, shape);
     gradcheck("avg_pool2d including pad",
               [&](const std::vector<Variable>& in) { return avg_pool2d(in[0], options, CountPad::kInclude); }, {x});

@@ -30,7 +30,7 @@ class GoldenSelection : public testing::Test {
   }
   void check_gradient(const std::string& name, const Variable& y, const Variable& x, const std::string& argument) {
     EXPECT_CLOSE(y, output(name), 5e-6);
-    if (!x.grad().defined()) y.backward(input(name, "w"));
+    if (!x.grad().defined()) { y.backward(input(name, "w")); }
     EXPECT_CLOSE(x.grad(), golden_.read("cases/" + name + "/grads/" + argument), 2e-5);
   }
   GoldenFile golden_{"ops.h5"};
@@ -78,7 +78,7 @@ TEST(Where, BroadcastsOnEverySideAndSumsGradientsBack) {
   ASSERT_EQ(y.shape(), (Shape{2, 3, 4}));
   const std::vector<double> av = a.value().to_vector<double>(), bv = b.value().to_vector<double>();
   const std::vector<double> yv = y.value().to_vector<double>();
-  for (size_t i = 0; i < yv.size(); ++i) EXPECT_EQ(yv[i], i / 4 % 3 == 1 ? bv[i % 4] : av[i / 12]);
+  for (size_t i = 0; i < yv.size(); ++i) { EXPECT_EQ(yv[i], i / 4 % 3 == 1 ? bv[i % 4] : av[i / 12]); }
   gradcheck("where", [&](const std::vector<Variable>& in) { return where(condition, in[0], in[1]); },
             {a.value(), b.value()});
 }
@@ -164,7 +164,7 @@ TEST(Cumsum, EveryDimension) {
         const Tensor before = expected.select(dim, i - 1).clone();
         const std::vector<double> a = row.to_vector<double>(), b = before.to_vector<double>();
         std::vector<double> sum(a.size());
-        for (size_t n = 0; n < a.size(); ++n) sum[n] = a[n] + b[n];
+        for (size_t n = 0; n < a.size(); ++n) { sum[n] = a[n] + b[n]; }
         row.copy_(Here::from(sum, row.shape()));
       }
       EXPECT_SAME(cumsum(constant(x), dim).value(), expected.to(DType::kF32));  // sums are kept in f64
@@ -185,7 +185,7 @@ TEST(Cumsum, EveryDimension) {
 Tensor with_ties(const Shape& shape, uint64_t seed, DType dtype) {
   Generator g(seed);
   std::vector<float> values = randint(9, shape, g).to_vector<float>();
-  for (float& v : values) v = v == 8 ? kNaN : v == 7 ? -kInf : v;
+  for (float& v : values) { v = v == 8 ? kNaN : v == 7 ? -kInf : v; }
   return Here::from(values, shape).to(dtype);
 }
 
@@ -231,7 +231,7 @@ TEST(Topk, IsThePrefixOfTheDescendingOrder) {
 
 TEST(Topk, GradientsGoToThePositionsChosen) {
   std::vector<double> values;  // distinct, apart by more than any step of the check
-  for (int64_t i = 0; i < 24; ++i) values.push_back(0.1 * static_cast<double>(i * 7 % 24));
+  for (int64_t i = 0; i < 24; ++i) { values.push_back(0.1 * static_cast<double>(i * 7 % 24)); }
   const Tensor x = Here::from(values, {2, 12});
   gradcheck("topk", [](const std::vector<Variable>& in) { return topk(in[0], 4).values; }, {x});
   gradcheck("sort", [](const std::vector<Variable>& in) { return sort(in[0], SortOrder::kDescending).values; }, {x});
@@ -338,7 +338,7 @@ TEST(NearestCode, F32FindsACodeAsNearUpToRounding) {
   const auto squared = [&](int64_t n, int64_t v) {
     const std::vector<double> a = x.select(0, n).to_vector<double>(), b = codes.select(0, v).to_vector<double>();
     double sum = 0;
-    for (size_t c = 0; c < a.size(); ++c) sum += (a[c] - b[c]) * (a[c] - b[c]);
+    for (size_t c = 0; c < a.size(); ++c) { sum += (a[c] - b[c]) * (a[c] - b[c]); }
     return sum;
   };
   for (int64_t n = 0; n < 300; ++n) {

@@ -75,8 +75,8 @@ TEST(Softmax, HopelessRowsAreNanAndTheirNeighboursAreNot) {
     values.insert(values.end(), {1, 2, 3});
     for (const auto op : {&softmax, &log_softmax}) {
       const std::vector<double> y = op(Variable(Here::from(values, {2, 3})), -1).value().to_vector<double>();
-      for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::isnan(y[i])) << i;
-      for (int i = 3; i < 6; ++i) EXPECT_TRUE(std::isfinite(y[i])) << i;
+      for (int i = 0; i < 3; ++i) { EXPECT_TRUE(std::isnan(y[i])) << i; }
+      for (int i = 3; i < 6; ++i) { EXPECT_TRUE(std::isfinite(y[i])) << i; }
     }
   }
 }

@@ -73,7 +73,7 @@ TEST(ViewOps, ConcatAndChunk) {
   const std::vector<Tensor> parts = {random_tensor({2, 3}, 1, -1, 1, kF64), random_tensor({2, 1}, 2, -1, 1, kF64),
                                      random_tensor({2, 0}, 3, -1, 1, kF64), random_tensor({2, 4}, 4, -1, 1, kF64)};
   Inputs variables;
-  for (const Tensor& part : parts) variables.emplace_back(part);
+  for (const Tensor& part : parts) { variables.emplace_back(part); }
   const Variable whole = concat(variables, 1);
   EXPECT_EQ(whole.shape(), Shape({2, 8}));
   EXPECT_SAME(whole.value().slice(1, 4, 8), parts[3]);

@@ -113,9 +113,7 @@ TEST(Allocator, AllocatedUnderANameFreedOutsideIt) {
   }
   x = Tensor();
   for (const MemoryFigure& figure : memory_stats().named) {
-    if (figure.name == "test-moved") {
-      EXPECT_EQ(figure.live, 0);
-    }
+    if (figure.name == "test-moved") { EXPECT_EQ(figure.live, 0); }
   }
 }
 
@@ -133,7 +131,7 @@ TEST(Allocator, ThreadsAllocateAtOnce) {
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads) { thread.join(); }
   EXPECT_EQ(memory_stats().live, before);
 }
 

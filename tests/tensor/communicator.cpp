@@ -26,7 +26,7 @@ void as_ranks(int size, const std::function<void(HostCommunicator&)>& body) {
       body(communicator);
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads) { thread.join(); }
 }
 
 TEST(HostCommunicator, AddsInTheOrderOfTheRanksToTheSameBitsEverywhere) {
@@ -44,7 +44,7 @@ TEST(HostCommunicator, AddsInTheOrderOfTheRanksToTheSameBitsEverywhere) {
       Tensor expected = random_tensor({n}, 1);
       for (int rank = 1; rank < size; ++rank) {
         const Tensor term = random_tensor({n}, static_cast<uint64_t>(rank) + 1);
-        for (int64_t i = 0; i < n; ++i) expected.data<float>()[i] += term.data<float>()[i];
+        for (int64_t i = 0; i < n; ++i) { expected.data<float>()[i] += term.data<float>()[i]; }
       }
       for (int rank = 0; rank < size; ++rank) {
         EXPECT_SAME(f32[static_cast<size_t>(rank)], expected) << rank << " of " << size;
@@ -63,7 +63,7 @@ TEST(HostCommunicator, MovesTensorsOfADevice) {
     sum = Tensor::full({5}, ranks.rank() + 1).to(device);
     of_device->sum({sum});
   });
-  for (const Tensor& sum : sums) EXPECT_SAME(sum.to(kCpu), Tensor::full({5}, 3));
+  for (const Tensor& sum : sums) { EXPECT_SAME(sum.to(kCpu), Tensor::full({5}, 3)); }
 }
 
 TEST(HostCommunicator, BroadcastsWhatRankZeroHas) {
@@ -77,7 +77,7 @@ TEST(HostCommunicator, BroadcastsWhatRankZeroHas) {
 
 TEST(HostCommunicator, NoticesWhoHasLeft) {
   as_ranks(2, [](HostCommunicator& ranks) {
-    if (ranks.rank() == 1) return;
+    if (ranks.rank() == 1) { return; }
     expect_error<RankLeft>([&] { ranks.sum({Tensor::zeros({3})}); }, "rank 1 has left");
   });
 }

@@ -31,14 +31,16 @@ TEST(Device, ASecondRunIsCountedByItsLastLine) {
 }
 
 TEST(Device, AMissingCudaBackendSaysWhy) {
-  if (std::filesystem::exists(program_path("../lib/libterrace_cuda.so"))) GTEST_SKIP() << "this build has the backend";
+  if (std::filesystem::exists(program_path("../lib/libterrace_cuda.so"))) {
+    GTEST_SKIP() << "this build has the backend";
+  }
   expect_error<DeviceError>([] { device_from_name("cuda"); },
                             "the CUDA backend is not available (libterrace_cuda.so: cannot open shared object file");
 }
 
 TEST(Device, AMissingGpuIsSaidInOneLine) {
-  if (!std::filesystem::exists(program_path("../lib/libterrace_cuda.so"))) GTEST_SKIP() << "this build has no CUDA";
-  if (std::filesystem::exists("/dev/nvidia0")) GTEST_SKIP() << "here is a GPU";
+  if (!std::filesystem::exists(program_path("../lib/libterrace_cuda.so"))) { GTEST_SKIP() << "this build has no CUDA"; }
+  if (std::filesystem::exists("/dev/nvidia0")) { GTEST_SKIP() << "here is a GPU"; }
   expect_error<DeviceError>([] { device_from_name("cuda"); }, "device cuda: cudaGetDeviceCount(&count) failed: ");
   expect_error<DeviceError>(
       [] {

@@ -13,7 +13,7 @@ constexpr DType kAll[] = {DType::kF32, DType::kBF16, DType::kF64, DType::kF16,
                           DType::kI64, DType::kI32,  DType::kU8,  DType::kBool};
 
 TEST(DType, NamesSizesAndKinds) {
-  for (DType dtype : kAll) EXPECT_EQ(dtype_from_name(name_of(dtype)), dtype);
+  for (DType dtype : kAll) { EXPECT_EQ(dtype_from_name(name_of(dtype)), dtype); }
   EXPECT_EQ(std::string(name_of(DType::kBF16)), "bf16");
   EXPECT_EQ(size_of(DType::kBF16), 2);
   EXPECT_EQ(size_of(DType::kI64), 8);

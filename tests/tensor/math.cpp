@@ -13,7 +13,7 @@ namespace {
 /// Distance in units of the last place of the exact result.
 double ulps(float got, double exact) {
   const float rounded = static_cast<float>(exact);
-  if (got == rounded || (std::isnan(got) && std::isnan(exact))) return 0;
+  if (got == rounded || (std::isnan(got) && std::isnan(exact))) { return 0; }
   const double unit = std::max(std::abs(static_cast<double>(std::nextafter(rounded, INFINITY)) - rounded), 0x1p-149);
   return std::abs(got - exact) / unit;
 }
@@ -25,7 +25,7 @@ double worst_ulps(float (*f)(float), double (*exact)(double), float low, float h
   for (uint32_t bits = begin; bits < end; bits += 997) {
     const float x = std::bit_cast<float>(bits);
     worst = std::max(worst, ulps(f(x), exact(x)));
-    if (both_signs) worst = std::max(worst, ulps(f(-x), exact(-x)));
+    if (both_signs) { worst = std::max(worst, ulps(f(-x), exact(-x))); }
   }
   return worst;
 }

@@ -75,7 +75,7 @@ TEST(Matmul, AccumulatesWhereAsked) {
     matmul_into(a.to(dtype), b.to(dtype), c, Write::kAccumulate);
     Tensor expected = naive_matmul(a, b);
     std::vector<double> values = expected.to_vector<double>();
-    for (double& v : values) v += 3;
+    for (double& v : values) { v += 3; }
     EXPECT_CLOSE(c, Here::from(values, {7, 5}), 2e-6);
     matmul_into(a.to(dtype), b.to(dtype), c);
     EXPECT_CLOSE(c, expected, 2e-6);
@@ -88,7 +88,7 @@ TEST(Matmul, LinearIsAProductWithTheTransposedWeight) {
   EXPECT_CLOSE(linear(x, weight, Tensor()), product, 2e-6);
   std::vector<double> values = product.to_vector<double>();
   const std::vector<double> b = bias.to_vector<double>();
-  for (size_t i = 0; i < values.size(); ++i) values[i] += b[i % 7];
+  for (size_t i = 0; i < values.size(); ++i) { values[i] += b[i % 7]; }
   EXPECT_CLOSE(linear(x, weight, bias), Here::from(values, {2, 3, 7}), 2e-6);
 }
 
@@ -151,8 +151,8 @@ TEST(PackedGemm, ARowDoesNotDependOnItsNeighboursOrOnThreads) {
     return c;
   };
   const Tensor all = run(0, M, 2);
-  for (const int count : {1, 3, 5}) EXPECT_CLOSE(run(0, M, count), all, 0) << count << " threads";
-  for (const int64_t row : {0, 1, 77, 149}) EXPECT_CLOSE(run(row, 1, 2), all.slice(0, row, row + 1), 0) << row;
+  for (const int count : {1, 3, 5}) { EXPECT_CLOSE(run(0, M, count), all, 0) << count << " threads"; }
+  for (const int64_t row : {0, 1, 77, 149}) { EXPECT_CLOSE(run(row, 1, 2), all.slice(0, row, row + 1), 0) << row; }
   EXPECT_CLOSE(run(50, 37, 2), all.slice(0, 50, 87), 0);
 }
 
@@ -195,7 +195,7 @@ TEST(Linear, EveryExtentAndWeight) {
                  naive_matmul(x, weight.transpose(0, 1)), 2e-6);
     EXPECT_CLOSE(run_linear_product(linear_product<BFloat16>, x, narrow, bias), expected(x, narrow), 2e-6)
         << M << " " << K << " " << N;
-    if (!has_bf16_products()) continue;
+    if (!has_bf16_products()) { continue; }
     EXPECT_CLOSE(run_linear_product(linear_product_bf16, x, narrow, bias), expected(x.to(DType::kBF16), narrow), 2e-6)
         << M << " " << K << " " << N;
   }
@@ -224,7 +224,7 @@ TEST(Linear, NaNsOfBf16WeightsStay) {
   Tensor weight = random_tensor({8, 16}, 8);
   weight.data<float>()[5 * 16 + 3] = NAN;
   const Tensor y = linear(random_tensor({4, 16}, 7), weight.to(DType::kBF16), Tensor());
-  for (int64_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.data<float>()[i]), i % 8 == 5) << i;
+  for (int64_t i = 0; i < 32; ++i) { EXPECT_EQ(std::isnan(y.data<float>()[i]), i % 8 == 5) << i; }
 }
 
 TEST(Linear, WeightsMayBeStoredInBf16) {

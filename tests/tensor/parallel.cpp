@@ -31,7 +31,7 @@ TEST(Parallel, WhatAJobThrowsIsThrown) {
   expect_error<ConfigError>(
       [] {
         each_on_one_thread(4, [](int64_t i) {
-          if (i == 2) throw ConfigError("job 2 fails");
+          if (i == 2) { throw ConfigError("job 2 fails"); }
         });
       },
       "job 2 fails");

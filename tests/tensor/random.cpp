@@ -36,7 +36,7 @@ TEST(Random, ADrawDependsOnItsPlaceAlone) {
 
   Generator one(7, 3), many(7, 3);
   const std::vector<double> uniform = rand({9}, many, DType::kF64).to_vector<double>();
-  for (double value : uniform) EXPECT_EQ(one.next_uniform(), value);
+  for (double value : uniform) { EXPECT_EQ(one.next_uniform(), value); }
 }
 
 TEST(Random, ThreadsDoNotMatter) {
@@ -65,7 +65,7 @@ Moments moments(const Tensor& t) {
   const double n = static_cast<double>(x.size());
   const double mean = std::accumulate(x.begin(), x.end(), 0.0) / n;
   double square = 0;
-  for (double v : x) square += (v - mean) * (v - mean);
+  for (double v : x) { square += (v - mean) * (v - mean); }
   return {mean, std::sqrt(square / n), *std::min_element(x.begin(), x.end()), *std::max_element(x.begin(), x.end())};
 }
 
@@ -110,7 +110,7 @@ TEST(Random, IntegersAreUniform) {
     ++counts[static_cast<size_t>(value)];
   }
   double chi_squared = 0;
-  for (int64_t count : counts) chi_squared += std::pow(static_cast<double>(count) - 5000, 2) / 5000;
+  for (int64_t count : counts) { chi_squared += std::pow(static_cast<double>(count) - 5000, 2) / 5000; }
   EXPECT_LT(chi_squared, 27.9) << "99.9 % of chi-squared with 9 degrees of freedom";
 }
 
@@ -167,7 +167,7 @@ TEST(Random, PermutationsArePermutations) {
     std::vector<int64_t> order = random_permutation(n, Generator(3));
     EXPECT_EQ(order, random_permutation(n, Generator(3)));
     std::sort(order.begin(), order.end());
-    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+    for (int64_t i = 0; i < n; ++i) { EXPECT_EQ(order[static_cast<size_t>(i)], i); }
   }
   EXPECT_NE(random_permutation(129, Generator(3)), random_permutation(129, Generator(4)));
 }

@@ -32,7 +32,7 @@ TEST(Reduce, SumsOverEverySetOfDimensions) {
     for (int mask = 1; mask < 8; ++mask) {
       std::vector<int64_t> dims;
       for (int d = 0; d < 3; ++d) {
-        if (mask >> d & 1) dims.push_back(d);
+        if (mask >> d & 1) { dims.push_back(d); }
       }
       const Tensor expected = naive_sum(x, mask & 1, mask & 2, mask & 4);
       EXPECT_CLOSE(sum(x, dims, KeepDim::kYes), expected, 1e-6) << shape << " mask " << mask;
@@ -57,7 +57,7 @@ TEST(Reduce, MeansAreSumsOverCounts) {
   const std::vector<double> sums = naive_sum(x, false, true, false).to_vector<double>();
   const std::vector<double> means = mean(x, {1}).to_vector<double>();
   ASSERT_EQ(means.size(), sums.size());
-  for (size_t i = 0; i < sums.size(); ++i) EXPECT_NEAR(means[i], sums[i] / 3, 4 * 0x1p-24) << i;
+  for (size_t i = 0; i < sums.size(); ++i) { EXPECT_NEAR(means[i], sums[i] / 3, 4 * 0x1p-24) << i; }
   EXPECT_NEAR(mean(x).item<double>(), naive_sum(x, true, true, true).item<double>() / 30, 31 * 0x1p-24);
 }
 
@@ -68,7 +68,7 @@ TEST(Reduce, Bf16ResultsAreRoundedOnce) {
   for (int mask : {1, 2, 4, 5, 7}) {
     std::vector<int64_t> dims;
     for (int d = 0; d < 3; ++d) {
-      if (mask >> d & 1) dims.push_back(d);
+      if (mask >> d & 1) { dims.push_back(d); }
     }
     const Tensor exact = naive_sum(x, mask & 1, mask & 2, mask & 4);
     const double count = static_cast<double>(x.numel() / exact.numel());
@@ -82,7 +82,7 @@ TEST(Reduce, Bf16ResultsAreRoundedOnce) {
 TEST(Reduce, ViewsReduceLikeTheirCopies) {
   const Tensor x = random_tensor({31, 9, 33}, 3);
   for (const Tensor& view : {x.transpose(0, 2), x.slice(1, 1, 8, 3), x.permute({1, 2, 0})}) {
-    for (int64_t dim : {0, 1, 2}) EXPECT_CLOSE(sum(view, {dim}), sum(view.contiguous(), {dim}), 1e-6);
+    for (int64_t dim : {0, 1, 2}) { EXPECT_CLOSE(sum(view, {dim}), sum(view.contiguous(), {dim}), 1e-6); }
     EXPECT_CLOSE(max(view, {1}), max(view.contiguous(), {1}), 0);
   }
 }
@@ -116,7 +116,7 @@ TEST(Reduce, SumToIsTheReverseOfExpand) {
 TEST(Reduce, SquaredNorm) {
   const Tensor x = random_tensor({129, 33}, 5);
   double expected = 0;
-  for (double v : x.to_vector<double>()) expected += v * v;
+  for (double v : x.to_vector<double>()) { expected += v * v; }
   EXPECT_NEAR(squared_norm(x), expected, 1e-7 * expected);
   EXPECT_NEAR(squared_norm(x.transpose(0, 1)), expected, 1e-7 * expected);
   EXPECT_EQ(squared_norm(Here::zeros({0})), 0);

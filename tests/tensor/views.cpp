@@ -82,7 +82,7 @@ TEST(Views, ContiguousOfEveryPermutation) {
         for (i[2] = 0; i[2] < y.dim(2); ++i[2]) {
           for (i[3] = 0; i[3] < y.dim(3); ++i[3]) {
             int64_t source = 0;
-            for (int64_t d = 0; d < 4; ++d) source += i[d] * x.strides()[order[static_cast<size_t>(d)]];
+            for (int64_t d = 0; d < 4; ++d) { source += i[d] * x.strides()[order[static_cast<size_t>(d)]]; }
             ASSERT_EQ(p[at++], flat[static_cast<size_t>(source)]);
           }
         }

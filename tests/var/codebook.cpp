@@ -11,7 +11,7 @@ namespace {
 // Rows around `count` centres far apart, in turn.
 Tensor clustered(int64_t rows, int64_t count, uint64_t seed) {
   Tensor x = random_tensor({rows, 2}, seed, -0.1, 0.1);
-  for (int64_t n = 0; n < rows; ++n) x.data<float>()[2 * n] += static_cast<float>(10 * (n % count));
+  for (int64_t n = 0; n < rows; ++n) { x.data<float>()[2 * n] += static_cast<float>(10 * (n % count)); }
   return x;
 }
 
@@ -19,9 +19,9 @@ TEST(Kmeans, FindsSeparateClusters) {
   Generator g(3);
   const Tensor centres = kmeans(clustered(400, 4, 1), 4, 10, g);
   std::vector<double> at;
-  for (int64_t v = 0; v < 4; ++v) at.push_back(centres.select(0, v).select(0, 0).item<double>());
+  for (int64_t v = 0; v < 4; ++v) { at.push_back(centres.select(0, v).select(0, 0).item<double>()); }
   std::sort(at.begin(), at.end());
-  for (int v = 0; v < 4; ++v) EXPECT_NEAR(at[static_cast<size_t>(v)], 10 * v, 0.1);
+  for (int v = 0; v < 4; ++v) { EXPECT_NEAR(at[static_cast<size_t>(v)], 10 * v, 0.1); }
 }
 
 TEST(Kmeans, RepeatsItselfAndTakesFewRows) {

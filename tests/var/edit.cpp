@@ -60,7 +60,7 @@ TEST_F(Edit, KeptTokensAreTheImagesAndTheRestFollowsThem) {
   const std::vector<int64_t> own = image.to_vector<int64_t>(), left = {0, 1, 3, 5, 6, 9, 10, 13, 14, 17, 18};
   for (int64_t b = 0; b < kCount; ++b) {
     const std::vector<int64_t> tokens = edited.select(0, b).to_vector<int64_t>();
-    for (const int64_t t : left) EXPECT_EQ(tokens[static_cast<size_t>(t)], own[static_cast<size_t>(t)]) << t;
+    for (const int64_t t : left) { EXPECT_EQ(tokens[static_cast<size_t>(t)], own[static_cast<size_t>(t)]) << t; }
     EXPECT_NE(tokens, own);
   }
   // The draws of the last scale see the kept tokens of those before it: another image gives others.
@@ -161,10 +161,10 @@ TEST(KeptTokens, AreThoseOfTorch) {
   const Pyramid pyramid({1, 2, 3, 4, 5, 6, 8});
   for (const MaskCase& c : cases) {
     Tensor mask = Tensor::empty({8, 8});
-    for (int64_t i = 0; i < 64; ++i) mask.data<float>()[i] = c.mask[i] == '#' ? 1.0F : 0.0F;
+    for (int64_t i = 0; i < 64; ++i) { mask.data<float>()[i] = c.mask[i] == '#' ? 1.0F : 0.0F; }
     const Tensor keep = kept_tokens(mask, pyramid);
     std::string text;
-    for (int64_t t = 0; t < keep.numel(); ++t) text += keep.data<bool>()[t] ? '#' : '.';
+    for (int64_t t = 0; t < keep.numel(); ++t) { text += keep.data<bool>()[t] ? '#' : '.'; }
     EXPECT_EQ(text, c.kept);
   }
 }

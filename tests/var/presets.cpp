@@ -70,8 +70,8 @@ TEST(Presets, TokenizersFitTheirTransformers) {
 }
 
 TEST(Presets, ListTheNamesWhereOneIsUnknown) {
-  for (const std::string& name : var_preset_names()) EXPECT_NO_THROW(var_preset(name)) << name;
-  for (const std::string& name : vqvae_preset_names()) EXPECT_NO_THROW(vqvae_preset(name)) << name;
+  for (const std::string& name : var_preset_names()) { EXPECT_NO_THROW(var_preset(name)) << name; }
+  for (const std::string& name : vqvae_preset_names()) { EXPECT_NO_THROW(vqvae_preset(name)) << name; }
   expect_error<ConfigError>(
       [] { var_preset("var-d17"); },
       "model 'var-d17' is not known; there are var-32px, var-d16, var-d20, var-d24, var-d30, var-d36");

@@ -46,7 +46,7 @@ TEST_P(QuantizerVariant, NextInputAccumulates) {
   Tensor f_hat = Tensor::zeros(f.shape());
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     const Tensor next = quantizer.next_input(s, f_hat, quantizer.embed_scale(per_scale[static_cast<size_t>(s)], s));
-    if (s + 1 == pyramid.scales()) break;
+    if (s + 1 == pyramid.scales()) { break; }
     const Tensor rows = next.reshape({next.dim(0), next.dim(1), -1}).transpose(1, 2).contiguous();
     const int64_t first = pyramid.tokens(0);
     EXPECT_CLOSE(rows, var_input.slice(1, pyramid.begin(s + 1) - first, pyramid.end(s + 1) - first).contiguous(), 1e-5);

@@ -36,7 +36,7 @@ TEST(Sampler, FrequenciesFollowTheSoftmax) {
   model.head.weight.value().copy_(random_tensor({33, 32}, 3, -0.3, 0.3));
   constexpr int64_t kDraws = 20000;
   std::vector<uint64_t> seeds(kDraws);
-  for (size_t i = 0; i < seeds.size(); ++i) seeds[i] = i;
+  for (size_t i = 0; i < seeds.size(); ++i) { seeds[i] = i; }
   const Tensor labels = Tensor::zeros({kDraws}, DType::kI64);
   const Sampled s = sample(model, quantizer, labels, seeds, {.cfg = 0});
   model.eval();
@@ -45,8 +45,9 @@ TEST(Sampler, FrequenciesFollowTheSoftmax) {
   const std::vector<int64_t> hits = bincount(s.indices[0].flatten(), 33).to_vector<int64_t>();
   const std::vector<double> expected = p.to_vector<double>();
   double chi = 0;
-  for (size_t v = 0; v < 33; ++v)
+  for (size_t v = 0; v < 33; ++v) {
     chi += std::pow(static_cast<double>(hits[v]) - kDraws * expected[v], 2) / (kDraws * expected[v]);
+  }
   EXPECT_LT(chi, 75);  // 32 degrees of freedom: exceeded with probability 3e-5
 }
 
@@ -90,7 +91,7 @@ TEST(Sampler, APollMayStopIt) {
   int polls = 0;
   const SampleExtras extras{.poll = [&](int64_t scale) {
     EXPECT_EQ(scale, polls);
-    if (++polls == 3) throw Interrupted("enough");
+    if (++polls == 3) { throw Interrupted("enough"); }
   }};
   const Tensor labels = Tensor::zeros({2}, DType::kI64);
   expect_error<Interrupted>([&] { sample(*m.model, *m.quantizer, labels, {1, 2}, {}, extras); }, "enough");

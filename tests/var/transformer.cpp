@@ -32,7 +32,7 @@ TEST_P(GoldenVar, FirstScaleNeedsNoInput) {
 TEST_P(GoldenVar, RecomputationGivesTheSameBits) {
   mean(cross_entropy(model->forward(labels, Variable(input)), targets)).backward();
   std::vector<Tensor> expected;
-  for (const Variable& p : model->parameters()) expected.push_back(p.grad().clone());
+  for (const Variable& p : model->parameters()) { expected.push_back(p.grad().clone()); }
   model->zero_grad();
   mean(cross_entropy(model->forward(labels, Variable(input), Recompute::kBlocks), targets)).backward();
   size_t i = 0;
@@ -74,11 +74,11 @@ TEST(VarTransformer, NamesAreTheOfficialOnes) {
     VarTransformer model(golden_config(golden), g);
     State state = model.state();
     for (const std::string& name : golden.list("state_dict")) {
-      if (name == "attn_bias_for_masking") continue;
+      if (name == "attn_bias_for_masking") { continue; }
       EXPECT_EQ(state.count(name), 1u) << name;
       state.erase(name);
     }
-    for (const auto& [name, value] : state) ADD_FAILURE() << "extra: " << name;
+    for (const auto& [name, value] : state) { ADD_FAILURE() << "extra: " << name; }
   }
 }
 
@@ -105,10 +105,10 @@ TEST(VarTransformer, StartsAsTheOfficialModel) {
   expect_rms(model.head_ada_lin.linear.weight.value(), std * 0.5);
   expect_rms(model.head.weight.value(), std * 0.02);
   for (const auto& [name, parameter] : model.named_parameters()) {
-    if (!name.ends_with("bias")) continue;
+    if (!name.ends_with("bias")) { continue; }
     EXPECT_EQ(squared_norm(parameter.value()), 0) << name;
   }
-  for (const float s : block.attn.scale_mul.value().to_vector<float>()) EXPECT_FLOAT_EQ(s, std::log(4.0f));
+  for (const float s : block.attn.scale_mul.value().to_vector<float>()) { EXPECT_FLOAT_EQ(s, std::log(4.0f)); }
 }
 
 TEST(VarTransformer, WeightsInBf16GiveNearlyTheSameLogits) {
@@ -141,7 +141,7 @@ TEST(VarTransformer, WeightsInBf16GiveNearlyTheSameLogits) {
 TEST(VarTransformer, SameSeedSameStart) {
   Generator a(3), b(3);
   VarTransformer first(small_config(), a), second(small_config(), b);
-  for (const auto& [name, value] : first.state()) EXPECT_SAME(value, second.state().at(name));
+  for (const auto& [name, value] : first.state()) { EXPECT_SAME(value, second.state().at(name)); }
   EXPECT_EQ(a.offset, b.offset);
 }
 
@@ -160,7 +160,7 @@ TEST(VarTransformer, WhatEncodingsHaveInCommonStartsTheSame) {
       SCOPED_TRACE(cat(kind, level_embedding ? " with" : " without", " level embedding"));
       size_t common = 0;
       for (const auto& [name, value] : start_of(kind, level_embedding)) {
-        if (name == "pos_1LC" || name == "pos_fixed_1LC") continue;
+        if (name == "pos_1LC" || name == "pos_fixed_1LC") { continue; }
         EXPECT_SAME(value, learned.at(name));
         ++common;
       }
@@ -202,7 +202,7 @@ TEST(VarTransformer, ObserverSeesTheGradientOfTheTable) {
     sum(square(model.forward(labels, Variable(random_tensor({2, 13, 5}, 4))))).backward();
     ASSERT_TRUE(seen.defined()) << name_of(kind);
     EXPECT_EQ(seen.shape(), (Shape{1, 14, 32}));
-    if (kind != PositionalKind::kLearned) continue;
+    if (kind != PositionalKind::kLearned) { continue; }
     EXPECT_SAME(seen, model.positions().learned().grad());
   }
 }

@@ -26,7 +26,7 @@ ToyTokens toy_tokens(int64_t count, Generator& g) {
   Tensor indices = randint(13, {count, 14}, g), labels = Tensor::empty({count}, DType::kI64);
   for (int64_t i = 0; i < count; ++i) {
     labels.data<int64_t>()[i] = i % 3;
-    for (int64_t t = 2; t < 14; ++t) indices.data<int64_t>()[i * 14 + t] = (i % 3) * 4 + t % 4;
+    for (int64_t t = 2; t < 14; ++t) { indices.data<int64_t>()[i * 14 + t] = (i % 3) * 4 + t % 4; }
   }
   return {indices, labels};
 }
@@ -71,7 +71,7 @@ void train_to(const std::string& path, VarTrainOptions options, const std::strin
   VarTransformer model(toy_config(), g);
   options.checkpoint_path = path;
   VarTrainer trainer(model, toy_data(11), options);
-  if (!resume.empty()) trainer.resume(resume);
+  if (!resume.empty()) { trainer.resume(resume); }
   trainer.run();
 }
 
@@ -165,7 +165,7 @@ TEST(VarTrainer, AResumedRunEqualsTheUninterruptedOne) {
     options.checkpoint_path = folder / "part.h5";
     options.checkpoint_every = 4;
     VarTrainer trainer(model, toy_data(11), options, {.progress = [](int64_t done, int64_t, double) {
-                         if (done == 6) throw Stop();
+                         if (done == 6) { throw Stop(); }
                        }});
     EXPECT_THROW(trainer.run(), Stop);
   }
@@ -232,7 +232,7 @@ TEST(VarTrainer, LearnsInBf16AsInF32) {
     options.dtype = dtype;
     VarTrainer trainer(model, toy_data(6), options);
     std::vector<VarStepRecord> records;
-    for (int i = 0; i < 100; ++i) records.push_back(trainer.step());
+    for (int i = 0; i < 100; ++i) { records.push_back(trainer.step()); }
     return records;
   };
   const std::vector<VarStepRecord> wide = course(DType::kF32), narrow = course(DType::kBF16);
@@ -259,13 +259,13 @@ TEST(VarTrainer, InBf16AResumedRunEqualsTheUninterruptedOne) {
   VarTrainOptions options = in_bf16(toy_options(9));
   options.checkpoint_path = folder / "part.h5";
   VarTrainer trainer(model, toy_data(11), options, {.progress = [](int64_t done, int64_t, double) {
-                       if (done == 4) throw Stop();
+                       if (done == 4) { throw Stop(); }
                      }});
   EXPECT_THROW(trainer.run(), Stop);
   const LoadedTransformer stored = load_transformer(folder / "part.h5");
   const State masters = model.state();
-  for (const auto& [name, value] : stored.model->state()) EXPECT_SAME(value, masters.at(name)) << name;
-  for (const auto& [name, parameter] : stored.model->named_parameters()) EXPECT_EQ(parameter.dtype(), DType::kF32);
+  for (const auto& [name, value] : stored.model->state()) { EXPECT_SAME(value, masters.at(name)) << name; }
+  for (const auto& [name, parameter] : stored.model->named_parameters()) { EXPECT_EQ(parameter.dtype(), DType::kF32); }
   train_to(folder / "resumed.h5", in_bf16(toy_options(9)), folder / "part.h5");
   EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
   expect_error<ConfigError>([&] { train_to(folder / "b.h5", toy_options(9), folder / "part.h5"); },
@@ -286,7 +286,7 @@ TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
     options.dtype = dtype;
     VarTrainer trainer(model, toy_data(11), options);
     VarStepRecord last;
-    for (int i = 0; i < 8; ++i) last = trainer.step();
+    for (int i = 0; i < 8; ++i) { last = trainer.step(); }
     return last;
   };
   const VarStepRecord plain = loss_after(1, Recompute::kNothing);
@@ -317,7 +317,7 @@ TEST(VarTrainer, EveryEncodingTrainsAndReloads) {
       trainer.save(folder / "a.h5");
       const LoadedTransformer loaded = load_transformer(folder / "a.h5");
       const State stored = loaded.model->state();
-      for (const auto& [name, value] : model.state()) EXPECT_SAME(value, stored.at(name));
+      for (const auto& [name, value] : model.state()) { EXPECT_SAME(value, stored.at(name)); }
     }
   }
 }

@@ -109,7 +109,7 @@ TEST(VqvaeTrainer, ResumedEqualsUninterrupted) {
   options.checkpoint_path = folder / "part.h5";
   VqvaeTrainCallbacks stop;
   stop.progress = [](int64_t done, int64_t, double) {
-    if (done == 6) throw Interrupted("stop here");
+    if (done == 6) { throw Interrupted("stop here"); }
   };
   VqvaeTrainer interrupted(*fresh(first), data, &data, options, stop);
   EXPECT_THROW(interrupted.run(), Interrupted);
@@ -142,7 +142,7 @@ TEST(VqvaeTrainer, TheAverageForgetsTheStartAndFollowsCodes) {
   trainer.run();
   trainer.save(folder / "checkpoint.h5");
   int64_t revived = 0;
-  for (const VqvaeStepRecord& r : trainer.log()) revived += r.revived;
+  for (const VqvaeStepRecord& r : trainer.log()) { revived += r.revived; }
   EXPECT_GT(revived, 0);
   const std::unique_ptr<Vqvae> averaged = load_vqvae(folder / "checkpoint.h5");
   std::unique_ptr<Vqvae> start;
@@ -162,7 +162,7 @@ TEST(VqvaeTrainer, TimesOnlyTheStepsItMade) {
   options.steps = options.log_every = 4;
   VqvaeTrainCallbacks stop;
   stop.progress = [](int64_t done, int64_t, double) {
-    if (done == 3) throw Interrupted("stop here");
+    if (done == 3) { throw Interrupted("stop here"); }
   };
   options.checkpoint_path = folder / "part.h5";
   VqvaeTrainer interrupted(*fresh(first), data, nullptr, options, stop);

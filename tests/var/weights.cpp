@@ -19,15 +19,15 @@ std::string golden_path(const std::string& name) { return GoldenFile(name).path(
 /// A file with these tensors.
 void write_weights(const std::string& path, const std::vector<std::pair<std::string, Tensor>>& tensors) {
   std::vector<TensorEntry> entries;
-  for (const auto& [name, value] : tensors) entries.push_back({name, value.dtype(), value.shape()});
+  for (const auto& [name, value] : tensors) { entries.push_back({name, value.dtype(), value.shape()}); }
   const auto writer = create_tensor_file(path, entries);
-  for (const auto& [name, value] : tensors) writer->write(value);
+  for (const auto& [name, value] : tensors) { writer->write(value); }
   writer->commit();
 }
 
 std::vector<std::pair<std::string, Tensor>> tensors_of(const TensorFile& file) {
   std::vector<std::pair<std::string, Tensor>> tensors;
-  for (const TensorEntry& entry : file.entries()) tensors.emplace_back(entry.name, file.read(entry.name));
+  for (const TensorEntry& entry : file.entries()) { tensors.emplace_back(entry.name, file.read(entry.name)); }
   return tensors;
 }
 
@@ -92,7 +92,7 @@ TEST(Weights, HeadsOfAWidthThatNoReleasedModelHas) {
   auto tensors = tensors_of(open_tensor_file(golden_path("var_tiny.pth")));
   std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with("scale_mul_1H11"); });
   for (auto& [name, value] : tensors) {
-    if (name == "pos_start") value = Tensor::zeros({1, 1, 48});
+    if (name == "pos_start") { value = Tensor::zeros({1, 1, 48}); }
   }
   write_weights(folder / "x.safetensors", tensors);
   const TensorFile weights = open_tensor_file(folder / "x.safetensors");
@@ -118,8 +118,8 @@ TEST(Weights, AllNamesThatDoNotFitAreToldAtOnce) {
   const TemporaryFolder folder;
   auto tensors = tensors_of(open_tensor_file(golden_path("var_tiny.pth")));
   for (auto& [name, value] : tensors) {
-    if (name == "blocks.0.attn.q_bias") name = "blocks.0.attn.qq_bias";
-    if (name == "head.bias") value = Tensor::zeros({3});
+    if (name == "blocks.0.attn.q_bias") { name = "blocks.0.attn.qq_bias"; }
+    if (name == "head.bias") { value = Tensor::zeros({3}); }
   }
   tensors.emplace_back("zeta", Tensor::zeros({1}));
   write_weights(folder / "x.safetensors", tensors);
@@ -136,7 +136,7 @@ TEST(Weights, BuffersAreCheckedAndMayBeMissing) {
   const auto all = tensors_of(open_tensor_file(golden_path("var_tiny.pth")));
   auto tensors = all;
   for (auto& [name, value] : tensors) {
-    if (name == "blocks.1.attn.zero_k_bias") value = Tensor::full({64}, 1);
+    if (name == "blocks.1.attn.zero_k_bias") { value = Tensor::full({64}, 1); }
   }
   write_weights(folder / "bias.safetensors", tensors);
   expect_error<ConfigError>([&] { load_transformer(folder / "bias.safetensors"); },
@@ -153,7 +153,7 @@ TEST(Weights, BuffersAreCheckedAndMayBeMissing) {
   std::erase_if(tensors, [](const auto& entry) {
     return entry.first.ends_with("zero_k_bias") || entry.first == "attn_bias_for_masking";
   });
-  for (auto& [name, value] : tensors) name = "module." + name;
+  for (auto& [name, value] : tensors) { name = "module." + name; }
   write_weights(folder / "bare.pth", tensors);
   EXPECT_CLOSE(logits(*load_transformer(folder / "bare.pth").model),
                GoldenFile("var_tiny.h5").read("outputs/logits_BLV"), 2e-5);
@@ -163,8 +163,8 @@ TEST(Weights, NotANumberIsReported) {
   const TemporaryFolder folder;
   auto tensors = tensors_of(open_tensor_file(golden_path("var_tiny.pth")));
   for (auto& [name, value] : tensors) {
-    if (name == "head.bias") value.slice(0, 3, 4).fill_(std::nan(""));
-    if (name == "pos_start") value.fill_(std::numeric_limits<double>::infinity());
+    if (name == "head.bias") { value.slice(0, 3, 4).fill_(std::nan("")); }
+    if (name == "pos_start") { value.fill_(std::numeric_limits<double>::infinity()); }
   }
   write_weights(folder / "nan.pth", tensors);
   testing::internal::CaptureStderr();
@@ -263,10 +263,10 @@ TEST(WeightExport, TokenizersOfOurOwnKeepTheirConfiguration) {
   const Vqvae vqvae(own, g);
   const State state = vqvae.state();
   std::vector<TensorEntry> entries;
-  for (const auto& [tensor, value] : state) entries.push_back({tensor, value.dtype(), value.shape()});
+  for (const auto& [tensor, value] : state) { entries.push_back({tensor, value.dtype(), value.shape()}); }
   const auto writer =
       create_tensor_file(folder / "own.safetensors", entries, {{"terrace_kind", "vqvae"}, {"config", to_text(own)}});
-  for (const auto& [tensor, value] : state) writer->write(value);
+  for (const auto& [tensor, value] : state) { writer->write(value); }
   writer->commit();
   EXPECT_EQ(load_vqvae(folder / "own.safetensors")->config(), own);
   expect_error<ConfigError>([&] { export_weights(folder / "own.safetensors", folder / "own.pth", {}); },

@@ -49,7 +49,7 @@ bool has_ink(char c, int64_t row, int64_t column) {
   const char upper = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   for (const GlyphBank& bank : kFont) {
     const size_t at = bank.characters.find(upper);
-    if (at == std::string_view::npos) continue;
+    if (at == std::string_view::npos) { continue; }
     return bank.rows[static_cast<size_t>(row)][at * kGlyphAdvance + static_cast<size_t>(column)] == '#';
   }
   return false;
@@ -67,7 +67,7 @@ void draw_text(Tensor& image, int64_t row, int64_t column, const std::string& te
     for (int64_t y = 0; y < kGlyphHeight; ++y) {
       for (int64_t x = 0; x < kGlyphWidth; ++x) {
         const int64_t to_y = row + y, to_x = left + x;
-        if (!has_ink(text[i], y, x) || to_y < 0 || to_y >= H || to_x < 0 || to_x >= W) continue;
+        if (!has_ink(text[i], y, x) || to_y < 0 || to_y >= H || to_x < 0 || to_x >= W) { continue; }
         uint8_t* p = pixels + (to_y * W + to_x) * 3;
         p[0] = color.r;
         p[1] = color.g;
@@ -85,7 +85,7 @@ std::vector<std::string> wrap_text(const std::string& text, int64_t columns, int
     size_t end = std::min(begin + width, text.size());
     if (end < text.size()) {
       const size_t blank = text.rfind(' ', end);
-      if (blank != std::string::npos && blank > begin) end = blank;
+      if (blank != std::string::npos && blank > begin) { end = blank; }
     }
     wrapped.push_back(text.substr(begin, end - begin));
     begin = end < text.size() && text[end] == ' ' ? end + 1 : end;

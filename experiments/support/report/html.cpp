@@ -97,17 +97,19 @@ std::string preformatted(const std::string& text) { return element("pre", escape
 
 std::string table_markup(const Table& table) {
   std::string out = "<div class=\"scroll\"><table>";
-  if (!table.caption.empty()) out += "<caption>" + escape_html(table.caption) + "</caption>";
+  if (!table.caption.empty()) { out += "<caption>" + escape_html(table.caption) + "</caption>"; }
   out += "<thead><tr>";
-  for (const std::string& column : table.columns) out += "<th scope=\"col\">" + escape_html(column) + "</th>";
+  for (const std::string& column : table.columns) { out += "<th scope=\"col\">" + escape_html(column) + "</th>"; }
   out += "</tr></thead><tbody>\n";
   for (const auto& row : table.rows) {
     out += "<tr>";
     for (const Cell& cell : row) {
       out += cell.best ? "<td class=\"best\">" : "<td>";
-      if (cell.color >= 0) out += "<span class=\"dot\" style=\"background:" + palette_color(cell.color) + "\"></span>";
+      if (cell.color >= 0) {
+        out += "<span class=\"dot\" style=\"background:" + palette_color(cell.color) + "\"></span>";
+      }
       out += escape_html(cell.text);
-      if (!cell.note.empty()) out += "<small>" + escape_html(cell.note) + "</small>";
+      if (!cell.note.empty()) { out += "<small>" + escape_html(cell.note) + "</small>"; }
       out += "</td>";
     }
     out += "</tr>\n";
@@ -128,7 +130,7 @@ void Html::figure(const std::string& markup, const std::string& caption) { body_
 
 void Html::figures(const std::vector<std::pair<std::string, std::string>>& markup_and_captions) {
   body_ += "<div class=\"figures\">";
-  for (const auto& [markup, caption] : markup_and_captions) body_ += figure_markup(markup, caption);
+  for (const auto& [markup, caption] : markup_and_captions) { body_ += figure_markup(markup, caption); }
   body_ += "</div>\n";
 }
 
@@ -149,15 +151,16 @@ std::string Html::page(const std::string& title, const std::string& lead, const 
   out += "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>" + escape_html(title) +
          "</title><style>" + kStyle + "</style></head><body><main>\n";
   out += element("h1", escape_html(title));
-  if (!lead.empty()) out += "<p class=\"lead\">" + escape_html(lead) + "</p>\n";
+  if (!lead.empty()) { out += "<p class=\"lead\">" + escape_html(lead) + "</p>\n"; }
   if (sections_.size() > 1) {
     out += "<nav>";
-    for (const auto& [name, id] : sections_)
+    for (const auto& [name, id] : sections_) {
       out += "<a href=\"#" + escape_html(id) + "\">" + escape_html(name) + "</a>";
+    }
     out += "</nav>\n";
   }
   out += body_;
-  if (!footer.empty()) out += element("footer", escape_html(footer));
+  if (!footer.empty()) { out += element("footer", escape_html(footer)); }
   return out + "</main></body></html>\n";
 }
 

@@ -44,7 +44,7 @@ void fill_square(uint8_t* pixels, int64_t width, int64_t row, int64_t column, in
 }  // namespace
 
 Rgb map_color(ColorMap map, double share) {
-  if (std::isnan(share)) return kMissing;
+  if (std::isnan(share)) { return kMissing; }
   return map == ColorMap::kSequential ? interpolate(kRamp, share) : interpolate(kBoth, share);
 }
 
@@ -80,13 +80,13 @@ Tensor matrix_image(const Tensor& matrix, ColorMap map, double low, double high,
     low = std::numeric_limits<double>::infinity();
     high = -low;
     for (const double v : values) {
-      if (std::isfinite(v)) low = std::min(low, v), high = std::max(high, v);
+      if (std::isfinite(v)) { low = std::min(low, v), high = std::max(high, v); }
     }
     if (map == ColorMap::kDiverging) {
       high = std::max(std::fabs(low), std::fabs(high));
       low = -high;
     }
-    if (!(low < high)) high = low + 1;
+    if (!(low < high)) { high = low + 1; }
   }
   const int64_t rows = matrix.dim(0), columns = matrix.dim(1), width = columns * upscale;
   Tensor image = Tensor::empty({rows * upscale, width, 3}, DType::kU8);
@@ -107,8 +107,8 @@ std::string base64(std::span<const uint8_t> bytes) {
   for (size_t i = 0; i < bytes.size(); i += 3) {
     const size_t left = std::min<size_t>(3, bytes.size() - i);
     uint32_t word = 0;
-    for (size_t j = 0; j < 3; ++j) word = word << 8 | (j < left ? bytes[i + j] : 0);
-    for (size_t j = 0; j < 4; ++j) out += j <= left ? kDigits[word >> (18 - 6 * j) & 63] : '=';
+    for (size_t j = 0; j < 3; ++j) { word = word << 8 | (j < left ? bytes[i + j] : 0); }
+    for (size_t j = 0; j < 4; ++j) { out += j <= left ? kDigits[word >> (18 - 6 * j) & 63] : '='; }
   }
   return out;
 }

@@ -23,15 +23,15 @@ double beta_fraction(double a, double b, double x) {
       c = std::fabs(c) < kTiny ? kTiny : c;
       value *= c * d;
     }
-    if (std::fabs(c * d - 1) < 1e-15) break;
+    if (std::fabs(c * d - 1) < 1e-15) { break; }
   }
   return value;
 }
 
 /// Regularized incomplete beta function I_x(a, b).
 double incomplete_beta(double a, double b, double x) {
-  if (x <= 0) return 0;
-  if (x >= 1) return 1;
+  if (x <= 0) { return 0; }
+  if (x >= 1) { return 1; }
   const double front =
       std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x));
   // The fraction converges fast only on this side of the mean.
@@ -46,23 +46,23 @@ Spread spread_of(const std::vector<double>& all) {
   Spread spread;
   std::vector<double> values;
   for (const double v : all) {
-    if (std::isfinite(v)) values.push_back(v);
+    if (std::isfinite(v)) { values.push_back(v); }
   }
   spread.count = static_cast<int64_t>(values.size());
   if (values.empty()) {
     spread.mean = std::numeric_limits<double>::quiet_NaN();
     return spread;
   }
-  for (const double v : values) spread.mean += v / static_cast<double>(values.size());
-  if (values.size() < 2) return spread;
+  for (const double v : values) { spread.mean += v / static_cast<double>(values.size()); }
+  if (values.size() < 2) { return spread; }
   double squares = 0;
-  for (const double v : values) squares += (v - spread.mean) * (v - spread.mean);
+  for (const double v : values) { squares += (v - spread.mean) * (v - spread.mean); }
   spread.sd = std::sqrt(squares / static_cast<double>(values.size() - 1));
   return spread;
 }
 
 std::string format_fixed(double value, int decimals) {
-  if (!std::isfinite(value)) return "–";
+  if (!std::isfinite(value)) { return "–"; }
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", decimals, value);
   return text;
@@ -70,18 +70,18 @@ std::string format_fixed(double value, int decimals) {
 
 std::string format_spread(const Spread& spread, int decimals) {
   std::string text = format_fixed(spread.mean, decimals);
-  if (spread.count > 1) text += " ± " + format_fixed(spread.sd, decimals);
+  if (spread.count > 1) { text += " ± " + format_fixed(spread.sd, decimals); }
   return text;
 }
 
 double student_two_sided_p(double t, double df) {
-  if (std::isnan(t) || df <= 0) return std::numeric_limits<double>::quiet_NaN();
+  if (std::isnan(t) || df <= 0) { return std::numeric_limits<double>::quiet_NaN(); }
   return incomplete_beta(df / 2, 0.5, df / (df + t * t));
 }
 
 double student_critical(double p, double df) {
   double low = 0, high = 1;
-  while (student_two_sided_p(high, df) > p && high < 1e12) high *= 2;
+  while (student_two_sided_p(high, df) > p && high < 1e12) { high *= 2; }
   for (int i = 0; i < 200; ++i) {
     const double middle = (low + high) / 2;
     (student_two_sided_p(middle, df) > p ? low : high) = middle;
@@ -90,7 +90,7 @@ double student_critical(double p, double df) {
 }
 
 Interval wilson_interval(double hits, double count) {
-  if (!(count > 0)) return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+  if (!(count > 0)) { return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()}; }
   constexpr double kNormal = 1.959963984540054;  // 97.5 % quantile
   const double share = hits / count, z = kNormal * kNormal / count;
   const double middle = (share + z / 2) / (1 + z);
@@ -100,7 +100,7 @@ Interval wilson_interval(double hits, double count) {
 
 PairedComparison compare_pairs(const std::vector<double>& a, const std::vector<double>& b) {
   std::vector<double> differences;
-  for (size_t i = 0; i < a.size() && i < b.size(); ++i) differences.push_back(b[i] - a[i]);
+  for (size_t i = 0; i < a.size() && i < b.size(); ++i) { differences.push_back(b[i] - a[i]); }
   PairedComparison result;
   result.difference = spread_of(differences);
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
