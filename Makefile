@@ -17,11 +17,11 @@ endif
 # --- Toolchain ---------------------------------------------------------------------------------------------------
 # ccache is used where it is installed; nothing depends on it. All paths on the command line are relative, so that several
 # checkouts can share what one of them compiled.
-# One version, so that every machine formats alike.
-CLANG_FORMAT := clang-format-16
 CCACHE := $(shell command -v ccache 2>/dev/null)
 export CCACHE_NOHASHDIR := 1
 COMPILE := $(CCACHE) $(CXX)
+# One version of the formatter, so that every machine formats alike.
+CLANG_FORMAT := clang-format-16
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
 HDF5_LIBS := $(shell pkg-config --libs-only-L hdf5 2>/dev/null) -lhdf5
 # OpenBLAS's OpenMP build by its own folder, whichever build the system's alternatives point at: one thread pool in the
@@ -57,15 +57,17 @@ NVCC_FLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr --extended-lambd
 CUDA_HOST_FLAGS := -DTERRACE_CUDA_HOST -DTERRACE_LOADED_BACKEND -DTERRACE_BACKEND=kCudaHost -Wno-unknown-pragmas
 
 # --- Sources -----------------------------------------------------------------------------------------------------
-KERNEL_SOURCES := $(wildcard tensor/kernels/*.cpp)
-LIB_SOURCES := $(wildcard tensor/*.cpp autograd/*.cpp autograd/ops/*.cpp nn/*.cpp data/*.cpp var/*.cpp metrics/*.cpp \
-                 experiments/support/*.cpp experiments/support/*/*.cpp)
-CUDA_KERNELS := $(wildcard cuda/kernels/*.cu)
+# A source is built because it lies where it lies: what is below tensor/kernels/ once for each processor, the rest of the
+# library once.
+sources = $(sort $(foreach folder,$(1),$(shell find $(folder) -name '*.$(2)')))
+KERNEL_SOURCES := $(call sources,tensor/kernels,cpp)
+PROGRAM_SOURCES := $(wildcard experiments/*.cpp)
+LIB_SOURCES := $(filter-out $(KERNEL_SOURCES) $(PROGRAM_SOURCES),$(call sources,tensor autograd nn data var metrics experiments,cpp))
+CUDA_KERNELS := $(call sources,cuda/kernels,cu)
 CUDA_COMMON := $(wildcard cuda/*.cpp)
 CUDA_RUNTIME := $(wildcard cuda/runtime/*.cpp)
 CUDA_HOST := $(wildcard cuda/host/*.cpp cuda/executor/*.cpp)
-PROGRAM_SOURCES := $(wildcard experiments/*.cpp)
-TEST_SOURCES := $(wildcard tests/*.cpp tests/*/*.cpp)
+TEST_SOURCES := $(call sources,tests,cpp)
 BENCH_SOURCES := $(filter tests/bench/%,$(TEST_SOURCES))
 TEST_SOURCES := $(filter-out tests/bench/% tests/fuzz/driver.cpp,$(TEST_SOURCES))
 FUZZ_TARGETS := pth pickle safetensors npz config
@@ -161,7 +163,7 @@ FUZZ_CORPUS ?= $(BUILD)/fuzz/corpus
 fuzz: deps  ## each parser of files under libFuzzer, TIME seconds in all; FUZZ_CORPUS=FOLDER keeps what was found
 	@tools/install_dependencies fuzz
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CXX=clang++ OPTIMIZE=-O1 CPU_BACKENDS=avx2 WARNINGS=-w \
-	  OPENMP="-fopenmp=libgomp -idirafter $(shell $(CXX) -print-file-name=include)" LIB_SOURCES="$(wildcard tensor/*.cpp data/*.cpp) var/config.cpp var/pyramid.cpp var/vqvae_config.cpp" \
+	  OPENMP="-fopenmp=libgomp -idirafter $(shell $(CXX) -print-file-name=include)" LIB_SOURCES="$(filter tensor/% data/%,$(LIB_SOURCES)) $(wildcard var/*.cpp)" \
 	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" fuzzers
 	@tools/fuzz $(BUILD)/fuzz/bin $(FUZZ_CORPUS) $(TIME) $(FUZZ_TARGETS)
 
@@ -275,8 +277,8 @@ $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(DEFINE) -c $< -o $@
 
 # One small object knows the revision, so that a commit rebuilds nothing else.
-$(OBJ)/experiments/support/version.o: DEFINE = -DTERRACE_VERSION='"$(VERSION)"'
-$(OBJ)/experiments/support/version.o: $(OBJ)/version
+$(OBJ)/experiments/cli/version.o: DEFINE = -DTERRACE_VERSION='"$(VERSION)"'
+$(OBJ)/experiments/cli/version.o: $(OBJ)/version
 
 # Files that hold what was built with; they change only when it does, and what depends on them is then built again.
 define record

@@ -1,5 +1,5 @@
 // Every differentiable op, by include. Each structured op has its card in autograd/ops/NAME.h; the pointwise ones
-// expand from tensor/formulas.h.
+// expand from tensor/base/formulas.h.
 #pragma once
 
 #include "autograd/ops/attention.h"

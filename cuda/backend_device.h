@@ -1,7 +1,7 @@
 // Which device the code of this library computes on: it is compiled once for each.
 #pragma once
 
-#include "tensor/device.h"
+#include "tensor/device/device.h"
 
 namespace terrace::cuda {
 

@@ -1,7 +1,7 @@
 #include "cuda/backend_device.h"
-#include "cuda/launch.h"
-#include "tensor/allocator.h"
-#include "tensor/device_memory.h"
+#include "cuda/device/launch.h"
+#include "tensor/device/allocator.h"
+#include "tensor/device/device_memory.h"
 
 namespace terrace::cuda {
 

@@ -4,11 +4,11 @@
 #include <iomanip>
 #include <iostream>
 
-#include "data/tensor_file.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "tensor/error.h"
-#include "var/weight_export.h"
+#include "data/formats/tensor_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "tensor/base/error.h"
+#include "var/weights/weight_export.h"
 
 namespace terrace {
 namespace {

@@ -3,18 +3,18 @@
 #include <cstdio>
 #include <vector>
 
-#include "data/image_file.h"
-#include "data/image_resize.h"
-#include "data/loader.h"
-#include "experiments/support/generation.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/report/caption.h"
-#include "experiments/support/run_record.h"
-#include "tensor/parallel.h"
+#include "data/datasets/loader.h"
+#include "data/images/image_file.h"
+#include "data/images/resize.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/report/caption.h"
+#include "experiments/sampling/generation.h"
+#include "tensor/device/parallel.h"
 #include "tensor/reduce.h"
-#include "var/edit.h"
+#include "var/transformer/edit.h"
 
 namespace terrace {
 namespace {

@@ -2,13 +2,13 @@
 #include <cmath>
 #include <cstdio>
 
-#include "data/atomic_file.h"
-#include "experiments/support/evaluation.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/run_record.h"
-#include "experiments/support/self_check.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/evaluation/evaluation.h"
+#include "experiments/evaluation/self_check.h"
 
 namespace terrace {
 namespace {

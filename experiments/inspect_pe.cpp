@@ -1,12 +1,12 @@
 // Shows the position tables of a checkpoint or a run: pictures, similarities, gradients, drift.
 #include <cstdio>
 
-#include "data/atomic_file.h"
-#include "experiments/support/inspect.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/run_record.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/inspection/inspect.h"
 
 namespace terrace {
 namespace {

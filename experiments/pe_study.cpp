@@ -1,11 +1,11 @@
 // Compares positional encodings: one tokenizer, then one transformer per encoding and seed on the same tokens.
 #include <cstdio>
 
-#include "data/atomic_file.h"
-#include "experiments/support/program.h"
-#include "experiments/support/run_record.h"
-#include "experiments/support/study.h"
-#include "experiments/support/study_report.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/study/report.h"
+#include "experiments/study/study.h"
 
 namespace terrace {
 namespace {

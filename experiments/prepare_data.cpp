@@ -8,17 +8,17 @@
 #include <string>
 #include <vector>
 
-#include "data/atomic_file.h"
-#include "data/cifar100.h"
-#include "data/dataset.h"
-#include "data/image_file.h"
-#include "data/image_folder.h"
-#include "data/procedural.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/report/image_grid.h"
-#include "experiments/support/run_record.h"
+#include "data/datasets/cifar100.h"
+#include "data/datasets/image_dataset.h"
+#include "data/datasets/image_folder.h"
+#include "data/datasets/procedural.h"
+#include "data/files/atomic_file.h"
+#include "data/images/image_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/report/image_grid.h"
 
 namespace terrace {
 namespace {

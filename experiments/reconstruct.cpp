@@ -8,19 +8,19 @@
 #include <vector>
 
 #include "autograd/functions.h"
-#include "data/atomic_file.h"
-#include "data/image_file.h"
-#include "data/loader.h"
-#include "experiments/support/generation.h"
-#include "experiments/support/options.h"
-#include "experiments/support/picture_source.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/report/caption.h"
-#include "experiments/support/run_record.h"
+#include "data/datasets/loader.h"
+#include "data/datasets/picture_source.h"
+#include "data/files/atomic_file.h"
+#include "data/images/image_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/report/caption.h"
+#include "experiments/sampling/generation.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
-#include "var/vqvae_trainer.h"
+#include "var/training/vqvae_trainer.h"
 
 namespace terrace {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <limits>
 
-#include "experiments/support/fixtures/fixture.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/fixtures/fixture.h"
 
 namespace {
 

@@ -4,15 +4,15 @@
 #include <filesystem>
 #include <vector>
 
-#include "data/image_file.h"
-#include "data/npz_file.h"
-#include "experiments/support/generation.h"
-#include "experiments/support/image_store.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/report/caption.h"
-#include "experiments/support/run_record.h"
+#include "data/formats/npz.h"
+#include "data/images/image_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/report/caption.h"
+#include "experiments/sampling/generation.h"
+#include "experiments/sampling/image_store.h"
 
 namespace terrace {
 namespace {

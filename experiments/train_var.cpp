@@ -6,19 +6,19 @@
 #include <optional>
 #include <vector>
 
-#include "data/atomic_file.h"
-#include "experiments/support/frechet_judge.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/ranks.h"
-#include "experiments/support/run_record.h"
-#include "var/checkpoint.h"
-#include "var/curves.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/ranks.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/evaluation/frechet_evaluator.h"
 #include "var/presets.h"
-#include "var/tokens.h"
-#include "var/var_trainer.h"
-#include "var/vqvae_trainer.h"
+#include "var/tokenizer/token_cache.h"
+#include "var/training/curves.h"
+#include "var/training/var_trainer.h"
+#include "var/training/vqvae_trainer.h"
+#include "var/weights/checkpoint.h"
 
 namespace terrace {
 namespace {

@@ -4,17 +4,17 @@
 #include <memory>
 #include <vector>
 
-#include "data/atomic_file.h"
-#include "data/image_file.h"
-#include "data/loader.h"
-#include "experiments/support/frechet_judge.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/report/image_grid.h"
-#include "experiments/support/run_record.h"
+#include "data/datasets/loader.h"
+#include "data/files/atomic_file.h"
+#include "data/images/image_file.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/evaluation/frechet_evaluator.h"
+#include "experiments/report/image_grid.h"
 #include "var/presets.h"
-#include "var/vqvae_trainer.h"
+#include "var/training/vqvae_trainer.h"
 
 namespace terrace {
 namespace {

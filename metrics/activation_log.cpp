@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "data/descriptor_io.h"
-#include "data/sha256.h"
+#include "data/files/positional_io.h"
+#include "data/files/sha256.h"
 
 namespace terrace {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "data/prefetcher.h"
-#include "data/sha256.h"
-#include "tensor/parallel.h"
+#include "data/datasets/prefetcher.h"
+#include "data/files/sha256.h"
+#include "tensor/device/parallel.h"
 
 namespace terrace {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "data/image_folder.h"
-#include "data/image_source.h"
+#include "data/datasets/image_folder.h"
+#include "data/datasets/image_source.h"
 #include "metrics/activation_log.h"
 #include "metrics/feature_rows.h"
 #include "metrics/statistics_file.h"

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "data/descriptor_io.h"
+#include "data/files/positional_io.h"
 
 namespace terrace {
 namespace {

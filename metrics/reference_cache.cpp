@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "data/hdf5_file.h"
-#include "data/sha256.h"
-#include "metrics/cache_folder.h"
+#include "data/files/cache_folder.h"
+#include "data/files/sha256.h"
+#include "data/hdf5/file.h"
 
 namespace terrace {
 namespace {

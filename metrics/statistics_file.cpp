@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/mapped_file.h"
-#include "data/npz_file.h"
-#include "data/tensor_file.h"
-#include "data/zip_file.h"
+#include "data/files/mapped_file.h"
+#include "data/formats/npz.h"
+#include "data/formats/tensor_file.h"
+#include "data/formats/zip_archive.h"
 
 namespace terrace {
 namespace {

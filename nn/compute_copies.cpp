@@ -1,7 +1,7 @@
 #include "nn/compute_copies.h"
 
 #include "autograd/node.h"
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <functional>
 
-#include "tensor/error.h"
-#include "tensor/nearest_names.h"
+#include "tensor/base/error.h"
+#include "tensor/base/nearest_names.h"
 
 namespace terrace {
 namespace {

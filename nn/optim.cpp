@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor/device_memory.h"
+#include "tensor/device/device_memory.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
 

@@ -49,7 +49,7 @@ class AdamW {
   double gradient_norm() const;
   void zero_grad();
 
-  /// clipped_step() in two parts, for work that is recorded and replayed (tensor/device_graph.h): launch_clipped() is
+  /// clipped_step() in two parts, for work that is recorded and replayed (tensor/device/device_graph.h): launch_clipped() is
   /// recorded, for the gradients that are there; schedule() before each replay counts a step and says its rate and
   /// decay.
   void launch_clipped(double max_norm);

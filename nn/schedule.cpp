@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 namespace {

@@ -1,6 +1,6 @@
 #include "nn/weight_scopes.h"
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 namespace {

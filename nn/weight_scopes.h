@@ -1,7 +1,7 @@
 // How layers make their weights on this thread while one of these lives.
 #pragma once
 
-#include "tensor/dtype.h"
+#include "tensor/base/dtype.h"
 
 namespace terrace {
 

@@ -1,7 +1,7 @@
 #include "tensor/matmul.h"
 
-#include "tensor/gemm.h"
-#include "tensor/kernels/linear_product.h"
+#include "tensor/gemm/gemm.h"
+#include "tensor/kernels/gemm/linear_product.h"
 #include "tensor/kernels/product.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"

@@ -1,8 +1,8 @@
-// Matrix products of tensors, by the slot of tensor/kernels/product.h: the CPU's by gemm() of tensor/gemm.h.
+// Matrix products of tensors, by the slot of tensor/kernels/product.h: the CPU's by gemm() of tensor/gemm/gemm.h.
 // f32, bf16 (f32 accumulation, also of what is fused) and f64. Operands of one call are on one device (DeviceError).
 #pragma once
 
-#include "tensor/kernel.h"
+#include "tensor/device/kernel.h"
 #include "tensor/tensor.h"
 
 namespace terrace {

@@ -1,7 +1,7 @@
-// Pointwise functions of tensors without a graph. The formulas are in tensor/formulas.h.
+// Pointwise functions of tensors without a graph. The formulas are in tensor/base/formulas.h.
 #pragma once
 
-#include "tensor/formulas.h"
+#include "tensor/base/formulas.h"
 #include "tensor/tensor.h"
 
 namespace terrace {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "tensor/philox.h"
+#include "tensor/base/philox.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
@@ -29,7 +29,7 @@ Generator& default_generator();
 
 /// While it lives, kernels of dropout and its kin on the key's device read seed and stream from `key`, i64 (2), when
 /// they run, in place of this thread's default_generator(), whose offsets count on: recorded work
-/// (tensor/device_graph.h) so draws at each replay from what was written there before.
+/// (tensor/device/device_graph.h) so draws at each replay from what was written there before.
 class DrawKey {
  public:
   explicit DrawKey(const Tensor& key);

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tensor/allocator.h"
-#include "tensor/device_memory.h"
+#include "tensor/base/loop_plan.h"
+#include "tensor/device/allocator.h"
+#include "tensor/device/device_memory.h"
 #include "tensor/kernels/copy.h"
-#include "tensor/loop_plan.h"
 #include "tensor/overlap.h"
 
 namespace terrace {

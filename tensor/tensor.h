@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "tensor/device.h"
-#include "tensor/dtype.h"
-#include "tensor/error.h"
-#include "tensor/shape.h"
+#include "tensor/base/dtype.h"
+#include "tensor/base/error.h"
+#include "tensor/base/shape.h"
+#include "tensor/device/device.h"
 
 namespace terrace {
 

@@ -1,6 +1,6 @@
 #include "tests/golden.h"
 
-#include "experiments/support/fixtures/fixture.h"
+#include "experiments/fixtures/fixture.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -7,7 +7,7 @@
 #include <map>
 #include <regex>
 
-#include "tensor/device.h"
+#include "tensor/device/device.h"
 #include "tests/support.h"
 
 namespace terrace {

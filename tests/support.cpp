@@ -9,8 +9,8 @@
 #include <cstring>
 #include <sstream>
 
-#include "data/hdf5_file.h"
-#include "experiments/support/fixtures/difference.h"
+#include "data/hdf5/file.h"
+#include "experiments/fixtures/difference.h"
 #include "tensor/random.h"
 
 namespace terrace {

@@ -1,6 +1,6 @@
 #include "var/presets.h"
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 namespace {

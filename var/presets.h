@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "var/config.h"
-#include "var/vqvae.h"
+#include "var/tokenizer/vqvae.h"
 
 namespace terrace {
 

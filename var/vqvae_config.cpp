@@ -2,9 +2,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 #include "var/config_json.h"
-#include "var/vqvae.h"
+#include "var/tokenizer/vqvae.h"
 
 namespace terrace {
 

@@ -1,15 +1,15 @@
-// Pointwise ops of variables: the formulas of tensor/formulas.h with their derivatives.
+// Pointwise ops of variables: the formulas of tensor/base/formulas.h with their derivatives.
 //
 // y has x's shape (unary) or the broadcast shape (binary; the gradients are summed back to each operand's shape).
 // Saved for backward: what the formula says its derivative reads, and of two operands only for those that need a
 // gradient: y for exp, sqrt, tanh, sigmoid and relu; x for the other functions; nothing for neg, scale, add_scalar, add
 // and sub; for a * b the other operand. What is not saved may be written to in place. f32, f64, bf16 (computed in f32,
 // rounded at the end). Errors: DTypeError for other or differing dtypes, ShapeError where shapes do not broadcast.
-// Numerics: elementary functions within 2 ulp (tensor/math.h).
+// Numerics: elementary functions within 2 ulp (tensor/base/math.h).
 #pragma once
 
 #include "autograd/node.h"
-#include "tensor/formulas.h"
+#include "tensor/base/formulas.h"
 
 namespace terrace {
 

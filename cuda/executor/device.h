@@ -1,5 +1,5 @@
 // The names that device code uses, for the executor: what cuda_runtime.h and nvcc define when kernels are compiled for
-// a GPU. A kernel includes cuda/kernel.h, which takes this or that. Only what kernels of this project need is here.
+// a GPU. A kernel includes cuda/device/kernel.h, which takes this or that. Only what kernels of this project need is here.
 #pragma once
 
 #include <cmath>

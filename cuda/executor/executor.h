@@ -15,7 +15,7 @@
 #include <source_location>
 #include <string>
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 struct uint3 {
   unsigned x, y, z;

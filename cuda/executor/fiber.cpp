@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

@@ -4,7 +4,7 @@
 // CPU's.
 #pragma once
 
-#include "tensor/device_memory.h"
+#include "tensor/device/device_memory.h"
 
 namespace terrace::executor {
 

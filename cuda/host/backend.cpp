@@ -4,7 +4,7 @@
 #include "cuda/backend_device.h"
 #include "cuda/executor/guarded_memory.h"
 #include "cuda/host/recording.h"
-#include "tensor/device_memory.h"
+#include "tensor/device/device_memory.h"
 
 namespace terrace::cuda {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cuda/backend_device.h"
-#include "tensor/device_graph.h"
+#include "tensor/device/device_graph.h"
 
 namespace terrace::cuda {
 namespace {

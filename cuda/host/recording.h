@@ -10,7 +10,7 @@ bool keep_while_recording(const std::function<void()>& work);
 /// Throws NotRecordable("WHAT cannot be recorded") while this thread records.
 void refuse_while_recording(const char* what);
 
-/// Enters the functions of tensor/device_graph.h.
+/// Enters the functions of tensor/device/device_graph.h.
 void provide_graphs();
 
 }  // namespace terrace::cuda

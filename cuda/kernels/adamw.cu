@@ -1,8 +1,8 @@
 // A block has a chunk of some tensor, so that none is empty however the tensors' extents differ.
 #include "tensor/kernels/adamw.h"
 
-#include "cuda/collectives.h"
-#include "tensor/math.h"
+#include "cuda/device/collectives.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

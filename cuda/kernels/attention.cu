@@ -5,9 +5,9 @@
 // order and nothing is added atomically.
 //
 // Here: what both passes need by row, and which kernels run.
-#include "cuda/attention.h"
-#include "cuda/collectives.h"
-#include "tensor/math.h"
+#include "cuda/device/attention.h"
+#include "cuda/device/collectives.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

@@ -10,8 +10,8 @@
 // multiprocessor.
 #include <cmath>
 
-#include "cuda/attention_tiles.h"
-#include "cuda/collectives.h"
+#include "cuda/device/attention_tiles.h"
+#include "cuda/device/collectives.h"
 
 namespace terrace::cuda {
 namespace {

@@ -6,8 +6,8 @@
 // normalised ones to bf16 would cost up to 100 * 2^-8 in a score.
 #include <cmath>
 
-#include "cuda/attention_tiles.h"
-#include "cuda/collectives.h"
+#include "cuda/device/attention_tiles.h"
+#include "cuda/device/collectives.h"
 
 namespace terrace::cuda {
 namespace {

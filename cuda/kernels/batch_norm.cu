@@ -2,8 +2,8 @@
 // for each plane, which sums the gradients of weight and bias in the pass that writes dx.
 #include "tensor/kernels/batch_norm.h"
 
-#include "cuda/planes.h"
-#include "tensor/math.h"
+#include "cuda/device/planes.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

@@ -1,6 +1,6 @@
 #include "tensor/kernels/copy.h"
 
-#include "cuda/elementwise.h"
+#include "cuda/device/elementwise.h"
 
 namespace terrace {
 namespace {

@@ -3,8 +3,8 @@
 // again from the row's two numbers, and writes the gradient in one pass.
 #include "tensor/kernels/cross_entropy.h"
 
-#include "cuda/rows.h"
-#include "tensor/math.h"
+#include "cuda/device/rows.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

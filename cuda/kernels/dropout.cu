@@ -2,8 +2,8 @@
 // is stored, and backward draws the same again. A thread has four elements, what one block of the generator gives.
 #include "tensor/kernels/dropout.h"
 
-#include "cuda/elementwise.h"
-#include "tensor/philox.h"
+#include "cuda/device/elementwise.h"
+#include "tensor/base/philox.h"
 
 namespace terrace {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "cuda/sorting.h"
+#include "cuda/device/sorting.h"
 
 namespace terrace {
 namespace {

@@ -3,7 +3,7 @@
 // its blocks take fewer rows, so that there are enough of them.
 #include "tensor/kernels/gated_residual.h"
 
-#include "cuda/rows.h"
+#include "cuda/device/rows.h"
 
 namespace terrace {
 namespace {

@@ -5,8 +5,8 @@
 // Backward needs two sums of each channel, which are the gradients of weight and bias too: a block a plane.
 #include "tensor/kernels/group_norm.h"
 
-#include "cuda/planes.h"
-#include "tensor/formulas.h"
+#include "cuda/device/planes.h"
+#include "tensor/base/formulas.h"
 
 namespace terrace {
 namespace {

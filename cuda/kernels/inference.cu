@@ -1,11 +1,11 @@
 // Layers of tensor/kernels/inference.h. The convolution is a product, pixels times weights, by the tiles of
-// cuda/tiles.h; a pool computes a pack of channels of a pixel per thread.
-#include "cuda/inference.h"
+// cuda/device/tiles.h; a pool computes a pack of channels of a pixel per thread.
+#include "cuda/device/inference.h"
 
 #include "cuda/backend_device.h"
-#include "cuda/elementwise.h"
-#include "cuda/tiles.h"
-#include "tensor/formulas.h"
+#include "cuda/device/elementwise.h"
+#include "cuda/device/tiles.h"
+#include "tensor/base/formulas.h"
 
 namespace terrace {
 namespace {

@@ -3,7 +3,7 @@
 // whose maps are 16 x 16.
 #include "tensor/kernels/interpolate.h"
 
-#include "cuda/elementwise.h"
+#include "cuda/device/elementwise.h"
 
 namespace terrace {
 namespace {

@@ -1,8 +1,8 @@
 // One warp a row: rows are heads or entries of a codebook, short and many.
 #include "tensor/kernels/l2_normalize.h"
 
-#include "cuda/collectives.h"
-#include "tensor/math.h"
+#include "cuda/device/collectives.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

@@ -2,8 +2,8 @@
 // and in the same order as on the CPU.
 #include "tensor/kernels/layer_norm.h"
 
-#include "cuda/collectives.h"
-#include "tensor/math.h"
+#include "cuda/device/collectives.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

@@ -2,10 +2,10 @@
 // (rows, codes) of them, are never written. A block keeps 64 vectors and goes over all codes in tiles of 64; a thread
 // has 4 x 4 products and the best code so far of its 4 vectors. Codes come in ascending order, so the first among
 // equals stays.
-#include "cuda/candidates.h"
-#include "cuda/collectives.h"
+#include "cuda/device/candidates.h"
+#include "cuda/device/collectives.h"
+#include "tensor/base/math.h"
 #include "tensor/kernels/selection.h"
-#include "tensor/math.h"
 
 namespace terrace {
 namespace {

@@ -2,8 +2,8 @@
 // cover it, so that nothing is added to the same place by two threads.
 #include "tensor/kernels/pool2d.h"
 
-#include "cuda/elementwise.h"
-#include "tensor/dtype.h"
+#include "cuda/device/elementwise.h"
+#include "tensor/base/dtype.h"
 
 namespace terrace {
 namespace {

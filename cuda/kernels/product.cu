@@ -1,10 +1,10 @@
-// By the tiles of cuda/tiles.h, with the epilogue in the same pass.
-#include "cuda/product.h"
+// By the tiles of cuda/device/tiles.h, with the epilogue in the same pass.
+#include "cuda/device/product.h"
 
 #include "cuda/backend_device.h"
-#include "cuda/elementwise.h"
-#include "cuda/tiles.h"
-#include "tensor/formulas.h"
+#include "cuda/device/elementwise.h"
+#include "cuda/device/tiles.h"
+#include "tensor/base/formulas.h"
 
 namespace terrace {
 namespace {

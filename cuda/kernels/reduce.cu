@@ -2,8 +2,8 @@
 // follow from the extents alone.
 #include "tensor/kernels/reduce.h"
 
-#include "cuda/collectives.h"
-#include "cuda/elementwise.h"
+#include "cuda/device/collectives.h"
+#include "cuda/device/elementwise.h"
 
 namespace terrace {
 namespace {

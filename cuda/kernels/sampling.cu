@@ -4,10 +4,10 @@
 // into the same class.
 #include "tensor/kernels/sampling.h"
 
-#include "cuda/collectives.h"
-#include "cuda/sorting.h"
-#include "tensor/math.h"
-#include "tensor/philox.h"
+#include "cuda/device/collectives.h"
+#include "cuda/device/sorting.h"
+#include "tensor/base/math.h"
+#include "tensor/base/philox.h"
 
 namespace terrace {
 namespace {
@@ -143,7 +143,7 @@ struct Least {
   __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
 };
 
-/// The draws of the rows: var/sampler.h.
+/// The draws of the rows: var/transformer/sampler.h.
 struct Draws {
   const int64_t* seeds;
   int64_t tokens;

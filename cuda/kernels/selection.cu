@@ -3,12 +3,12 @@
 #include "tensor/kernels/selection.h"
 
 #include "cuda/backend_device.h"
-#include "cuda/candidates.h"
-#include "cuda/collectives.h"
-#include "cuda/elementwise.h"
-#include "cuda/sorting.h"
-#include "tensor/device_memory.h"
-#include "tensor/math.h"
+#include "cuda/device/candidates.h"
+#include "cuda/device/collectives.h"
+#include "cuda/device/elementwise.h"
+#include "cuda/device/sorting.h"
+#include "tensor/base/math.h"
+#include "tensor/device/device_memory.h"
 
 namespace terrace {
 namespace {

@@ -1,8 +1,8 @@
 // One block a row. Rows of the network's lengths stay in the caches between the passes.
 #include "tensor/kernels/softmax.h"
 
-#include "cuda/collectives.h"
-#include "tensor/math.h"
+#include "cuda/device/collectives.h"
+#include "tensor/base/math.h"
 
 namespace terrace {
 namespace {

@@ -4,8 +4,8 @@
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/nccl.h"
 #include "cuda/runtime/stream.h"
-#include "tensor/device_memory.h"
-#include "tensor/error.h"
+#include "tensor/base/error.h"
+#include "tensor/device/device_memory.h"
 
 namespace terrace::cuda {
 namespace {

@@ -12,12 +12,12 @@
 
 #include "cuda/backend_device.h"
 #include "cuda/conv2d.h"
-#include "cuda/inference.h"
-#include "cuda/launch.h"
+#include "cuda/device/inference.h"
+#include "cuda/device/launch.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/handles.h"
 #include "cuda/runtime/range.h"
-#include "tensor/device_memory.h"
+#include "tensor/device/device_memory.h"
 #include "tensor/kernels/copy.h"
 
 namespace terrace {

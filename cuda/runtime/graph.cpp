@@ -5,7 +5,7 @@
 #include "cuda/backend_device.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/stream.h"
-#include "tensor/device_graph.h"
+#include "tensor/device/device_graph.h"
 
 namespace terrace::cuda {
 namespace {

@@ -1,4 +1,4 @@
-// CUDA graphs of what the backend launches: tensor/device_graph.h for GPUs.
+// CUDA graphs of what the backend launches: tensor/device/device_graph.h for GPUs.
 #pragma once
 
 namespace terrace::cuda {

@@ -2,7 +2,7 @@
 
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/stream.h"
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace::cuda {
 

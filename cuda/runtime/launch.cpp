@@ -1,4 +1,4 @@
-#include "cuda/launch.h"
+#include "cuda/device/launch.h"
 
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/range.h"

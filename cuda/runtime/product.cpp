@@ -12,8 +12,8 @@
 #include <optional>
 #include <tuple>
 
-#include "cuda/launch.h"
-#include "cuda/product.h"
+#include "cuda/device/launch.h"
+#include "cuda/device/product.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/handles.h"
 #include "cuda/runtime/range.h"

@@ -3,7 +3,7 @@
 #include <atomic>
 
 #include "cuda/runtime/error.h"
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace::cuda {
 namespace {

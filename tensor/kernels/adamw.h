@@ -1,14 +1,14 @@
 // The optimizer's step over many tensors at once: the norm of all gradients, then the fused AdamW update, one pass over
 // parameter, gradient and both moments. What changes from step to step lies in memory of the device - constants of
 // every tensor, the norm - so that nothing waits for the host, and a recorded step can be replayed
-// (tensor/device_graph.h).
+// (tensor/device/device_graph.h).
 //
 // Tensors are cut into chunks of kAdamWChunk elements, numbered through all tensors: each is the work of one block.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/host_device.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/base/host_device.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -4,10 +4,10 @@
 
 #include <omp.h>
 
-#include "tensor/device.h"
-#include "tensor/kernels/lane_product.h"
-#include "tensor/kernels/panel_product.h"
-#include "tensor/math.h"
+#include "tensor/base/math.h"
+#include "tensor/device/device.h"
+#include "tensor/kernels/gemm/lane_product.h"
+#include "tensor/kernels/gemm/panel_product.h"
 
 namespace terrace {
 namespace {

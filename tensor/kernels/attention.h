@@ -1,8 +1,8 @@
 // The attention kernels. Formulas of both directions are in autograd/ops/attention.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,8 +1,8 @@
 // Batch normalisation with given statistics; formulas in autograd/ops/batch_norm.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "tensor/allocator.h"
+#include "tensor/device/allocator.h"
 
 namespace terrace {
 

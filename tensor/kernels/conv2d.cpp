@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "tensor/gemm.h"
+#include "tensor/convolution/onednn_conv.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/buffer.h"
 #include "tensor/kernels/winograd.h"
-#include "tensor/onednn_conv.h"
 
 namespace terrace {
 namespace {

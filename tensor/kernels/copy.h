@@ -3,9 +3,9 @@
 
 #include <tuple>
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
-#include "tensor/loop_plan.h"
+#include "tensor/base/dtype.h"
+#include "tensor/base/loop_plan.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,8 +1,8 @@
 // Cross-entropy of rows of logits with class indices; formulas in autograd/ops/cross_entropy.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

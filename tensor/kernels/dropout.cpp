@@ -1,7 +1,7 @@
 #include "tensor/kernels/dropout.h"
 
+#include "tensor/base/philox.h"
 #include "tensor/kernels/rows.h"
-#include "tensor/philox.h"
 
 namespace terrace {
 namespace {

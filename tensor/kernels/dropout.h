@@ -1,13 +1,13 @@
 // Masked scaling; formulas in autograd/ops/dropout.h. Forward and backward are the same product.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/host_device.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/base/host_device.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 
-/// Draws first, first + 1, ... of a stream of random numbers, as tensor/philox.h has them. Where `key` is not null, it
+/// Draws first, first + 1, ... of a stream of random numbers, as tensor/base/philox.h has them. Where `key` is not null, it
 /// points at seed and stream, in memory of the device, as they are when the kernel runs.
 struct DrawRange {
   uint64_t seed, stream, first;

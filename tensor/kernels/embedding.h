@@ -1,8 +1,8 @@
 // Rows of a table by index; formulas in autograd/ops/embedding.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,8 +1,8 @@
 // x + gamma * y with one gamma per sample and channel; formulas in autograd/ops/gated_residual.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,8 +1,8 @@
 // Group normalisation; formulas in autograd/ops/group_norm.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

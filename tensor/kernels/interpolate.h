@@ -1,8 +1,8 @@
 // Resampling of images by two sparse matrices: the slot of autograd/ops/interpolate.h, for both directions.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

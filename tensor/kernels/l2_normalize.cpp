@@ -1,7 +1,7 @@
 #include "tensor/kernels/l2_normalize.h"
 
+#include "tensor/base/math.h"
 #include "tensor/kernels/rows.h"
-#include "tensor/math.h"
 
 namespace terrace {
 namespace {

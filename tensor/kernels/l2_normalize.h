@@ -1,8 +1,8 @@
 // Unit-length rows; formulas in autograd/ops/l2_normalize.h. Arrays (rows, cols), contiguous, results overwritten.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,8 +1,8 @@
 // Layer normalisation over rows, with per-channel gain and shift; formulas in autograd/ops/layer_norm.h.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

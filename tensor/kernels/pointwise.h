@@ -1,10 +1,10 @@
-// Loops over the formulas of tensor/formulas.h, one slot per formula and type.
+// Loops over the formulas of tensor/base/formulas.h, one slot per formula and type.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/formulas.h"
-#include "tensor/kernel.h"
-#include "tensor/loop_plan.h"
+#include "tensor/base/dtype.h"
+#include "tensor/base/formulas.h"
+#include "tensor/base/loop_plan.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,6 +1,6 @@
 #include "tensor/kernels/pool2d.h"
 
-#include "tensor/dtype.h"
+#include "tensor/base/dtype.h"
 
 namespace terrace {
 namespace {

@@ -1,8 +1,8 @@
 // Pooling of NCHW images: the slots of autograd/ops/pool2d.h. `planes` is B*C.
 #pragma once
 
-#include "tensor/host_device.h"
-#include "tensor/kernel.h"
+#include "tensor/base/host_device.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

@@ -1,11 +1,11 @@
 // Products of strided matrices, many at once, with what is done to a product before it is stored: the slot of
-// tensor/matmul.h. On the CPU it calls gemm() of tensor/gemm.h; on a GPU cuBLASLt (cuda/runtime/product.cpp).
+// tensor/matmul.h. On the CPU it calls gemm() of tensor/gemm/gemm.h; on a GPU cuBLASLt (cuda/runtime/product.cpp).
 #pragma once
 
 #include <cstdint>
 
-#include "tensor/gemm.h"
-#include "tensor/kernel.h"
+#include "tensor/device/kernel.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/reduce.h"
 
 namespace terrace {

@@ -1,8 +1,8 @@
 // Reductions over the middle extent of a contiguous (A, R, C) array: y[a][c] = reduce over r of x[a][r][c].
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

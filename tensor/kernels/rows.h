@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "tensor/dtype.h"
+#include "tensor/base/dtype.h"
 
 namespace terrace {
 namespace {

@@ -5,8 +5,8 @@
 #include <limits>
 #include <vector>
 
-#include "tensor/ordered_bits.h"
-#include "tensor/philox.h"
+#include "tensor/base/ordered_bits.h"
+#include "tensor/base/philox.h"
 
 namespace terrace {
 namespace {

@@ -1,7 +1,7 @@
-// Choosing tokens from logits (rows, classes): the slots of var/sampler.h.
+// Choosing tokens from logits (rows, classes): the slots of var/transformer/sampler.h.
 #pragma once
 
-#include "tensor/kernel.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

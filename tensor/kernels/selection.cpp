@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tensor/dtype.h"
+#include "tensor/base/dtype.h"
 
 namespace terrace {
 namespace {

@@ -2,7 +2,7 @@
 // dimension that is worked on.
 #pragma once
 
-#include "tensor/kernel.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

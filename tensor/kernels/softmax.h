@@ -1,8 +1,8 @@
 // Softmax over rows; formulas in autograd/ops/softmax.h. All arrays (rows, cols), contiguous, results overwritten.
 #pragma once
 
-#include "tensor/dtype.h"
-#include "tensor/kernel.h"
+#include "tensor/base/dtype.h"
+#include "tensor/device/kernel.h"
 
 namespace terrace {
 

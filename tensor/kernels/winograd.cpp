@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "tensor/allocator.h"
+#include "tensor/device/allocator.h"
 #include "tensor/kernels/buffer.h"
-#include "tensor/kernels/panel_packing.h"
-#include "tensor/kernels/panel_product.h"
+#include "tensor/kernels/gemm/panel_packing.h"
+#include "tensor/kernels/gemm/panel_product.h"
 
 namespace terrace {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "autograd/functions.h"
-#include "tensor/allocator.h"
+#include "tensor/device/allocator.h"
 #include "tensor/random.h"
 #include "tests/support.h"
 

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "autograd/functions.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
 #include "tensor/matmul.h"
 #include "tensor/random.h"
 #include "tests/bench/device.h"

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "autograd/functions.h"
-#include "experiments/support/timing.h"
+#include "experiments/cli/timing.h"
 #include "tensor/random.h"
 
 namespace terrace {

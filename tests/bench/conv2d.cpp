@@ -9,9 +9,9 @@
 #include <unordered_map>
 
 #include "autograd/ops/conv2d.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/timing.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/timing.h"
 #include "tensor/random.h"
 
 namespace terrace {

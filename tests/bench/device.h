@@ -3,12 +3,12 @@
 
 #include <string>
 
-#include "data/atomic_file.h"
-#include "experiments/support/json.h"
-#include "experiments/support/run_record.h"
-#include "experiments/support/timing.h"
-#include "tensor/allocator.h"
-#include "tensor/device_memory.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/json.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/cli/timing.h"
+#include "tensor/device/allocator.h"
+#include "tensor/device/device_memory.h"
 
 namespace terrace {
 

@@ -9,22 +9,22 @@
 #include <optional>
 
 #include "autograd/functions.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/run_record.h"
-#include "experiments/support/timing.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/cli/timing.h"
 #include "nn/weight_scopes.h"
-#include "tensor/allocator.h"
+#include "tensor/device/allocator.h"
 #include "tensor/reduce.h"
 #include "tests/bench/device.h"
 #include "tests/bench/golden_check.h"
 #include "tests/bench/machine_peak.h"
 #include "tests/bench/torch_peer.h"
-#include "tests/var/scale_logits.h"
+#include "tests/var/transformer/scale_logits.h"
 #include "var/presets.h"
-#include "var/sampler.h"
-#include "var/vqvae.h"
+#include "var/tokenizer/vqvae.h"
+#include "var/transformer/sampler.h"
 
 namespace terrace {
 namespace {

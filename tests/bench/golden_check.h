@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "experiments/support/fixtures/fixture.h"
-#include "tensor/error.h"
+#include "experiments/fixtures/fixture.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 

@@ -4,13 +4,13 @@
 #include <cmath>
 #include <cstdio>
 
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/run_record.h"
-#include "metrics/inception.h"
-#include "metrics/inception_plan.h"
-#include "metrics/resize.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "metrics/inception/inception.h"
+#include "metrics/inception/plan.h"
+#include "metrics/inception/resize.h"
 #include "tensor/random.h"
 #include "tests/bench/device.h"
 #include "tests/bench/golden_check.h"

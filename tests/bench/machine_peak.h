@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "experiments/support/timing.h"
-#include "tensor/kernel.h"
-#include "tensor/parallel.h"
+#include "experiments/cli/timing.h"
+#include "tensor/device/kernel.h"
+#include "tensor/device/parallel.h"
 #include "tensor/tensor.h"
 
 namespace terrace {

@@ -12,8 +12,8 @@
 #include <functional>
 #include <vector>
 
-#include "experiments/support/timing.h"
-#include "tensor/gemm.h"
+#include "experiments/cli/timing.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/matmul.h"
 #include "tensor/random.h"
 #include "tests/bench/machine_peak.h"

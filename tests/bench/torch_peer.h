@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "tensor/error.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 

@@ -9,16 +9,16 @@
 #include <optional>
 
 #include "autograd/functions.h"
-#include "experiments/support/options.h"
-#include "experiments/support/program.h"
-#include "experiments/support/progress.h"
-#include "experiments/support/run_record.h"
-#include "experiments/support/timing.h"
-#include "tensor/allocator.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/cli/timing.h"
+#include "tensor/device/allocator.h"
 #include "tensor/pointwise.h"
 #include "tests/bench/device.h"
 #include "tests/bench/torch_peer.h"
-#include "var/var_trainer.h"
+#include "var/training/var_trainer.h"
 
 namespace terrace {
 namespace {

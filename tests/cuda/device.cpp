@@ -1,7 +1,7 @@
 // Tensors and ops on the device "cuda-host": CUDA's kernels in the executor, under several schedules, beside the CPU's.
 #include "autograd/functions.h"
 #include "nn/optim.h"
-#include "tensor/allocator.h"
+#include "tensor/device/allocator.h"
 #include "tensor/matmul.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"

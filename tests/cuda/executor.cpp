@@ -1,8 +1,8 @@
 // The executor itself: what it must catch, and that what it emulates is what the PTX manual says.
 #include "cuda/executor/executor.h"
 
-#include "cuda/collectives.h"
-#include "cuda/mma.h"
+#include "cuda/device/collectives.h"
+#include "cuda/device/mma.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -1,13 +1,13 @@
 // Work that is recorded once and replayed, on every device of CUDA's kernels.
-#include "tensor/device_graph.h"
+#include "tensor/device/device_graph.h"
 
 #include "nn/optim.h"
 #include "tensor/pointwise.h"
 #include "tensor/random.h"
 #include "tests/cuda/parity.h"
 #include "tests/var/small_models.h"
-#include "var/sampler.h"
-#include "var/var_trainer.h"
+#include "var/training/var_trainer.h"
+#include "var/transformer/sampler.h"
 
 namespace terrace {
 namespace {

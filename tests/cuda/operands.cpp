@@ -3,7 +3,7 @@
 #include <set>
 
 #include "autograd/functions.h"
-#include "data/atomic_file.h"
+#include "data/files/atomic_file.h"
 #include "tensor/matmul.h"
 #include "tensor/pointwise.h"
 #include "tests/cuda/parity.h"

@@ -5,7 +5,7 @@
 #include <map>
 #include <set>
 
-#include "tensor/kernel.h"
+#include "tensor/device/kernel.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -2,8 +2,8 @@
 #include "tensor/random.h"
 #include "tests/cuda/parity.h"
 #include "tests/var/small_models.h"
-#include "var/sampler.h"
-#include "var/var_trainer.h"
+#include "var/training/var_trainer.h"
+#include "var/transformer/sampler.h"
 
 namespace terrace {
 namespace {

@@ -1,6 +1,6 @@
 // tools/gpu_check, as far as it can run without a GPU.
-#include "data/atomic_file.h"
-#include "experiments/support/run_record.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/run_record.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <fstream>
 
-#include "data/atomic_file.h"
-#include "experiments/support/run_record.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/run_record.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -2,15 +2,15 @@
 #include <filesystem>
 #include <fstream>
 
-#include "data/atomic_file.h"
-#include "data/dataset.h"
-#include "data/loader.h"
-#include "data/procedural.h"
-#include "experiments/support/run_record.h"
+#include "data/datasets/image_dataset.h"
+#include "data/datasets/loader.h"
+#include "data/datasets/procedural.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/run_record.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
 #include "tests/support.h"
-#include "var/vqvae_trainer.h"
+#include "var/training/vqvae_trainer.h"
 
 namespace terrace {
 namespace {

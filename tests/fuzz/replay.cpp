@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "data/atomic_file.h"
+#include "data/files/atomic_file.h"
 #include "tensor/random.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support.h"

@@ -2,12 +2,12 @@
 
 #include <new>
 
-#include "data/pickle.h"
-#include "data/tensor_file.h"
-#include "tensor/error.h"
-#include "tests/data/weight_files.h"
+#include "data/formats/pickle.h"
+#include "data/formats/tensor_file.h"
+#include "tensor/base/error.h"
+#include "tests/data/formats/weight_files.h"
 #include "var/config.h"
-#include "var/vqvae.h"
+#include "var/tokenizer/vqvae.h"
 
 namespace terrace {
 namespace {

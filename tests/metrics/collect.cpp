@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <limits>
 
-#include "data/atomic_file.h"
-#include "data/image_file.h"
-#include "data/npz_file.h"
+#include "data/files/atomic_file.h"
+#include "data/formats/npz.h"
+#include "data/images/image_file.h"
 #include "metrics/reference_cache.h"
 #include "tensor/random.h"
 #include "tests/support.h"

@@ -7,7 +7,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduction.h"
-#include "tensor/device.h"
+#include "tensor/device/device.h"
 #include "tests/support.h"
 
 namespace terrace {

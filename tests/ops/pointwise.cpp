@@ -3,7 +3,7 @@
 
 #include "autograd/functions.h"
 #include "autograd/gradcheck.h"
-#include "tensor/allocator.h"
+#include "tensor/device/allocator.h"
 #include "tensor/pointwise.h"
 #include "tests/support.h"
 

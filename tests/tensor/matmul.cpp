@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "tensor/gemm.h"
-#include "tensor/kernels/linear_product.h"
+#include "tensor/gemm/gemm.h"
+#include "tensor/kernels/gemm/linear_product.h"
 #include "tensor/pointwise.h"
 
 #include "tests/support.h"
@@ -201,7 +201,7 @@ TEST(Linear, EveryExtentAndWeight) {
   }
 }
 
-/// The claim of tensor/kernels/linear_product.h: the order of summation is that of the packed product.
+/// The claim of tensor/kernels/gemm/linear_product.h: the order of summation is that of the packed product.
 TEST(Linear, SumsAsThePackedProductDoesToTheBit) {
   const int64_t M = 90, K = 1200, N = 77;
   const Tensor x = random_tensor({M, K}, 4), weight = random_tensor({N, K}, 5), bias = random_tensor({N}, 6);

@@ -1,11 +1,11 @@
-// What the formulas of tensor/formulas.h mean, in terms of the C++ library and in long double: their oracle in tests.
+// What the formulas of tensor/base/formulas.h mean, in terms of the C++ library and in long double: their oracle in tests.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "tensor/formulas.h"
+#include "tensor/base/formulas.h"
 
 namespace terrace {
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "experiments/support/fixtures/models.h"
+#include "experiments/fixtures/models.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -1,7 +1,7 @@
 #include "var/presets.h"
 
 #include "tests/support.h"
-#include "var/transformer.h"
+#include "var/transformer/transformer.h"
 
 namespace terrace {
 namespace {

@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "autograd/functions.h"
-#include "var/quantizer.h"
-#include "var/transformer.h"
+#include "var/tokenizer/quantizer.h"
+#include "var/transformer/transformer.h"
 
 namespace terrace {
 

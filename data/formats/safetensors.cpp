@@ -1,0 +1,198 @@
+#include "data/formats/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "data/files/atomic_file.h"
+#include "data/formats/stored_tensor.h"
+#include "tensor/base/error.h"
+
+namespace terrace {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMostHeader = 100'000'000;
+constexpr const char* kMetadata = "__metadata__";
+
+// In the order of ElementType.
+constexpr const char* kDtypeNames[] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16",
+                                       "I8",  "U64", "U32", "U16",  "U8",  "BOOL"};
+
+[[noreturn]] void fail(const std::string& path, const std::string& why) {
+  throw IoError(cat("cannot read ", path, ": safetensors: ", why));
+}
+
+ElementType element_type(const std::string& name, const std::string& path, const std::string& tensor) {
+  const auto found = std::find(std::begin(kDtypeNames), std::end(kDtypeNames), name);
+  if (found == std::end(kDtypeNames)) { fail(path, cat("tensor \"", tensor, "\": dtype ", name, " is not supported")); }
+  return static_cast<ElementType>(found - std::begin(kDtypeNames));
+}
+
+uint64_t header_length(const MappedFile& file) {
+  uint64_t length = 0;
+  std::memcpy(&length, file.data(), sizeof length);
+  return length;
+}
+
+/// Parses the header; a name that comes twice in one object is an error.
+Json parse_header(const MappedFile& file, int64_t length) {
+  std::vector<std::set<std::string>> names;
+  std::string repeated;
+  const auto watch = [&](int, Json::parse_event_t event, Json& value) {
+    if (event == Json::parse_event_t::object_start) { names.emplace_back(); }
+    if (event == Json::parse_event_t::object_end) { names.pop_back(); }
+    if (event == Json::parse_event_t::key && !names.back().insert(value.get<std::string>()).second) {
+      repeated = value.get<std::string>();
+    }
+    return true;
+  };
+  const char* text = reinterpret_cast<const char*>(file.data()) + 8;
+  Json header;
+  try {
+    header = Json::parse(text, text + length, watch);
+  } catch (const nlohmann::json::exception& error) { fail(file.path(), cat("the header is not JSON: ", error.what())); }
+  if (!header.is_object()) { fail(file.path(), "the header is not a JSON object"); }
+  if (!repeated.empty()) { fail(file.path(), cat("the name \"", repeated, "\" comes twice")); }
+  return header;
+}
+
+std::map<std::string, std::string> parse_metadata(const Json& value, const std::string& path) {
+  std::map<std::string, std::string> metadata;
+  if (!value.is_object()) { fail(path, "__metadata__ is not an object"); }
+  for (const auto& item : value.items()) {
+    if (!item.value().is_string()) { fail(path, cat("__metadata__: \"", item.key(), "\" is not text")); }
+    metadata[item.key()] = item.value().get<std::string>();
+  }
+  return metadata;
+}
+
+/// An array of whole numbers of 0 or more.
+std::vector<int64_t> numbers(const Json& tensor, const char* key, const std::string& path, const std::string& name) {
+  const auto found = tensor.find(key);
+  const bool valid =
+      found != tensor.end() && found->is_array() && std::all_of(found->begin(), found->end(), [](const Json& n) {
+        return n.is_number_unsigned() && n.get<uint64_t>() < (uint64_t{1} << 63);
+      });
+  if (!valid) { fail(path, cat("tensor \"", name, "\": ", key, " is not a list of whole numbers")); }
+  return found->get<std::vector<int64_t>>();
+}
+
+struct Part {
+  int64_t begin, end;
+  StoredTensor tensor;
+};
+
+Part parse_tensor(const std::string& name, const Json& value, const std::shared_ptr<const MappedFile>& file,
+                  int64_t data_begin) {
+  const std::string& path = file->path();
+  if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string()) {
+    fail(path, cat("tensor \"", name, "\" has no dtype"));
+  }
+  const std::vector<int64_t> offsets = numbers(value, "data_offsets", path, name);
+  if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > file->size() - data_begin) {
+    fail(path, cat("tensor \"", name, "\": data_offsets ", Shape(offsets), " do not lie in the ",
+                   file->size() - data_begin, " bytes of data"));
+  }
+  Part part{offsets[0], offsets[1], {}};
+  StoredTensor& t = part.tensor;
+  t.name = name;
+  t.type = element_type(value["dtype"].get<std::string>(), path, name);
+  t.shape = Shape(numbers(value, "shape", path, name));
+  const int64_t count = checked_numel(t.shape, cat("cannot read ", path, ": safetensors: tensor \"", name, "\""));
+  if (count * size_of(t.type) != part.end - part.begin) {
+    fail(path, cat("tensor \"", name, "\": shape ", t.shape, " and dtype ", value["dtype"].get<std::string>(), " need ",
+                   count * size_of(t.type), " bytes, data_offsets give ", part.end - part.begin));
+  }
+  t.strides = t.shape.contiguous_strides();
+  t.bytes = ByteRange(file, data_begin + part.begin, part.end - part.begin);
+  return part;
+}
+
+/// Every byte of the data must belong to exactly one tensor.
+void check_parts(std::vector<Part>& parts, const std::string& path, int64_t data_size) {
+  std::stable_sort(parts.begin(), parts.end(),
+                   [](const Part& a, const Part& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+  int64_t end = 0;
+  for (const Part& part : parts) {
+    if (part.begin != end) {
+      fail(path, cat("tensor \"", part.tensor.name, "\" begins at byte ", part.begin, " of the data, ",
+                     part.begin < end ? "within the tensor before it" : "behind a hole", ", which ends at ", end));
+    }
+    end = part.end;
+  }
+  if (end != data_size) { fail(path, cat("the tensors end at byte ", end, " of ", data_size, " bytes of data")); }
+}
+
+class SafetensorsWriter : public TensorWriter {
+ public:
+  SafetensorsWriter(const std::string& path, std::vector<TensorEntry> entries,
+                    const std::map<std::string, std::string>& metadata)
+      : TensorWriter(path, std::move(entries)), file_(path) {
+    nlohmann::ordered_json header = nlohmann::ordered_json::object();
+    if (!metadata.empty()) { header[kMetadata] = metadata; }
+    int64_t offset = 0;
+    for (const TensorEntry& entry : this->entries()) {
+      header[entry.name] = {{"dtype", kDtypeNames[static_cast<size_t>(element_type_of(entry.dtype))]},
+                            {"shape", entry.shape.vector()},
+                            {"data_offsets", {offset, offset + entry.bytes()}}};
+      offset += entry.bytes();
+    }
+    std::string text;
+    try {
+      text = header.dump();
+    } catch (const nlohmann::json::exception&) { throw IoError(cat("cannot write ", path, ": a name is not UTF-8")); }
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const uint64_t length = text.size();
+    file_.write(&length, sizeof length);
+    file_.write(text);
+  }
+
+ private:
+  void write_entry(const TensorEntry& entry, const Tensor& value) override {
+    file_.write(value.raw_data(), static_cast<size_t>(entry.bytes()));
+  }
+  void finish() override { file_.commit(); }
+
+  AtomicFile file_;
+};
+
+}  // namespace
+
+bool is_safetensors(const MappedFile& file) {
+  // The reference writes a header that begins with an open brace; a length beyond the file is told by the reader.
+  return file.size() >= 9 && file.data()[8] == std::byte{'{'};
+}
+
+std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const MappedFile> file) {
+  const std::string& path = file->path();
+  const uint64_t length = header_length(*file);
+  if (length > kMostHeader) { fail(path, cat("a header of ", length, " bytes; ", kMostHeader, " are allowed")); }
+  if (static_cast<int64_t>(length) > file->size() - 8) {
+    fail(path, cat("truncated: a header of ", length, " bytes in a file of ", file->size()));
+  }
+  const int64_t data_begin = 8 + static_cast<int64_t>(length);
+  const Json header = parse_header(*file, static_cast<int64_t>(length));
+  std::map<std::string, std::string> metadata;
+  std::vector<Part> parts;
+  for (const auto& item : header.items()) {
+    if (item.key() == kMetadata) {
+      metadata = parse_metadata(item.value(), path);
+    } else {
+      parts.push_back(parse_tensor(item.key(), item.value(), file, data_begin));
+    }
+  }
+  check_parts(parts, path, file->size() - data_begin);
+  std::vector<StoredTensor> tensors;
+  for (Part& part : parts) { tensors.push_back(std::move(part.tensor)); }
+  return std::make_shared<const StoredTensors>(path, std::move(tensors), std::move(metadata));
+}
+
+std::unique_ptr<TensorWriter> create_safetensors(const std::string& path, std::vector<TensorEntry> entries,
+                                                 const std::map<std::string, std::string>& metadata) {
+  return std::make_unique<SafetensorsWriter>(path, std::move(entries), metadata);
+}
+
+}  // namespace terrace

@@ -1,0 +1,22 @@
+// safetensors: the length of a JSON header (u64), the header, then the tensors' bytes one after the other.
+//
+//   {"__metadata__": {"format": "pt"}, "head.bias": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}, ...}
+//
+// A file is refused wherever the reference implementation refuses it: data that overlaps, leaves holes or ends beyond
+// the file, sizes that are not those of shape and dtype, names that come twice, headers of more than 100 MB.
+#pragma once
+
+#include <memory>
+
+#include "data/files/mapped_file.h"
+#include "data/formats/tensor_file.h"
+#include "data/formats/tensor_writer.h"
+
+namespace terrace {
+
+bool is_safetensors(const MappedFile& file);
+std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const MappedFile> file);
+std::unique_ptr<TensorWriter> create_safetensors(const std::string& path, std::vector<TensorEntry> entries,
+                                                 const std::map<std::string, std::string>& metadata);
+
+}  // namespace terrace

@@ -1,0 +1,164 @@
+#include "data/hdf5/handle.h"
+
+#include <vector>
+
+namespace terrace::hdf5 {
+namespace {
+
+std::recursive_mutex& library_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+/// Keeps the first message met when walking from the innermost call outwards, and any message of the system.
+herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) {
+  auto& reason = *static_cast<std::string*>(out);
+  const std::string text = error->desc != nullptr ? error->desc : "";
+  static const std::string kMark = "error message = '";
+  if (const size_t at = text.find(kMark); at != std::string::npos) {
+    const size_t begin = at + kMark.size();
+    reason = text.substr(begin, text.find('\'', begin) - begin);
+    return 1;
+  }
+  if (depth == 0) { reason = text; }
+  return 0;
+}
+
+}  // namespace
+
+Lock::Lock() : guard_(library_mutex()) {
+  // The library would clean up when the process ends, and crash there on a file that could not be closed because the
+  // disk is full. All files have owners here.
+  static const bool no_clean_up = H5dont_atexit() >= 0;
+  static_cast<void>(no_clean_up);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+void Handle::reset() {
+  if (id_ < 0) { return; }
+  const Lock lock;
+  switch (H5Iget_type(id_)) {
+    case H5I_FILE:
+      H5Fclose(id_);
+      break;
+    case H5I_GROUP:
+      H5Gclose(id_);
+      break;
+    case H5I_DATATYPE:
+      H5Tclose(id_);
+      break;
+    case H5I_DATASPACE:
+      H5Sclose(id_);
+      break;
+    case H5I_DATASET:
+      H5Dclose(id_);
+      break;
+    case H5I_ATTR:
+      H5Aclose(id_);
+      break;
+    case H5I_GENPROP_LST:
+      H5Pclose(id_);
+      break;
+    default:
+      break;  // closed with its file
+  }
+  id_ = H5I_INVALID_HID;
+}
+
+std::string last_reason() {
+  std::string reason;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, &collect, &reason);
+  return reason.empty() ? "unknown HDF5 error" : reason;
+}
+
+void fail(const std::string& file, const std::string& what) {
+  throw IoError(cat(file, ": ", what, ": ", last_reason()));
+}
+
+Handle type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return Handle(H5Tcopy(H5T_NATIVE_FLOAT));
+    case DType::kF64:
+      return Handle(H5Tcopy(H5T_NATIVE_DOUBLE));
+    case DType::kI64:
+      return Handle(H5Tcopy(H5T_NATIVE_INT64));
+    case DType::kI32:
+      return Handle(H5Tcopy(H5T_NATIVE_INT32));
+    case DType::kU8:
+      return Handle(H5Tcopy(H5T_NATIVE_UINT8));
+    case DType::kBF16:
+      return Handle(H5Tcopy(H5T_NATIVE_UINT16));
+    case DType::kF16: {
+      // The library has no name for binary16: sign 15, exponent 10..14 with bias 15, mantissa 0..9.
+      Handle type(H5Tcopy(H5T_IEEE_F32LE));
+      H5Tset_fields(type, 15, 10, 5, 0, 10);
+      H5Tset_size(type, 2);
+      H5Tset_ebias(type, 15);
+      return type;
+    }
+    case DType::kBool: {
+      Handle type(H5Tenum_create(H5T_NATIVE_INT8));
+      int8_t value = 0;
+      H5Tenum_insert(type, "FALSE", &value);
+      value = 1;
+      H5Tenum_insert(type, "TRUE", &value);
+      return type;
+    }
+  }
+  throw DTypeError("hdf5: corrupt dtype");
+}
+
+Handle string_type() {
+  Handle type(H5Tcopy(H5T_C_S1));
+  H5Tset_size(type, H5T_VARIABLE);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  return type;
+}
+
+namespace {
+
+std::vector<std::string> read_fixed(hid_t id, hid_t type, bool attribute, size_t count, const std::string& file,
+                                    const std::string& what) {
+  const size_t length = H5Tget_size(type);
+  std::vector<char> bytes(count * length + 1);
+  const herr_t status =
+      attribute ? H5Aread(id, type, bytes.data()) : H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data());
+  if (status < 0) { fail(file, "cannot read " + what); }
+  std::vector<std::string> values;
+  for (size_t i = 0; i < count; ++i) {
+    std::string value(bytes.data() + i * length, length);
+    if (H5Tget_strpad(type) == H5T_STR_SPACEPAD) {
+      value.erase(value.find_last_not_of(' ') + 1);
+    } else if (const size_t end = value.find('\0'); end != std::string::npos) {
+      value.erase(end);
+    }
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+}  // namespace
+
+std::vector<std::string> read_strings(hid_t id, hid_t type, bool attribute, const std::string& file,
+                                      const std::string& what) {
+  const Handle space(attribute ? H5Aget_space(id) : H5Dget_space(id));
+  const hssize_t extent = H5Sget_simple_extent_npoints(space);
+  if (extent < 0) { fail(file, "cannot read " + what); }
+  const size_t count = static_cast<size_t>(extent);
+  if (count == 0) { return {}; }
+  if (H5Tis_variable_str(type) <= 0) { return read_fixed(id, type, attribute, count, file, what); }
+
+  Handle memory = string_type();
+  H5Tset_cset(memory, H5Tget_cset(type));
+  std::vector<char*> pointers(count, nullptr);
+  const herr_t status = attribute ? H5Aread(id, memory, pointers.data())
+                                  : H5Dread(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data());
+  if (status < 0) { fail(file, "cannot read " + what); }
+  std::vector<std::string> values;
+  for (const char* pointer : pointers) { values.emplace_back(pointer != nullptr ? pointer : ""); }
+  H5Dvlen_reclaim(memory, space, H5P_DEFAULT, pointers.data());
+  return values;
+}
+
+}  // namespace terrace::hdf5

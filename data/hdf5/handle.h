@@ -1,0 +1,81 @@
+// What the sources of Hdf5File share: the lock, owned handles, and errors with the library's own reason.
+#pragma once
+
+#include <hdf5.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "data/files/atomic_file.h"
+#include "data/hdf5/file.h"
+
+namespace terrace {
+namespace hdf5 {
+
+/// Held during every use of the library. Recursive, because the calls build on each other. Silences the library's
+/// printing of its error stack, which is a setting of the thread that calls.
+class Lock {
+ public:
+  Lock();
+
+ private:
+  std::lock_guard<std::recursive_mutex> guard_;
+};
+
+/// An identifier of the library that is closed with its owner.
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(hid_t id) : id_(id) {}
+  ~Handle() { reset(); }
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      reset();
+      id_ = std::exchange(other.id_, H5I_INVALID_HID);
+    }
+    return *this;
+  }
+  hid_t get() const { return id_; }
+  operator hid_t() const { return id_; }
+  bool valid() const { return id_ >= 0; }
+  void reset();
+
+ private:
+  hid_t id_ = H5I_INVALID_HID;
+};
+
+/// The innermost reason on the library's error stack: the system's message where it has one.
+std::string last_reason();
+/// IoError "FILE: WHAT: reason".
+[[noreturn]] void fail(const std::string& file, const std::string& what);
+
+/// The library's type for a dtype, in memory and in the file (bool is an enumeration FALSE, TRUE of i8, as h5py's).
+Handle type_of(DType dtype);
+/// A type of strings: UTF-8 of variable length.
+Handle string_type();
+/// One string out of `id` (an attribute or a dataset), whose space holds `count` elements.
+std::vector<std::string> read_strings(hid_t id, hid_t type, bool attribute, const std::string& file,
+                                      const std::string& what);
+
+}  // namespace hdf5
+
+struct Hdf5File::Impl {
+  std::string path;
+  std::unique_ptr<PartialFile> partial;  // of a created file
+  hdf5::Handle file;
+  std::map<std::string, hdf5::Handle> open_datasets;  // of read_rows and append_rows
+
+  ~Impl();
+  hdf5::Handle open_object(const std::string& name) const;
+  hdf5::Handle open_dataset(const std::string& name) const;  // names the nearest where there is none
+  hid_t keep_dataset(const std::string& name);
+  Hdf5DatasetInfo info(hid_t dataset, const std::string& name) const;
+  Tensor read(hid_t dataset, const std::string& name, int64_t begin, int64_t end) const;  // end < 0: all
+  void close();  // throws where what was written does not reach the disk
+};
+
+}  // namespace terrace

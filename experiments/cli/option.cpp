@@ -1,0 +1,234 @@
+// One option: text and JSON to its target, and back.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <type_traits>
+
+#include "experiments/cli/options.h"
+#include "tensor/base/error.h"
+#include "tensor/base/nearest_names.h"
+
+namespace terrace {
+namespace {
+
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+
+template <class T>
+const char* noun_of() {
+  if constexpr (std::is_same_v<T, bool>) { return "true or false"; }
+  if constexpr (std::is_unsigned_v<T>) { return "a whole number from 0"; }
+  if constexpr (std::is_integral_v<T>) { return "a whole number"; }
+  if constexpr (std::is_floating_point_v<T>) { return "a number"; }
+  return "text";
+}
+
+template <class T>
+[[noreturn]] void refuse(const std::string& where, const std::string& got) {
+  throw ConfigError(cat(where, " must be ", noun_of<T>(), ", got ", got));
+}
+
+template <class T>
+T number_from_text(const std::string& text, const std::string& where) {
+  T value{};
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  if (text.size() > 1 && *begin == '+') { ++begin; }
+  const auto [rest, error] = std::from_chars(begin, end, value);
+  if (error == std::errc::result_out_of_range) { throw ConfigError(cat(where, ": ", text, " is too large")); }
+  if (error != std::errc() || rest != end || text.empty()) {
+    // 1e6 is a whole number too.
+    if constexpr (std::is_integral_v<T>) {
+      double wide = 0;
+      const auto [stop, failure] = std::from_chars(begin, end, wide);
+      if (failure == std::errc() && stop == end && wide == std::floor(wide) && std::fabs(wide) < 9e15 &&
+          (wide >= 0 || std::is_signed_v<T>)) {
+        return static_cast<T>(wide);
+      }
+    }
+    refuse<T>(where, cat("'", text, "'"));
+  }
+  return value;
+}
+
+template <class T>
+T from_text(const std::string& text, const std::string& where) {
+  if constexpr (std::is_same_v<T, bool>) {
+    if (text == "true" || text == "1" || text == "on") { return true; }
+    if (text == "false" || text == "0" || text == "off") { return false; }
+    refuse<T>(where, cat("'", text, "'"));
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return text;
+  } else if constexpr (IsVector<T>::value) {
+    T values;
+    size_t begin = 0;
+    while (!text.empty() && begin <= text.size()) {
+      const size_t comma = std::min(text.find(',', begin), text.size());
+      values.push_back(from_text<typename T::value_type>(text.substr(begin, comma - begin), where));
+      begin = comma + 1;
+    }
+    return values;
+  } else {
+    return number_from_text<T>(text, where);
+  }
+}
+
+template <class T>
+T from_json(const Json& value, const std::string& where) {
+  if constexpr (IsVector<T>::value) {
+    if (!value.is_array()) { throw ConfigError(cat(where, " must be an array, got ", value.dump())); }
+    T values;
+    for (const Json& item : value) { values.push_back(from_json<typename T::value_type>(item, where)); }
+    return values;
+  } else {
+    bool fits = value.is_number();
+    if constexpr (std::is_same_v<T, bool>) { fits = value.is_boolean(); }
+    if constexpr (std::is_same_v<T, std::string>) { fits = value.is_string(); }
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      fits = std::is_unsigned_v<T> ? value.is_number_unsigned() : value.is_number_integer();
+    }
+    if (!fits) { refuse<T>(where, value.dump()); }
+    return value.get<T>();
+  }
+}
+
+template <class T>
+std::string text_of(const T& value) {
+  if constexpr (IsVector<T>::value) {
+    std::string joined;
+    for (const auto& item : value) { joined += (joined.empty() ? "" : ",") + text_of(item); }
+    return joined;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return value;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value ? "on" : "off";
+  } else {
+    char buffer[40];
+    return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+  }
+}
+
+template <class T, class F>
+void for_each_value(const T& value, const F& f) {
+  if constexpr (IsVector<T>::value) {
+    for (const auto& item : value) { f(item); }
+  } else {
+    f(value);
+  }
+}
+
+}  // namespace
+
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
+  std::string best;
+  size_t least = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    const bool extends = name.size() >= 3 && candidate.rfind(name, 0) == 0;
+    const size_t distance = extends ? 1 : edit_distance(name, candidate);
+    if (distance < least) { least = distance, best = candidate; }
+  }
+  return best;
+}
+
+// --- Option ---------------------------------------------------------------------------------------------------------
+
+Option::Option(std::string name, OptionTarget target, std::string help)
+    : name_(std::move(name)), target_(target), help_(std::move(help)) {
+  default_ = default_string();
+}
+
+Option& Option::range(double low, double high) {
+  low_ = low;
+  high_ = high;
+  return *this;
+}
+
+Option& Option::positive() {
+  low_ = 0;
+  open_low_ = true;
+  return *this;
+}
+
+Option& Option::choices(std::vector<std::string> names) {
+  choices_ = std::move(names);
+  return *this;
+}
+
+Option& Option::required() {
+  required_ = true;
+  return *this;
+}
+
+Option& Option::positional() {
+  positional_ = true;
+  return *this;
+}
+
+Option& Option::default_text(std::string text) {
+  default_ = std::move(text);
+  return *this;
+}
+
+Option& Option::preset(std::function<void(const std::string&)> apply) {
+  preset_ = std::move(apply);
+  return *this;
+}
+
+void Option::assign_text(const std::string& text, const std::string& where) {
+  std::visit([&](auto* p) { *p = from_text<std::decay_t<decltype(*p)>>(text, where); }, target_);
+  accept(where);
+}
+
+void Option::assign_json(const Json& value, const std::string& where) {
+  std::visit([&](auto* p) { *p = from_json<std::decay_t<decltype(*p)>>(value, where); }, target_);
+  accept(where);
+}
+
+void Option::accept(const std::string& where) {
+  check(where);
+  given_ = true;
+  if (preset_) { preset_(*std::get<std::string*>(target_)); }
+}
+
+void Option::check(const std::string& where) const {
+  const auto check_value = [&](const auto& value) {
+    using T = std::decay_t<decltype(value)>;
+    if constexpr (std::is_same_v<T, std::string>) {
+      if (choices_.empty() || std::find(choices_.begin(), choices_.end(), value) != choices_.end()) { return; }
+      throw ConfigError(cat(where, " must be one of ", text_of(choices_), ", got '", value, "'"));
+    } else if constexpr (!std::is_same_v<T, bool>) {
+      const double x = static_cast<double>(value);
+      if (std::isnan(x)) { throw ConfigError(cat(where, " must be a number, got nan")); }
+      if (open_low_ && !(x > low_)) { throw ConfigError(cat(where, " must be above ", low_, ", got ", value)); }
+      if (x < low_) { throw ConfigError(cat(where, " must be at least ", low_, ", got ", value)); }
+      if (x > high_) { throw ConfigError(cat(where, " must be at most ", high_, ", got ", value)); }
+    }
+  };
+  std::visit([&](auto* p) { for_each_value(*p, check_value); }, target_);
+}
+
+Json Option::json() const {
+  return std::visit([](auto* p) { return Json(*p); }, target_);
+}
+
+std::string Option::default_string() const {
+  return std::visit([](auto* p) { return text_of(*p); }, target_);
+}
+
+std::string Option::type_name() const {
+  return std::visit(
+      [](auto* p) -> std::string {
+        using T = std::decay_t<decltype(*p)>;
+        if constexpr (std::is_same_v<T, bool>) { return ""; }
+        if constexpr (std::is_same_v<T, std::string>) { return "TEXT"; }
+        if constexpr (std::is_same_v<T, std::vector<std::string>>) { return "A,B,.."; }
+        if constexpr (IsVector<T>::value) { return "N,N,.."; }
+        if constexpr (std::is_floating_point_v<T>) { return "X"; }
+        return "N";
+      },
+      target_);
+}
+
+}  // namespace terrace

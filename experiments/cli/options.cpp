@@ -1,0 +1,319 @@
+#include "experiments/cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iostream>
+
+#include "experiments/cli/program.h"
+#include "experiments/cli/run_record.h"
+#include "tensor/random.h"
+
+namespace terrace {
+namespace {
+
+constexpr size_t kHelpColumn = 30;
+constexpr size_t kHelpWidth = 100;
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) { text += (text.empty() ? "" : ",") + name; }
+  return text;
+}
+
+std::string unknown(const std::string& what, const std::string& name, const std::vector<std::string>& known,
+                    const std::string& prefix) {
+  const std::string near = nearest_name(name, known);
+  return cat("unknown ", what, " ", prefix, name, near.empty() ? "" : cat("; did you mean ", prefix, near, "?"));
+}
+
+std::string wrapped(const std::string& left, const std::string& text) {
+  std::string out = "  " + left;
+  if (left.size() + 4 > kHelpColumn) {
+    out += "\n" + std::string(kHelpColumn, ' ');
+  } else {
+    out += std::string(kHelpColumn - 2 - left.size(), ' ');
+  }
+  size_t column = kHelpColumn;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (column > kHelpColumn && column + 1 + word.size() > kHelpWidth) {
+      out += "\n" + std::string(kHelpColumn, ' ');
+      column = kHelpColumn;
+    }
+    if (column > kHelpColumn) { out += ' ', ++column; }
+    out += word;
+    column += word.size();
+  }
+  return out + "\n";
+}
+
+std::string upper(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return c == '-' ? '_' : std::toupper(c); });
+  return name;
+}
+
+}  // namespace
+
+// --- CommonOptions --------------------------------------------------------------------------------------------------
+
+Device CommonOptions::apply() const {
+  set_threads(threads);
+  default_generator() = Generator(seed);
+  return device_from_name(device);
+}
+
+void CommonOptions::apply_on_cpu() const {
+  if (!apply().is_cpu()) { throw ConfigError(cat("--device ", device, ": this program computes on the CPU alone")); }
+}
+
+// --- Options --------------------------------------------------------------------------------------------------------
+
+Options::Options(std::string program, std::string purpose)
+    : program_(std::move(program)), purpose_(std::move(purpose)) {}
+
+Options::~Options() = default;
+
+Options& Options::group(std::string heading) {
+  heading_ = std::move(heading);
+  return *this;
+}
+
+Option& Options::add(const std::string& name, OptionTarget target, const std::string& help) {
+  options_.push_back(std::make_unique<Option>(name, target, help));
+  options_.back()->group_ = heading_;
+  return *options_.back();
+}
+
+void Options::add_common(CommonOptions& common, const std::string& out_help) {
+  group("Common");
+  add("out", common.out, out_help);
+  add("seed", common.seed, "seed of every random draw");
+  add("threads", common.threads, "processor threads").range(0, 4096).default_text("all cores");
+  add("device", common.device,
+      "where to compute: cpu, cuda, cuda:N, or cuda-host, which tests CUDA's kernels on the CPU");
+}
+
+Options& Options::command(const std::string& name, const std::string& purpose) {
+  commands_.emplace_back(name, std::make_unique<Options>(cat(program_, " ", name), purpose));
+  return *commands_.back().second;
+}
+
+Option* Options::find(const std::string& name) const {
+  for (const auto& option : options_) {
+    if (option->name_ == name) { return option.get(); }
+  }
+  const Options* sub = chosen_command();
+  return sub != nullptr ? sub->find(name) : nullptr;
+}
+
+std::vector<std::string> Options::names() const {
+  std::vector<std::string> all;
+  for (const auto& option : options_) { all.push_back(option->name_); }
+  if (const Options* sub = chosen_command()) {
+    for (const std::string& name : sub->names()) { all.push_back(name); }
+  }
+  return all;
+}
+
+Options* Options::chosen_command() const {
+  for (const auto& [name, options] : commands_) {
+    if (name == chosen_) { return options.get(); }
+  }
+  return nullptr;
+}
+
+bool Options::given(const std::string& name) const {
+  const Option* option = find(name);
+  if (option == nullptr) { throw ConfigError(unknown("option", name, names(), "--")); }
+  return option->given_;
+}
+
+namespace {
+
+/// What the command line said, before anything is assigned: --config must come first.
+struct Spoken {
+  std::vector<std::pair<Option*, std::string>> values;
+  std::vector<std::pair<Option*, std::vector<std::string>>> lists;
+  std::string config;
+  bool help = false, version = false;
+};
+
+}  // namespace
+
+void Options::parse(int argc, const char* const* argv) {
+  Spoken spoken;
+  CLI::App app(purpose_, program_);
+  const auto declare = [&spoken](CLI::App& to, const Options& from) {
+    to.set_help_flag();
+    to.allow_extras();
+    to.fallthrough();
+    to.add_flag("--help,-h", spoken.help);
+    for (const auto& entry : from.options_) {
+      Option* option = entry.get();
+      if (option->is_flag()) {
+        to.add_flag_function(cat("--", option->name_, ",!--no-", option->name_), [&spoken, option](int64_t count) {
+          spoken.values.emplace_back(option, count > 0 ? "true" : "false");
+        });
+        continue;
+      }
+      const std::string names = cat(option->positional_ ? option->name_ + "," : "", "--", option->name_);
+      if (option->takes_arguments()) {
+        to.add_option_function<std::vector<std::string>>(
+            names, [&spoken, option](const std::vector<std::string>& all) { spoken.lists.emplace_back(option, all); });
+        continue;
+      }
+      to.add_option_function<std::string>(
+            names, [&spoken, option](const std::string& text) { spoken.values.emplace_back(option, text); })
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+          ->type_name(option->type_name());
+    }
+  };
+  declare(app, *this);
+  app.add_option("--config", spoken.config);
+  app.add_flag("--version", spoken.version);
+  std::vector<CLI::App*> subcommands;
+  for (const auto& [name, options] : commands_) {
+    subcommands.push_back(app.add_subcommand(name, options->purpose_));
+    declare(*subcommands.back(), *options);
+  }
+  app.require_subcommand(0, commands_.empty() ? 0 : 1);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::string text = error.what();
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    throw ConfigError(cat(text, " (", program_, " --help lists the options)"));
+  }
+  for (size_t i = 0; i < subcommands.size(); ++i) {
+    if (subcommands[i]->parsed()) { chosen_ = commands_[i].first; }
+  }
+  if (spoken.help) {
+    const Options* sub = chosen_command();
+    std::cout << (sub != nullptr ? sub->help() : help());
+    throw EarlyExit{0};
+  }
+  if (spoken.version) {
+    std::cout << program_ << " (Terrace) " << version() << "\n";
+    throw EarlyExit{0};
+  }
+  std::vector<std::string> extras = app.remaining(true);
+  if (!extras.empty()) {
+    const auto dashed = std::find_if(extras.begin(), extras.end(),
+                                     [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
+    if (dashed == extras.end()) {
+      if (!commands_.empty() && chosen_.empty()) {
+        std::vector<std::string> known;
+        for (const auto& [name, options] : commands_) { known.push_back(name); }
+        throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", joined(known), ")"));
+      }
+      throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
+    }
+    const std::string name = dashed->substr(dashed->find_first_not_of('-'));
+    throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
+  }
+  if (!spoken.config.empty()) {
+    Json object = read_json_file(spoken.config);
+    // A run.json holds its configuration under that key: a run can be repeated from its record.
+    if (object.is_object() && object.contains("program") && object.contains("configuration")) {
+      object = Json(object["configuration"]);
+    }
+    load_json(object, spoken.config);
+  }
+  std::stable_partition(spoken.values.begin(), spoken.values.end(),
+                        [](const auto& value) { return value.first->is_preset(); });
+  for (const auto& [option, text] : spoken.values) { option->assign_text(text, "--" + option->name_); }
+  for (const auto& [option, all] : spoken.lists) { option->assign_json(Json(all), "--" + option->name_); }
+  check_required();
+}
+
+void Options::check_required() const {
+  if (!commands_.empty() && chosen_.empty()) {
+    std::vector<std::string> known;
+    for (const auto& [name, options] : commands_) { known.push_back(name); }
+    throw ConfigError(cat("a command is needed: ", joined(known)));
+  }
+  for (const auto& option : options_) {
+    if (option->required_ && !option->given_) {
+      throw ConfigError(cat(option->positional_ ? upper(option->name_) : "--" + option->name_,
+                            " is missing: ", option->help_, " (", program_, " --help lists the options)"));
+    }
+  }
+  if (const Options* sub = chosen_command()) { sub->check_required(); }
+}
+
+void Options::load_json(const Json& object, const std::string& where) {
+  if (!object.is_object()) {
+    throw ConfigError(cat(where, ": expected an object of options, got ", object.type_name()));
+  }
+  if (!commands_.empty() && object.contains("command")) {
+    const Json& name = object["command"];
+    if (!name.is_string()) { throw ConfigError(cat(where, ": key 'command' must be text, got ", name.dump())); }
+    if (chosen_.empty()) { chosen_ = name.get<std::string>(); }
+    if (chosen_command() == nullptr || chosen_ != name.get<std::string>()) {
+      throw ConfigError(cat(where, ": key 'command' is '", name.get<std::string>(), "', which is not ",
+                            chosen_command() == nullptr ? "a command" : "the command given"));
+    }
+  }
+  std::vector<std::pair<Option*, std::string>> keys;
+  for (const auto& [key, value] : object.items()) {
+    if (key == "command" && !commands_.empty()) { continue; }
+    std::string name = key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    Option* option = find(name);
+    if (option == nullptr) { throw ConfigError(cat(where, ": ", unknown("key", name, names(), ""))); }
+    keys.emplace_back(option, key);
+  }
+  std::stable_partition(keys.begin(), keys.end(), [](const auto& entry) { return entry.first->is_preset(); });
+  for (const auto& [option, key] : keys) { option->assign_json(object.at(key), cat(where, ": key '", key, "'")); }
+}
+
+Json Options::to_json() const {
+  Json object = Json::object();
+  if (!chosen_.empty()) { object["command"] = chosen_; }
+  for (const auto& option : options_) { object[option->name_] = option->json(); }
+  if (const Options* sub = chosen_command()) { object.update(sub->to_json()); }
+  return object;
+}
+
+std::string Options::help() const {
+  std::string usage, text;
+  for (const auto& option : options_) {
+    if (!option->positional_) { continue; }
+    const std::string name = upper(option->name_) + (option->takes_arguments() ? "..." : "");
+    usage += option->required_ ? " " + name : " [" + name + "]";
+  }
+  text = cat(program_, ": ", purpose_, "\n\nusage: ", program_, commands_.empty() ? "" : " COMMAND", " [OPTIONS]",
+             usage, "\n");
+  if (!commands_.empty()) {
+    text += "\nCommands (COMMAND --help lists the options of each)\n";
+    for (const auto& [name, options] : commands_) { text += wrapped(name, options->purpose_); }
+  }
+  std::string heading;
+  for (const auto& option : options_) {
+    if (option->group_ != heading || option == options_.front()) {
+      heading = option->group_;
+      text += cat("\n", heading.empty() ? "Options" : heading, "\n");
+    }
+    std::string about = option->help_;
+    if (!option->choices_.empty()) { about += cat(" (", joined(option->choices_), ")"); }
+    if (option->required_) {
+      about += " [required]";
+    } else if (option->is_flag()) {
+      about += option->default_ == "on" ? cat(" [on; --no-", option->name_, " turns it off]") : " [off]";
+    } else if (!option->default_.empty()) {
+      about += cat(" [", option->default_, "]");
+    }
+    const std::string left = option->positional_ ? cat(upper(option->name_), " or --", option->name_)
+                                                 : cat("--", option->name_, " ", option->type_name());
+    text += wrapped(left, about);
+  }
+  text += "\nAlso\n";
+  text += wrapped("--config FILE.json",
+                  "take options from a JSON object of their names (or from a run.json); the command line overrides it");
+  text += wrapped("--help, --version", "print this page, or the version, and end");
+  if (!epilog_.empty()) { text += cat("\n", epilog_, epilog_.back() == '\n' ? "" : "\n"); }
+  return text;
+}
+
+}  // namespace terrace

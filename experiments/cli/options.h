@@ -1,0 +1,156 @@
+// Options: every program declares its options once, bound to the variables that receive them.
+//
+//   CommonOptions common;
+//   int64_t steps = 1000;
+//   Options options("train_var", "Trains a VAR transformer on a token cache.");
+//   options.group("Training");
+//   options.add("steps", steps, "optimizer steps").range(1, 1e9);
+//   options.add_common(common);
+//   options.parse(argc, argv);            // --help, --config FILE.json, --steps 500
+//
+// From the one declaration come the help page (with the variable's value at declaration as default), the keys of the
+// configuration file and the record of what was in effect. Precedence: default, then --config, then the command line;
+// of each of the two, options that are presets come first.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "experiments/cli/json.h"
+#include "tensor/device/device.h"
+
+namespace terrace {
+
+/// Where an option's value goes. Lists are given as 1,2,3 on the command line and as arrays in JSON.
+using OptionTarget =
+    std::variant<bool*, int*, int64_t*, uint64_t*, float*, double*, std::string*, std::vector<int64_t>*,
+                 std::vector<uint64_t>*, std::vector<double>*, std::vector<std::string>*>;
+
+/// One declared option; the setters refine it and return it.
+class Option {
+ public:
+  Option(std::string name, OptionTarget target, std::string help);
+
+  Option& range(double low, double high);  // inclusive; of every element of a list
+  Option& at_least(double low) { return range(low, std::numeric_limits<double>::infinity()); }
+  Option& positive();                               // > 0
+  Option& choices(std::vector<std::string> names);  // of a string or of every element of a list
+  Option& required();                               // has no default: must be given
+  Option& positional();                             // given by place, without --name; still a key of --config. A
+                                                    // list of texts takes all that is given by place, one by one
+  Option& default_text(std::string text);           // shown in --help in place of the default value
+  /// The text names a whole set of values: `apply` writes them into the targets of other options, and what is given of
+  /// these beside it stands.
+  Option& preset(std::function<void(const std::string& name)> apply);
+
+ private:
+  friend class Options;
+  void assign_text(const std::string& text, const std::string& where);
+  void assign_json(const Json& value, const std::string& where);
+  void accept(const std::string& where);
+  void check(const std::string& where) const;
+  Json json() const;
+  std::string default_string() const;
+  std::string type_name() const;
+  bool is_flag() const { return std::holds_alternative<bool*>(target_); }
+  bool is_preset() const { return preset_ != nullptr; }
+  bool takes_arguments() const { return positional_ && std::holds_alternative<std::vector<std::string>*>(target_); }
+
+  std::string name_;
+  OptionTarget target_;
+  std::string help_;
+  std::string group_;
+  std::string default_;
+  double low_ = -std::numeric_limits<double>::infinity();
+  double high_ = std::numeric_limits<double>::infinity();
+  bool open_low_ = false;
+  std::vector<std::string> choices_;
+  std::function<void(const std::string&)> preset_;
+  bool required_ = false;
+  bool positional_ = false;
+  bool given_ = false;
+};
+
+/// What every program takes.
+struct CommonOptions {
+  uint64_t seed = 0;
+  int threads = 0;             // 0: all cores
+  std::string device = "cpu";  // as device_from_name takes it
+  std::string out;
+
+  /// Sets the thread count, seeds the default generator, and resolves the device (DeviceError where it is not here).
+  Device apply() const;
+  /// The same for a program that computes on the CPU alone: ConfigError where another device is asked for.
+  void apply_on_cpu() const;
+};
+
+class Options {
+ public:
+  /// `purpose` is the sentence under the program's name in --help.
+  Options(std::string program, std::string purpose);
+  ~Options();
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+
+  /// Options added from here on are listed under this heading.
+  Options& group(std::string heading);
+
+  /// Declares --name; the target's present value is the default. The target must outlive the Options.
+  Option& add(const std::string& name, OptionTarget target, const std::string& help);
+
+  /// The same with a reference: add("steps", config.steps, "...").
+  template <class T>
+  Option& add(const std::string& name, T& target, const std::string& help) {
+    return add(name, OptionTarget(&target), help);
+  }
+
+  /// --seed --threads --device --out. `out_help` says what the program writes there; an empty default makes it
+  /// optional.
+  void add_common(CommonOptions& common, const std::string& out_help = "folder for results");
+
+  /// A subcommand with its own options: prepare_data cifar100 ... With subcommands, exactly one must be given.
+  Options& command(const std::string& name, const std::string& purpose);
+
+  /// The subcommand that was given, "" without any.
+  const std::string& chosen() const { return chosen_; }
+
+  /// Lines shown at the end of --help (examples).
+  void epilog(std::string text) { epilog_ = std::move(text); }
+
+  /// Reads the command line into the targets. Throws ConfigError naming the option: unknown (with the nearest known
+  /// name), of the wrong type, out of range, missing; IoError where the --config file cannot be read. --help and
+  /// --version print and throw EarlyExit (program.h).
+  void parse(int argc, const char* const* argv);
+
+  /// The configuration in effect, as a --config file would give it (subcommand options under "command" and its own
+  /// keys).
+  Json to_json() const;
+
+  /// Takes values from a JSON object as from a --config file; `where` names it in errors.
+  void load_json(const Json& object, const std::string& where);
+
+  /// Whether the command line or the configuration file gave this option.
+  bool given(const std::string& name) const;
+
+  std::string help() const;
+
+ private:
+  Option* find(const std::string& name) const;
+  std::vector<std::string> names() const;
+  Options* chosen_command() const;
+  void check_required() const;
+
+  std::string program_, purpose_, epilog_, heading_, chosen_;
+  std::vector<std::unique_ptr<Option>> options_;
+  std::vector<std::pair<std::string, std::unique_ptr<Options>>> commands_;
+};
+
+/// The entry of `known` nearest to `name` by edit distance, "" where none is near.
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
+
+}  // namespace terrace

@@ -1,0 +1,161 @@
+#include "experiments/cli/ranks.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "data/files/atomic_file.h"
+#include "experiments/cli/program.h"
+
+namespace terrace {
+namespace {
+
+/// What a rank is told: "RANK SIZE SOCKET...".
+constexpr const char* kVariable = "TERRACE_RANK";
+/// The exit code of a rank that another has left.
+constexpr int kLeftAlone = 75;
+
+std::vector<std::string> own_arguments() {
+  std::istringstream text(read_file("/proc/self/cmdline"));
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(text, argument, '\0');) { arguments.push_back(argument); }
+  return arguments;
+}
+
+[[noreturn]] void become_rank(int rank, int size, const std::vector<int>& sockets, std::vector<std::string> arguments) {
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  std::string told = cat(rank, " ", size);
+  for (const int socket : sockets) {
+    fcntl(socket, F_SETFD, 0);
+    told += cat(" ", socket);
+  }
+  setenv(kVariable, told.c_str(), 1);
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) { pointers.push_back(argument.data()); }
+  pointers.push_back(nullptr);
+  execv("/proc/self/exe", pointers.data());
+  _exit(127);
+}
+
+/// Waits until one of the ranks, not waited for before, has ended, and tells rank 0 of Ctrl-C.
+std::pair<size_t, int> wait_for_one(const std::vector<pid_t>& ranks) {
+  bool told = false;
+  while (true) {
+    int status = 0;
+    const pid_t ended = waitpid(-1, &status, 0);
+    const auto found = std::find(ranks.begin(), ranks.end(), ended);
+    if (ended > 0 && found != ranks.end()) { return {static_cast<size_t>(found - ranks.begin()), status}; }
+    if (ended < 0 && errno != EINTR) {
+      throw Error(cat("the ranks cannot be waited for (", std::strerror(errno), ")"));
+    }
+    if (interrupted() && !told) { kill(ranks[0], SIGINT); }
+    told = interrupted();
+  }
+}
+
+/// Rank 0's end, or the failure of another, ends all and gives the exit code. One that ended because another had left
+/// says nothing: that one will.
+int wait_for(const std::vector<pid_t>& ranks) {
+  std::vector<bool> running(ranks.size(), true);
+  int result = -1;
+  for (size_t left = ranks.size(); left > 0; --left) {
+    const auto [rank, status] = wait_for_one(ranks);
+    running[rank] = false;
+    const bool left_alone = WIFEXITED(status) && WEXITSTATUS(status) == kLeftAlone;
+    if (result >= 0 || left_alone || (rank > 0 && status == 0)) { continue; }
+    result = WIFEXITED(status) ? WEXITSTATUS(status) : 2;
+    if (WIFSIGNALED(status)) { std::fprintf(stderr, "rank %zu was ended by signal %d\n", rank, WTERMSIG(status)); }
+    for (size_t other = 0; other < ranks.size(); ++other) {
+      if (running[other]) { kill(ranks[other], rank == 0 ? SIGTERM : SIGKILL); }
+    }
+  }
+  return result < 0 ? 2 : result;
+}
+
+[[noreturn]] void run_ranks(int size) {
+  std::vector<std::vector<int>> sockets(static_cast<size_t>(size));
+  for (int rank = 1; rank < size; ++rank) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+      throw ConfigError(cat("--ranks ", size, ": no connection for rank ", rank, " (", std::strerror(errno), ")"));
+    }
+    sockets[0].push_back(pair[0]);
+    sockets[static_cast<size_t>(rank)].push_back(pair[1]);
+  }
+  const std::vector<std::string> arguments = own_arguments();
+  std::vector<pid_t> started;
+  for (int rank = 0; rank < size; ++rank) {
+    const pid_t process = fork();
+    if (process == 0) { become_rank(rank, size, sockets[static_cast<size_t>(rank)], arguments); }
+    if (process < 0) {
+      for (const pid_t other : started) { kill(other, SIGTERM); }
+      throw ConfigError(cat("--ranks ", size, ": rank ", rank, " cannot be started (", std::strerror(errno), ")"));
+    }
+    started.push_back(process);
+  }
+  for (const auto& ends : sockets) {
+    for (const int socket : ends) { close(socket); }
+  }
+  throw EarlyExit{wait_for(started)};
+}
+
+std::unique_ptr<HostCommunicator> connection(const std::string& told) {
+  std::istringstream text(told);
+  int rank = 0, size = 0;
+  text >> rank >> size;
+  std::vector<int> sockets;
+  for (int socket = 0; text >> socket;) {
+    fcntl(socket, F_SETFD, FD_CLOEXEC);
+    sockets.push_back(socket);
+  }
+  if (rank > 0) {
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    const int nowhere = open("/dev/null", O_WRONLY);
+    if (nowhere >= 0) { dup2(nowhere, STDOUT_FILENO); }
+    if (nowhere >= 0) { close(nowhere); }
+  }
+  return std::make_unique<HostCommunicator>(rank, size, sockets);
+}
+
+}  // namespace
+
+std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks) {
+  if (const char* told = std::getenv(kVariable)) { return connection(told); }
+  if (ranks <= 1) { return nullptr; }
+  run_ranks(static_cast<int>(ranks));
+}
+
+void as_rank(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const RankLeft&) { throw EarlyExit{kLeftAlone}; } catch (const std::exception&) {
+    constexpr unsigned kSeconds = 2;  // in which rank 0, if it meets the same, has ended this process
+    const char* told = std::getenv(kVariable);
+    if (told != nullptr && told[0] != '0') { sleep(kSeconds); }
+    throw;
+  }
+}
+
+std::string device_of_rank(const std::string& device, const Communicator* ranks) {
+  if (ranks == nullptr || device.rfind("cuda", 0) != 0 || device == "cuda-host") { return device; }
+  if (device != "cuda") {
+    throw ConfigError(
+        cat("--device ", device, ": ranks take a GPU each, from cuda:0 on; with --ranks it is --device cuda"));
+  }
+  return cat("cuda:", ranks->rank());
+}
+
+}  // namespace terrace

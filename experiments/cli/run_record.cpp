@@ -1,0 +1,126 @@
+#include "experiments/cli/run_record.h"
+
+#include <cblas.h>
+#include <hdf5.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "data/files/atomic_file.h"
+#include "experiments/cli/program.h"
+#include "tensor/base/error.h"
+#include "tensor/device/allocator.h"
+#include "tensor/device/device.h"
+
+namespace terrace {
+
+RunRecord::RunRecord(std::string program, Json configuration, uint64_t seed)
+    : program_(std::move(program)),
+      started_(timestamp_now()),
+      configuration_(std::move(configuration)),
+      seed_(seed),
+      start_(std::chrono::steady_clock::now()) {}
+
+double RunRecord::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+Json RunRecord::to_json() const {
+  const MemoryStats stats = memory_stats();
+  Json named = Json::object();
+  for (const MemoryFigure& figure : stats.named) {
+    if (!figure.name.empty()) { named[figure.name] = figure.peak; }
+  }
+  Json record;
+  record["program"] = program_;
+  record["version"] = version();
+  record["seed"] = seed_;
+  record["configuration"] = configuration_;
+  record["started"] = started_;
+  record["ended"] = timestamp_now();
+  record["wall_seconds"] = seconds();
+  record["memory"] = {{"peak_resident_bytes", peak_resident_bytes()},
+                      {"tensors_peak_bytes", stats.peak},
+                      {"tensors_reserved_bytes", stats.reserved},
+                      {"named_peak_bytes", named}};
+  record["machine"] = describe_machine();
+  record["libraries"] = describe_libraries();
+  record["results"] = results_;
+  return record;
+}
+
+void RunRecord::write(const std::string& folder) const { write_file(folder + "/run.json", to_json().dump(2) + "\n"); }
+
+Json describe_machine() {
+  utsname system = {};
+  uname(&system);
+  const int64_t memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+  return {{"cpu", cpu_model()},     {"kernels", name_of(cpu_backend())},
+          {"threads", threads()},   {"cores", sysconf(_SC_NPROCESSORS_ONLN)},
+          {"memory_bytes", memory}, {"system", cat(system.sysname, " ", system.release, " ", system.machine)}};
+}
+
+Json describe_libraries() {
+  const dnnl_version_t* dnnl = dnnl_version();
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return {{"onednn", cat(dnnl->major, ".", dnnl->minor, ".", dnnl->patch)},
+          {"openblas", openblas_get_config()},
+          {"hdf5", cat(major, ".", minor, ".", release)},
+          {"compiler", cat("g++ ", __VERSION__)}};
+}
+
+int64_t peak_resident_bytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
+}
+
+std::string timestamp_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+Json read_json_file(const std::string& path) {
+  const std::string text = read_file(path);
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& e) {
+    const size_t line =
+        1 + static_cast<size_t>(std::count(text.begin(), text.begin() + std::min(e.byte, text.size()), '\n'));
+    throw ConfigError(cat(path, ": not valid JSON near line ", line));
+  }
+}
+
+Json recorded_results(const std::string& folder) {
+  const std::string path = folder + "/run.json";
+  if (!std::filesystem::exists(path)) { return Json::object(); }
+  const Json record = read_json_file(path);
+  return record.is_object() && record.contains("results") ? record["results"] : Json::object();
+}
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored)) {
+    throw IoError(cat(path, ": exists and is not a folder"));
+  }
+  if (error) { throw IoError(cat(path, ": cannot create folder: ", error.message())); }
+  if (access(path.c_str(), W_OK | X_OK) != 0) {
+    throw IoError(cat(path, ": folder cannot be written to: ", std::strerror(errno)));
+  }
+}
+
+}  // namespace terrace

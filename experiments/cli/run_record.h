@@ -1,0 +1,54 @@
+// run.json: what a run was. Full configuration, seed, revision, machine, library versions, times, memory, results.
+//
+//   RunRecord record("train_var", options.to_json(), common.seed);
+//   ...
+//   record.results()["loss"] = loss;
+//   record.write(common.out);              // OUT/run.json, replaced whole
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "experiments/cli/json.h"
+
+namespace terrace {
+
+class RunRecord {
+ public:
+  RunRecord(std::string program, Json configuration, uint64_t seed);
+
+  /// Figures the program wants to keep, as an object.
+  Json& results() { return results_; }
+
+  double seconds() const;  // since construction
+  Json to_json() const;
+
+  /// Writes `folder`/run.json beside and renames. The folder must exist. Throws IoError.
+  void write(const std::string& folder) const;
+
+ private:
+  std::string program_, started_;
+  Json configuration_, results_ = Json::object();
+  uint64_t seed_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+/// CPU model, kernel column, threads, memory in bytes, operating system.
+Json describe_machine();
+/// Versions of oneDNN, OpenBLAS, HDF5 and the compiler.
+Json describe_libraries();
+/// Most resident memory of this process so far, in bytes.
+int64_t peak_resident_bytes();
+/// UTC, "2025-01-31T12:00:00Z".
+std::string timestamp_now();
+
+/// Parses JSON from a file. Throws IoError, or ConfigError with the place of the first mistake.
+Json read_json_file(const std::string& path);
+/// The results in `folder`/run.json, which is written when a run has come to its end; an empty object where there is no
+/// such file. Throws as read_json_file.
+Json recorded_results(const std::string& folder);
+/// Creates a folder and its parents; an existing one is fine. Throws IoError where it cannot be written to.
+void make_folder(const std::string& path);
+
+}  // namespace terrace

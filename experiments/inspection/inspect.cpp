@@ -1,0 +1,172 @@
+#include "experiments/inspection/inspect.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "data/hdf5/file.h"
+#include "experiments/report/image_grid.h"
+#include "experiments/study/report.h"
+#include "var/pyramid.h"
+#include "var/weights/checkpoint.h"
+
+namespace terrace {
+namespace {
+
+std::string checkpoint_of(const std::string& path) {
+  if (!std::filesystem::is_directory(path)) { return path; }
+  const std::string file = path + "/checkpoint.h5";
+  if (!std::filesystem::exists(file)) { throw IoError(cat(path, ": the folder holds no checkpoint.h5")); }
+  return file;
+}
+
+Tensor rows_of(const Variable& table, int64_t channels) {
+  return table.defined() ? table.value().reshape({-1, channels}).clone() : Tensor();
+}
+
+double finite(double v) { return std::isfinite(v) ? v : 0; }
+
+/// Mean over the pairs of neighbours (left-right and above-below) of a scale; NaN where there are none.
+double neighbour_similarity(const std::vector<double>& cosine, int64_t p) {
+  double total = 0, count = 0;
+  for (int64_t a = 0; a < p * p; ++a) {
+    for (const int64_t b : {a % p + 1 < p ? a + 1 : -1, a + p < p * p ? a + p : -1}) {
+      if (b < 0) { continue; }
+      total += cosine[static_cast<size_t>(a * p * p + b)];
+      ++count;
+    }
+  }
+  return count > 0 ? total / count : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<double> column_means(const Tensor& rows) {
+  std::vector<double> means(static_cast<size_t>(rows.dim(1)), 0);
+  const std::vector<double> values = rows.to_vector<double>();
+  for (size_t i = 0; i < values.size(); ++i) {
+    means[i % means.size()] += values[i] / static_cast<double>(rows.dim(0));
+  }
+  return means;
+}
+
+}  // namespace
+
+Inspection inspect_checkpoint(const std::string& path) {
+  Inspection result;
+  result.source = checkpoint_of(path);
+  const LoadedTransformer loaded = load_transformer(result.source);
+  VarTransformer& model = *loaded.model;
+  const int64_t C = model.config().embed_dim;
+  result.config = model.config();
+  result.step = loaded.step;
+  result.summary = model.table_summary();
+  NoGrad no_grad;
+  PositionalEncoding& encoding = model.positions();
+  result.table = rows_of(encoding.table(), C);
+  result.initial = result.table;
+  const auto learned = loaded.initial.find("pos_1LC");
+  if (encoding.learned().defined() && learned != loaded.initial.end()) {
+    // The sum's first value is what the encoding makes of the learned part's first value.
+    const Tensor now = encoding.learned().value().clone();
+    encoding.learned().set_value(learned->second);
+    result.initial = rows_of(encoding.table(), C);
+    encoding.learned().set_value(now);
+  }
+  if (model.lvl_embed) {
+    result.levels = model.parameter("lvl_embed.weight").value().clone();
+    const auto levels = loaded.initial.find("lvl_embed.weight");
+    result.initial_levels = levels != loaded.initial.end() ? levels->second : result.levels;
+  }
+  result.start = rows_of(model.pos_start, C);
+  const auto start = loaded.initial.find("pos_start");
+  result.initial_start = start != loaded.initial.end() ? start->second.reshape({-1, C}).clone() : result.start;
+  const Hdf5File file = Hdf5File::open(result.source);
+  if (file.has("log/step")) {
+    result.logged_steps = file.read("log/step").to_vector<int64_t>();
+    result.position_gradient = file.read("log/position_gradient");
+    result.scale_gradient = file.read("log/scale_gradient");
+  }
+  return result;
+}
+
+std::vector<double> relative_drift(const Tensor& initial, const Tensor& now) {
+  check_shape(now, initial.shape(), "relative_drift", "now");
+  check_ndim(now, 2, "relative_drift", "now");
+  const std::vector<double> a = initial.to_vector<double>(), b = now.to_vector<double>();
+  const auto C = static_cast<size_t>(now.dim(1));
+  std::vector<double> drift;
+  for (size_t i = 0; i < a.size(); i += C) {
+    double moved = 0, size = 0;
+    for (size_t c = i; c < i + C; ++c) {
+      moved += (b[c] - a[c]) * (b[c] - a[c]);
+      size += a[c] * a[c];
+    }
+    drift.push_back(moved == 0 ? 0 : std::sqrt(moved / size));
+  }
+  return drift;
+}
+
+Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch, double low, int64_t side) {
+  const int64_t n = patch * patch;
+  const Tensor cosine = cosine_similarity(table.slice(0, begin, begin + n));
+  Tensor blocks = Tensor::empty({n, patch, patch, 3}, DType::kU8);
+  for (int64_t i = 0; i < n; ++i) {
+    const Tensor map = cosine.select(0, i).contiguous().view({patch, patch});
+    blocks.select(0, i).copy_(matrix_image(map, ColorMap::kSequential, low, 1));
+  }
+  return image_grid(blocks, {.columns = patch, .padding = 3, .upscale = std::max<int64_t>(1, side / n)});
+}
+
+Json inspection_json(const Inspection& inspection) {
+  Json j;
+  j["checkpoint"] = inspection.source;
+  j["step"] = inspection.step;
+  j["encoding"] = name_of(inspection.config.positions.kind);
+  j["tables"] = Json::array();
+  for (const TableSummary& t : inspection.summary) {
+    j["tables"].push_back({{"name", t.name}, {"rms", t.rms}, {"learned", t.learned}});
+  }
+  const Pyramid pyramid(inspection.config.patch_nums);
+  std::vector<double> drift, gradient;
+  if (inspection.table.defined()) { drift = relative_drift(inspection.initial, inspection.table); }
+  if (inspection.position_gradient.defined() && inspection.position_gradient.numel() > 0) {
+    gradient = column_means(inspection.position_gradient);
+  }
+  if (inspection.levels.defined()) {
+    j["level_embedding_drift"] = relative_drift(inspection.initial_levels, inspection.levels);
+  }
+  if (inspection.start.defined()) { j["start_drift"] = relative_drift(inspection.initial_start, inspection.start)[0]; }
+  j["scales"] = Json::array();
+  for (int64_t s = 0; s < pyramid.scales(); ++s) {
+    const int64_t p = pyramid.patch(s);
+    const auto part = [&](const std::vector<double>& values) {
+      if (static_cast<int64_t>(values.size()) < pyramid.end(s)) { return std::vector<double>(); }
+      return std::vector<double>(values.begin() + pyramid.begin(s), values.begin() + pyramid.end(s));
+    };
+    Json scale = {{"patch", p}};
+    if (inspection.table.defined()) {
+      const Tensor rows = inspection.table.slice(0, pyramid.begin(s), pyramid.end(s));
+      const std::vector<double> cosine = cosine_similarity(rows).to_vector<double>();
+      const double near = neighbour_similarity(cosine, p);
+      scale["rms"] = root_mean_square(rows.contiguous());
+      scale["neighbour_similarity"] = std::isfinite(near) ? Json(near) : Json();
+      scale["relative_drift"] = part(drift);
+      scale["cosine_similarity"] = cosine;  // row-major, patch^2 x patch^2
+    }
+    if (!gradient.empty()) { scale["mean_gradient_norm"] = part(gradient); }
+    j["scales"].push_back(scale);
+  }
+  if (!inspection.logged_steps.empty()) {
+    j["logged_steps"] = inspection.logged_steps;
+    Json rows = Json::array();
+    for (size_t r = 0; r < inspection.logged_steps.size() && inspection.scale_gradient.numel() > 0; ++r) {
+      std::vector<double> row = inspection.scale_gradient.select(0, static_cast<int64_t>(r)).to_vector<double>();
+      for (double& v : row) { v = finite(v); }
+      rows.push_back(row);
+    }
+    j["scale_gradient"] = rows;
+  }
+  return j;
+}
+
+}  // namespace terrace

@@ -1,0 +1,47 @@
+// A microscope for position tables: what a checkpoint's tables look like, what moved them, how far they went.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "experiments/cli/json.h"
+#include "tensor/tensor.h"
+#include "var/config.h"
+#include "var/positions/positional_encoding.h"
+
+namespace terrace {
+
+struct Inspection {
+  std::string source;  // the checkpoint
+  VarConfig config;
+  int64_t step = 0;
+  std::vector<TableSummary> summary;  // now
+  /// What the encoding adds, (L, C), before the first step and now; undefined for `none`.
+  Tensor initial, table;
+  /// The level embedding, (S, C), likewise; undefined without.
+  Tensor initial_levels, levels;
+  /// The start token's position, (1, C), likewise.
+  Tensor initial_start, start;
+  std::vector<int64_t> logged_steps;  // R
+  Tensor position_gradient;           // (R, L) norm over channels of what arrives at each position
+  Tensor scale_gradient;              // (R, S)
+
+  int64_t positions() const { return table.defined() ? table.dim(0) : 0; }
+};
+
+/// The checkpoint of train_var, or the folder of a run, which holds checkpoint.h5. Throws IoError.
+Inspection inspect_checkpoint(const std::string& path);
+
+/// Euclidean length of the rows of now - initial over that of initial (0 / 0 is 0), (L).
+std::vector<double> relative_drift(const Tensor& initial, const Tensor& now);
+
+/// Cosines of one scale as a picture of blocks: the block at (i, j) shows the cosine of position (i, j) with every
+/// position of the scale, laid out as the scale is; `low` is dark, 1 bright. u8 (h, w, 3), about `side` pixels wide.
+Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch, double low, int64_t side);
+
+/// Figures of every scale and position: similarities, gradients, drift.
+Json inspection_json(const Inspection& inspection);
+/// One self-contained page.
+std::string inspection_report(const Inspection& inspection);
+
+}  // namespace terrace

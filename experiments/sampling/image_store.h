@@ -1,0 +1,48 @@
+// The images of a long run on disk, appended as they are drawn, so that a run that was stopped goes on where it was.
+//
+//   ImageStore store(out, key, side, ImageStore::Start::kResume);
+//   for (int64_t i = store.size(); i < total; i += batch) store.append(draw(i, i + batch));
+//   ...                                     // stream them into their final files
+//   store.remove();
+//
+// OUT/images.partial holds the pixels, one image after another; OUT/images.partial.json what they depend on. A tail
+// that was being written when the run ended does not count.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "experiments/cli/json.h"
+#include "tensor/tensor.h"
+
+namespace terrace {
+
+class ImageStore {
+ public:
+  enum class Start : uint8_t { kNew, kResume };
+
+  /// Images are u8 (side, side, 3). kNew drops what an earlier run left; kResume goes on with it, or begins where there
+  /// is none, and throws ConfigError where its key is another. Throws IoError.
+  ImageStore(const std::string& folder, const Json& key, int64_t side, Start start);
+  /// Whether a run into the folder was begun and has not come to its end.
+  static bool holds_run(const std::string& folder);
+  ~ImageStore();
+  ImageStore(const ImageStore&) = delete;
+  ImageStore& operator=(const ImageStore&) = delete;
+
+  int64_t size() const { return size_; }  // whole images
+  void truncate(int64_t count);           // drops those from `count` on
+  void append(const Tensor& images);      // u8 (n, side, side, 3)
+  Tensor read(int64_t begin, int64_t end) const;
+  void remove();  // the files; nothing can be read afterwards
+
+ private:
+  std::string path_, key_path_;
+  int64_t side_, size_ = 0;
+  int descriptor_ = -1;
+};
+
+/// Throws ConfigError, for --resume, where what images depend on is not what those in the folder did.
+void require_same_images(const Json& key, const Json& there, const std::string& folder);
+
+}  // namespace terrace

@@ -1,0 +1,196 @@
+#include "experiments/study/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "tensor/base/error.h"
+
+namespace terrace {
+namespace {
+
+constexpr const char* kMatched = "@matched";
+constexpr int64_t kRecords = 60, kEvaluations = 12, kCheckpoints = 4;  // over a run
+
+int64_t every(int64_t steps, int64_t times) { return std::max<int64_t>(1, steps / times); }
+
+}  // namespace
+
+void StudyConfig::declare(Options& options) {
+  options.add("data", data, "dataset made by prepare_data, with splits train and test")
+      .positional()
+      .default_text("a generated set");
+  options.group("What is compared");
+  options.add(
+      "encodings", encodings,
+      "learned, learned-xavier, sinusoid-1d, sinusoid-2d, mixed, none; NAME@matched scales a fixed table to the "
+      "RMS that a learned one starts with");
+  options.add("seeds", seeds, "one run per encoding and seed; three or more allow a comparison");
+  options.add("pe-scale", pe_scale, "factor on fixed tables").positive();
+  options.add("pe-mix", mix, "weight of the learned part of mixed").range(0, 1);
+  options.add("level-embedding", level_embedding, "add one vector per scale");
+  options.group("Length");
+  options.add("minutes", minutes, "choose the steps so that the study takes about this long; 0: as given below")
+      .at_least(0);
+  options.add("tokenizer-steps", tokenizer_steps, "training steps of the tokenizer").at_least(1);
+  options.add("steps", steps, "training steps of each transformer").at_least(1);
+  options.group("Data");
+  options
+      .add("train-images", train_images,
+           "images that the transformers train on, from the first; a tokenizer trained here sees the whole split; 0: "
+           "all")
+      .at_least(0);
+  options.add("held-out-images", held_out_images, "images of the test split; 0: all").at_least(0);
+  options.group("Tokenizer");
+  options.add("tokenizer", tokenizer, "checkpoint of train_vqvae to use").default_text("one is trained");
+  options.add("tokenizer-batch", tokenizer_batch, "images a step").at_least(1);
+  options.add("tokenizer-lr", tokenizer_lr, "peak learning rate").positive();
+  options.add("ch", ch, "width of its finest level").at_least(1);
+  options.add("ch-mult", ch_mult, "width factor of each level; each further one halves the map").at_least(1);
+  options.add("z-channels", z_channels, "channels of the latent map").at_least(1);
+  options.add("vocab", vocab, "codes").at_least(2);
+  options.add("patch-nums", patch_nums, "sides of the token pyramid").at_least(1);
+  options.group("Transformer");
+  options.add("depth", depth, "blocks").at_least(1);
+  options.add("embed-dim", embed_dim, "width").at_least(4);
+  options.add("heads", heads, "attention heads").at_least(1);
+  options.add("batch", batch, "images a step").at_least(1);
+  options.add("lr", lr, "peak learning rate").positive();
+  options.add("weight-decay", weight_decay, "of matrices").at_least(0);
+  options.group("Samples");
+  options.add("samples", samples, "images per class").at_least(1);
+  options.add("cfg", cfg, "guidance").at_least(0);
+  options.add("top-k", top_k, "codes to choose among; 0: all").at_least(0);
+  options.add("top-p", top_p, "probability to choose among; 0: all").range(0, 1);
+  judge.declare(options, "samples, and held-out images, that a Frechet distance is measured on, at most; 0: none is");
+  options.add_common(common, "folder for the report, the tokenizer and the runs; a stopped study goes on from it");
+}
+
+void StudyConfig::validate() const {
+  if (common.out.empty()) { throw ConfigError("--out is missing: folder for the report"); }
+  if (encodings.empty()) { throw ConfigError("--encodings must name at least one encoding"); }
+  if (seeds.empty()) { throw ConfigError("--seeds must hold at least one seed"); }
+  if (std::set<std::string>(encodings.begin(), encodings.end()).size() != encodings.size()) {
+    throw ConfigError("--encodings holds a name twice");
+  }
+  if (std::set<uint64_t>(seeds.begin(), seeds.end()).size() != seeds.size()) {
+    throw ConfigError("--seeds holds a seed twice");
+  }
+  for (const std::string& encoding : encodings) { transformer_config(encoding, tokenizer_config(), 1).validate(); }
+  if (tokenizer.empty()) { tokenizer_config().validate(); }
+  refuse_unread_options();
+}
+
+void StudyConfig::refuse_unread_options() const {
+  const StudyConfig defaults;
+  const auto refuse = [](const char* option, const char* reason) {
+    throw ConfigError(cat("--", option, " has no effect: ", reason, "; leave it out"));
+  };
+  if (!tokenizer.empty()) {
+    const char* reason = "--tokenizer gives a trained tokenizer";
+    if (tokenizer_steps != defaults.tokenizer_steps) { refuse("tokenizer-steps", reason); }
+    if (tokenizer_batch != defaults.tokenizer_batch) { refuse("tokenizer-batch", reason); }
+    if (tokenizer_lr != defaults.tokenizer_lr) { refuse("tokenizer-lr", reason); }
+    if (ch != defaults.ch) { refuse("ch", reason); }
+    if (ch_mult != defaults.ch_mult) { refuse("ch-mult", reason); }
+    if (z_channels != defaults.z_channels) { refuse("z-channels", reason); }
+    if (vocab != defaults.vocab) { refuse("vocab", reason); }
+    if (patch_nums != defaults.patch_nums) { refuse("patch-nums", reason); }
+  }
+  bool scaled = false, mixed = false;
+  for (const std::string& encoding : encodings) {
+    const PositionalConfig positions = positional_from_text(encoding, embed_dim);
+    const bool mixes = positions.kind == PositionalKind::kMixed;
+    const bool fixed =
+        mixes || positions.kind == PositionalKind::kSinusoid1d || positions.kind == PositionalKind::kSinusoid2d;
+    mixed = mixed || mixes;
+    scaled = scaled || (fixed && !(positions.rms > 0));
+  }
+  if (pe_scale != defaults.pe_scale && !scaled) { refuse("pe-scale", "no encoding has a fixed table of free size"); }
+  if (mix != defaults.mix && !mixed) { refuse("pe-mix", "no encoding is mixed"); }
+}
+
+double learned_table_rms(int64_t embed_dim) { return std::sqrt(1.0 / (3.0 * static_cast<double>(embed_dim))); }
+
+PositionalConfig positional_from_text(const std::string& text, int64_t embed_dim) {
+  PositionalConfig positions;
+  const size_t at = text.find('@');
+  positions.kind = positional_kind_from_name(text.substr(0, at));
+  if (at == std::string::npos) { return positions; }
+  if (text.substr(at) != kMatched) {
+    throw ConfigError(cat("encoding '", text, "': after a name only ", kMatched, " may follow"));
+  }
+  if (positions.kind != PositionalKind::kSinusoid1d && positions.kind != PositionalKind::kSinusoid2d &&
+      positions.kind != PositionalKind::kMixed) {
+    throw ConfigError(cat("encoding '", text, "': ", text.substr(0, at), " has no fixed table to scale"));
+  }
+  positions.rms = learned_table_rms(embed_dim);
+  return positions;
+}
+
+VqvaeConfig StudyConfig::tokenizer_config() const {
+  VqvaeConfig config = vqvae_preset32();
+  config.ch = ch;
+  config.ch_mult = ch_mult;
+  config.z_channels = z_channels;
+  config.vocab_size = vocab;
+  config.patch_nums = patch_nums;
+  return config;
+}
+
+VqvaeTrainOptions StudyConfig::tokenizer_training(int64_t training_steps) const {
+  VqvaeTrainOptions training;
+  training.steps = training_steps;
+  training.batch = tokenizer_batch;
+  training.lr = tokenizer_lr;
+  training.warmup = std::min<int64_t>(training.warmup, training_steps / 10);
+  training.log_every = every(training_steps, kRecords);
+  training.checkpoint_every = every(training_steps, kCheckpoints);
+  training.seed = common.seed;
+  return training;
+}
+
+VarConfig StudyConfig::transformer_config(const std::string& encoding, const VqvaeConfig& codes,
+                                          int64_t classes) const {
+  VarConfig config = var_preset32();
+  config.depth = depth;
+  config.embed_dim = embed_dim;
+  config.num_heads = heads;
+  config.patch_nums = codes.patch_nums;
+  config.vocab_size = codes.vocab_size;
+  config.Cvae = codes.z_channels;
+  config.num_classes = classes;
+  config.positions = positional_from_text(encoding, embed_dim);
+  config.positions.learned_weight = mix;
+  config.positions.scale = pe_scale;
+  config.positions.level_embedding = level_embedding;
+  return config;
+}
+
+VarTrainOptions StudyConfig::transformer_training(int64_t training_steps, uint64_t seed) const {
+  VarTrainOptions training;
+  training.steps = training_steps;
+  training.batch = batch;
+  training.lr = lr;
+  training.weight_decay = weight_decay;
+  training.warmup_share = 0.05;
+  training.seed = seed;
+  training.log_every = every(training_steps, kRecords);
+  training.evaluate_every = every(training_steps, kEvaluations);
+  training.checkpoint_every = every(training_steps, kCheckpoints);
+  return training;
+}
+
+void require_same_study(const Json& stored, const Json& own, const std::string& folder) {
+  const std::set<std::string> free = {"encodings", "seeds", "out", "threads", "device"};
+  for (const auto& [key, value] : own.items()) {
+    if (free.count(key) != 0) { continue; }
+    const Json there = stored.contains(key) ? stored[key] : Json();
+    if (there != value) {
+      throw ConfigError(cat(folder, " holds a study with another ", key, " (there ", there.dump(), ", here ",
+                            value.dump(), "); give another --out, or remove the folder"));
+    }
+  }
+}
+
+}  // namespace terrace

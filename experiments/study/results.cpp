@@ -1,0 +1,388 @@
+#include "experiments/study/results.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "data/files/atomic_file.h"
+#include "data/hdf5/file.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/report/statistics.h"
+#include "tensor/base/error.h"
+
+namespace terrace {
+namespace {
+
+// JSON has no NaN: what was not measured is null.
+Json number(double v) { return std::isfinite(v) ? Json(v) : Json(); }
+double number(const Json& v) { return v.is_null() ? kNotMeasured : v.get<double>(); }
+
+Json record_json(const VarStepRecord& r) {
+  return {{"step", r.step},
+          {"epoch", r.epoch},
+          {"loss", r.loss},
+          {"accuracy", r.accuracy},
+          {"scale_loss", r.scale_loss},
+          {"scale_accuracy", r.scale_accuracy},
+          {"lr", r.lr},
+          {"weight_decay", r.weight_decay},
+          {"gradient_norm", r.gradient_norm},
+          {"position_gradient", r.position_gradient},
+          {"scale_gradient", r.scale_gradient},
+          {"start_gradient", r.start_gradient},
+          {"level_gradient", r.level_gradient},
+          {"held_out_loss", r.held_out_loss},
+          {"held_out_accuracy", r.held_out_accuracy},
+          {"held_out_scale_loss", r.held_out_scale_loss},
+          {"seconds_per_step", r.seconds_per_step},
+          {"peak_bytes", r.peak_bytes}};
+}
+
+VarStepRecord record_from(const Json& j) {
+  VarStepRecord r;
+  r.step = j.at("step");
+  r.epoch = number(j.at("epoch"));
+  r.loss = number(j.at("loss"));
+  r.accuracy = number(j.at("accuracy"));
+  r.scale_loss = j.at("scale_loss").get<std::vector<double>>();
+  r.scale_accuracy = j.at("scale_accuracy").get<std::vector<double>>();
+  r.lr = number(j.at("lr"));
+  r.weight_decay = number(j.at("weight_decay"));
+  r.gradient_norm = number(j.at("gradient_norm"));
+  r.position_gradient = j.at("position_gradient").get<std::vector<double>>();
+  r.scale_gradient = j.at("scale_gradient").get<std::vector<double>>();
+  r.start_gradient = number(j.at("start_gradient"));
+  r.level_gradient = number(j.at("level_gradient"));
+  r.held_out_loss = number(j.at("held_out_loss"));
+  r.held_out_accuracy = number(j.at("held_out_accuracy"));
+  r.held_out_scale_loss = j.at("held_out_scale_loss").get<std::vector<double>>();
+  r.seconds_per_step = number(j.at("seconds_per_step"));
+  r.peak_bytes = j.at("peak_bytes");
+  return r;
+}
+
+Json tables_json(const std::vector<TableSummary>& tables) {
+  Json list = Json::array();
+  for (const TableSummary& t : tables) { list.push_back({{"name", t.name}, {"rms", t.rms}, {"learned", t.learned}}); }
+  return list;
+}
+
+std::vector<TableSummary> tables_from(const Json& list) {
+  std::vector<TableSummary> tables;
+  for (const Json& t : list) { tables.push_back({t.at("name"), number(t.at("rms")), t.at("learned")}); }
+  return tables;
+}
+
+Json origin_json(const StageOrigin& origin) {
+  return {{"seconds", origin.seconds},
+          {"version", origin.version},
+          {"dataset_hash", origin.dataset_hash},
+          {"tokenizer_hash", origin.tokenizer_hash},
+          {"machine", origin.machine}};
+}
+
+StageOrigin origin_from(const Json& j) {
+  return {.seconds = j.at("seconds"),
+          .version = j.at("version"),
+          .dataset_hash = j.at("dataset_hash"),
+          .tokenizer_hash = j.at("tokenizer_hash"),
+          .machine = j.at("machine")};
+}
+
+/// `pick` of the origin of every stage, each value once.
+template <class F>
+auto distinct(const StudyResults& results, const F& pick) {
+  std::vector<decltype(pick(results.tokenizer.origin))> found;
+  const auto note = [&](const StageOrigin& origin) {
+    const auto value = pick(origin);
+    if (std::find(found.begin(), found.end(), value) == found.end()) { found.push_back(value); }
+  };
+  note(results.tokenizer.origin);
+  for (const StudyRun& run : results.runs) { note(run.origin); }
+  return found;
+}
+
+/// A run's figures without its log.
+Json figures_json(const StudyRun& run) {
+  return {{"encoding", run.encoding},
+          {"seed", run.seed},
+          {"origin", origin_json(run.origin)},
+          {"steps", run.steps},
+          {"batch", run.batch},
+          {"parameters", run.parameters},
+          {"held_out_loss", number(run.held_out.loss)},
+          {"held_out_accuracy", number(run.held_out.accuracy)},
+          {"held_out_scale_loss", run.held_out.scale_loss},
+          {"held_out_scale_accuracy", run.held_out.scale_accuracy},
+          {"train_loss", number(run.train_loss)},
+          {"own_class_share", number(run.own_share)},
+          {"samples", run.drawn},
+          {"frechet_distance", number(run.distance)},
+          {"frechet_samples", run.distance_images},
+          {"own_class_share_per_class", run.class_share},
+          {"seconds_per_step", number(run.seconds_per_step)},
+          {"images_per_second", number(run.images_per_second())},
+          {"sampled_images_per_second", number(run.sampled_per_second)},
+          {"peak_bytes", run.peak_bytes},
+          {"tables_at_start", tables_json(run.start)},
+          {"tables_at_end", tables_json(run.end)}};
+}
+
+void write_optional(Hdf5File& file, const std::string& name, const Tensor& t) {
+  if (t.defined()) { file.write(name, t); }
+}
+
+Tensor read_optional(const Hdf5File& file, const std::string& name) {
+  return file.has(name) ? file.read(name) : Tensor();
+}
+
+Json stored_json(const Hdf5File& file) {
+  const std::vector<std::string> text = file.read_strings("result");
+  try {
+    return Json::parse(text.at(0));
+  } catch (const std::exception& e) {
+    throw IoError(cat(file.path(), ": the stored result cannot be read: ", e.what()));
+  }
+}
+
+/// Runs `read` on the stored JSON; what is missing in it makes the file foreign.
+template <class F>
+void from_stored(const Hdf5File& file, const F& read) {
+  const Json j = stored_json(file);
+  try {
+    read(j);
+  } catch (const Json::exception& e) {
+    throw IoError(cat(file.path(), ": not a result of this program's version: ", e.what()));
+  }
+}
+
+Json tokenizer_json(const StudyTokenizer& t) {
+  return {{"origin", origin_json(t.origin)},
+          {"steps", t.steps},
+          {"parameters", t.parameters},
+          {"held_out_psnr", number(t.psnr)},
+          {"seconds_per_step", number(t.seconds_per_step)},
+          {"encoded_images_per_second", number(t.encoded_per_second)},
+          {"codebook_usage", t.usage},
+          {"codebook_perplexity", t.perplexity},
+          {"codes_used", number(t.codes_used)},
+          {"own_class_share_real", number(t.real_share)},
+          {"own_class_share_reconstructed", number(t.reconstructed_share)},
+          {"frechet_distance", number(t.distance)},
+          {"frechet_name", t.distance_name},
+          {"frechet_about", t.distance_about},
+          {"frechet_reference_images", t.distance_images},
+          {"log_step", t.log_step},
+          {"log_loss", t.log_loss},
+          {"log_psnr", t.log_psnr}};
+}
+
+Json spread_json(const std::vector<double>& values) {
+  const Spread s = spread_of(values);
+  return {{"mean", number(s.mean)}, {"sd", s.count > 1 ? number(s.sd) : Json()}, {"runs", s.count}};
+}
+
+std::string csv_values(const std::vector<double>& values, size_t count) {
+  std::string text;
+  char piece[32];
+  for (size_t i = 0; i < count; ++i) {
+    piece[0] = '\0';
+    if (i < values.size()) { std::snprintf(piece, sizeof piece, "%.6g", values[i]); }
+    text += std::string(",") + piece;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> StudyResults::encodings() const {
+  std::vector<std::string> names;
+  for (const StudyRun& run : runs) {
+    if (std::find(names.begin(), names.end(), run.encoding) == names.end()) { names.push_back(run.encoding); }
+  }
+  return names;
+}
+
+std::vector<const StudyRun*> StudyResults::runs_of(const std::string& encoding) const {
+  std::vector<const StudyRun*> found;
+  for (const StudyRun& run : runs) {
+    if (run.encoding == encoding) { found.push_back(&run); }
+  }
+  return found;
+}
+
+std::vector<std::string> StudyResults::versions() const {
+  return distinct(*this, [](const StageOrigin& origin) { return origin.version; });
+}
+
+std::vector<Json> StudyResults::machines() const {
+  return distinct(*this, [](const StageOrigin& origin) { return origin.machine; });
+}
+
+std::vector<std::string> StudyResults::scale_names() const {
+  std::vector<std::string> names;
+  for (const int64_t p : patch_nums) { names.push_back(std::to_string(p)); }
+  return names;
+}
+
+void write_costs(const std::string& path, const StageCosts& costs) {
+  Json records = Json::array();
+  for (const auto& [step, cost] : costs.records) { records.push_back({step, number(cost.first), cost.second}); }
+  write_file(path, Json{{"seconds", costs.seconds}, {"step_seconds_bytes", records}}.dump() + "\n");
+}
+
+StageCosts read_costs(const std::string& path) {
+  StageCosts costs;
+  if (!std::filesystem::exists(path)) { return costs; }
+  const Json stored = read_json_file(path);
+  try {
+    costs.seconds = stored.at("seconds");
+    for (const Json& r : stored.at("step_seconds_bytes")) {
+      costs.records[r.at(0).get<int64_t>()] = {number(r.at(1)), r.at(2).get<int64_t>()};
+    }
+  } catch (const Json::exception& e) { throw IoError(cat(path, ": not the times of a run: ", e.what())); }
+  return costs;
+}
+
+void write_run(const std::string& path, const StudyRun& run) {
+  Json j = figures_json(run);
+  j["log"] = Json::array();
+  for (const VarStepRecord& r : run.log) { j["log"].push_back(record_json(r)); }
+  Hdf5File file = Hdf5File::create(path);
+  file.write_strings("result", {j.dump()});
+  write_optional(file, "samples", run.samples);
+  write_optional(file, "sample_labels", run.sample_labels);
+  write_optional(file, "initial_table", run.initial_table);
+  write_optional(file, "table", run.table);
+  file.commit();
+}
+
+StudyRun read_run(const std::string& path) {
+  const Hdf5File file = Hdf5File::open(path);
+  StudyRun run;
+  from_stored(file, [&](const Json& j) {
+    run.encoding = j.at("encoding");
+    run.seed = j.at("seed");
+    run.origin = origin_from(j.at("origin"));
+    run.drawn = j.at("samples");
+    run.steps = j.at("steps");
+    run.batch = j.at("batch");
+    run.parameters = j.at("parameters");
+    for (const Json& r : j.at("log")) { run.log.push_back(record_from(r)); }
+    run.held_out.loss = number(j.at("held_out_loss"));
+    run.held_out.accuracy = number(j.at("held_out_accuracy"));
+    run.held_out.scale_loss = j.at("held_out_scale_loss").get<std::vector<double>>();
+    run.held_out.scale_accuracy = j.at("held_out_scale_accuracy").get<std::vector<double>>();
+    run.train_loss = number(j.at("train_loss"));
+    run.own_share = number(j.at("own_class_share"));
+    run.distance = number(j.at("frechet_distance"));
+    run.distance_images = j.at("frechet_samples");
+    run.class_share = j.at("own_class_share_per_class").get<std::vector<double>>();
+    run.seconds_per_step = number(j.at("seconds_per_step"));
+    run.sampled_per_second = number(j.at("sampled_images_per_second"));
+    run.peak_bytes = j.at("peak_bytes");
+    run.start = tables_from(j.at("tables_at_start"));
+    run.end = tables_from(j.at("tables_at_end"));
+  });
+  run.samples = read_optional(file, "samples");
+  run.sample_labels = read_optional(file, "sample_labels");
+  run.initial_table = read_optional(file, "initial_table");
+  run.table = read_optional(file, "table");
+  return run;
+}
+
+void write_tokenizer_result(const std::string& path, const StudyTokenizer& tokenizer) {
+  Hdf5File file = Hdf5File::create(path);
+  file.write_strings("result", {tokenizer_json(tokenizer).dump()});
+  write_optional(file, "originals", tokenizer.originals);
+  write_optional(file, "reconstructions", tokenizer.reconstructions);
+  file.commit();
+}
+
+StudyTokenizer read_tokenizer_result(const std::string& path) {
+  const Hdf5File file = Hdf5File::open(path);
+  StudyTokenizer t;
+  from_stored(file, [&](const Json& j) {
+    t.origin = origin_from(j.at("origin"));
+    t.steps = j.at("steps");
+    t.parameters = j.at("parameters");
+    t.psnr = number(j.at("held_out_psnr"));
+    t.seconds_per_step = number(j.at("seconds_per_step"));
+    t.encoded_per_second = number(j.at("encoded_images_per_second"));
+    t.usage = j.at("codebook_usage").get<std::vector<double>>();
+    t.perplexity = j.at("codebook_perplexity").get<std::vector<double>>();
+    t.codes_used = number(j.at("codes_used"));
+    t.real_share = number(j.at("own_class_share_real"));
+    t.reconstructed_share = number(j.at("own_class_share_reconstructed"));
+    t.distance = number(j.at("frechet_distance"));
+    t.distance_name = j.at("frechet_name");
+    t.distance_about = j.at("frechet_about");
+    t.distance_images = j.at("frechet_reference_images");
+    t.log_step = j.at("log_step").get<std::vector<double>>();
+    t.log_loss = j.at("log_loss").get<std::vector<double>>();
+    t.log_psnr = j.at("log_psnr").get<std::vector<double>>();
+  });
+  t.originals = read_optional(file, "originals");
+  t.reconstructions = read_optional(file, "reconstructions");
+  return t;
+}
+
+Json study_json(const StudyResults& results) {
+  Json j;
+  j["version"] = results.version;
+  j["configuration"] = results.configuration;
+  j["source"] = results.source;
+  j["patch_nums"] = results.patch_nums;
+  j["train_images"] = results.train_images;
+  j["held_out_images"] = results.held_out_images;
+  j["held_out_images_of_curves"] = results.curve_images;
+  j["wall_seconds"] = results.wall_seconds;
+  j["versions_of_stages"] = results.versions();
+  j["tokenizer"] = tokenizer_json(results.tokenizer);
+  j["encodings"] = Json::object();
+  for (const std::string& encoding : results.encodings()) {
+    const auto over_seeds = [&](auto figure) {
+      std::vector<double> values;
+      for (const StudyRun* run : results.runs_of(encoding)) { values.push_back(figure(*run)); }
+      return spread_json(values);
+    };
+    j["encodings"][encoding] = {
+        {"held_out_loss", over_seeds([](const StudyRun& r) { return r.held_out.loss; })},
+        {"held_out_accuracy", over_seeds([](const StudyRun& r) { return r.held_out.accuracy; })},
+        {"train_loss", over_seeds([](const StudyRun& r) { return r.train_loss; })},
+        {"own_class_share", over_seeds([](const StudyRun& r) { return r.own_share; })},
+        {"frechet_distance", over_seeds([](const StudyRun& r) { return r.distance; })},
+        {"seconds_per_step", over_seeds([](const StudyRun& r) { return r.seconds_per_step; })},
+        {"images_per_second", over_seeds([](const StudyRun& r) { return r.images_per_second(); })},
+        {"peak_bytes", over_seeds([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); })}};
+  }
+  j["runs"] = Json::array();
+  for (const StudyRun& run : results.runs) { j["runs"].push_back(figures_json(run)); }
+  j["machine"] = results.machine;
+  j["libraries"] = results.libraries;
+  return j;
+}
+
+std::string study_csv(const StudyResults& results) {
+  const size_t S = results.patch_nums.size();
+  std::string text =
+      "encoding,seed,step,epoch,loss,accuracy,held_out_loss,held_out_accuracy,lr,gradient_norm,seconds_per_step";
+  for (const char* name : {"loss_scale_", "accuracy_scale_", "held_out_loss_scale_", "table_gradient_scale_"}) {
+    for (const std::string& scale : results.scale_names()) { text += "," + std::string(name) + scale; }
+  }
+  text += "\n";
+  for (const StudyRun& run : results.runs) {
+    for (const VarStepRecord& r : run.log) {
+      const bool measured = r.held_out_loss >= 0;
+      text += cat(run.encoding, ",", run.seed, ",", r.step);
+      text += csv_values({r.epoch, r.loss, r.accuracy}, 3);
+      text += measured ? csv_values({r.held_out_loss, r.held_out_accuracy}, 2) : ",,";
+      text += csv_values({r.lr, r.gradient_norm, r.seconds_per_step}, 3);
+      text += csv_values(r.scale_loss, S) + csv_values(r.scale_accuracy, S) + csv_values(r.held_out_scale_loss, S) +
+              csv_values(r.scale_gradient, S) + "\n";
+    }
+  }
+  return text;
+}
+
+}  // namespace terrace

@@ -1,0 +1,355 @@
+#include "experiments/study/study.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "data/datasets/loader.h"
+#include "data/files/atomic_file.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "experiments/study/stages.h"
+#include "tensor/device/allocator.h"
+#include "var/weights/checkpoint.h"
+
+namespace terrace {
+namespace {
+
+constexpr double kReserve = 0.06;  // of --minutes, for the report and what was not foreseen
+constexpr int64_t kShownPerClass = 8;
+
+}  // namespace
+
+double own_class_share(const Tensor& images, const Tensor& labels, std::vector<double>* per_class) {
+  const std::vector<int64_t> label = labels.to_vector<int64_t>();
+  std::vector<double> hits(kProceduralClasses, 0), counts(kProceduralClasses, 0);
+  double total = 0;
+  for (size_t i = 0; i < label.size(); ++i) {
+    check_interrupt();
+    const bool own = classify_procedural(images.select(0, static_cast<int64_t>(i))) == label[i];
+    ++counts[static_cast<size_t>(label[i])];
+    if (own) { ++hits[static_cast<size_t>(label[i])], ++total; }
+  }
+  if (per_class != nullptr) {
+    per_class->clear();
+    for (size_t c = 0; c < hits.size(); ++c) { per_class->push_back(counts[c] > 0 ? hits[c] / counts[c] : 0); }
+  }
+  return label.empty() ? kNotMeasured : total / static_cast<double>(label.size());
+}
+
+Study::Study(const StudyConfig& config, Json configuration)
+    : config_(config),
+      configuration_(std::move(configuration)),
+      start_(StudyClock::now()),
+      device_(device_from_name(config.common.device)) {
+  config_.validate();
+  open_folder();
+}
+
+Study::~Study() = default;
+
+void Study::say(const std::string& text) const { std::fprintf(stderr, "study: %s\n", text.c_str()); }
+
+double Study::seconds_left() const { return config_.minutes * 60 * (1 - kReserve) - seconds_since(start_); }
+
+void Study::open_folder() {
+  make_folder(path("runs"));
+  if (!std::filesystem::exists(path("study.json"))) {
+    for (const char* stage : {"data.h5", "tokenizer.h5", "tokenizer_result.h5"}) {
+      if (std::filesystem::exists(path(stage))) {
+        throw ConfigError(cat(config_.common.out, " holds ", stage,
+                              " but no study.json that says what it was made with; give another --out, or remove it"));
+      }
+    }
+    return save_state();  // before any stage: what is found later is known to belong to these options
+  }
+  const Json stored = read_json_file(path("study.json"));
+  if (!stored.contains("configuration")) { throw ConfigError(cat(path("study.json"), ": not a study's file")); }
+  require_same_study(stored["configuration"], configuration_, config_.common.out);
+  if (stored.contains("plan")) { plan_ = stored["plan"]; }
+}
+
+int64_t Study::planned(const char* what, int64_t given) const {
+  return plan_.contains(what) ? plan_[what].get<int64_t>() : given;
+}
+
+void Study::plan(const char* what, int64_t steps) {
+  plan_[what] = steps;
+  save_state();
+}
+
+void Study::save_state() const {
+  write_file(path("study.json"), Json{{"configuration", configuration_}, {"plan", plan_}}.dump(2) + "\n");
+}
+
+void Study::prepare_data() {
+  std::string file = config_.data;
+  if (file.empty()) {
+    file = path("data.h5");
+    if (!std::filesystem::exists(file)) {
+      ProceduralOptions options;
+      options.seed = config_.common.seed;
+      if (config_.train_images > 0) { options.train = config_.train_images; }
+      if (config_.held_out_images > 0) { options.test = config_.held_out_images; }
+      Progress progress("generate images", options.train + options.test, "images");
+      create_procedural(file, options, [&](int64_t done, int64_t) {
+        check_interrupt();
+        progress.update(done);
+      });
+      progress.finish();
+    }
+  }
+  train_ = ImageDataset::open(file, "train");
+  held_out_ = open_held_out(file);
+  if (!held_out_) {
+    throw ConfigError(cat(file,
+                          ": a study needs a split test or val beside train; prepare_data images --test-every 10 "
+                          "makes one"));
+  }
+}
+
+StageOrigin Study::origin(double seconds) const {
+  return {.seconds = seconds,
+          .version = version(),
+          .dataset_hash = train_tokens_.dataset_hash,
+          .tokenizer_hash = train_tokens_.tokenizer_hash,
+          .machine = describe_machine()};
+}
+
+void Study::require_same_origin(const StageOrigin& stored, const std::string& file) const {
+  const auto compare = [&](const std::string& there, const std::string& here, const char* what) {
+    if (there == here) { return; }
+    throw ConfigError(cat(file, " was made with ", what, " (there ", there, ", here ", here,
+                          "); give another --out, or remove the folder"));
+  };
+  compare(stored.dataset_hash, train_tokens_.dataset_hash, "other images");
+  compare(stored.tokenizer_hash, train_tokens_.tokenizer_hash, "another tokenizer");
+}
+
+VarTrainingData Study::training_data() const {
+  VarTrainingData data;
+  data.indices = train_tokens_.indices;
+  data.labels = train_tokens_.labels;
+  data.held_out_indices = held_out_tokens_.indices;
+  data.held_out_labels = held_out_tokens_.labels;
+  data.class_names = train_tokens_.class_names;
+  data.tokenizer_hash = train_tokens_.tokenizer_hash;
+  const Quantizer* quantizer = &tokenizer_->quantizer();
+  data.embed = [quantizer](const Tensor& indices) { return quantizer->indices_to_var_input(indices); };
+  return data;
+}
+
+/// Chooses the steps of the transformers so that what is left of --minutes is used up: a trial model tells what a step,
+/// a held-out evaluation and a sample cost.
+void Study::plan_transformers() {
+  if (plan_.contains("steps")) { return; }
+  if (!(config_.minutes > 0)) { return plan("steps", config_.steps); }
+  const StudyClock::time_point start = StudyClock::now();
+  const int64_t classes = train_->num_classes();
+  Generator g(0, kInitStream);
+  VarTransformer model(config_.transformer_config(config_.encodings.front(), tokenizer_->config(), classes), g);
+  model.to(device_);
+  VarTrainOptions options = config_.transformer_training(kTrialSteps, 0);
+  VarTrainer trial(model, training_data(), options);
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < kTrialSteps; ++i) {
+    check_interrupt();
+    const double step = seconds_of([&] { trial.step(VarTrainer::Detail::kLoss); });
+    if (i >= 2) { seconds.push_back(step); }
+  }
+  const double evaluation = seconds_of([&] { trial.evaluate(VarTrainer::HeldOutPart::kSome); });
+  const int64_t trial_samples = std::min<int64_t>(32, classes * config_.samples);
+  std::vector<uint64_t> sample_seeds(static_cast<size_t>(trial_samples));
+  const double samples = seconds_of([&] {
+    const Tensor labels = Tensor::zeros({trial_samples}, DType::kI64);
+    const Sampled drawn = sample(model, tokenizer_->quantizer(), labels, sample_seeds, config_.sampling());
+    tokenizer_->f_hat_to_images(drawn.f_hat);
+  });
+  const auto runs = static_cast<double>(config_.encodings.size() * config_.seeds.size());
+  const double sampling = samples * static_cast<double>(classes * config_.samples) / static_cast<double>(trial_samples);
+  const double last_evaluation = evaluation * std::max(1.0, static_cast<double>(held_out_tokens_.size()) /
+                                                                static_cast<double>(options.evaluate_images));
+  const double overhead = sampling + judge_seconds_ + 13 * evaluation + last_evaluation + 1;
+  const double budget = seconds_left() / runs - overhead;
+  plan("steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
+  say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
+          runs, " transformers (planned in ", format_duration(seconds_since(start)), ")"));
+}
+
+StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
+  const std::string name = cat(encoding, "-seed", seed), folder = path("runs/" + name);
+  if (std::filesystem::exists(folder + "/result.h5")) {
+    say(cat(name, ": finished already"));
+    StudyRun stored = read_run(folder + "/result.h5");
+    require_same_origin(stored.origin, folder + "/result.h5");
+    return stored;
+  }
+  make_folder(folder);
+  const StudyClock::time_point start = StudyClock::now();
+  const int64_t live_before = memory_stats(device_).live;  // images, tokens and the tokenizer are no part of training
+  Generator g(seed, kInitStream);
+  VarTransformer model(config_.transformer_config(encoding, tokenizer_->config(), train_->num_classes()), g);
+  model.to(device_);
+  StudyRun run;
+  run.encoding = encoding;
+  run.seed = seed;
+  run.steps = planned("steps", config_.steps);
+  run.batch = config_.batch;
+  run.parameters = model.parameter_count();
+  run.start = model.table_summary();
+  const auto table_now = [&]() -> Tensor {
+    NoGrad no_grad;
+    const Variable table = model.positions().table();
+    if (!table.defined()) { return {}; }
+    return table.value().to(kCpu).reshape({model.pyramid().length(), config_.embed_dim}).clone();
+  };
+  run.initial_table = table_now();
+
+  VarTrainOptions options = config_.transformer_training(run.steps, seed);
+  options.checkpoint_path = folder + "/checkpoint.h5";
+  Progress progress(name, run.steps);
+  const std::string costs_path = folder + "/costs.json";
+  StageCosts costs = read_costs(costs_path);
+  const double earlier = costs.seconds;
+  const auto save_costs = [&] {
+    costs.seconds = earlier + seconds_since(start);
+    write_costs(costs_path, costs);
+  };
+  VarTrainCallbacks callbacks;
+  callbacks.record = [&](const VarStepRecord& r) {
+    costs.records[r.step] = {r.seconds_per_step, r.peak_bytes - live_before};
+    save_costs();
+  };
+  callbacks.progress = [&](int64_t done, int64_t, double loss) {
+    check_interrupt();
+    progress.update(done, {{"loss", loss}});
+  };
+  reset_peak_memory(device_);
+  VarTrainer trainer(model, training_data(), options, callbacks);
+  if (std::filesystem::exists(options.checkpoint_path)) { trainer.resume(options.checkpoint_path); }
+  try {
+    trainer.run();
+  } catch (const Interrupted&) {
+    save_costs();
+    throw;
+  }
+  progress.finish();
+
+  run.log = trainer.log();
+  std::vector<double> seconds;
+  for (VarStepRecord& r : run.log) {
+    const auto cost = costs.records.find(r.step);
+    if (cost == costs.records.end()) { continue; }
+    r.seconds_per_step = cost->second.first;
+    r.peak_bytes = cost->second.second;
+    if (r.seconds_per_step > 0) { seconds.push_back(r.seconds_per_step); }
+    run.peak_bytes = std::max(run.peak_bytes, r.peak_bytes);
+  }
+  run.seconds_per_step = median(seconds);
+  const size_t last = std::max<size_t>(1, run.log.size() / 10);
+  run.train_loss = 0;
+  for (size_t i = run.log.size() - last; i < run.log.size(); ++i) {
+    run.train_loss += run.log[i].loss / static_cast<double>(last);
+  }
+  run.held_out = evaluate_all(model);
+  run.end = model.table_summary();
+  run.table = table_now();
+  draw_samples(model, run);
+  run.origin = origin(earlier + seconds_since(start));
+  write_run(folder + "/result.h5", run);
+  return run;
+}
+
+/// The final figure is over every held-out image, where those during training are over a part.
+HeldOut Study::evaluate_all(VarTransformer& model) const {
+  VarTrainOptions options = config_.transformer_training(1, 0);
+  options.evaluate_images = held_out_tokens_.size();
+  return VarTrainer(model, training_data(), options).evaluate();
+}
+
+void Study::draw_samples(VarTransformer& model, StudyRun& run) {
+  const int64_t classes = train_->num_classes(), count = classes * config_.samples;
+  std::vector<int64_t> labels(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) { labels[static_cast<size_t>(i)] = i / config_.samples; }
+  Tensor images = Tensor::empty({count, train_->height(), train_->width(), 3}, DType::kU8);
+  Progress progress(cat("sample ", run.encoding), count, "images");
+  const double seconds = seconds_of([&] {
+    for (int64_t begin = 0; begin < count; begin += kStudyBatch) {
+      check_interrupt();
+      const int64_t end = std::min(begin + kStudyBatch, count);
+      std::vector<uint64_t> seeds;  // the same for every encoding: images can be compared one by one
+      for (int64_t i = begin; i < end; ++i) { seeds.push_back((run.seed << 32) + static_cast<uint64_t>(i)); }
+      const Tensor batch =
+          Tensor::from(std::vector<int64_t>(labels.begin() + begin, labels.begin() + end), {end - begin});
+      const Sampled drawn = sample(model, tokenizer_->quantizer(), batch, seeds, config_.sampling());
+      images.slice(0, begin, end).copy_(images_to_bytes(tokenizer_->f_hat_to_images(drawn.f_hat)));
+      progress.update(end);
+    }
+  });
+  progress.finish();
+  run.drawn = count;
+  run.sampled_per_second = static_cast<double>(count) / seconds;
+  const Tensor all = Tensor::from(labels, {count});
+  if (is_procedural(*train_)) { run.own_share = own_class_share(images, all, &run.class_share); }
+  run.distance = distance_of(images);
+  run.distance_images = std::min(count, config_.judge.images);
+  const int64_t each = std::min(kShownPerClass, config_.samples);
+  run.samples = Tensor::empty({classes * each, train_->height(), train_->width(), 3}, DType::kU8);
+  std::vector<int64_t> shown;
+  for (int64_t c = 0; c < classes; ++c) {
+    run.samples.slice(0, c * each, (c + 1) * each)
+        .copy_(images.slice(0, c * config_.samples, c * config_.samples + each));
+    shown.insert(shown.end(), static_cast<size_t>(each), c);
+  }
+  run.sample_labels = Tensor::from(shown, {classes * each});
+}
+
+StudyResults Study::run() {
+  prepare_data();
+  prepare_tokenizer();
+  prepare_tokens();
+  say(cat("tokenizer: held-out PSNR ", format_number(tokenizer_result_.psnr), " dB"));
+  if (std::isfinite(tokenizer_result_.distance)) {
+    say(cat(tokenizer_result_.distance_name, ": ", format_number(tokenizer_result_.distance), " of reconstructions (",
+            tokenizer_result_.distance_about, ")"));
+  }
+  plan_transformers();
+  std::map<std::pair<std::string, uint64_t>, StudyRun> done;
+  // Seeds outside: a study that is stopped has whole comparisons.
+  for (const uint64_t seed : config_.seeds) {
+    for (const std::string& encoding : config_.encodings) {
+      StudyRun run = run_transformer(encoding, seed);
+      std::string text = cat(encoding, " seed ", seed, ": held-out loss ", format_number(run.held_out.loss));
+      if (std::isfinite(run.own_share)) {
+        text += cat(", samples of their class ", format_number(100 * run.own_share), " %");
+      }
+      if (std::isfinite(run.distance)) { text += cat(", distance of samples ", format_number(run.distance)); }
+      say(text);
+      done.emplace(std::pair(encoding, seed), std::move(run));
+    }
+  }
+  StudyResults results;
+  results.configuration = configuration_;
+  results.configuration["tokenizer-steps"] = tokenizer_result_.steps;
+  results.configuration["steps"] = planned("steps", config_.steps);
+  results.machine = describe_machine();
+  results.libraries = describe_libraries();
+  results.version = version();
+  results.source = train_->source();
+  results.class_names = train_->class_names();
+  results.patch_nums = tokenizer_->config().patch_nums;
+  results.train_images = train_tokens_.size();
+  results.held_out_images = held_out_tokens_.size();
+  results.curve_images = std::min(config_.transformer_training(1, 0).evaluate_images, held_out_tokens_.size());
+  results.embed_dim = config_.embed_dim;
+  results.tokenizer = tokenizer_result_;
+  for (const std::string& encoding : config_.encodings) {
+    for (const uint64_t seed : config_.seeds) { results.runs.push_back(std::move(done.at({encoding, seed}))); }
+  }
+  results.wall_seconds = results.tokenizer.origin.seconds;
+  for (const StudyRun& run : results.runs) { results.wall_seconds += run.origin.seconds; }
+  return results;
+}
+
+}  // namespace terrace

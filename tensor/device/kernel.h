@@ -1,0 +1,105 @@
+// The kernel table. Each kernel is declared once, in tensor/kernels/NAME.h, as a slot with one entry per backend:
+//
+//   template <class T>
+//   inline constinit Kernel<void(const T* x, T* y, int64_t rows, int64_t cols)> softmax_forward{"softmax"};
+//
+// TERRACE_REGISTER in the .cpp of a CPU backend says which function belongs into an entry; no central list exists. It
+// leaves the address of a function that fills the entry in a section of the object, named after the backend;
+// cpu_backend() calls those of the instruction sets that this processor has. Loading the library runs no code of these
+// objects, so AVX-512 instructions in them (which the compiler may use anywhere) are met by processors with AVX-512
+// only. A call names the device: softmax_forward<float>(x.device(), x.data<float>(), ...). An entry nobody filled is a
+// DeviceError that names the op.
+#pragma once
+
+#include <typeinfo>
+#include <vector>
+
+#include "tensor/base/error.h"
+#include "tensor/device/device.h"
+
+namespace terrace {
+
+/// Whether a kernel replaces what its output holds or adds to it.
+enum class Write : uint8_t { kOverwrite, kAccumulate };
+
+/// What a slot is beside its functions: for listings of what a backend has.
+class KernelSlot {
+ public:
+  KernelSlot(const KernelSlot&) = delete;
+  KernelSlot& operator=(const KernelSlot&) = delete;
+  const char* name() const { return name_; }
+  const std::type_info& signature() const { return *signature_; }  // tells the slots of one name apart
+  bool has(Backend backend) const { return (filled_ >> static_cast<int>(backend) & 1) != 0; }
+
+ protected:
+  constexpr KernelSlot(const char* name, const std::type_info& signature) : name_(name), signature_(&signature) {}
+  ~KernelSlot() = default;
+  void note(Backend backend);
+
+ private:
+  friend std::vector<const KernelSlot*> kernel_slots();
+  const char* name_;
+  const std::type_info* signature_;
+  unsigned filled_ = 0;  // a bit for each backend
+  KernelSlot* next_ = nullptr;
+};
+
+/// Every slot that some loaded backend has an entry of.
+std::vector<const KernelSlot*> kernel_slots();
+
+template <class Signature>
+class Kernel;
+
+template <class Result, class... Args>
+class Kernel<Result(Args...)> : public KernelSlot {
+ public:
+  using Function = Result (*)(Args...);
+  constexpr explicit Kernel(const char* name) : KernelSlot(name, typeid(Result(Args...))) {}
+
+  void set(Backend backend, Function f) {
+    entries_[static_cast<int>(backend)] = f;
+    note(backend);
+  }
+
+  Result operator()(Device device, Args... args) const {
+    const Backend backend = backend_of(device);
+    Function f = entries_[static_cast<int>(backend)];
+    if (f == nullptr && device.is_cpu()) { f = entries_[static_cast<int>(cpu_backend())]; }
+    if (f == nullptr) { throw DeviceError(cat(name(), ": no kernel for ", device, " (", name_of(backend), ")")); }
+    return f(args...);
+  }
+
+ private:
+  Function entries_[kBackends] = {};
+};
+
+using Registrar = void (*)();
+
+/// Calls every registrar of a CPU backend, by cpu_backend() alone.
+void fill_kernel_table(Backend backend);
+
+#define TERRACE_CONCAT_(a, b) a##b
+#define TERRACE_CONCAT(a, b) TERRACE_CONCAT_(a, b)
+#define TERRACE_TEXT_(a) #a
+#define TERRACE_TEXT(a) TERRACE_TEXT_(a)
+// A backend that is a library of its own (-DTERRACE_LOADED_BACKEND) runs its registrars when it is loaded.
+#ifdef TERRACE_LOADED_BACKEND
+#define TERRACE_REGISTER_(id, ...) \
+  [[maybe_unused]] static const bool TERRACE_CONCAT(registered_, id) = ((__VA_ARGS__), true)
+#else
+#define TERRACE_REGISTRAR_(backend) __attribute__((section("terrace_" TERRACE_TEXT(backend)), used))
+#define TERRACE_REGISTER_(id, ...)                             \
+  static void TERRACE_CONCAT(register_, id)() { __VA_ARGS__; } \
+  TERRACE_REGISTRAR_(TERRACE_BACKEND)                          \
+  static constinit ::terrace::Registrar TERRACE_CONCAT(registrar_, id) = &TERRACE_CONCAT(register_, id)
+#endif
+
+/// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(softmax_forward<float>, forward<float>);
+/// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/, kCuda or kCudaHost to those of
+/// cuda/kernels/.
+#define TERRACE_REGISTER(slot, ...) \
+  TERRACE_REGISTER_(__COUNTER__, ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__))
+/// Fills many: TERRACE_REGISTER_BY(register_type<float>()); evaluates the expression, which calls set().
+#define TERRACE_REGISTER_BY(...) TERRACE_REGISTER_(__COUNTER__, __VA_ARGS__)
+
+}  // namespace terrace

@@ -1,0 +1,28 @@
+// Matrix products by packed panels: the block of C that one thread computes. tensor/gemm/packed_gemm.cpp divides the work.
+#pragma once
+
+#include "tensor/device/kernel.h"
+#include "tensor/gemm/gemm.h"
+
+namespace terrace {
+
+// Blocks of the loops. A stretch of kGemmDepth along K bounds a panel of B (in the first cache) and of A; kGemmRows of
+// A stay in the second cache. They divide K in the same way whatever M, N and the number of threads are: each element
+// of C is summed in an order that K alone decides.
+inline constexpr int64_t kGemmDepth = 512;
+inline constexpr int64_t kGemmRows = 120;
+inline constexpr int64_t kGemmColumns = 1024;
+inline constexpr int64_t kGemmRowPanel = 12;     // the largest of all backends, as is the next
+inline constexpr int64_t kGemmColumnPanel = 32;  // columns
+
+/// Floats of workspace for one call: packed A, its last panel's overhang, packed B.
+inline constexpr int64_t kGemmWorkspace =
+    (kGemmRows + kGemmRowPanel) * kGemmDepth + 64 + (kGemmColumns + kGemmColumnPanel) * kGemmDepth;
+
+/// C (M, N) = op(A) op(B) [+ C] [+ bias]. bias: (N) or null, with Write::kOverwrite only.
+/// Source: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), for the loops.
+inline constinit Kernel<void(const GemmShape& shape, const float* a, const float* b, const float* bias, float* c,
+                             Write write, float* workspace)>
+    gemm_block{"gemm"};
+
+}  // namespace terrace

@@ -1,0 +1,92 @@
+#include "data/datasets/image_source.h"
+
+#include <filesystem>
+
+#include "data/datasets/image_dataset.h"
+#include "data/files/atomic_file.h"
+#include "data/formats/npz.h"
+#include "data/images/image_file.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+Tensor pictures(int64_t count, int64_t height, int64_t width) {
+  Tensor images = Tensor::empty({count, height, width, 3}, DType::kU8);
+  for (int64_t i = 0; i < images.numel(); ++i) { images.data<uint8_t>()[i] = static_cast<uint8_t>(i * 37 % 251); }
+  return images;
+}
+
+void write_npz(const std::string& path, const std::string& name, const Tensor& value) {
+  NpzWriter npz(path);
+  npz.begin(name, value.dtype(), value.shape());
+  npz.append(value);
+  npz.commit();
+}
+
+TEST(ImageSource, FolderByPathWithClassesWhereAllLieInThem) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(3, 4, 5);
+  for (const char* name : {"cat", "dog", "dog/deep", ".hidden"}) { std::filesystem::create_directories(folder / name); }
+  write_png(folder / "dog/deep/1.PNG", images.select(0, 1));
+  write_png(folder / "cat/9.png", images.select(0, 0));
+  write_png(folder / "dog/z.png", pictures(1, 7, 2).select(0, 0));
+  write_png(folder / ".hidden/a.png", images.select(0, 2));
+  write_file(folder / "dog/notes.txt", "no picture");
+  const auto source = open_image_source(folder.path());
+  ASSERT_EQ(source->size(), 3);
+  EXPECT_SAME(source->image(0), images.select(0, 0).contiguous());
+  EXPECT_SAME(source->image(1), images.select(0, 1).contiguous());
+  EXPECT_EQ(source->image(2).shape(), (Shape{7, 2, 3}));
+  EXPECT_EQ(source->class_names(), (std::vector<std::string>{"cat", "dog"}));
+  EXPECT_EQ(source->label(0), 0);
+  EXPECT_EQ(source->label(2), 1);
+  EXPECT_TRUE(source->separate_files());
+
+  write_png(folder / "loose.png", images.select(0, 2));
+  EXPECT_EQ(open_image_source(folder.path())->label(0), -1);
+  EXPECT_TRUE(open_image_source(folder.path())->class_names().empty());
+}
+
+TEST(ImageSource, NpzImageByImage) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(5, 3, 4);
+  write_npz(folder / "a.npz", "arr_0", images);
+  const auto source = open_image_source(folder / "a.npz");
+  ASSERT_EQ(source->size(), 5);
+  for (int64_t i = 0; i < 5; ++i) { EXPECT_SAME(source->image(i), images.select(0, i).contiguous()); }
+  EXPECT_EQ(source->label(0), -1);
+  EXPECT_FALSE(source->separate_files());
+}
+
+TEST(ImageSource, DatasetSplitsAndLabels) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(4, 2, 2), labels = Tensor::from(std::vector<int64_t>{1, 0, 1, 1}, {4});
+  create_dataset(folder / "d.h5", "train", images, labels, {"a", "b"}, "test");
+  const auto source = open_image_source(folder / "d.h5");
+  EXPECT_EQ(source->size(), 4);
+  EXPECT_EQ(source->label(2), 1);
+  EXPECT_SAME(source->image(3), images.select(0, 3).contiguous());
+  EXPECT_EQ(open_image_source(folder / "d.h5", "train")->class_names().size(), 2U);
+  expect_error<IoError>([&] { open_image_source(folder / "d.h5", "test"); }, "test");
+}
+
+TEST(ImageSource, RefusesByFile) {
+  const TemporaryFolder folder;
+  expect_error<IoError>([&] { open_image_source(folder.path()); }, "holds no .png, .jpg or .jpeg file");
+  expect_error<ConfigError>([&] { open_image_source(folder.path(), "train"); }, "only datasets (.h5) have a split");
+  expect_error<IoError>([&] { open_image_source(folder / "none.npz"); }, "none.npz");
+  write_npz(folder / "f.npz", "arr_0", Tensor::zeros({2, 4, 4, 3}));
+  expect_error<IoError>([&] { open_image_source(folder / "f.npz"); },
+                        "images (arr_0) must be u8 (N, H, W, 3), got f32 (2, 4, 4, 3)");
+  write_npz(folder / "grey.npz", "arr_0", Tensor::zeros({2, 4, 4}, DType::kU8));
+  expect_error<IoError>([&] { open_image_source(folder / "grey.npz"); }, "got u8 (2, 4, 4)");
+  write_npz(folder / "other.npz", "images", pictures(2, 4, 4));
+  expect_error<IoError>([&] { open_image_source(folder / "other.npz"); }, "it has no array arr_0 of images");
+  write_file(folder / "broken.png", "not a picture");
+  const auto source = open_image_source(folder.path());
+  expect_error<IoError>([&] { source->image(0); }, "broken.png: neither a JPEG nor a PNG file");
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,171 @@
+// What every program does with errors and signals, the progress line, and run.json.
+#include "experiments/cli/program.h"
+
+#include <csignal>
+#include <new>
+
+#include "data/files/atomic_file.h"
+#include "experiments/cli/progress.h"
+#include "experiments/cli/run_record.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+struct Outcome {
+  int code;
+  std::string errors;
+};
+
+Outcome run(const std::function<void()>& body) {
+  char name[] = "/some/where/prog";
+  char* arguments[] = {name};
+  testing::internal::CaptureStderr();
+  const int code = run_program(1, arguments, [&](int, char**) { body(); });
+  return {code, testing::internal::GetCapturedStderr()};
+}
+
+TEST(Program, SuccessIsSilent) {
+  const Outcome outcome = run([] {});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.errors, "");
+}
+
+TEST(Program, AnErrorIsOneLine) {
+  const Outcome outcome = run([] { throw ShapeError("add: bad\nshape"); });
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.errors, "prog: error: add: bad shape\n");
+  EXPECT_EQ(run([] { throw std::runtime_error("other"); }).errors, "prog: error: other\n");
+}
+
+TEST(Program, OutOfMemorySaysHowMuch) {
+  const Outcome outcome = run([] { throw std::bad_alloc(); });
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.errors.find("out of memory: tensors hold"), std::string::npos) << outcome.errors;
+}
+
+TEST(Program, EarlyExitIsSilent) {
+  EXPECT_EQ(run([] { throw EarlyExit{0}; }).code, 0);
+}
+
+TEST(Program, CtrlCEndsWith130AtTheNextCheck) {
+  EXPECT_EXIT(
+      {
+        char name[] = "prog";
+        char* arguments[] = {name};
+        std::exit(run_program(1, arguments, [](int, char**) {
+          check_interrupt();
+          std::raise(SIGINT);
+          check_interrupt();
+          throw Error("not reached");
+        }));
+      },
+      testing::ExitedWithCode(130), "^prog: interrupted\n$");
+}
+
+TEST(Progress, LineHasShareRateEtaAndFields) {
+  Progress progress("train", 1000, "steps", stderr, LineStyle::kPlain);
+  EXPECT_EQ(progress.line(250, 25, {{"loss", 4.25}}, 100),
+            "train  [#####...............]  25%  250/1000 steps  10.0 steps/s  ETA 1:15  loss 4.25");
+  EXPECT_EQ(progress.line(250, 25, {}, 0), "train  25%  250/1000 steps  10.0 steps/s  ETA 1:15");
+  const std::string narrow = progress.line(250, 25, {{"loss", 4.25}}, 60);
+  EXPECT_EQ(narrow.find('['), std::string::npos);
+  EXPECT_LE(narrow.size(), 60U);
+  EXPECT_EQ(Progress("read", 0, "images").line(64, 2, {}, 0), "read  64 images  32.0 images/s");
+}
+
+TEST(Progress, PlainLinesHoldNoControlCharacters) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  {
+    Progress progress("work", 10, "items", file);
+    for (int i = 1; i <= 10; ++i) { progress.update(i); }
+    progress.message("half way");
+    progress.finish();
+    progress.finish();
+  }
+  std::fclose(file);
+  const std::string text = read_file(path);
+  EXPECT_EQ(text.find('\r'), std::string::npos);
+  EXPECT_EQ(text.find('\033'), std::string::npos);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2) << text;
+  EXPECT_NE(text.find("100%  10/10 items"), std::string::npos) << text;
+}
+
+TEST(Progress, TerminalLineIsRewrittenAndEnded) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  {
+    Progress progress("work", 10, "items", file, LineStyle::kTerminal);
+    progress.update(1);
+  }
+  std::fclose(file);
+  const std::string text = read_file(path);
+  EXPECT_EQ(text.front(), '\r');
+  EXPECT_EQ(text.back(), '\n');
+}
+
+TEST(Progress, TellsWhatIsBeingDoneUntilItIsDone) {
+  TemporaryFolder folder;
+  const std::string path = folder / "log";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  {
+    Progress progress("sample", 8, "images", file, LineStyle::kTerminal);
+    progress.start(4);
+    EXPECT_EQ(progress.line(4, 5, {}, 0), "sample  50%  4/8 images") << "nothing was done here, so there is no rate";
+    progress.doing("scale 7 of 10 (8x8)");
+    EXPECT_EQ(progress.line(4, 5, {}, 0), "sample  50%  4/8 images  scale 7 of 10 (8x8)");
+    progress.update(8);
+    EXPECT_EQ(progress.line(8, 5, {}, 0), "sample  100%  8/8 images  0.80 images/s  ETA 0:00");
+    progress.finish();
+  }
+  std::fclose(file);
+  const std::string text = read_file(path);
+  EXPECT_NE(text.find("4/8 images  scale 7 of 10 (8x8)"), std::string::npos) << text;
+  EXPECT_EQ(text.substr(text.rfind('\r')).find("scale"), std::string::npos) << text;
+}
+
+TEST(Progress, Formats) {
+  EXPECT_EQ(format_duration(59.6), "1:00");
+  EXPECT_EQ(format_duration(3725), "1:02:05");
+  EXPECT_EQ(format_duration(std::nan("")), "--:--");
+  EXPECT_EQ(format_bytes(640 * 1024), "640 KiB");
+  EXPECT_EQ(format_bytes(1.5 * (1 << 30)), "1.5 GiB");
+  EXPECT_EQ(format_number(0.0012346), "0.001235");
+  EXPECT_EQ(format_number(123456), "123456");
+}
+
+TEST(RunRecord, HoldsConfigurationMachineAndResults) {
+  TemporaryFolder folder;
+  RunRecord record("prog", {{"steps", 3}}, 42);
+  record.results()["loss"] = 1.5;
+  record.write(folder.path());
+  const Json json = read_json_file(folder / "run.json");
+  EXPECT_EQ(json["program"], "prog");
+  EXPECT_EQ(json["seed"], 42);
+  EXPECT_EQ(json["configuration"]["steps"], 3);
+  EXPECT_EQ(json["results"]["loss"], 1.5);
+  EXPECT_GT(json["memory"]["peak_resident_bytes"], 0);
+  for (const char* key : {"version", "started", "ended", "wall_seconds"}) { EXPECT_TRUE(json.contains(key)) << key; }
+  for (const char* key : {"cpu", "kernels", "threads", "memory_bytes"}) {
+    EXPECT_TRUE(json["machine"].contains(key)) << key;
+  }
+  for (const char* key : {"onednn", "openblas", "hdf5"}) { EXPECT_TRUE(json["libraries"].contains(key)) << key; }
+}
+
+TEST(RunRecord, FoldersThatCannotBe) {
+  TemporaryFolder folder;
+  write_file(folder / "file", "x");
+  expect_error<IoError>([&] { make_folder(folder / "file"); }, "exists and is not a folder");
+  expect_error<IoError>([&] { make_folder(folder / "file/below"); }, "cannot create folder");
+  make_folder(folder / "a/b/c");
+  make_folder(folder / "a/b/c");
+}
+
+}  // namespace
+}  // namespace terrace

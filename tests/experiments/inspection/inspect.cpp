@@ -1,0 +1,55 @@
+// What inspect_pe computes from tables.
+#include "experiments/inspection/inspect.h"
+
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+TEST(Inspect, DriftIsRelativeToTheInitialLength) {
+  const Tensor a = Tensor::from(std::vector<float>{3, 4, 0, 0, 1, 0}, {3, 2});
+  const Tensor b = Tensor::from(std::vector<float>{3, 4, 0, 0, 1, 2}, {3, 2});
+  EXPECT_EQ(relative_drift(a, b), (std::vector<double>{0, 0, 2}));
+  expect_error<ShapeError>([&] { relative_drift(a, Tensor::zeros({3, 3})); }, "relative_drift");
+}
+
+TEST(Inspect, MosaicShowsEachPositionBrightestAtItself) {
+  // One-hot rows: each position is similar to itself alone.
+  Tensor table = Tensor::zeros({5, 4});
+  for (int64_t i = 0; i < 4; ++i) { table.data<float>()[(i + 1) * 4 + i] = 1; }
+  const Tensor mosaic = similarity_mosaic(table, 1, 2, 0, 4);
+  EXPECT_EQ(mosaic.shape(), Shape({7, 7, 3}));  // 2 x 2 blocks of 2 x 2 and 3 pixels between
+  const auto brightness = [&](int64_t y, int64_t x) { return mosaic.select(0, y).select(0, x).to_vector<int>()[1]; };
+  EXPECT_GT(brightness(0, 0), 200);  // block (0, 0) at (0, 0)
+  EXPECT_LT(brightness(0, 1), 50);
+  EXPECT_GT(brightness(0, 6), 200);  // block (0, 1) at (0, 1)
+  EXPECT_GT(brightness(6, 6), 200);
+  EXPECT_LT(brightness(5, 5), 50);
+}
+
+TEST(Inspect, ReportOfATableWithoutALog) {
+  Inspection inspection;
+  inspection.source = "a.h5";
+  inspection.config.patch_nums = {1, 2};
+  inspection.table = random_tensor({5, 8}, 1);
+  inspection.initial = random_tensor({5, 8}, 2);
+  inspection.summary = {{"positions: learned", 0.5, true}};
+  inspection.initial_levels = Tensor::full({2, 8}, 1);
+  inspection.levels = Tensor::full({2, 8}, 3);
+  inspection.initial_start = Tensor::full({1, 8}, 1);
+  inspection.start = Tensor::full({1, 8}, 1.5);
+  const std::string html = inspection_report(inspection);
+  EXPECT_NE(html.find("start token: drift 0.5"), std::string::npos);
+  EXPECT_NE(html.find("Drift"), std::string::npos);
+  EXPECT_EQ(html.find("Gradients"), std::string::npos);
+  const Json j = inspection_json(inspection);
+  EXPECT_EQ(j["level_embedding_drift"], Json({2.0, 2.0}));
+  EXPECT_EQ(j["start_drift"], 0.5);
+  EXPECT_EQ(j["scales"][1]["relative_drift"].size(), 4U);
+  EXPECT_TRUE(j["scales"][0]["neighbour_similarity"].is_null());
+  inspection.table = inspection.initial = Tensor();
+  EXPECT_NE(inspection_report(inspection).find("adds no position table"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,73 @@
+// The program as a user meets it.
+#include <algorithm>
+#include <filesystem>
+
+#include "data/datasets/image_dataset.h"
+#include "data/files/atomic_file.h"
+#include "data/images/image_file.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string program() { return program_path("prepare_data").string(); }
+
+TEST(PrepareData, MakesShowsAndPreviewsTheGeneratedSet) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "p.h5";
+  const CommandResult made = run_command(program() + " procedural --count 64 --test-count 16 --seed 5 --out " + file);
+  ASSERT_EQ(made.status, 0) << made.output;
+  EXPECT_NE(made.output.find("split train: 64 images of 32x32, 4 a class"), std::string::npos) << made.output;
+  EXPECT_TRUE(fs::exists(folder / "p.run.json"));
+  EXPECT_EQ(ImageDataset::open(file, "test").size(), 16);
+  const CommandResult info = run_command(program() + " info --verify " + file);
+  EXPECT_EQ(info.status, 0);
+  EXPECT_NE(info.output.find("content verified"), std::string::npos) << info.output;
+  const CommandResult preview = run_command(program() + " preview " + file + " --count 32 --png " + folder / "p.png");
+  EXPECT_EQ(preview.status, 0) << preview.output;
+  EXPECT_GT(read_image(folder / "p.png").dim(1), 32 * 16);
+}
+
+TEST(PrepareData, HelpOfEveryCommand) {
+  for (const char* command : {"", "cifar100", "images", "procedural", "info", "preview"}) {
+    const CommandResult help = run_command(cat(program(), " ", command, " --help"));
+    EXPECT_EQ(help.status, 0) << help.output;
+    EXPECT_NE(help.output.find("usage: prepare_data"), std::string::npos) << help.output;
+  }
+}
+
+TEST(PrepareData, BadInputIsOneLineAndExitCodeTwo) {
+  const TemporaryFolder folder;
+  write_file(folder / "text.h5", "no dataset");
+  const std::string out = " --out " + folder / "x.h5";
+  const std::pair<std::string, std::string> cases[] = {
+      {"info " + folder / "text.h5", "it is not an HDF5 file"},
+      {"info " + folder / "none.h5", "No such file or directory"},
+      {"cifar100 " + folder / "none" + out, "No such file or directory"},
+      {"images " + folder.path() + out, "it holds no folders"},
+      {"procedural --count 0" + out, "count"},
+      {"procedural --out " + folder / "no/x.h5", "No such file or directory"},
+      {"procedural", "--out FILE.h5 is needed"},
+      {"", "a command is needed"},
+  };
+  for (const auto& [arguments, reason] : cases) {
+    const CommandResult result = run_command(program() + " " + arguments);
+    EXPECT_EQ(result.status, 2) << result.output;
+    EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+    EXPECT_NE(result.output.find(reason), std::string::npos) << result.output;
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
+}
+
+TEST(PrepareData, InterruptLeavesNothing) {
+  const TemporaryFolder folder;
+  const CommandResult result = run_command("timeout --preserve-status -s INT 1 " + program() +
+                                           " procedural --count 100000000 --out " + folder / "x.h5");
+  EXPECT_EQ(result.status, 130) << result.output;
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,387 @@
+#include "var/training/var_trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "autograd/functions.h"
+#include "tests/support.h"
+#include "tests/var/small_models.h"
+#include "tests/var/transformer/one_thread.h"
+#include "var/training/curves.h"
+#include "var/weights/checkpoint.h"
+
+namespace terrace {
+namespace {
+
+struct ToyTokens {
+  Tensor indices, labels;
+};
+
+/// Sequences that the class determines up to two random tokens at the start.
+ToyTokens toy_tokens(int64_t count, Generator& g) {
+  Tensor indices = randint(13, {count, 14}, g), labels = Tensor::empty({count}, DType::kI64);
+  for (int64_t i = 0; i < count; ++i) {
+    labels.data<int64_t>()[i] = i % 3;
+    for (int64_t t = 2; t < 14; ++t) { indices.data<int64_t>()[i * 14 + t] = (i % 3) * 4 + t % 4; }
+  }
+  return {indices, labels};
+}
+
+/// Tokens to train on, others of the same kind that are held out, and a table of vectors as the tokenizer.
+VarTrainingData toy_data(int64_t count) {
+  const Tensor codes = random_tensor({13, 4}, 21);
+  Generator g(22);
+  VarTrainingData data;
+  const ToyTokens train = toy_tokens(count, g), held_out = toy_tokens(7, g);
+  data.indices = train.indices;
+  data.labels = train.labels;
+  data.held_out_indices = held_out.indices;
+  data.held_out_labels = held_out.labels;
+  data.class_names = {"a", "b", "c"};
+  data.tokenizer_hash = "0123";
+  data.embed = [codes](const Tensor& i) {
+    const NoGrad no_grad;
+    return embedding(Variable(codes), i.slice(1, 0, 13).contiguous()).value();
+  };
+  return data;
+}
+
+VarTrainOptions toy_options(int64_t steps) {
+  VarTrainOptions o;
+  o.steps = steps;
+  o.batch = 4;
+  o.lr = 3e-3;
+  o.log_every = 3;
+  o.evaluate_every = 5;
+  o.seed = 17;
+  return o;
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void train_to(const std::string& path, VarTrainOptions options, const std::string& resume = "") {
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  options.checkpoint_path = path;
+  VarTrainer trainer(model, toy_data(11), options);
+  if (!resume.empty()) { trainer.resume(resume); }
+  trainer.run();
+}
+
+TEST(VarTrainer, TheLastHeldOutLossIsThatOfAllImagesWithoutSmoothing) {
+  const OneThread one_thread;
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainOptions options = toy_options(6);
+  options.evaluate_images = 3;
+  options.label_smoothing = 0.3;
+  const VarTrainingData data = toy_data(11);
+  VarTrainer trainer(model, data, options);
+  trainer.run();
+  const VarStepRecord &curve = trainer.log()[trainer.log().size() - 2], &last = trainer.log().back();
+  EXPECT_EQ(curve.step, 5);
+  EXPECT_EQ(curve.held_out_images, 3);
+  EXPECT_EQ(last.held_out_images, 7);
+  model.eval();
+  const NoGrad no_grad;
+  const Variable logits = model.forward(data.held_out_labels, Variable(data.embed(data.held_out_indices)));
+  EXPECT_NEAR(last.held_out_loss, mean(cross_entropy(logits, data.held_out_indices)).item<double>(), 1e-5);
+  EXPECT_EQ(trainer.evaluate().loss, last.held_out_loss);
+  EXPECT_EQ(trainer.evaluate(VarTrainer::HeldOutPart::kSome).images, 3);
+}
+
+TEST(VarTrainer, CurvesLeaveOutWhatWasNotMeasured) {
+  const OneThread one_thread;
+  VarStepRecord r;
+  r.step = 7;
+  r.loss = 2;
+  r.scale_loss = {1, 3};
+  const std::string bare = curves_csv_row(r, 2);
+  EXPECT_EQ(std::count(bare.begin(), bare.end(), ','), [] {
+    const std::string header = curves_csv_header(2);
+    return std::count(header.begin(), header.end(), ',');
+  }());
+  EXPECT_NE(bare.find("7,0,2,0,,,,0,0,0,0,0,,,1,3,,,,"), std::string::npos) << bare;
+  EXPECT_EQ(curves_json(r).find("seconds_per_step"), std::string::npos);
+  VarStepRecord timed = r;
+  timed.seconds_per_step = 0.25;
+  timed.peak_bytes = 1024;
+  std::vector<VarStepRecord> log(2, r);
+  log[1].step = 8;
+  restore_times(log, "not JSON\n{}\n" + curves_json(timed) + "\n{\"step\": 8}");
+  EXPECT_EQ(log[0].seconds_per_step, 0.25);
+  EXPECT_EQ(log[0].peak_bytes, 1024);
+  EXPECT_EQ(log[1].seconds_per_step, 0);
+}
+
+TEST(VarTrainer, LearnsToyTokens) {
+  const OneThread one_thread;
+  Generator g(5);
+  VarConfig config = toy_config();
+  config.cond_drop_rate = config.drop_path_rate = 0;
+  VarTransformer model(config, g);
+  VarTrainOptions options = toy_options(100);
+  options.lr = 1e-2;
+  options.evaluate_every = 0;
+  options.log_every = 25;
+  std::vector<VarStepRecord> records;
+  VarTrainer trainer(model, toy_data(6), options, {.record = [&](const VarStepRecord& r) { records.push_back(r); }});
+  trainer.run();
+  EXPECT_NEAR(records.front().loss, std::log(13.0), 0.1);
+  EXPECT_LT(records.back().scale_loss[2], 0.05);
+  EXPECT_GT(records.back().held_out_accuracy, 0.8) << "12 of the 14 tokens follow from the class";
+  EXPECT_EQ(records.front().position_gradient.size(), 14u);
+  EXPECT_EQ(records.front().scale_gradient.size(), 3u);
+  EXPECT_GT(records.front().scale_gradient[2], 0);
+}
+
+TEST(VarTrainer, TwoRunsWriteTheSameBytes) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "a.h5", toy_options(7));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // a clock in the file would count seconds
+  train_to(folder / "b.h5", toy_options(7));
+  const std::string a = bytes_of(folder / "a.h5");
+  EXPECT_FALSE(a.empty());
+  EXPECT_TRUE(a == bytes_of(folder / "b.h5"));
+}
+
+TEST(VarTrainer, AResumedRunEqualsTheUninterruptedOne) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "whole.h5", toy_options(11));
+  struct Stop {};
+  {
+    Generator g(5);
+    VarTransformer model(toy_config(), g);
+    VarTrainOptions options = toy_options(11);
+    options.checkpoint_path = folder / "part.h5";
+    options.checkpoint_every = 4;
+    VarTrainer trainer(model, toy_data(11), options, {.progress = [](int64_t done, int64_t, double) {
+                         if (done == 6) { throw Stop(); }
+                       }});
+    EXPECT_THROW(trainer.run(), Stop);
+  }
+  EXPECT_EQ(load_transformer(folder / "part.h5").step, 6);
+  VarTrainOptions options = toy_options(11);
+  options.checkpoint_every = 4;
+  train_to(folder / "resumed.h5", options, folder / "part.h5");
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+}
+
+VarTrainOptions in_bf16(VarTrainOptions options) {
+  options.dtype = DType::kBF16;
+  return options;
+}
+
+/// Roundings to bf16 between a token and its logits: where it enters, the last norm and the head's weights; per block
+/// two norms, four products of rounded weights, probabilities and the attended, GELU, two sums. Each is of relative
+/// size 2^-9 at most and as good as independent of the others: together four deviations are 4 sqrt(n / 3) 2^-9.
+double relative_error_of_logits(const VarConfig& config) {
+  const double n = static_cast<double>(3 + 13 * config.depth);
+  return 4 * std::sqrt(n / 3) * 0x1p-9;
+}
+
+TEST(VarTrainer, InBf16LogitsAreThoseOfF32WithinTheirRounding) {
+  const OneThread one_thread;
+  for (const bool shared : {false, true}) {
+    VarConfig config = toy_config();
+    config.shared_aln = shared;
+    Generator g(5);
+    VarTransformer model(config, g);
+    VarTrainOptions options = toy_options(60);
+    options.lr = 1e-2;
+    options.evaluate_every = 0;
+    const VarTrainingData data = toy_data(6);
+    VarTrainer(model, data, options).run();
+    model.eval();
+    const NoGrad no_grad;
+    const auto logits = [&] { return model.forward(data.labels, Variable(data.embed(data.indices))); };
+    const Variable wide = logits();
+    const ComputeCopies copies(model.compute_in_bf16());
+    const ComputeWith scope(copies);
+    const Variable narrow = logits();
+    EXPECT_EQ(narrow.dtype(), DType::kF32);
+    EXPECT_GT(absolute_error(narrow, to(to(narrow, DType::kBF16), DType::kF32)), 0) << "the logits are rounded to bf16";
+    EXPECT_CLOSE(narrow, wide, relative_error_of_logits(config));
+    const Variable loss = mean(cross_entropy(narrow, data.indices));
+    EXPECT_EQ(loss.dtype(), DType::kF32);
+    // The loss moves by twice the logits' error at most: its own logit's, and the normaliser's.
+    const double largest = max(abs(wide)).item<double>();
+    EXPECT_NEAR(loss.item<double>(), mean(cross_entropy(wide, data.indices)).item<double>(),
+                2 * relative_error_of_logits(config) * largest);
+  }
+}
+
+TEST(VarTrainer, LearnsInBf16AsInF32) {
+  const OneThread one_thread;
+  VarConfig config = toy_config();
+  config.cond_drop_rate = config.drop_path_rate = 0;
+  const auto course = [&](DType dtype) {
+    Generator g(5);
+    VarTransformer model(config, g);
+    VarTrainOptions options = toy_options(100);
+    options.lr = 1e-2;
+    options.dtype = dtype;
+    VarTrainer trainer(model, toy_data(6), options);
+    std::vector<VarStepRecord> records;
+    for (int i = 0; i < 100; ++i) { records.push_back(trainer.step()); }
+    return records;
+  };
+  const std::vector<VarStepRecord> wide = course(DType::kF32), narrow = course(DType::kBF16);
+  const double start = wide.front().loss;
+  for (size_t i = 0; i < wide.size(); ++i) {
+    // What rounding logits to bf16 can move, of the largest loss; the courses stay together because steps are made by
+    // masters.
+    EXPECT_NEAR(narrow[i].loss, wide[i].loss, 0x1p-9 * start) << "step " << i + 1;
+  }
+  EXPECT_LT(narrow.back().scale_loss[2], 0.05);
+  EXPECT_NEAR(narrow.front().gradient_norm, wide.front().gradient_norm, 0.02 * wide.front().gradient_norm);
+  EXPECT_GT(narrow.front().scale_gradient[2], 0);
+}
+
+TEST(VarTrainer, InBf16AResumedRunEqualsTheUninterruptedOne) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "whole.h5", in_bf16(toy_options(9)));
+  train_to(folder / "again.h5", in_bf16(toy_options(9)));
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "again.h5"));
+  struct Stop {};
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainOptions options = in_bf16(toy_options(9));
+  options.checkpoint_path = folder / "part.h5";
+  VarTrainer trainer(model, toy_data(11), options, {.progress = [](int64_t done, int64_t, double) {
+                       if (done == 4) { throw Stop(); }
+                     }});
+  EXPECT_THROW(trainer.run(), Stop);
+  const LoadedTransformer stored = load_transformer(folder / "part.h5");
+  const State masters = model.state();
+  for (const auto& [name, value] : stored.model->state()) { EXPECT_SAME(value, masters.at(name)) << name; }
+  for (const auto& [name, parameter] : stored.model->named_parameters()) { EXPECT_EQ(parameter.dtype(), DType::kF32); }
+  train_to(folder / "resumed.h5", in_bf16(toy_options(9)), folder / "part.h5");
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+  expect_error<ConfigError>([&] { train_to(folder / "b.h5", toy_options(9), folder / "part.h5"); },
+                            "another set of training options");
+}
+
+TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
+  const OneThread one_thread;
+  VarConfig config = toy_config();
+  config.cond_drop_rate = config.drop_path_rate = 0;
+  const auto loss_after = [&](int64_t accumulate, Recompute recompute, DType dtype = DType::kF32) {
+    Generator g(5);
+    VarTransformer model(config, g);
+    VarTrainOptions options = toy_options(8);
+    options.batch = 5;
+    options.accumulate = accumulate;
+    options.recompute = recompute;
+    options.dtype = dtype;
+    VarTrainer trainer(model, toy_data(11), options);
+    VarStepRecord last;
+    for (int i = 0; i < 8; ++i) { last = trainer.step(); }
+    return last;
+  };
+  const VarStepRecord plain = loss_after(1, Recompute::kNothing);
+  EXPECT_EQ(plain.loss, loss_after(1, Recompute::kBlocks).loss);
+  EXPECT_EQ(loss_after(1, Recompute::kNothing, DType::kBF16).loss,
+            loss_after(1, Recompute::kBlocks, DType::kBF16).loss);
+  const VarStepRecord sliced = loss_after(2, Recompute::kNothing);
+  EXPECT_NEAR(plain.loss, sliced.loss, 1e-4);
+  EXPECT_NEAR(plain.gradient_norm, sliced.gradient_norm, 1e-3 * plain.gradient_norm);
+  EXPECT_NEAR(plain.scale_gradient[1], sliced.scale_gradient[1], 1e-3 * plain.scale_gradient[1]);
+}
+
+TEST(VarTrainer, EveryEncodingTrainsAndReloads) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  for (const std::string& kind : positional_kind_names()) {
+    for (const bool level : {true, false}) {
+      SCOPED_TRACE(cat(kind, level ? " with" : " without", " level embedding"));
+      VarConfig config = toy_config();
+      config.positions.kind = positional_kind_from_name(kind);
+      config.positions.level_embedding = level;
+      Generator g(5);
+      VarTransformer model(config, g);
+      VarTrainer trainer(model, toy_data(11), toy_options(2));
+      trainer.run();
+      EXPECT_EQ(trainer.log().front().position_gradient.size(), 14u);
+      EXPECT_GT(trainer.log().front().scale_gradient[0], 0);
+      trainer.save(folder / "a.h5");
+      const LoadedTransformer loaded = load_transformer(folder / "a.h5");
+      const State stored = loaded.model->state();
+      for (const auto& [name, value] : model.state()) { EXPECT_SAME(value, stored.at(name)); }
+    }
+  }
+}
+
+TEST(VarTrainer, DecaysMatricesOnly) {
+  const OneThread one_thread;
+  VarConfig config = toy_config();
+  config.shared_aln = true;
+  Generator g(5);
+  const VarTransformer model(config, g);
+  for (const ParameterGroup& group : decay_groups(model.named_parameters(), VarTransformer::no_decay_names())) {
+    for (const auto& [name, parameter] : group.params) {
+      const bool decays = name.ends_with("weight") && name != "lvl_embed.weight";
+      EXPECT_EQ(group.weight_decay_scale != 0, decays) << name;
+    }
+  }
+}
+
+TEST(VarTrainer, CheckpointsHoldWhatSamplingNeeds) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "a.h5", toy_options(2));
+  const LoadedTransformer loaded = load_transformer(folder / "a.h5");
+  EXPECT_EQ(loaded.step, 2);
+  EXPECT_EQ(loaded.model->config(), toy_config());
+  EXPECT_EQ(loaded.class_names, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(loaded.tokenizer_hash, "0123");
+  EXPECT_EQ(loaded.initial.count("pos_1LC"), 1u);
+  EXPECT_GT(absolute_error(loaded.initial.at("pos_1LC"), loaded.model->positions().learned()), 0);
+  EXPECT_FALSE(loaded.model->training());
+}
+
+TEST(VarTrainer, RefusesWhatDoesNotFit) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "a.h5", toy_options(2));
+  VarTrainOptions other = toy_options(3);
+  expect_error<ConfigError>([&] { train_to(folder / "b.h5", other, folder / "a.h5"); },
+                            "another set of training options");
+  expect_error<IoError>([&] { train_to(folder / "b.h5", toy_options(2), folder / "none.h5"); }, "none.h5");
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainingData data = toy_data(4);
+  data.labels.data<int64_t>()[1] = 3;
+  expect_error<IndexError>([&] { VarTrainer(model, data, toy_options(2)); }, "class 3");
+  data = toy_data(4);
+  data.indices = data.indices.slice(1, 0, 13).contiguous();
+  expect_error<ShapeError>([&] { VarTrainer(model, data, toy_options(2)); }, "training tokens");
+  other.batch = 0;
+  expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other); }, "batch");
+  other = toy_options(2);
+  other.accumulate = 3;
+  struct TwoRanks : Communicator {
+    TwoRanks() : Communicator(0, 2) {}
+    void sum(const std::vector<Tensor>&) override {}
+  } two;
+  expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other, {}, &two); },
+                            "VAR training: accumulate must be a multiple of the 2 ranks, got 3");
+  other = toy_options(2);
+  other.dtype = DType::kF16;
+  expect_error<ConfigError>([&] { VarTrainer(model, toy_data(4), other); },
+                            "VAR training: dtype must be f32 or bf16, got f16");
+  EXPECT_FALSE(std::filesystem::exists(folder / "b.h5"));
+}
+
+}  // namespace
+}  // namespace terrace

@@ -1,0 +1,334 @@
+#include "var/training/vqvae_trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <optional>
+
+#include "autograd/functions.h"
+#include "data/datasets/loader.h"
+#include "nn/ema.h"
+#include "nn/optim.h"
+#include "tensor/pointwise.h"
+#include "tensor/reduce.h"
+#include "var/tokenizer/codebook.h"
+#include "var/training/vqvae_train_state.h"
+#include "var/weights/checkpoint.h"
+
+namespace terrace {
+namespace {
+
+// Streams of the seed: a range of them per purpose, one of the range per step.
+enum Streams : uint64_t {
+  kCodeStart = uint64_t{3} << 40,
+  kRevival = uint64_t{4} << 40,
+  kDropout = uint64_t{5} << 40,
+};
+
+Generator generator_of(uint64_t seed, Streams streams, int64_t step) {
+  return Generator(seed, streams + static_cast<uint64_t>(step));
+}
+
+constexpr const char* kCodesName = "quantize.embedding.weight";
+
+// Dropout draws from the default generator; while this lives it is the step's own.
+class StepGenerator {
+ public:
+  explicit StepGenerator(const Generator& g) : previous_(default_generator()) { default_generator() = g; }
+  ~StepGenerator() { default_generator() = previous_; }
+  StepGenerator(const StepGenerator&) = delete;
+  StepGenerator& operator=(const StepGenerator&) = delete;
+
+ private:
+  Generator previous_;
+};
+
+// Mean absolute difference of neighbouring pixels' differences, along rows and columns.
+Variable edge_loss(const Variable& error) {
+  const int64_t H = error.dim(2), W = error.dim(3);
+  const Variable across = sub(slice(error, 3, 1, W), slice(error, 3, 0, W - 1));
+  const Variable down = sub(slice(error, 2, 1, H), slice(error, 2, 0, H - 1));
+  return add(mean(abs(across)), mean(abs(down)));
+}
+
+double learning_rate(const VqvaeTrainOptions& o, int64_t step) {
+  if (step < o.warmup) { return o.lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup); }
+  const double rest = static_cast<double>(std::max<int64_t>(o.steps - 1 - o.warmup, 1));
+  const double x = std::min(1.0, static_cast<double>(step - o.warmup) / rest);
+  return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * x)));
+}
+
+void check_options(const VqvaeTrainOptions& o) {
+  if (o.steps < 0) { throw ConfigError(cat("steps: must not be negative, got ", o.steps)); }
+  if (o.batch < 1) { throw ConfigError(cat("batch: must be positive, got ", o.batch)); }
+  if (!(o.lr > 0)) { throw ConfigError(cat("lr: must be positive, got ", o.lr)); }
+  if (o.ema_decay < 0 || o.ema_decay >= 1) {
+    throw ConfigError(cat("ema_decay: must be in [0, 1), got ", o.ema_decay));
+  }
+}
+
+void check_images(const VqvaeConfig& config, const ImageDataset& dataset) {
+  if (config.in_channels != 3 || dataset.height() != config.image_size() || dataset.width() != config.image_size()) {
+    throw ConfigError(cat(dataset.path(), ": images of ", dataset.height(), "x", dataset.width(),
+                          "; the tokenizer is for ", config.image_size(), "x", config.image_size(),
+                          " (the last of patch_nums times ", config.downsample(), ")"));
+  }
+}
+
+LoaderOptions loader_options(const VqvaeTrainOptions& o, int64_t position, int64_t steps_per_epoch) {
+  LoaderOptions l;
+  l.batch = o.batch;
+  l.seed = o.seed;
+  l.epoch = position / steps_per_epoch;
+  l.step = position % steps_per_epoch;
+  l.workers = o.workers;
+  return l;
+}
+
+}  // namespace
+
+VqvaeTrainer::State::State(Vqvae& model_, const ImageDataset& train_, const ImageDataset* held_out_,
+                           const VqvaeTrainOptions& options_, VqvaeTrainCallbacks callbacks_)
+    : model(model_),
+      train(train_),
+      options(options_),
+      callbacks(std::move(callbacks_)),
+      parameters(model.named_parameters()),
+      optimizer(decay_groups(parameters, {"embedding.weight"}), {options.beta1, options.beta2}),
+      clock(model.config().vocab_size) {
+  if (held_out_ != nullptr) { held_out = *held_out_; }
+  if (options.ema_decay > 0) { ema.emplace(parameters, options.ema_decay); }
+}
+
+VqvaeTrainer::VqvaeTrainer(Vqvae& model, const ImageDataset& train, const ImageDataset* held_out,
+                           const VqvaeTrainOptions& options, VqvaeTrainCallbacks callbacks) {
+  check_options(options);
+  check_images(model.config(), train);
+  if (held_out != nullptr) { check_images(model.config(), *held_out); }
+  if (train.size() < options.batch) {
+    throw ConfigError(cat("batch: ", options.batch, " is more than the ", train.size(), " images of ", train.path()));
+  }
+  state_ = std::make_unique<State>(model, train, held_out, options, std::move(callbacks));
+}
+
+VqvaeTrainer::~VqvaeTrainer() = default;
+
+int64_t VqvaeTrainer::steps_done() const { return state_->step; }
+const std::vector<VqvaeStepRecord>& VqvaeTrainer::log() const { return state_->log; }
+const std::vector<VqvaeEvaluation>& VqvaeTrainer::evaluations() const { return state_->evaluations; }
+
+// --- Codebook ---
+
+// K-means over the residuals of the first batches, as many rows of every scale.
+void VqvaeTrainer::State::start_codes() {
+  if (options.init_iterations <= 0) { return; }
+  const int64_t V = model.config().vocab_size, S = model.pyramid().scales();
+  const int64_t rows_per_scale = std::max<int64_t>(1, 16 * V / S);
+  Generator g = generator_of(options.seed, kCodeStart, 0);
+  Loader batches(train, loader_options(options, 0, train.size() / options.batch));
+  std::vector<std::vector<Tensor>> rows(static_cast<size_t>(S));
+  NoGrad no_grad;
+  model.eval();  // without dropout: the residuals that the codes will have to represent
+  for (int64_t images = 0; images < 256; images += options.batch) {
+    const Tensor f = model.encode(Variable(batches.next().images.to(model.device()))).value();
+    const std::vector<Tensor> residuals = model.quantizer().ideal_residuals(f);
+    for (size_t s = 0; s < rows.size(); ++s) { rows[s].push_back(residuals[s].to(kCpu)); }
+  }
+  std::vector<Tensor> chosen;
+  for (const std::vector<Tensor>& parts : rows) {
+    std::vector<Variable> variables;
+    for (const Tensor& part : parts) { variables.emplace_back(part); }
+    const Tensor all = concat(variables, 0).value();
+    const std::vector<int64_t> order = random_permutation(all.dim(0), g);
+    g.offset += static_cast<uint64_t>(all.dim(0));
+    const int64_t count = std::min(all.dim(0), rows_per_scale);
+    Tensor part = Tensor::empty({count, all.dim(1)});
+    for (int64_t i = 0; i < count; ++i) { part.select(0, i).copy_(all.select(0, order[static_cast<size_t>(i)])); }
+    chosen.push_back(part);
+  }
+  std::vector<Variable> variables;
+  for (const Tensor& part : chosen) { variables.emplace_back(part); }
+  Tensor& codes = model.quantizer().codebook().value();
+  codes.copy_(kmeans(concat(variables, 0).value(), V, options.init_iterations, g));
+  if (ema) { averaged_codes().copy_(codes); }
+}
+
+Tensor VqvaeTrainer::State::averaged_codes() { return ema ? ema->state().at(kCodesName) : Tensor(); }
+
+// On the CPU: an unused code is rare.
+void VqvaeTrainer::State::reseed(const std::vector<int64_t>& codes, const Quantizer::Output& quantized, Generator& g) {
+  std::vector<Tensor> residuals;
+  for (const Tensor& rows : quantized.residuals) { residuals.push_back(rows.to(kCpu)); }
+  Tensor& codebook = model.quantizer().codebook().value();
+  Tensor moved = codebook.to(kCpu);
+  reseed_codes(moved, codes, residuals, quantized.indices.to(kCpu), model.pyramid(), g);
+  if (!codebook.device().is_cpu()) { codebook.copy_(moved); }
+}
+
+// Moves codes that nobody uses, their averages with them, and clears their moments, which belong to the old place.
+int64_t VqvaeTrainer::State::revive_codes(const Quantizer::Output& quantized) {
+  if (options.revive_after <= 0) { return 0; }
+  const std::vector<int64_t> idle = clock.idle(step, options.revive_after);
+  if (idle.empty()) { return 0; }
+  Generator g = generator_of(options.seed, kRevival, step);
+  reseed(idle, quantized, g);
+  terrace::State moments = optimizer.state_dict();
+  const Tensor averages = averaged_codes();
+  for (const int64_t code : idle) {
+    clock.restart(code, step);
+    if (averages.defined()) { averages.select(0, code).copy_(model.quantizer().codebook().value().select(0, code)); }
+    for (const char* moment : {"exp_avg.", "exp_avg_sq."}) {
+      moments.at(moment + std::string(kCodesName)).select(0, code).zero_();
+    }
+  }
+  return static_cast<int64_t>(idle.size());
+}
+
+// --- Steps ---
+
+VqvaeStepRecord VqvaeTrainer::step() { return state_->run_step(); }
+
+VqvaeStepRecord VqvaeTrainer::State::run_step() {
+  const auto began = std::chrono::steady_clock::now();
+  const int64_t per_epoch = train.size() / options.batch;
+  if (!loader) { loader = std::make_unique<Loader>(train, loader_options(options, step, per_epoch)); }
+  if (step == 0) { start_codes(); }
+  model.train();
+  StepGenerator generator(generator_of(options.seed, kDropout, step));
+
+  const Variable images(loader->next().images.to(model.device()));
+  const Vqvae::Output out = model.forward(images);
+  const Variable error = sub(out.reconstruction, images);
+  const Variable mse = mean(square(error));
+  Variable loss = add(mse, terrace::scale(out.quantized.vq_loss, options.vq_weight));
+  VqvaeStepRecord record;
+  if (options.l1_weight > 0) {
+    const Variable l1 = mean(abs(error));
+    record.l1 = l1.item<double>();
+    loss = add(loss, terrace::scale(l1, options.l1_weight));
+  }
+  if (options.edge_weight > 0) {
+    const Variable edge = edge_loss(error);
+    record.edge = edge.item<double>();
+    loss = add(loss, terrace::scale(edge, options.edge_weight));
+  }
+  record.loss = loss.item<double>();
+  if (!std::isfinite(record.loss)) {
+    throw Error(cat("training the tokenizer: the loss of step ", step + 1, " is ", record.loss, "; try a lower lr"));
+  }
+  loss.backward();
+
+  record.lr = learning_rate(options, step);
+  optimizer.clipped_step(record.lr, options.weight_decay, options.clip);
+  record.gradient_norm = optimizer.gradient_norm();
+  model.zero_grad();
+
+  ++step;
+  const Tensor hits = count_hits(out.quantized.indices, model.pyramid(), model.config().vocab_size);
+  model.quantizer().record_hits(hits, step - 1);
+  clock.observe(hits, step);
+  record.revived = revive_codes(out.quantized);
+  if (ema) { ema->update(); }
+
+  record.step = step;
+  record.mse = mse.item<double>();
+  record.psnr = psnr_from_mse(record.mse);
+  record.vq_loss = out.quantized.vq_loss.item<double>();
+  record.seconds_per_step = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return record;
+}
+
+// Means over the steps since the last record.
+void VqvaeTrainer::State::accumulate(const VqvaeStepRecord& one) {
+  VqvaeStepRecord& r = pending;
+  r.loss += one.loss;
+  r.mse += one.mse;
+  r.l1 += one.l1;
+  r.edge += one.edge;
+  r.vq_loss += one.vq_loss;
+  r.gradient_norm += one.gradient_norm;
+  r.revived += one.revived;
+  r.seconds_per_step += one.seconds_per_step;
+  r.step = one.step;
+  r.lr = one.lr;
+  ++pending_steps;
+  ++timed_steps;
+}
+
+void VqvaeTrainer::State::close_record() {
+  const double share = 1 / static_cast<double>(pending_steps);
+  VqvaeStepRecord r = pending;
+  for (double* value : {&r.loss, &r.mse, &r.l1, &r.edge, &r.vq_loss, &r.gradient_norm}) { *value *= share; }
+  r.seconds_per_step /= static_cast<double>(timed_steps);
+  r.psnr = psnr_from_mse(r.mse);
+  // The official trainer counts a code as used from 8 % of an even share of the hits.
+  const CodeUse use = code_use(model.quantizer().hits(), 0.08);
+  r.usage = use.usage;
+  r.perplexity = use.perplexity;
+  r.codes_used = use.any;
+  pending = {};
+  pending_steps = timed_steps = 0;
+  log.push_back(r);
+  if (callbacks.record) { callbacks.record(r); }
+}
+
+VqvaeEvaluation VqvaeTrainer::evaluate() {
+  State& s = *state_;
+  if (!s.held_out || s.options.evaluate_images <= 0) {
+    throw ConfigError("evaluate: the trainer has no held-out images");
+  }
+  const bool was_training = s.model.training();
+  s.model.eval();
+  std::optional<EmaScope> averaged;
+  if (s.ema) { averaged.emplace(*s.ema); }
+  VqvaeEvaluation result;
+  result.step = s.step;
+  const std::vector<int64_t> rows = part_of(s.held_out->size(), s.options.evaluate_images);
+  result.images = static_cast<int64_t>(rows.size());
+  Tensor hits = Tensor::zeros(s.model.quantizer().hits().shape());
+  double squares = 0;
+  constexpr int64_t kBatch = 64;
+  for (int64_t begin = 0; begin < result.images; begin += kBatch) {
+    const int64_t end = std::min(begin + kBatch, result.images);
+    const Tensor images = images_to_float(s.held_out->images({rows.begin() + begin, rows.begin() + end}));
+    const Tensor indices = s.model.images_to_indices(images);
+    squares += squared_norm(sub(s.model.indices_to_images(indices), images));
+    add_(hits, count_hits(indices, s.model.pyramid(), s.model.config().vocab_size));
+  }
+  const int64_t size = s.model.config().image_size();
+  result.mse = squares / static_cast<double>(result.images * s.model.config().in_channels * size * size);
+  result.psnr = psnr_from_mse(result.mse);
+  const CodeUse use = code_use(hits, 0);
+  result.usage = use.usage;
+  result.perplexity = use.perplexity;
+  result.codes_used = use.any;
+  if (s.callbacks.evaluate) { s.callbacks.evaluate(result, s.model); }
+  averaged.reset();
+  if (was_training) { s.model.train(); }
+  s.evaluations.push_back(result);
+  return result;
+}
+
+void VqvaeTrainer::run() {
+  State& s = *state_;
+  const VqvaeTrainOptions& o = s.options;
+  const bool evaluates = s.held_out && o.evaluate_images > 0;
+  const auto due = [&](int64_t every) { return every > 0 && s.step % every == 0; };
+  while (s.step < o.steps) {
+    const VqvaeStepRecord one = s.run_step();
+    s.accumulate(one);
+    const bool last = s.step == o.steps;
+    if (due(o.log_every) || last) { s.close_record(); }
+    if (evaluates && (due(o.evaluate_every) || last)) { evaluate(); }
+    if (!o.checkpoint_path.empty() && (due(o.checkpoint_every) || last)) { save(o.checkpoint_path); }
+    if (!s.callbacks.progress) { continue; }
+    try {
+      s.callbacks.progress(s.step, o.steps, one.loss);
+    } catch (...) {
+      if (!o.checkpoint_path.empty()) { save(o.checkpoint_path); }
+      throw;
+    }
+  }
+}
+
+}  // namespace terrace
