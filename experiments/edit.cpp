@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <vector>
 
-#include "data/datasets/loader.h"
 #include "data/images/image_file.h"
+#include "data/images/pixels.h"
 #include "data/images/resize.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "autograd/functions.h"
-#include "data/datasets/loader.h"
 #include "data/datasets/picture_source.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
+#include "data/images/pixels.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"

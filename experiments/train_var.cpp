@@ -13,6 +13,7 @@
 #include "experiments/cli/ranks.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/frechet_evaluator.h"
+#include "var/content_hash.h"
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"
 #include "var/training/curves.h"

@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "data/datasets/loader.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
+#include "data/images/pixels.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"

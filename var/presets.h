@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "var/config.h"
-#include "var/tokenizer/vqvae.h"
+#include "var/vqvae_config.h"
 
 namespace terrace {
 

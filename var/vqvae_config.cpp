@@ -1,10 +1,11 @@
-// The tokenizer's configuration: checks, and its JSON form.
+#include "var/vqvae_config.h"
+
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "tensor/base/error.h"
 #include "var/config_json.h"
-#include "var/tokenizer/vqvae.h"
+#include "var/pyramid.h"
 
 namespace terrace {
 

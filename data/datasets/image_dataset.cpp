@@ -1,4 +1,5 @@
 #include "data/datasets/image_dataset.h"
+#include "data/hdf5/kind.h"
 
 #include <algorithm>
 #include <set>

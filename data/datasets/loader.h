@@ -59,8 +59,4 @@ class Loader {
 /// The order of an epoch: a permutation of 0..count-1, a function of (seed, epoch) alone.
 std::vector<int64_t> epoch_order(int64_t count, uint64_t seed, int64_t epoch);
 
-/// u8 (B, H, W, 3) to f32 (B, 3, H, W): x / 127.5 - 1; and back, with clamping and rounding.
-Tensor images_to_float(const Tensor& images);
-Tensor images_to_bytes(const Tensor& images);
-
 }  // namespace terrace

@@ -1,9 +1,10 @@
 #include "experiments/evaluation/frechet_evaluator.h"
+#include "var/content_hash.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "data/datasets/loader.h"
+#include "data/images/pixels.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/evaluation/inception_features.h"

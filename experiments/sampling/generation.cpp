@@ -1,4 +1,5 @@
 #include "experiments/sampling/generation.h"
+#include "var/content_hash.h"
 
 #include <algorithm>
 #include <cctype>
@@ -6,8 +7,8 @@
 #include <mutex>
 #include <sstream>
 
-#include "data/datasets/loader.h"
 #include "data/files/atomic_file.h"
+#include "data/images/pixels.h"
 #include "experiments/cli/timing.h"
 #include "nn/weight_scopes.h"
 #include "tensor/device/parallel.h"

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <filesystem>
 
-#include "data/datasets/loader.h"
 #include "data/files/atomic_file.h"
+#include "data/images/pixels.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"

@@ -3,9 +3,9 @@
 #include <fstream>
 
 #include "data/datasets/image_dataset.h"
-#include "data/datasets/loader.h"
 #include "data/datasets/procedural.h"
 #include "data/files/atomic_file.h"
+#include "data/images/pixels.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"

@@ -12,25 +12,15 @@
 // Indices of a batch are one i64 tensor (B, L) in the pyramid's token order. All parameter names are the official ones.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "nn/layers.h"
 #include "nn/module.h"
 #include "tensor/random.h"
 #include "var/pyramid.h"
+#include "var/vqvae_config.h"
 
 namespace terrace {
-
-struct QuantizerConfig {
-  int64_t vocab_size = 4096;
-  int64_t channels = 32;  // C of the latent map
-  std::vector<int64_t> patch_nums = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
-  int64_t share_quant_resi = 4;
-  double quant_resi = 0.5;   // its absolute value counts; up to 1e-6 there are no phis
-  double beta = 0.25;        // weight of the commitment term
-  bool using_znorm = false;  // nearest code by cosine instead of L2
-};
 
 /// Which of `phis` serves scale `s` of `scales`: argmin_k |tick_k - s/(S-1)|, the first among equals; the ticks are
 /// linspace(1/3/K, 1-1/3/K, K) for K = 4, else linspace(1/2/K, 1-1/2/K, K), in f64.

@@ -3,23 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "data/datasets/loader.h"
-#include "data/files/sha256.h"
 #include "data/hdf5/file.h"
-#include "var/weights/checkpoint.h"
+#include "data/hdf5/kind.h"
+#include "data/images/pixels.h"
+#include "var/content_hash.h"
 
 namespace terrace {
-
-std::string content_hash(const Module& module) {
-  Sha256 hash;
-  for (const auto& [name, parameter] : module.named_parameters()) {
-    const std::string head = cat(name, " ", parameter.shape(), " ", parameter.dtype(), "\n");
-    hash.update(head.data(), head.size());
-    const Tensor value = parameter.value().to(kCpu).contiguous();
-    hash.update(value.raw_data(), static_cast<size_t>(value.numel() * size_of(value.dtype())));
-  }
-  return "sha256:" + hash.hex();
-}
 
 TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t limit, int64_t batch,
                         const EncodeProgress& progress) {

@@ -23,9 +23,6 @@ struct TokenSet {
   int64_t num_classes() const { return static_cast<int64_t>(class_names.size()); }
 };
 
-/// "sha256:..." of a module's parameters: names, shapes and values. Buffers (hit counts) do not count.
-std::string content_hash(const Module& module);
-
 /// Called with (images done, images in all); may throw.
 using EncodeProgress = std::function<void(int64_t done, int64_t total)>;
 

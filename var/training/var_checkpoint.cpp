@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "data/hdf5/file.h"
+#include "data/hdf5/kind.h"
 #include "var/training/var_trainer.h"
 #include "var/weights/checkpoint.h"
 

@@ -6,6 +6,7 @@
 // Nothing in the file depends on the clock.
 #include <nlohmann/json.hpp>
 
+#include "data/hdf5/kind.h"
 #include "nn/weight_scopes.h"
 #include "var/training/vqvae_train_state.h"
 #include "var/weights/checkpoint.h"

@@ -7,6 +7,7 @@
 
 #include "autograd/functions.h"
 #include "data/datasets/loader.h"
+#include "data/images/pixels.h"
 #include "nn/ema.h"
 #include "nn/optim.h"
 #include "tensor/pointwise.h"

@@ -1,5 +1,6 @@
 #include "var/weights/checkpoint.h"
 
+#include "data/hdf5/kind.h"
 #include "nn/weight_scopes.h"
 
 namespace terrace {
@@ -13,23 +14,6 @@ State read_state(const Hdf5File& file, const std::string& group) {
   State state;
   for (const std::string& name : file.list_datasets(group)) { state[name] = file.read(group + "/" + name); }
   return state;
-}
-
-void write_kind(Hdf5File& file, const std::string& kind) {
-  file.write_attr_string("/", "terrace_kind", kind);
-  file.write_attr_int("/", "terrace_version", kCheckpointVersion);
-}
-
-void check_kind(const Hdf5File& file, const std::string& kind) {
-  if (!file.has_attr("/", "terrace_kind")) {
-    throw IoError(cat(file.path(), ": is not a checkpoint of kind '", kind, "' (no attribute terrace_kind)"));
-  }
-  const std::string found = file.read_attr_string("/", "terrace_kind");
-  if (found != kind) { throw IoError(cat(file.path(), ": is of kind '", found, "', expected '", kind, "'")); }
-  const int64_t version = file.read_attr_int("/", "terrace_version");
-  if (version > kCheckpointVersion) {
-    throw IoError(cat(file.path(), ": has version ", version, ", this program reads up to ", kCheckpointVersion));
-  }
 }
 
 LoadedTransformer load_transformer(const std::string& path, const WeightOptions& options) {

@@ -18,16 +18,9 @@
 
 namespace terrace {
 
-inline constexpr int64_t kCheckpointVersion = 1;
-
 /// One dataset per entry, under `group`/NAME, and back.
 void write_state(Hdf5File& file, const std::string& group, const State& state);
 State read_state(const Hdf5File& file, const std::string& group);
-
-/// Marks the root with what the file is ("var") and the version of its layout.
-void write_kind(Hdf5File& file, const std::string& kind);
-/// Throws IoError that names the file, what it is and what it should be.
-void check_kind(const Hdf5File& file, const std::string& kind);
 
 /// A transformer as VarTrainer stored it, or from weights in any format (var/weights/weights.h): then without names and tables.
 struct LoadedTransformer {

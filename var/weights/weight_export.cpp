@@ -1,4 +1,5 @@
 #include "var/weights/weight_export.h"
+#include "data/hdf5/kind.h"
 
 #include <filesystem>
 

@@ -1,4 +1,5 @@
 #include "data/datasets/loader.h"
+#include "data/images/pixels.h"
 
 #include <algorithm>
 #include <chrono>

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "data/datasets/image_dataset.h"
-#include "data/datasets/loader.h"
+#include "data/images/pixels.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "data/datasets/loader.h"
+#include "data/images/pixels.h"
 #include "tensor/pointwise.h"
 #include "tests/support.h"
 #include "tests/var/transformer/one_thread.h"
