@@ -57,12 +57,19 @@ NVCC_FLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr --extended-lambd
 CUDA_HOST_FLAGS := -DTERRACE_CUDA_HOST -DTERRACE_LOADED_BACKEND -DTERRACE_BACKEND=kCudaHost -Wno-unknown-pragmas
 
 # --- Sources -----------------------------------------------------------------------------------------------------
-# A source is built because it lies where it lies: what is below tensor/kernels/ once for each processor, the rest of the
-# library once.
+# A source is built because it lies where it lies. What is below tensor/kernels/ is built once for each processor, the
+# rest of the library once. The rooms of experiments/ are no part of the library: a program is linked with the rooms that
+# it includes, directly or through another, so that building one program builds no other's parts.
 sources = $(sort $(foreach folder,$(1),$(shell find $(folder) -name '*.$(2)')))
 KERNEL_SOURCES := $(call sources,tensor/kernels,cpp)
+LIB_SOURCES := $(filter-out $(KERNEL_SOURCES),$(call sources,tensor autograd nn data var metrics,cpp))
 PROGRAM_SOURCES := $(wildcard experiments/*.cpp)
-LIB_SOURCES := $(filter-out $(KERNEL_SOURCES) $(PROGRAM_SOURCES),$(call sources,tensor autograd nn data var metrics experiments,cpp))
+ROOM_SOURCES := $(filter-out $(PROGRAM_SOURCES),$(call sources,experiments,cpp))
+rooms_in = $(shell sed -nE 's|^\#include "experiments/([a-z_]+)/.*|\1|p' $(1) /dev/null | sort -u)
+$(foreach room,$(sort $(foreach source,$(ROOM_SOURCES),$(word 2,$(subst /, ,$(source))))),\
+  $(eval ROOMS_OF_$(room) := $(call rooms_in,experiments/$(room)/*)))
+also_rooms_of = $(sort $(1) $(foreach room,$(1),$(ROOMS_OF_$(room))))
+program_rooms = $(call also_rooms_of,$(call also_rooms_of,$(call also_rooms_of,$(call rooms_in,experiments/$(1).cpp))))
 CUDA_KERNELS := $(call sources,cuda/kernels,cu)
 CUDA_COMMON := $(wildcard cuda/*.cpp)
 CUDA_RUNTIME := $(wildcard cuda/runtime/*.cpp)
@@ -81,6 +88,9 @@ TEST_OBJECTS := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 BENCH_OBJECTS := $(BENCH_SOURCES:%.cpp=$(OBJ)/%.o)
 PROGRAMS := $(PROGRAM_SOURCES:experiments/%.cpp=%)
 LIBRARY := $(BUILD)/lib/libterrace.so
+# All rooms of experiments/, for tests and benchmarks.
+ROOM_ARCHIVE := $(BUILD)/lib/libterrace_experiments.a
+ROOM_OBJECTS := $(ROOM_SOURCES:%.cpp=$(OBJ)/%.o)
 CUDA_HOST_OBJECTS := $(CUDA_KERNELS:%.cu=$(OBJ)/host/%.o) $(CUDA_COMMON:%.cpp=$(OBJ)/host/%.o) $(CUDA_HOST:%.cpp=$(OBJ)/host/%.o)
 CUDA_OBJECTS := $(CUDA_KERNELS:%.cu=$(OBJ)/gpu/%.o) $(CUDA_COMMON:%.cpp=$(OBJ)/gpu/%.o) $(CUDA_RUNTIME:%.cpp=$(OBJ)/gpu/%.o)
 CUDA_HOST_LIBRARY := $(BUILD)/lib/libterrace_cuda_host.so
@@ -137,10 +147,12 @@ parity: deps  ## run every golden fixture and print the table of docs/parity.md
 	@$(MAKE) --no-print-directory run_fixture >&2
 	@tools/parity $(BUILD)/bin/run_fixture
 
-lint: tools-lint  ## clang-format, include directions, left-overs
+lint: tools-lint  ## format, include directions, lengths of functions and files, left-overs, subjects of commits
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
-	@tools/check_includes
+	@tools/check_rooms
+	@tools/check_lengths
 	@tools/check_leftovers
+	@tools/check_subjects
 	@echo "lint: clean ($(words $(FORMATTED)) files)"
 
 format: tools-lint  ## clang-format in place
@@ -200,17 +212,24 @@ $(CUDA_LIBRARY): $(CUDA_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -Wl,-z,defs -o $@ $(CUDA_OBJECTS) -L$(BUILD)/lib -lterrace -Wl,-rpath,'$$ORIGIN' $(CUDA_LIBS)
 
-$(TESTS): $(TEST_OBJECTS) $(LIBRARY) $(CUDA_HOST_LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY)) $(OBJ)/tests.list
+$(ROOM_ARCHIVE): $(ROOM_OBJECTS) $(OBJ)/rooms.list
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TEST_OBJECTS) -lgtest -L$(BUILD)/lib -lterrace_cuda_host $(PROGRAM_LINK)
+	@echo "archive $@"; rm -f $@; $(AR) crs $@ $(ROOM_OBJECTS)
 
-$(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(LIBRARY)
+$(TESTS): $(TEST_OBJECTS) $(ROOM_ARCHIVE) $(LIBRARY) $(CUDA_HOST_LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY)) $(OBJ)/tests.list
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(PROGRAM_LINK)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TEST_OBJECTS) $(ROOM_ARCHIVE) -lgtest -L$(BUILD)/lib -lterrace_cuda_host $(PROGRAM_LINK)
 
-$(BUILD)/bin/%: $(OBJ)/experiments/%.o $(LIBRARY)
+$(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(ROOM_ARCHIVE) $(LIBRARY)
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(PROGRAM_LINK)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $< $(ROOM_ARCHIVE) $(PROGRAM_LINK)
+
+define program_rule
+$(BUILD)/bin/$(1): $(OBJ)/experiments/$(1).o $(filter $(foreach room,$(call program_rooms,$(1)),$(OBJ)/experiments/$(room)/%),$(ROOM_OBJECTS)) $(LIBRARY)
+	@mkdir -p $$(@D)
+	@echo "link $$@"; $$(CXX) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(PROGRAM_LINK)
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 
 $(BUILD)/bin/fuzz_%: $(OBJ)/fuzz/driver_%.o $(OBJ)/fuzz/targets.o $(LIBRARY)
 	@mkdir -p $(@D)
@@ -293,6 +312,8 @@ $(OBJ)/version: FORCE
 	$(call record,$(VERSION))
 $(OBJ)/library.list: FORCE
 	$(call record,$(LIB_OBJECTS) $(LDFLAGS) $(LDLIBS))
+$(OBJ)/rooms.list: FORCE
+	$(call record,$(ROOM_OBJECTS))
 $(OBJ)/tests.list: FORCE
 	$(call record,$(TEST_OBJECTS) $(LDFLAGS))
 
