@@ -279,21 +279,37 @@ $(BENCH_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
 
-# GoogleTest's headers cost more than most tests; they are parsed once, with tests/support.h.
-TEST_HEADER := $(OBJ)/tests/precompiled.h
-$(TEST_HEADER).gch: tests/support.h $(OBJ)/flags
+# Headers that cost more than most sources that include them are parsed once for the library, once for the programs (a
+# JSON library) and once for the tests (GoogleTest). GCC's form of it; another compiler parses them each time.
+PRECOMPILED := $(OBJ)/precompiled
+PRECOMPILE := $(if $(findstring g++,$(notdir $(CXX))),$(if $(findstring clang,$(CXX)),,yes))
+CORE_HEADERS := "tensor/tensor.h" <algorithm> <cmath> <filesystem> <functional> <map> <sstream>
+$(PRECOMPILED)/library.h.gch: HEADERS := $(CORE_HEADERS)
+$(PRECOMPILED)/programs.h.gch: HEADERS := $(CORE_HEADERS) "experiments/cli/json.h"
+$(PRECOMPILED)/tests.h.gch: HEADERS := "tests/support.h"
+$(PRECOMPILED)/tests.h.gch: private OPTIMIZE := $(TEST_OPTIMIZE)
+$(PRECOMPILED)/%.h.gch: $(OBJ)/flags
 	@mkdir -p $(@D)
-	@echo '#include "$<"' > $(TEST_HEADER)
-	@echo "c++ $<"; $(CXX) $(CXXFLAGS) $(TEST_OPTIMIZE) -x c++-header $(TEST_HEADER) -o $@
+	@printf '#include %s\n' $(foreach header,$(HEADERS),'$(header)') > $(PRECOMPILED)/$*.h
+	@echo "c++ $*.h"; $(CXX) $(CXXFLAGS) $(OPTIMIZE) -x c++-header $(PRECOMPILED)/$*.h -o $@
+COMPILE_WITH_HEADER = CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE) $(CXXFLAGS) -fpch-preprocess $(if $(PRECOMPILE),-include $(PRECOMPILED)/$(1).h)
+precompiled = $(if $(PRECOMPILE),$(PRECOMPILED)/$(1).h.gch)
 
-$(TEST_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(TEST_HEADER).gch
+$(filter $(OBJ)/experiments/%,$(ROOM_OBJECTS) $(PROGRAM_SOURCES:%.cpp=$(OBJ)/%.o)): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(call precompiled,programs)
 	@mkdir -p $(@D)
-	@echo "c++ $<"; $(TEST_COMPILE) $(CXXFLAGS) $(TEST_OPTIMIZE) $(TEST_DEFINES) -fpch-preprocess -include $(TEST_HEADER) -c $< -o $@
-TEST_COMPILE := CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE)
+	@echo "c++ $<"; $(call COMPILE_WITH_HEADER,programs) $(OPTIMIZE) $(DEFINE) -c $< -o $@
+
+$(filter-out $(OBJ)/tensor/base/%,$(LIB_SOURCES:%.cpp=$(OBJ)/%.o)): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(call precompiled,library)
+	@mkdir -p $(@D)
+	@echo "c++ $<"; $(call COMPILE_WITH_HEADER,library) $(OPTIMIZE) -c $< -o $@
+
+$(TEST_OBJECTS): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(call precompiled,tests)
+	@mkdir -p $(@D)
+	@echo "c++ $<"; $(call COMPILE_WITH_HEADER,tests) $(TEST_OPTIMIZE) $(TEST_DEFINES) -c $< -o $@
 
 $(OBJ)/%.o: %.cpp $(OBJ)/flags
 	@mkdir -p $(@D)
-	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) $(DEFINE) -c $< -o $@
+	@echo "c++ $<"; $(COMPILE) $(CXXFLAGS) $(OPTIMIZE) -c $< -o $@
 
 # One small object knows the revision, so that a commit rebuilds nothing else.
 $(OBJ)/experiments/cli/version.o: DEFINE = -DTERRACE_VERSION='"$(VERSION)"'
