@@ -31,7 +31,7 @@ struct Settings {
   std::string dtype = "f32";
   bool resume = false, recompute = false;
   int64_t ranks = 1;
-  JudgeOptions judge;
+  EvaluatorOptions evaluator;
   VarConfig model = var_preset(preset);
   VarTrainOptions training;
 };
@@ -110,8 +110,8 @@ void declare(Options& options, Settings& s) {
       .add("evaluate-images", s.training.evaluate_images,
            "held-out images to evaluate on before the end, 0 for all; at the end all are")
       .at_least(0);
-  s.judge.declare(options,
-                  "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none");
+  s.evaluator.declare(
+      options, "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none");
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl and run.json");
 }
@@ -306,15 +306,15 @@ void train(int argc, char** argv) {
       }
     };
   }
-  std::optional<SampleJudge> judge;
+  std::optional<SampleEvaluator> evaluator;
   double distance = -1;
-  if (s.judge.images > 0 && first_rank) {
+  if (s.evaluator.images > 0 && first_rank) {
     if (s.data.empty()) { throw ConfigError("a Frechet distance needs images: give --data"); }
     tokenizer->eval();
-    judge.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.judge);
+    evaluator.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.evaluator);
     callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {
-      distance = judge->distance(trained);
-      progress.message(cat("step ", done, ": ", judge->line(distance)));
+      distance = evaluator->distance(trained);
+      progress.message(cat("step ", done, ": ", evaluator->line(distance)));
     };
   }
   VarTrainer trainer(model, data, s.training, callbacks, ranks.get());
@@ -340,11 +340,11 @@ void train(int argc, char** argv) {
   curves.publish();
   keep_results(record, last, model, std::move(tables));
   if (distance >= 0) {
-    record.results()["frechet"] = {{"name", judge->judge().name()},
-                                   {"about", judge->judge().about()},
+    record.results()["frechet"] = {{"name", evaluator->frechet().name()},
+                                   {"about", evaluator->frechet().about()},
                                    {"samples", distance},
-                                   {"reconstructions", judge->distance_of_reconstructions()},
-                                   {"images", judge->judge().reference_images()}};
+                                   {"reconstructions", evaluator->distance_of_reconstructions()},
+                                   {"images", evaluator->frechet().reference_images()}};
   }
   record.results()["held_out_split"] = held_out ? Json(held_out->split()) : Json();
   record.write(s.common.out);

@@ -23,7 +23,7 @@ struct Settings {
   CommonOptions common;
   std::string data, preset = "vqvae-32px";
   bool resume = false;
-  JudgeOptions judge;
+  EvaluatorOptions evaluator;
   VqvaeConfig model = vqvae_preset(preset);
   VqvaeTrainOptions training;
 };
@@ -70,7 +70,7 @@ void declare(Options& options, Settings& s) {
   options.add("checkpoint-every", t.checkpoint_every, "steps between checkpoints, 0 for the end only").at_least(0);
   options.add("evaluate-every", t.evaluate_every, "steps between evaluations, 0 for the end only").at_least(0);
   options.add("evaluate-images", t.evaluate_images, "held-out images to evaluate on").at_least(0);
-  s.judge.declare(
+  s.evaluator.declare(
       options, "held-out images that the Frechet distance of reconstructions is measured on at the end; 0: it is not");
   options.add("log-every", t.log_every, "steps between rows of curves.csv").at_least(1);
   options.add("workers", t.workers, "threads that prepare batches").range(0, 64);
@@ -143,7 +143,7 @@ void keep_results(RunRecord& record, const VqvaeTrainer& trainer, const Vqvae& m
 bool is_finished(const Settings& s, const VqvaeTrainer& trainer) {
   const Json results = recorded_results(s.common.out);
   return trainer.steps_done() == s.training.steps && results.value("steps", 0) == s.training.steps &&
-         (s.judge.images == 0 || results.contains("frechet"));
+         (s.evaluator.images == 0 || results.contains("frechet"));
 }
 
 void train(int argc, char** argv) {
@@ -195,14 +195,14 @@ void train(int argc, char** argv) {
   keep_results(record, trainer, model);
   record.results()["evaluated_split"] = held_out.split();
   std::string distance;
-  if (s.judge.images > 0) {
-    const SampleJudge judge(*stored, held_out, s.judge);
-    distance = cat(judge.judge().name(), ": ", format_number(judge.distance_of_reconstructions()),
-                   " of the reconstructions of ", judge.judge().reference_images(), " images\n");
-    record.results()["frechet"] = {{"name", judge.judge().name()},
-                                   {"about", judge.judge().about()},
-                                   {"reconstructions", judge.distance_of_reconstructions()},
-                                   {"images", judge.judge().reference_images()}};
+  if (s.evaluator.images > 0) {
+    const SampleEvaluator evaluator(*stored, held_out, s.evaluator);
+    distance = cat(evaluator.frechet().name(), ": ", format_number(evaluator.distance_of_reconstructions()),
+                   " of the reconstructions of ", evaluator.frechet().reference_images(), " images\n");
+    record.results()["frechet"] = {{"name", evaluator.frechet().name()},
+                                   {"about", evaluator.frechet().about()},
+                                   {"reconstructions", evaluator.distance_of_reconstructions()},
+                                   {"images", evaluator.frechet().reference_images()}};
   }
   record.write(s.common.out);
   if (!trainer.evaluations().empty()) { print_result(trainer.evaluations().back(), held_out.split()); }

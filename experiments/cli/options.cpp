@@ -131,8 +131,8 @@ bool Options::given(const std::string& name) const {
 
 namespace {
 
-/// What the command line said, before anything is assigned: --config must come first.
-struct Spoken {
+/// The arguments of the command line, before any is assigned: the values of --config are assigned first.
+struct ParsedArguments {
   std::vector<std::pair<Option*, std::string>> values;
   std::vector<std::pair<Option*, std::vector<std::string>>> lists;
   std::string config;
@@ -142,36 +142,37 @@ struct Spoken {
 }  // namespace
 
 void Options::parse(int argc, const char* const* argv) {
-  Spoken spoken;
+  ParsedArguments arguments;
   CLI::App app(purpose_, program_);
-  const auto declare = [&spoken](CLI::App& to, const Options& from) {
+  const auto declare = [&arguments](CLI::App& to, const Options& from) {
     to.set_help_flag();
     to.allow_extras();
     to.fallthrough();
-    to.add_flag("--help,-h", spoken.help);
+    to.add_flag("--help,-h", arguments.help);
     for (const auto& entry : from.options_) {
       Option* option = entry.get();
       if (option->is_flag()) {
-        to.add_flag_function(cat("--", option->name_, ",!--no-", option->name_), [&spoken, option](int64_t count) {
-          spoken.values.emplace_back(option, count > 0 ? "true" : "false");
+        to.add_flag_function(cat("--", option->name_, ",!--no-", option->name_), [&arguments, option](int64_t count) {
+          arguments.values.emplace_back(option, count > 0 ? "true" : "false");
         });
         continue;
       }
       const std::string names = cat(option->positional_ ? option->name_ + "," : "", "--", option->name_);
       if (option->takes_arguments()) {
         to.add_option_function<std::vector<std::string>>(
-            names, [&spoken, option](const std::vector<std::string>& all) { spoken.lists.emplace_back(option, all); });
+            names,
+            [&arguments, option](const std::vector<std::string>& all) { arguments.lists.emplace_back(option, all); });
         continue;
       }
       to.add_option_function<std::string>(
-            names, [&spoken, option](const std::string& text) { spoken.values.emplace_back(option, text); })
+            names, [&arguments, option](const std::string& text) { arguments.values.emplace_back(option, text); })
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
           ->type_name(option->type_name());
     }
   };
   declare(app, *this);
-  app.add_option("--config", spoken.config);
-  app.add_flag("--version", spoken.version);
+  app.add_option("--config", arguments.config);
+  app.add_flag("--version", arguments.version);
   std::vector<CLI::App*> subcommands;
   for (const auto& [name, options] : commands_) {
     subcommands.push_back(app.add_subcommand(name, options->purpose_));
@@ -188,12 +189,12 @@ void Options::parse(int argc, const char* const* argv) {
   for (size_t i = 0; i < subcommands.size(); ++i) {
     if (subcommands[i]->parsed()) { chosen_ = commands_[i].first; }
   }
-  if (spoken.help) {
+  if (arguments.help) {
     const Options* sub = chosen_command();
     std::cout << (sub != nullptr ? sub->help() : help());
     throw EarlyExit{0};
   }
-  if (spoken.version) {
+  if (arguments.version) {
     std::cout << program_ << " (Terrace) " << version() << "\n";
     throw EarlyExit{0};
   }
@@ -212,18 +213,18 @@ void Options::parse(int argc, const char* const* argv) {
     const std::string name = dashed->substr(dashed->find_first_not_of('-'));
     throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
   }
-  if (!spoken.config.empty()) {
-    Json object = read_json_file(spoken.config);
+  if (!arguments.config.empty()) {
+    Json object = read_json_file(arguments.config);
     // A run.json holds its configuration under that key: a run can be repeated from its record.
     if (object.is_object() && object.contains("program") && object.contains("configuration")) {
       object = Json(object["configuration"]);
     }
-    load_json(object, spoken.config);
+    load_json(object, arguments.config);
   }
-  std::stable_partition(spoken.values.begin(), spoken.values.end(),
+  std::stable_partition(arguments.values.begin(), arguments.values.end(),
                         [](const auto& value) { return value.first->is_preset(); });
-  for (const auto& [option, text] : spoken.values) { option->assign_text(text, "--" + option->name_); }
-  for (const auto& [option, all] : spoken.lists) { option->assign_json(Json(all), "--" + option->name_); }
+  for (const auto& [option, text] : arguments.values) { option->assign_text(text, "--" + option->name_); }
+  for (const auto& [option, all] : arguments.lists) { option->assign_json(Json(all), "--" + option->name_); }
   check_required();
 }
 

@@ -22,8 +22,8 @@
 namespace terrace {
 namespace {
 
-/// What a rank is told: "RANK SIZE SOCKET...".
-constexpr const char* kVariable = "TERRACE_RANK";
+/// The environment variable that makes a process a rank: "RANK SIZE SOCKET...".
+constexpr const char* kRankVariable = "TERRACE_RANK";
 /// The exit code of a rank that another has left.
 constexpr int kLeftAlone = 75;
 
@@ -36,12 +36,12 @@ std::vector<std::string> own_arguments() {
 
 [[noreturn]] void become_rank(int rank, int size, const std::vector<int>& sockets, std::vector<std::string> arguments) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  std::string told = cat(rank, " ", size);
+  std::string rank_arguments = cat(rank, " ", size);
   for (const int socket : sockets) {
     fcntl(socket, F_SETFD, 0);
-    told += cat(" ", socket);
+    rank_arguments += cat(" ", socket);
   }
-  setenv(kVariable, told.c_str(), 1);
+  setenv(kRankVariable, rank_arguments.c_str(), 1);
   std::vector<char*> pointers;
   for (std::string& argument : arguments) { pointers.push_back(argument.data()); }
   pointers.push_back(nullptr);
@@ -49,9 +49,9 @@ std::vector<std::string> own_arguments() {
   _exit(127);
 }
 
-/// Waits until one of the ranks, not waited for before, has ended, and tells rank 0 of Ctrl-C.
+/// Waits until one of the ranks, not waited for before, has ended, and forwards Ctrl-C to rank 0.
 std::pair<size_t, int> wait_for_one(const std::vector<pid_t>& ranks) {
-  bool told = false;
+  bool forwarded = false;
   while (true) {
     int status = 0;
     const pid_t ended = waitpid(-1, &status, 0);
@@ -60,8 +60,8 @@ std::pair<size_t, int> wait_for_one(const std::vector<pid_t>& ranks) {
     if (ended < 0 && errno != EINTR) {
       throw Error(cat("the ranks cannot be waited for (", std::strerror(errno), ")"));
     }
-    if (interrupted() && !told) { kill(ranks[0], SIGINT); }
-    told = interrupted();
+    if (interrupted() && !forwarded) { kill(ranks[0], SIGINT); }
+    forwarded = interrupted();
   }
 }
 
@@ -111,8 +111,8 @@ int wait_for(const std::vector<pid_t>& ranks) {
   throw EarlyExit{wait_for(started)};
 }
 
-std::unique_ptr<HostCommunicator> connection(const std::string& told) {
-  std::istringstream text(told);
+std::unique_ptr<HostCommunicator> connection(const std::string& rank_arguments) {
+  std::istringstream text(rank_arguments);
   int rank = 0, size = 0;
   text >> rank >> size;
   std::vector<int> sockets;
@@ -133,7 +133,7 @@ std::unique_ptr<HostCommunicator> connection(const std::string& told) {
 }  // namespace
 
 std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks) {
-  if (const char* told = std::getenv(kVariable)) { return connection(told); }
+  if (const char* rank_arguments = std::getenv(kRankVariable)) { return connection(rank_arguments); }
   if (ranks <= 1) { return nullptr; }
   run_ranks(static_cast<int>(ranks));
 }
@@ -143,8 +143,8 @@ void as_rank(const std::function<void()>& body) {
     body();
   } catch (const RankLeft&) { throw EarlyExit{kLeftAlone}; } catch (const std::exception&) {
     constexpr unsigned kSeconds = 2;  // in which rank 0, if it meets the same, has ended this process
-    const char* told = std::getenv(kVariable);
-    if (told != nullptr && told[0] != '0') { sleep(kSeconds); }
+    const char* rank_arguments = std::getenv(kRankVariable);
+    if (rank_arguments != nullptr && rank_arguments[0] != '0') { sleep(kSeconds); }
     throw;
   }
 }

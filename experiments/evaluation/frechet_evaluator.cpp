@@ -44,15 +44,15 @@ Tensor map_statistics(const Tensor& maps) {
 
 }  // namespace
 
-FrechetJudge::FrechetJudge(std::string name, std::string about, FeatureNetwork network, const Tensor& reference,
-                           const ReferenceCache& cache)
+FrechetEvaluator::FrechetEvaluator(std::string name, std::string about, FeatureNetwork network, const Tensor& reference,
+                                   const ReferenceCache& cache)
     : name_(std::move(name)), about_(std::move(about)), network_(std::move(network)) {
   const Collected collected = collect_cached(*image_source_of(reference), network_, collecting(), cache);
   count_ = collected.count;
   reference_ = std::make_unique<FrechetReference>(collected.statistics.features);
 }
 
-double FrechetJudge::distance(const Tensor& images) const {
+double FrechetEvaluator::distance(const Tensor& images) const {
   return reference_->distance(collect(*image_source_of(images), network_, collecting()).statistics.features);
 }
 
@@ -69,38 +69,39 @@ FeatureNetwork tokenizer_features(const Vqvae& tokenizer) {
               }};
 }
 
-std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tensor& reference) {
-  return std::make_unique<FrechetJudge>(
+std::unique_ptr<FrechetEvaluator> tokenizer_evaluator(const Vqvae& tokenizer, const Tensor& reference) {
+  return std::make_unique<FrechetEvaluator>(
       "Frechet distance in the tokenizer's features",
       "mean and deviation of each channel of the tokenizer's encoder; it is no FID and compares within one tokenizer "
       "alone",
       tokenizer_features(tokenizer), reference, ReferenceCache(""));
 }
 
-void JudgeOptions::declare(Options& options, const std::string& images_help) {
+void EvaluatorOptions::declare(Options& options, const std::string& images_help) {
   options.add("frechet-images", images, images_help).at_least(0);
   options.add("frechet-level", level, "level of Inception that the distance is of: 64, 192, 768 or 2048");
   options.add("inception", weights, "weights of Inception; without any the distance is in the tokenizer's features")
       .default_text("TERRACE_INCEPTION, else that of `make inception`");
 }
 
-std::unique_ptr<FrechetJudge> open_judge(const Vqvae& tokenizer, const Tensor& reference, const JudgeOptions& options) {
+std::unique_ptr<FrechetEvaluator> open_evaluator(const Vqvae& tokenizer, const Tensor& reference,
+                                                 const EvaluatorOptions& options) {
   InceptionOptions inception{.weights = options.weights, .level = options.level};
   if (inception.weights.empty()) { inception.weights = find_inception_weights(); }
-  if (inception.weights.empty()) { return tokenizer_judge(tokenizer, reference); }
+  if (inception.weights.empty()) { return tokenizer_evaluator(tokenizer, reference); }
   const InceptionFeatures features = open_inception(inception);
-  return std::make_unique<FrechetJudge>(
+  return std::make_unique<FrechetEvaluator>(
       level_name("FID", options.level, features.complete),
       cat("Inception-v3 (weights ", features.weights_hash.substr(0, 8), features.complete ? "" : ", its first layers",
           ", level ", options.level, "), pytorch-fid's resize"),
       features.network, reference, ReferenceCache(ReferenceCache::default_folder()));
 }
 
-SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const JudgeOptions& options)
+SampleEvaluator::SampleEvaluator(Vqvae& tokenizer, const ImageDataset& dataset, const EvaluatorOptions& options)
     : tokenizer_(tokenizer), images_(std::min(options.images, dataset.size())) {
   if (images_ < 2) { throw ConfigError(cat("a Frechet distance needs two images or more, got ", images_)); }
   const Tensor reference = dataset.images(part_of(dataset.size(), images_));
-  judge_ = open_judge(tokenizer, reference, options);
+  evaluator_ = open_evaluator(tokenizer, reference, options);
   Tensor again = Tensor::empty(reference.shape(), DType::kU8);
   for (int64_t begin = 0; begin < images_; begin += kBatch) {
     check_interrupt();
@@ -108,10 +109,10 @@ SampleJudge::SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const Ju
     const Tensor batch = images_to_float(reference.slice(0, begin, end).contiguous());
     again.slice(0, begin, end).copy_(images_to_bytes(tokenizer.reconstruct(batch)));
   }
-  of_reconstructions_ = judge_->distance(again);
+  of_reconstructions_ = evaluator_->distance(again);
 }
 
-double SampleJudge::distance(VarTransformer& model) const {
+double SampleEvaluator::distance(VarTransformer& model) const {
   const SampleOptions options{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
   const int64_t side = tokenizer_.config().image_size(), classes = model.config().num_classes;
   Sampler sampler(model, tokenizer_.quantizer(), options);
@@ -128,11 +129,11 @@ double SampleJudge::distance(VarTransformer& model) const {
     const Sampled drawn = sampler(Tensor::from(labels, {end - begin}), seeds);
     images.slice(0, begin, end).copy_(images_to_bytes(tokenizer_.f_hat_to_images(drawn.f_hat)));
   }
-  return judge_->distance(images);
+  return evaluator_->distance(images);
 }
 
-std::string SampleJudge::line(double distance) const {
-  return cat(judge_->name(), ": ", format_number(distance), " of ", images_, " samples, ",
+std::string SampleEvaluator::line(double distance) const {
+  return cat(evaluator_->name(), ": ", format_number(distance), " of ", images_, " samples, ",
              format_number(of_reconstructions_), " of reconstructions, to ", images_, " images");
 }
 

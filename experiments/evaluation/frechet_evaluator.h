@@ -14,12 +14,12 @@
 
 namespace terrace {
 
-class FrechetJudge {
+class FrechetEvaluator {
  public:
   /// `name` is what the distance may be called, `about` what it is measured with, in a clause. reference: u8
   /// (N, H, W, 3). Throws what collect() throws.
-  FrechetJudge(std::string name, std::string about, FeatureNetwork network, const Tensor& reference,
-               const ReferenceCache& cache);
+  FrechetEvaluator(std::string name, std::string about, FeatureNetwork network, const Tensor& reference,
+                   const ReferenceCache& cache);
 
   /// Of images u8 (N, H, W, 3), two or more, to the reference.
   double distance(const Tensor& images) const;
@@ -38,12 +38,12 @@ class FrechetJudge {
 /// The tokenizer's own view of an image: mean and deviation over the map of each channel of encode(), 2 z_channels
 /// numbers. A distance in it needs no other network, and compares with itself alone. The model outlives the network.
 FeatureNetwork tokenizer_features(const Vqvae& tokenizer);
-/// A judge by them. The distance depends on the tokenizer, so nothing is cached.
-std::unique_ptr<FrechetJudge> tokenizer_judge(const Vqvae& tokenizer, const Tensor& reference);
+/// An evaluator with these features. The distance depends on the tokenizer, so nothing is cached.
+std::unique_ptr<FrechetEvaluator> tokenizer_evaluator(const Vqvae& tokenizer, const Tensor& reference);
 
-/// How a training or a study judges.
-struct JudgeOptions {
-  int64_t images = 0;        // on either side, at most; 0: nothing is judged
+/// How a training or a study measures the Frechet distance.
+struct EvaluatorOptions {
+  int64_t images = 0;        // on either side, at most; 0: no distance is measured
   int64_t level = 64;        // of Inception; the first is read after a few layers, at six times the speed of the third
   std::string weights = {};  // of Inception; "": find_inception_weights()
 
@@ -52,29 +52,30 @@ struct JudgeOptions {
 };
 
 /// FID(level) where weights of Inception are found, the reference cached (pytorch-fid's protocol); else the tokenizer's
-/// judge. Throws ConfigError where weights that are there do not reach the level.
-std::unique_ptr<FrechetJudge> open_judge(const Vqvae& tokenizer, const Tensor& reference, const JudgeOptions& options);
+/// evaluator. Throws ConfigError where weights that are there do not reach the level.
+std::unique_ptr<FrechetEvaluator> open_evaluator(const Vqvae& tokenizer, const Tensor& reference,
+                                                 const EvaluatorOptions& options);
 
 /// What a trainer is handed: the distance of samples to some of a dataset's images, that of the tokenizer's
 /// reconstructions of these beside it.
-class SampleJudge {
+class SampleEvaluator {
  public:
   /// options.images on either side, at most as many as the dataset has. Throws ConfigError for fewer than two. The
   /// tokenizer, in eval mode, outlives it.
-  SampleJudge(Vqvae& tokenizer, const ImageDataset& dataset, const JudgeOptions& options);
+  SampleEvaluator(Vqvae& tokenizer, const ImageDataset& dataset, const EvaluatorOptions& options);
 
   /// Of images drawn with the model's present weights: classes in turn, guidance 1.5, top-p 0.95, the seed of an image
   /// its number, so that two calls differ by the weights alone.
   double distance(VarTransformer& model) const;
   double distance_of_reconstructions() const { return of_reconstructions_; }
-  const FrechetJudge& judge() const { return *judge_; }
+  const FrechetEvaluator& frechet() const { return *evaluator_; }
   /// "Frechet distance ...: 1.2 of 256 samples, 0.3 of reconstructions, to 256 images"
   std::string line(double distance) const;
 
  private:
   Vqvae& tokenizer_;
   int64_t images_;
-  std::unique_ptr<FrechetJudge> judge_;
+  std::unique_ptr<FrechetEvaluator> evaluator_;
   double of_reconstructions_ = 0;
 };
 

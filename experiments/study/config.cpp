@@ -62,7 +62,8 @@ void StudyConfig::declare(Options& options) {
   options.add("cfg", cfg, "guidance").at_least(0);
   options.add("top-k", top_k, "codes to choose among; 0: all").at_least(0);
   options.add("top-p", top_p, "probability to choose among; 0: all").range(0, 1);
-  judge.declare(options, "samples, and held-out images, that a Frechet distance is measured on, at most; 0: none is");
+  evaluator.declare(options,
+                    "samples, and held-out images, that a Frechet distance is measured on, at most; 0: none is");
   options.add_common(common, "folder for the report, the tokenizer and the runs; a stopped study goes on from it");
 }
 

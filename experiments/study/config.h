@@ -44,7 +44,7 @@ struct StudyConfig {
   double cfg = 2.5;
   int64_t top_k = 0;
   double top_p = 0.8;
-  JudgeOptions judge{.images = 512};
+  EvaluatorOptions evaluator{.images = 512};
 
   void declare(Options& options);
   /// Throws ConfigError for encodings that are not, or that are given twice, for no seeds, and for options that

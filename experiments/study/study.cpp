@@ -170,7 +170,7 @@ void Study::plan_transformers() {
   const double sampling = samples * static_cast<double>(classes * config_.samples) / static_cast<double>(trial_samples);
   const double last_evaluation = evaluation * std::max(1.0, static_cast<double>(held_out_tokens_.size()) /
                                                                 static_cast<double>(options.evaluate_images));
-  const double overhead = sampling + judge_seconds_ + 13 * evaluation + last_evaluation + 1;
+  const double overhead = sampling + distance_seconds_ + 13 * evaluation + last_evaluation + 1;
   const double budget = seconds_left() / runs - overhead;
   plan("steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
   say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
@@ -293,7 +293,7 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) {
   const Tensor all = Tensor::from(labels, {count});
   if (is_procedural(*train_)) { run.own_share = own_class_share(images, all, &run.class_share); }
   run.distance = distance_of(images);
-  run.distance_images = std::min(count, config_.judge.images);
+  run.distance_images = std::min(count, config_.evaluator.images);
   const int64_t each = std::min(kShownPerClass, config_.samples);
   run.samples = Tensor::empty({classes * each, train_->height(), train_->width(), 3}, DType::kU8);
   std::vector<int64_t> shown;

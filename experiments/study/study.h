@@ -35,7 +35,7 @@ class Study {
   void prepare_tokenizer();
   void train_tokenizer();
   void describe_tokenizer();
-  /// Of some of these images; kNotMeasured where there are too few. The judge is made when it is first asked.
+  /// Of some of these images; kNotMeasured where there are too few. The evaluator is made at the first call.
   double distance_of(const Tensor& images);
   TokenSet tokens_of(const ImageDataset& dataset, int64_t limit, const char* name);
   void prepare_tokens();
@@ -64,8 +64,8 @@ class Study {
   double earlier_tokenizer_seconds_ = 0;  // in sessions before this one
   TokenSet train_tokens_, held_out_tokens_;
   StudyTokenizer tokenizer_result_;
-  std::unique_ptr<FrechetJudge> judge_;
-  double judge_seconds_ = 0;  // that a set of images takes
+  std::unique_ptr<FrechetEvaluator> evaluator_;
+  double distance_seconds_ = 0;  // that a set of images takes
 };
 
 /// Share of images, u8 (N, H, W, 3), in which the procedural set's rule finds the label given; per class where asked.

@@ -192,10 +192,10 @@ void Study::describe_tokenizer() {
   result.originals = images.slice(0, 0, shown).clone();
   result.reconstructions = again.slice(0, 0, shown).clone();
   result.distance = distance_of(again);
-  if (judge_) {
-    result.distance_name = judge_->name();
-    result.distance_about = judge_->about();
-    result.distance_images = judge_->reference_images();
+  if (evaluator_) {
+    result.distance_name = evaluator_->name();
+    result.distance_about = evaluator_->about();
+    result.distance_images = evaluator_->reference_images();
   }
   if (!is_procedural(*held_out_)) { return; }
   result.real_share = own_class_share(images, held_out_tokens_.labels);
@@ -203,16 +203,16 @@ void Study::describe_tokenizer() {
 }
 
 double Study::distance_of(const Tensor& images) {
-  const int64_t count = std::min(images.dim(0), config_.judge.images);
+  const int64_t count = std::min(images.dim(0), config_.evaluator.images);
   if (std::min({count, held_out_->size(), held_out_tokens_.size()}) < 2) { return kNotMeasured; }
-  if (!judge_) {
-    const int64_t reference = std::min(held_out_tokens_.size(), config_.judge.images);
+  if (!evaluator_) {
+    const int64_t reference = std::min(held_out_tokens_.size(), config_.evaluator.images);
     const std::vector<int64_t> held_out = part_of(held_out_->size(), config_.held_out_images);
     std::vector<int64_t> rows;
     for (const int64_t i : part_of(held_out_tokens_.size(), reference)) {
       rows.push_back(held_out[static_cast<size_t>(i)]);
     }
-    judge_ = open_judge(*tokenizer_, held_out_->images(rows), config_.judge);
+    evaluator_ = open_evaluator(*tokenizer_, held_out_->images(rows), config_.evaluator);
   }
   Tensor some = images;
   if (count < images.dim(0)) {
@@ -221,7 +221,7 @@ double Study::distance_of(const Tensor& images) {
     for (int64_t i = 0; i < count; ++i) { some.select(0, i).copy_(images.select(0, rows[static_cast<size_t>(i)])); }
   }
   double distance = 0;
-  judge_seconds_ = seconds_of([&] { distance = judge_->distance(some); });
+  distance_seconds_ = seconds_of([&] { distance = evaluator_->distance(some); });
   return distance;
 }
 

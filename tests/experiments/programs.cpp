@@ -261,22 +261,22 @@ TEST_F(Programs, AFinishedTokenizerHasNothingLeftToDo) {
 }
 
 TEST_F(Programs, TrainersReportAFrechetDistanceOnRequestWhichChangesNothing) {
-  const CommandResult var = run("train_var", var_arguments("var_judged") + " --frechet-images 6");
+  const CommandResult var = run("train_var", var_arguments("var_evaluated") + " --frechet-images 6");
   expect_success(var);
   EXPECT_NE(var.output.find(" of 6 samples, "), std::string::npos) << var.output;
-  const Json frechet = read_json_file(file("var_judged/run.json"))["results"]["frechet"];
+  const Json frechet = read_json_file(file("var_evaluated/run.json"))["results"]["frechet"];
   EXPECT_GT(frechet["samples"].get<double>(), 0);
   EXPECT_GT(frechet["reconstructions"].get<double>(), 0);
   EXPECT_EQ(frechet["images"], 6);
-  EXPECT_EQ(read_file(file("var_judged/checkpoint.h5")), read_file(file("var/checkpoint.h5")));
+  EXPECT_EQ(read_file(file("var_evaluated/checkpoint.h5")), read_file(file("var/checkpoint.h5")));
   const CommandResult one = run("train_var", var_arguments("var_one") + " --frechet-images 1");
   EXPECT_EQ(one.status, 2);
   EXPECT_NE(one.output.find("a Frechet distance needs two images or more, got 1"), std::string::npos) << one.output;
 
-  const CommandResult vqvae = run("train_vqvae", vqvae_arguments("vqvae_judged") + " --frechet-images 6");
+  const CommandResult vqvae = run("train_vqvae", vqvae_arguments("vqvae_evaluated") + " --frechet-images 6");
   expect_success(vqvae);
   EXPECT_NE(vqvae.output.find(" of the reconstructions of 6 images"), std::string::npos) << vqvae.output;
-  EXPECT_GT(read_json_file(file("vqvae_judged/run.json"))["results"]["frechet"]["reconstructions"].get<double>(), 0);
+  EXPECT_GT(read_json_file(file("vqvae_evaluated/run.json"))["results"]["frechet"]["reconstructions"].get<double>(), 0);
 }
 
 TEST_F(Programs, ATransformerStoppedAndResumedIsTheUninterruptedOne) {

@@ -27,7 +27,7 @@ Tensor pictures(int64_t count, uint64_t seed) {
   return randint(256, {count, 8, 8, 3}, g).to(DType::kU8);
 }
 
-TEST(FrechetJudge, TokenizerFeaturesAreMeansAndDeviationsOfItsMap) {
+TEST(FrechetEvaluator, TokenizerFeaturesAreMeansAndDeviationsOfItsMap) {
   Generator g(1);
   Vqvae tokenizer(tiny(), g);
   tokenizer.eval();
@@ -47,24 +47,24 @@ TEST(FrechetJudge, TokenizerFeaturesAreMeansAndDeviationsOfItsMap) {
   EXPECT_NEAR(features.select(0, 1).select(0, 6).item<double>(), std::sqrt(squares), 1e-6);
 }
 
-TEST(FrechetJudge, IsZeroOfTheReferenceAndGrowsWithTheDifference) {
+TEST(FrechetEvaluator, IsZeroOfTheReferenceAndGrowsWithTheDifference) {
   Generator g(1);
   Vqvae tokenizer(tiny(), g);
   tokenizer.eval();
   const Tensor reference = pictures(70, 3);
-  const auto judge = tokenizer_judge(tokenizer, reference);
-  EXPECT_EQ(judge->reference_images(), 70);
-  EXPECT_EQ(judge->name().find("FID"), std::string::npos);
-  EXPECT_NEAR(judge->distance(reference), 0, 1e-9);
+  const auto evaluator = tokenizer_evaluator(tokenizer, reference);
+  EXPECT_EQ(evaluator->reference_images(), 70);
+  EXPECT_EQ(evaluator->name().find("FID"), std::string::npos);
+  EXPECT_NEAR(evaluator->distance(reference), 0, 1e-9);
   Tensor darker = pictures(70, 4), dark = Tensor::zeros({70, 8, 8, 3}, DType::kU8);
-  const double near = judge->distance(darker);
+  const double near = evaluator->distance(darker);
   dark.slice(0, 0, 1).copy_(darker.slice(0, 0, 1));
   EXPECT_GT(near, 0);
-  EXPECT_GT(judge->distance(dark), 10 * near);
-  expect_error<Error>([&] { judge->distance(pictures(1, 5)); }, "a set of 1 image has no covariance");
+  EXPECT_GT(evaluator->distance(dark), 10 * near);
+  expect_error<Error>([&] { evaluator->distance(pictures(1, 5)); }, "a set of 1 image has no covariance");
 }
 
-TEST(FrechetJudge, IsInceptionsWhereThereAreWeights) {
+TEST(FrechetEvaluator, IsInceptionsWhereThereAreWeights) {
   Generator g(1);
   Vqvae tokenizer(tiny(), g);
   tokenizer.eval();
@@ -72,11 +72,11 @@ TEST(FrechetJudge, IsInceptionsWhereThereAreWeights) {
   write_first_layers(folder / "w.safetensors");
   ::setenv("TERRACE_CACHE", (folder / "cache").c_str(), 1);
   const Tensor reference = pictures(6, 3);
-  const auto judge = open_judge(tokenizer, reference, {.images = 6, .weights = folder / "w.safetensors"});
-  EXPECT_EQ(judge->name(), "FID(64)");
-  EXPECT_NEAR(judge->distance(reference), 0, 1e-9);
+  const auto evaluator = open_evaluator(tokenizer, reference, {.images = 6, .weights = folder / "w.safetensors"});
+  EXPECT_EQ(evaluator->name(), "FID(64)");
+  EXPECT_NEAR(evaluator->distance(reference), 0, 1e-9);
   expect_error<ConfigError>(
-      [&] { open_judge(tokenizer, reference, {.images = 6, .level = 768, .weights = folder / "w.safetensors"}); },
+      [&] { open_evaluator(tokenizer, reference, {.images = 6, .level = 768, .weights = folder / "w.safetensors"}); },
       "level 768 cannot be computed");
   EXPECT_TRUE(std::filesystem::exists(folder / "cache"));
   ::unsetenv("TERRACE_CACHE");
