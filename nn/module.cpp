@@ -4,20 +4,17 @@
 #include <functional>
 
 #include "tensor/base/error.h"
-#include "tensor/base/nearest_names.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
 
-constexpr size_t kNamesListed = 20;
+constexpr size_t kMaxNames = 20;  // in an error text
 
 /// "2 missing (a, b)" appended to `text`; nothing for none.
 void append_names(std::string& text, const char* what, const std::vector<std::string>& names) {
   if (names.empty()) { return; }
-  text += cat(text.back() == ':' ? " " : "; ", names.size(), " ", what, " (");
-  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) { text += (i > 0 ? ", " : "") + names[i]; }
-  if (names.size() > kNamesListed) { text += cat(" and ", names.size() - kNamesListed, " more"); }
-  text += ")";
+  text += cat(text.back() == ':' ? " " : "; ", names.size(), " ", what, " (", join_names(names, ", ", kMaxNames), ")");
 }
 
 bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
@@ -28,13 +25,9 @@ bool matches_any(const std::string& name, const std::vector<std::string>& patter
 /// " [there is NAME]" with the nearest of `names`, where one is near enough to be meant.
 std::string suggestion(const std::string& wanted, const std::vector<std::string>& names) {
   constexpr size_t kCompared = 1000;  // a file of something else altogether is not worth a search
-  const std::string* best = nullptr;
-  size_t least = wanted.size() / 3 + 1;
-  for (size_t i = 0; i < std::min(names.size(), kCompared); ++i) {
-    const size_t distance = edit_distance(wanted, names[i]);
-    if (distance < least) { least = distance, best = &names[i]; }
-  }
-  return best == nullptr ? "" : cat(" [there is ", *best, "]");
+  const std::string best =
+      nearest_within(wanted, std::span(names).first(std::min(names.size(), kCompared)), wanted.size() / 3);
+  return best.empty() ? "" : cat(" [there is ", best, "]");
 }
 
 std::string join(const std::string& prefix, const std::string& name) {

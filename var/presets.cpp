@@ -1,6 +1,7 @@
 #include "var/presets.h"
 
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -57,12 +58,12 @@ std::vector<std::string> names_of(const Preset<Config> (&presets)[N]) {
 
 template <class Config, size_t N>
 Config find(const Preset<Config> (&presets)[N], const char* what, const std::string& name) {
-  std::string known;
+  std::vector<std::string> known;
   for (const Preset<Config>& preset : presets) {
     if (name == preset.name) { return preset.make(); }
-    known += cat(known.empty() ? "" : ", ", preset.name);
+    known.emplace_back(preset.name);
   }
-  throw ConfigError(cat(what, " '", name, "' is not known; there are ", known));
+  throw ConfigError(cat(what, " '", name, "' is not known; there are ", join_names(known)));
 }
 
 }  // namespace

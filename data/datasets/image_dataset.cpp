@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 #include "tensor/random.h"
 
 namespace terrace {
@@ -15,12 +16,6 @@ constexpr int64_t kChunkBytes =
     16 << 10;  // a small group of images a chunk: random access reads little more than it uses
 constexpr int64_t kBlockBytes = 4 << 20;  // written, and verified, at a time
 constexpr int64_t kMaxSide = 1 << 14;
-
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) { text += (text.empty() ? "" : ", ") + word; }
-  return text;
-}
 
 /// What the hash of a split covers: the extents and the bytes of both arrays (docs/datasets.md).
 std::string content_hash_of(int64_t count, int64_t height, int64_t width, const Sha256& images, const Sha256& labels) {
@@ -65,7 +60,7 @@ ImageDataset ImageDataset::open(const std::string& path, const std::string& spli
   check_kind(file);
   const std::vector<std::string> known = splits_of(file);
   if (std::find(known.begin(), known.end(), split) == known.end()) {
-    throw IoError(cat(path, ": no split \"", split, "\"; it has: ", known.empty() ? "none" : join(known)));
+    throw IoError(cat(path, ": no split \"", split, "\"; it has: ", known.empty() ? "none" : join_names(known)));
   }
 
   impl->source = file.read_attr_string("/", "source");

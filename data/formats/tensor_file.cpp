@@ -10,19 +10,12 @@
 #include "data/formats/pth.h"
 #include "data/formats/safetensors.h"
 #include "tensor/base/error.h"
-#include "tensor/base/nearest_names.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
 
-constexpr size_t kNamesListed = 20;
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) { text += (i == 0 ? "" : ", ") + names[i]; }
-  if (names.size() > kNamesListed) { text += cat(" and ", names.size() - kNamesListed, " more"); }
-  return text;
-}
+constexpr size_t kMaxNames = 20;  // in an error text
 
 TensorFile open_mapped(const std::shared_ptr<const MappedFile>& file) {
   const std::string& path = file->path();
@@ -131,7 +124,7 @@ TensorFile TensorFile::subtree(const std::string& prefix) const {
   std::vector<std::string> names = containers();
   std::erase(names, "");
   throw IoError(cat(path_, ": no tensors below \"", prefix, "\"; ",
-                    names.empty() ? "all lie at the top" : "there are " + joined(names)));
+                    names.empty() ? "all lie at the top" : "there are " + join_names(names, ", ", kMaxNames)));
 }
 
 std::vector<std::string> TensorFile::containers() const {

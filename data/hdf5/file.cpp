@@ -10,7 +10,7 @@
 
 #include "data/hdf5/handle.h"
 #include "tensor/base/error.h"
-#include "tensor/base/nearest_names.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -142,12 +143,12 @@ std::vector<ResampleTaps> resample_taps(int64_t in, int64_t out, int64_t begin, 
 }
 
 ResizeFilter resize_filter_from_name(const std::string& name) {
-  std::string known;
+  std::vector<std::string> known;
   for (const auto& [text, filter] : kNames) {
     if (name == text) { return filter; }
-    known += (known.empty() ? "" : ", ") + std::string(text);
+    known.emplace_back(text);
   }
-  throw ConfigError(cat("resize filter \"", name, "\" is not one of ", known));
+  throw ConfigError(cat("resize filter \"", name, "\" is not one of ", join_names(known)));
 }
 
 const char* name_of(ResizeFilter filter) {

@@ -6,7 +6,7 @@
 
 #include "experiments/cli/options.h"
 #include "tensor/base/error.h"
-#include "tensor/base/nearest_names.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -97,9 +97,9 @@ T from_json(const Json& value, const std::string& where) {
 template <class T>
 std::string text_of(const T& value) {
   if constexpr (IsVector<T>::value) {
-    std::string joined;
-    for (const auto& item : value) { joined += (joined.empty() ? "" : ",") + text_of(item); }
-    return joined;
+    std::vector<std::string> items;
+    for (const auto& item : value) { items.push_back(text_of(item)); }
+    return join_names(items, ",");
   } else if constexpr (std::is_same_v<T, std::string>) {
     return value;
   } else if constexpr (std::is_same_v<T, bool>) {
@@ -120,17 +120,6 @@ void for_each_value(const T& value, const F& f) {
 }
 
 }  // namespace
-
-std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
-  std::string best;
-  size_t least = std::max<size_t>(2, name.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const bool extends = name.size() >= 3 && candidate.rfind(name, 0) == 0;
-    const size_t distance = extends ? 1 : edit_distance(name, candidate);
-    if (distance < least) { least = distance, best = candidate; }
-  }
-  return best;
-}
 
 // --- Option ---------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 
 #include "experiments/cli/program.h"
 #include "experiments/cli/run_record.h"
+#include "tensor/base/names.h"
 #include "tensor/random.h"
 
 namespace terrace {
@@ -13,12 +14,6 @@ namespace {
 
 constexpr size_t kHelpColumn = 30;
 constexpr size_t kHelpWidth = 100;
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) { text += (text.empty() ? "" : ",") + name; }
-  return text;
-}
 
 std::string unknown(const std::string& what, const std::string& name, const std::vector<std::string>& known,
                     const std::string& prefix) {
@@ -206,7 +201,7 @@ void Options::parse(int argc, const char* const* argv) {
       if (!commands_.empty() && chosen_.empty()) {
         std::vector<std::string> known;
         for (const auto& [name, options] : commands_) { known.push_back(name); }
-        throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", joined(known), ")"));
+        throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", join_names(known, ","), ")"));
       }
       throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
     }
@@ -232,7 +227,7 @@ void Options::check_required() const {
   if (!commands_.empty() && chosen_.empty()) {
     std::vector<std::string> known;
     for (const auto& [name, options] : commands_) { known.push_back(name); }
-    throw ConfigError(cat("a command is needed: ", joined(known)));
+    throw ConfigError(cat("a command is needed: ", join_names(known, ",")));
   }
   for (const auto& option : options_) {
     if (option->required_ && !option->given_) {
@@ -297,7 +292,7 @@ std::string Options::help() const {
       text += cat("\n", heading.empty() ? "Options" : heading, "\n");
     }
     std::string about = option->help_;
-    if (!option->choices_.empty()) { about += cat(" (", joined(option->choices_), ")"); }
+    if (!option->choices_.empty()) { about += cat(" (", join_names(option->choices_, ","), ")"); }
     if (option->required_) {
       about += " [required]";
     } else if (option->is_flag()) {

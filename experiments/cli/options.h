@@ -150,7 +150,4 @@ class Options {
   std::vector<std::pair<std::string, std::unique_ptr<Options>>> commands_;
 };
 
-/// The entry of `known` nearest to `name` by edit distance, "" where none is near.
-std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
-
 }  // namespace terrace

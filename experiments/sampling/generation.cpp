@@ -11,6 +11,7 @@
 #include "data/images/pixels.h"
 #include "experiments/cli/timing.h"
 #include "nn/weight_scopes.h"
+#include "tensor/base/names.h"
 #include "tensor/device/parallel.h"
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"

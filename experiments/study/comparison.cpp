@@ -5,6 +5,7 @@
 
 #include "experiments/cli/progress.h"
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -68,22 +69,22 @@ std::string significance_sentence(const StudyResults& results) {
   }
   // Bonferroni: several encodings against one baseline are several chances to be wrong.
   const double level = 0.05 / static_cast<double>(list.size());
-  std::string found, open;
+  std::vector<std::string> found, open;
   for (const Contrast& c : list) {
     if (c.held_out_loss.p < level) {
-      found += cat(found.empty() ? "" : "; ", c.encoding, " has a ",
-                   c.held_out_loss.difference.mean < 0 ? "lower" : "higher", " held-out loss than ", c.baseline, " by ",
-                   format_fixed(std::fabs(c.held_out_loss.difference.mean), 4),
-                   " (p = ", format_number(c.held_out_loss.p), ")");
+      found.push_back(cat(c.encoding, " has a ", c.held_out_loss.difference.mean < 0 ? "lower" : "higher",
+                          " held-out loss than ", c.baseline, " by ",
+                          format_fixed(std::fabs(c.held_out_loss.difference.mean), 4),
+                          " (p = ", format_number(c.held_out_loss.p), ")"));
     } else {
-      open += (open.empty() ? "" : ", ") + c.encoding;
+      open.push_back(c.encoding);
     }
   }
-  std::string text = found.empty() ? "" : "Over " + std::to_string(seeds) + " seeds, " + found + ".";
+  std::string text = found.empty() ? "" : "Over " + std::to_string(seeds) + " seeds, " + join_names(found, "; ") + ".";
   if (!open.empty()) {
     text += cat(text.empty() ? "" : " ", "No difference in held-out loss to ", list.front().baseline,
                 " is established at the 5 % level (corrected for ", list.size(),
-                list.size() == 1 ? " comparison" : " comparisons", ") for: ", open,
+                list.size() == 1 ? " comparison" : " comparisons", ") for: ", join_names(open),
                 ". That is not evidence that there is none.");
   }
   return text + (seeds < 5 ? " With so few seeds a t-test sees large differences only." : "");

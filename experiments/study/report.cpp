@@ -7,6 +7,7 @@
 #include "experiments/report/chart.h"
 #include "experiments/report/image_grid.h"
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -184,10 +185,8 @@ void report_setup(const StudyResults& results, Html& page) {
                 " scales were encoded once; every transformer read the same tokens. The tokenizer ",
                 results.tokenizer.steps > 0 ? "was trained on the whole training split." : "was given."));
   if (results.versions().size() > 1 || results.machines().size() > 1) {
-    std::string list;
-    for (const std::string& v : results.versions()) { list += (list.empty() ? "" : ", ") + v; }
-    page.note(cat("The study was run in parts by different programs or machines: versions ", list, "; ",
-                  results.machines().size(),
+    page.note(cat("The study was run in parts by different programs or machines: versions ",
+                  join_names(results.versions()), "; ", results.machines().size(),
                   " machine descriptions (results.json has them for each run). Times of "
                   "different machines do not compare."));
   }

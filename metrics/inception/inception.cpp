@@ -6,6 +6,7 @@
 #include "data/files/sha256.h"
 #include "metrics/inception/device.h"
 #include "metrics/inception/network.h"
+#include "tensor/base/names.h"
 #include "tensor/device/parallel.h"
 #include "tensor/matmul.h"
 
@@ -37,11 +38,11 @@ std::string hash_of(const std::string& path) {
 }
 
 std::string list(const InceptionCoverage& coverage) {
-  std::string text;
-  for (const int64_t level : coverage.levels) { text += cat(text.empty() ? "" : ", ", "level ", level); }
-  if (coverage.spatial) { text += cat(text.empty() ? "" : ", ", "the spatial features of sFID"); }
-  if (coverage.logits) { text += ", the logits"; }
-  return text.empty() ? "nothing" : text;
+  std::vector<std::string> parts;
+  for (const int64_t level : coverage.levels) { parts.push_back(cat("level ", level)); }
+  if (coverage.spatial) { parts.emplace_back("the spatial features of sFID"); }
+  if (coverage.logits) { parts.emplace_back("the logits"); }
+  return parts.empty() ? "nothing" : join_names(parts);
 }
 
 void check_coverage(const TensorFile& weights, const InceptionRequest& request) {

@@ -8,6 +8,7 @@
 
 #include "data/images/resize.h"
 #include "metrics/inception/plan.h"
+#include "tensor/base/names.h"
 #include "tensor/kernels/interpolate.h"
 #include "tensor/pointwise.h"
 
@@ -124,12 +125,12 @@ const char* name_of(InceptionResize resize) {
 }
 
 InceptionResize inception_resize_from_name(const std::string& name) {
-  std::string known;
+  std::vector<std::string> known;
   for (const InceptionResize resize : kResizes) {
     if (name == name_of(resize)) { return resize; }
-    known += cat(known.empty() ? "" : ", ", name_of(resize));
+    known.emplace_back(name_of(resize));
   }
-  throw ConfigError(cat("resize \"", name, "\" is not one of ", known));
+  throw ConfigError(cat("resize \"", name, "\" is not one of ", join_names(known)));
 }
 
 Tensor inception_resized(const Tensor& images, InceptionResize resize) { return resampled(planes_of(images), resize); }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -36,12 +37,9 @@ std::vector<std::string> places_of(const TensorFile& file, WeightKind kind) {
   return places;
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 12;
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) { text += (i == 0 ? "" : ", ") + names[i]; }
-  if (names.size() > kShown) { text += cat(" and ", names.size() - kShown, " more"); }
-  return text;
+std::string list(const std::vector<std::string>& names) {
+  constexpr size_t kMaxNames = 12;
+  return join_names(names, ", ", kMaxNames);
 }
 
 int64_t count_non_finite(const Tensor& t) {
@@ -72,7 +70,7 @@ void load_state_from(Module& module, const TensorFile& weights, const LoadRules&
     if (count_non_finite(found->second) > 0) { bad.push_back(entry.name); }
   }
   if (!bad.empty()) {
-    std::cerr << "warning: " << weights.path() << ": NaN or infinite values in " << listed(bad) << "\n";
+    std::cerr << "warning: " << weights.path() << ": NaN or infinite values in " << list(bad) << "\n";
   }
 }
 
@@ -126,7 +124,7 @@ std::optional<TensorFile> find_weights_if_any(const TensorFile& whole, WeightKin
       if (place == usual || place == usual + "module.") { return file.without_prefix(place); }
     }
   }
-  throw IoError(cat(file.path(), ": holds several models (", listed(places), "); choose one with --prefix"));
+  throw IoError(cat(file.path(), ": holds several models (", list(places), "); choose one with --prefix"));
 }
 
 TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::string& prefix) {
@@ -135,7 +133,7 @@ TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::stri
   std::vector<std::string> names;
   for (const TensorEntry& entry : file.entries()) { names.push_back(entry.name); }
   throw IoError(cat(file.path(), ": holds no ", kind == WeightKind::kVar ? "VAR transformer" : "tokenizer", " (no ",
-                    signature(kind)[0], "); its ", names.size(), " tensors are ", listed(names)));
+                    signature(kind)[0], "); its ", names.size(), " tensors are ", list(names)));
 }
 
 void load_var_weights(VarTransformer& model, const TensorFile& weights) {
@@ -150,7 +148,7 @@ void load_vqvae_weights(Vqvae& model, const TensorFile& weights) {
 }
 
 void check_tokenizer_fits(const VarConfig& var, const VqvaeConfig& tokenizer) {
-  std::string differences;
+  std::vector<std::string> differences;
   const auto compare = [&](const char* name, const auto& of_var, const auto& of_tokenizer) {
     if (of_var == of_tokenizer) { return; }
     const auto shown = [](const auto& value) {
@@ -160,13 +158,13 @@ void check_tokenizer_fits(const VarConfig& var, const VqvaeConfig& tokenizer) {
         return value;
       }
     };
-    differences +=
-        cat(differences.empty() ? "" : "; ", name, " is ", shown(of_tokenizer), ", the transformer's ", shown(of_var));
+    differences.push_back(cat(name, " is ", shown(of_tokenizer), ", the transformer's ", shown(of_var)));
   };
   compare("patch_nums", var.patch_nums, tokenizer.patch_nums);
   compare("vocab_size", var.vocab_size, tokenizer.vocab_size);
   compare("z_channels (Cvae)", var.Cvae, tokenizer.z_channels);
-  if (!differences.empty()) { throw ConfigError("the tokenizer does not fit the transformer: its " + differences); }
+  if (differences.empty()) { return; }
+  throw ConfigError("the tokenizer does not fit the transformer: its " + join_names(differences, "; "));
 }
 
 std::vector<std::pair<std::string, Tensor>> official_buffers(const VarConfig& config) {

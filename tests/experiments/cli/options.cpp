@@ -238,13 +238,6 @@ TEST(Options, HelpListsEverythingWithDefaults) {
   for (std::string line; std::getline(lines, line);) { EXPECT_LE(line.size(), 100U) << line; }
 }
 
-TEST(Options, NearestName) {
-  EXPECT_EQ(nearest_name("steps", {"step", "seed"}), "step");
-  EXPECT_EQ(nearest_name("pe", {"patch-nums", "seed"}), "");
-  EXPECT_EQ(nearest_name("patch", {"seed", "patch-nums"}), "patch-nums");
-  EXPECT_EQ(nearest_name("x", {}), "");
-}
-
 TEST(Options, APositionalListTakesAllThatComesByPlace) {
   std::vector<std::string> images;
   int64_t limit = 0;
