@@ -8,7 +8,9 @@
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/evaluation.h"
+#include "experiments/evaluation/metric.h"
 #include "experiments/evaluation/self_check.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
@@ -31,19 +33,18 @@ void declare(Options& options, Settings& s) {
   options.add("real-split", e.real_split, "of --real alone");
   options.add("skip-bad", e.skip_bad, "leave out files that cannot be read and count them; else the first one stops");
   options.group("Figures");
-  options
-      .add("metrics", e.metrics,
-           "fid, sfid, is (Inception Score), kid, pr (precision and recall), dc (density and coverage)")
-      .choices(metric_names());
+  std::vector<std::string> known;
+  for (const Metric& metric : metrics()) {
+    known.push_back(metric.explanation.empty() ? metric.name : cat(metric.name, " (", metric.explanation, ")"));
+  }
+  options.add("metrics", e.metrics, join_names(known)).choices(metric_names());
   options.add("protocol", s.protocol, "whose figures these are comparable with").choices(protocol_names());
   options.add("features", e.inception.level, "level of Inception: 64, 192, 768 or 2048; published figures are of 2048");
   options.add("weights", e.inception.weights, "of Inception; the first layers alone serve the levels they reach")
       .default_text("TERRACE_INCEPTION, else that of `make inception`");
-  options.add("splits", e.splits, "of the Inception Score").at_least(0).default_text("10; adm: one for 5000 images");
-  options.add("kid-subsets", e.kid_subsets, "that KID is the mean of; 0: all pairs of the whole sets").at_least(0);
-  options.add("kid-size", e.kid_size, "images of a subset, at most").at_least(2);
-  options.add("pr-neighbours", e.manifold.k_precision, "of precision and recall").at_least(1);
-  options.add("dc-neighbours", e.manifold.k_density, "of density and coverage").at_least(1);
+  for (const Metric& metric : metrics()) {
+    if (metric.declare != nullptr) { metric.declare(options, e); }
+  }
   options.group("How far to trust them");
   options.add("bootstrap", e.bootstrap, "resamples for FID's 95 % interval; 0: none").at_least(0);
   options.add("fid-vs-n", e.fid_vs_n, "FID of growing parts of the fakes and its limit, FID-infinity");
@@ -88,8 +89,9 @@ void print(const Evaluation& result) {
 
 void run(int argc, char** argv) {
   Settings s;
-  Options options("evaluate",
-                  "Judges generated images: FID, sFID, IS, KID, precision and recall, density and coverage.");
+  std::vector<std::string> titles;
+  for (const Metric& metric : metrics()) { titles.push_back(metric.title); }
+  Options options("evaluate", cat("Judges generated images: ", join_names(titles), "."));
   declare(options, s);
   options.epilog(
       "  evaluate --fake samples.npz --real imagenet.h5 --metrics fid,sfid,is,pr --protocol adm --json out.json\n"

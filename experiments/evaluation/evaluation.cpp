@@ -13,48 +13,47 @@
 #include "data/formats/tensor_file.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
-#include "experiments/evaluation/stamp.h"
-#include "metrics/inception_score.h"
-#include "metrics/kernel_distance.h"
+#include "experiments/evaluation/metric.h"
+#include "metrics/frechet.h"
 #include "metrics/resampling.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 namespace {
 
-constexpr int64_t kAdmSplit = 5000;   // images of a split of ADM's Inception Score
-constexpr int64_t kCurvePoints = 15;  // as Chong and Forsyth take
-constexpr int64_t kLeastCurveImages = 50;
+MetricNeeds needs_of(const EvaluationOptions& options) {
+  MetricNeeds all;
+  for (const Metric& metric : metrics()) {
+    if (!is_requested(options, metric.name)) { continue; }
+    all.features = all.features || metric.needs.features;
+    all.logits = all.logits || metric.needs.logits;
+    all.spatial = all.spatial || metric.needs.spatial;
+  }
+  return all;
+}
 
 class EvaluationRun {
  public:
-  explicit EvaluationRun(const EvaluationOptions& options) : options_(options) {}
+  explicit EvaluationRun(const EvaluationOptions& options) : options_(options), needs_(needs_of(options)) {}
   Evaluation run();
 
  private:
-  bool wants(const char* metric) const {
-    return std::find(options_.metrics.begin(), options_.metrics.end(), metric) != options_.metrics.end();
-  }
   bool has_fake() const { return !options_.fake.empty(); }
-  /// Whether both sides' features are needed row by row; the fakes' are for these and for resampling.
-  bool pairs_features() const { return wants("kid") || wants("pr") || wants("dc") || options_.per_class; }
+  /// Whether features are needed row by row: on both sides to pair them, of the fakes to resample them too.
   bool needs_features(bool is_fake) const {
-    return pairs_features() || (is_fake && (options_.bootstrap > 0 || options_.fid_vs_n));
+    const bool pairs = needs_.features || options_.per_class, resamples = options_.bootstrap > 0 || options_.fid_vs_n;
+    return pairs || (is_fake && resamples);
   }
-  bool needs_images(bool is_fake) const { return needs_features(is_fake) || (is_fake && wants("is")); }
+  bool needs_images(bool is_fake) const { return needs_features(is_fake) || (is_fake && needs_.logits); }
   void check_request() const;
   EvaluationSide open_side(const std::string& path, const std::string& split, bool is_fake);
   EvaluationSide read_saved(const std::string& path) const;
   void open_network();
-  void require_images(const EvaluationSide& side, const char* metric) const;
-
-  void add_fid(Evaluation& result, const Stamper& stamper);
-  void add_spatial(Evaluation& result, const Stamper& stamper);
-  void add_inception_score(Evaluation& result, const Stamper& stamper);
-  void add_kernel_distance(Evaluation& result, const Stamper& stamper);
-  void add_manifold(Evaluation& result, const Stamper& stamper);
+  void check_needs(const Metric& metric) const;
   void add_classes(Evaluation& result) const;
 
   EvaluationOptions options_;
+  MetricNeeds needs_;  // of the metrics that are requested
   std::optional<InceptionFeatures> network_;
   EvaluationSide fake_, real_;
 };
@@ -63,7 +62,7 @@ void EvaluationRun::check_request() const {
   for (const std::string& metric : options_.metrics) {
     const auto& names = metric_names();
     if (std::find(names.begin(), names.end(), metric) == names.end()) {
-      throw ConfigError(cat("--metrics: \"", metric, "\"; known: fid, sfid, is, kid, pr, dc"));
+      throw ConfigError(cat("--metrics: \"", metric, "\"; known: ", join_names(names)));
     }
   }
   if (options_.real.empty()) { throw ConfigError("--real is missing: what the images are compared with"); }
@@ -76,8 +75,8 @@ void EvaluationRun::check_request() const {
 void EvaluationRun::open_network() {
   if (network_) { return; }
   InceptionOptions inception = options_.inception;
-  inception.spatial = wants("sfid");
-  inception.logits = wants("is") && has_fake();
+  inception.spatial = needs_.spatial;
+  inception.logits = needs_.logits && has_fake();
   network_ = open_inception(inception);
 }
 
@@ -126,12 +125,6 @@ EvaluationSide EvaluationRun::open_side(const std::string& path, const std::stri
   return side;
 }
 
-void EvaluationRun::require_images(const EvaluationSide& side, const char* metric) const {
-  if (!side.has_images) {
-    throw ConfigError(cat(metric, " needs images, not their statistics alone: ", side.path, " holds mu and sigma"));
-  }
-}
-
 /// Distances of features of other networks or levels have no meaning.
 void check_dims(const Gaussian& fake, const Gaussian& real, const EvaluationSide& a, const EvaluationSide& b) {
   if (fake.dim() == real.dim()) { return; }
@@ -139,103 +132,16 @@ void check_dims(const Gaussian& fake, const Gaussian& real, const EvaluationSide
                         b.path, "; statistics are of one network and level (--features)"));
 }
 
-void EvaluationRun::add_fid(Evaluation& result, const Stamper& stamper) {
-  const Gaussian &fake = fake_.set.statistics.features, &real = real_.set.statistics.features;
-  const FrechetReference reference(real);
-  const double value = reference.distance(fake);
-  Figure figure = stamper.figure(stamper.name("FID"), value);
-  if (options_.bootstrap > 0) {
-    require_images(fake_, "--bootstrap");
-    const ConfidenceInterval interval =
-        bootstrap_frechet(reference, *fake_.set.features, value, options_.bootstrap, options_.seed);
-    figure.text = cat("95 % [", format_number(interval.low), ", ", format_number(interval.high), "]");
-    figure.details["interval_95"] = {interval.low, interval.high};
-    figure.details["deviation"] = interval.deviation;
-    figure.stamp["bootstrap"] = {{"replicates", interval.replicates}, {"of", "fakes"}, {"seed", options_.seed}};
-    figure.stamp_line += cat("; bootstrap ", interval.replicates);
-  }
-  result.figures.push_back(figure);
-  if (!options_.fid_vs_n) { return; }
-  require_images(fake_, "--fid-vs-n");
-  const FrechetCurve curve =
-      frechet_curve(reference, *fake_.set.features, kCurvePoints, kLeastCurveImages, options_.seed);
-  Figure infinite = stamper.figure(stamper.name("FID") + "-infinity", curve.at_infinity,
-                                   {{"curve", {{"points", curve.counts.size()}, {"seed", options_.seed}}}},
-                                   cat("line over 1/N through ", curve.counts.size(), " points"));
-  infinite.details = {{"slope", curve.slope}, {"images", curve.counts}, {"distances", curve.distances}};
-  result.figures.push_back(infinite);
-}
-
-void EvaluationRun::add_spatial(Evaluation& result, const Stamper& stamper) {
+void EvaluationRun::check_needs(const Metric& metric) const {
+  if (metric.needs.features || metric.needs.logits) { require_images(fake_, metric.name); }
+  if (metric.needs.features) { require_images(real_, metric.name); }
+  if (!metric.needs.spatial) { return; }
   for (const EvaluationSide* side : {&fake_, &real_}) {
     if (!side->set.statistics.spatial) {
-      throw ConfigError(cat("sfid needs mu_s and sigma_s, which ", side->path, " has not"));
+      throw ConfigError(cat(metric.name, " needs mu_s and sigma_s, which ", side->path, " has not"));
     }
   }
-  const Gaussian &fake = *fake_.set.statistics.spatial, &real = *real_.set.statistics.spatial;
-  check_dims(fake, real, fake_, real_);
-  const bool complete = network_ && network_->complete;
-  const char* name = !network_ ? "sFID(saved statistics)" : complete ? "sFID" : "sFID(partial weights)";
-  result.figures.push_back(
-      stamper.figure(name, frechet_distance(real, fake), {{"level", "spatial 17 x 17 x 7"}}, "spatial features"));
-}
-
-void EvaluationRun::add_inception_score(Evaluation& result, const Stamper& stamper) {
-  require_images(fake_, "is");
-  int64_t splits = options_.splits;
-  if (splits == 0) {
-    splits = options_.inception.protocol == Protocol::kAdm ? (fake_.set.count + kAdmSplit - 1) / kAdmSplit : 10;
-    splits = std::min(splits, fake_.set.count);
-  }
-  const InceptionScore score = inception_score(*fake_.set.logits, splits);
-  Figure figure = stamper.figure("IS", score.mean, {{"splits", splits}, {"logits", "1008 classes, without bias"}},
-                                 cat(splits, splits == 1 ? " split" : " splits", " in file order"));
-  figure.text = cat("+- ", format_number(score.deviation));
-  figure.details = {{"deviation", score.deviation}, {"splits", score.splits}};
-  result.figures.push_back(figure);
-}
-
-void EvaluationRun::add_kernel_distance(Evaluation& result, const Stamper& stamper) {
-  require_images(fake_, "kid");
-  require_images(real_, "kid");
-  const FeatureRows &fake = *fake_.set.features, &real = *real_.set.features;
-  if (options_.kid_subsets == 0) {
-    result.figures.push_back(stamper.figure(stamper.name("KID"), kernel_distance(real, fake),
-                                            {{"kid", "all pairs, unbiased"}}, "all pairs"));
-    return;
-  }
-  const KernelDistance distance = kernel_distance_of_subsets(
-      real, fake, {.count = options_.kid_subsets, .size = options_.kid_size, .seed = options_.seed});
-  Figure figure =
-      stamper.figure(stamper.name("KID"), distance.mean,
-                     {{"kid", {{"subsets", distance.subsets}, {"size", distance.size}, {"seed", options_.seed}}}},
-                     cat(distance.subsets, " subsets of ", distance.size));
-  figure.text = cat("+- ", format_number(distance.deviation));
-  figure.details = {{"deviation", distance.deviation}};
-  result.figures.push_back(figure);
-}
-
-void EvaluationRun::add_manifold(Evaluation& result, const Stamper& stamper) {
-  for (const EvaluationSide* side : {&fake_, &real_}) { require_images(*side, wants("pr") ? "pr" : "dc"); }
-  ManifoldOptions neighbours = options_.manifold;
-  if (!wants("dc")) {
-    neighbours.k_density = neighbours.k_precision;  // which else would ask for more images than needed
-  }
-  if (!wants("pr")) { neighbours.k_precision = neighbours.k_density; }
-  const ManifoldScores scores = manifold_scores(*real_.set.features, *fake_.set.features, neighbours);
-  const auto add = [&](const char* name, double value, int64_t k) {
-    result.figures.push_back(stamper.figure(
-        stamper.name(name), value, {{"neighbours", k}, {"images_compared", {fake_.set.count, real_.set.count}}},
-        cat(k, " nearest neighbours among ", fake_.set.count, " / ", real_.set.count, " images")));
-  };
-  if (wants("pr")) {
-    add("precision", scores.precision, options_.manifold.k_precision);
-    add("recall", scores.recall, options_.manifold.k_precision);
-  }
-  if (wants("dc")) {
-    add("density", scores.density, options_.manifold.k_density);
-    add("coverage", scores.coverage, options_.manifold.k_density);
-  }
+  check_dims(*fake_.set.statistics.spatial, *real_.set.statistics.spatial, fake_, real_);
 }
 
 /// Positions of each class's images, by name where the set names its classes, else by number.
@@ -292,22 +198,17 @@ Evaluation EvaluationRun::run() {
   if (!has_fake()) { return result; }
 
   check_dims(fake_.set.statistics.features, real_.set.statistics.features, fake_, real_);
-  const Stamper stamper(options_, network_ ? &*network_ : nullptr, fake_, real_);
-  if (wants("fid")) { add_fid(result, stamper); }
-  if (wants("sfid")) { add_spatial(result, stamper); }
-  if (wants("is")) { add_inception_score(result, stamper); }
-  if (wants("kid")) { add_kernel_distance(result, stamper); }
-  if (wants("pr") || wants("dc")) { add_manifold(result, stamper); }
+  const MetricInput input(options_, network_ ? &*network_ : nullptr, fake_, real_);
+  for (const Metric& metric : metrics()) {
+    if (!is_requested(options_, metric.name)) { continue; }
+    check_needs(metric);
+    for (Figure& figure : metric.compute(input)) { result.figures.push_back(std::move(figure)); }
+  }
   if (options_.per_class) { add_classes(result); }
   return result;
 }
 
 }  // namespace
-
-const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"fid", "sfid", "is", "kid", "pr", "dc"};
-  return names;
-}
 
 Evaluation evaluate(const EvaluationOptions& options) { return EvaluationRun(options).run(); }
 

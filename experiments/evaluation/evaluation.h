@@ -31,7 +31,7 @@ struct EvaluationOptions {
   std::string save_stats;    // of the reference
   std::string cache_folder;  // "": none
 };
-const std::vector<std::string>& metric_names();
+const std::vector<std::string>& metric_names();  // of the table of metrics (metric.h)
 
 /// One number, or two, and what it was measured with.
 struct Figure {

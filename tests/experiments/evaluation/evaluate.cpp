@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "data/datasets/cifar100.h"
 #include "data/datasets/image_dataset.h"
@@ -15,6 +16,7 @@
 #include "data/images/image_file.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/evaluation.h"
+#include "experiments/evaluation/metric.h"
 #include "experiments/evaluation/self_check.h"
 #include "tensor/random.h"
 #include "tests/data/images/pictures.h"
@@ -109,6 +111,29 @@ TEST_F(Evaluate, StampsEveryNumber) {
   for (const char* part :
        {"level 64; f32, f64; N 8 / 11; reference sha256:", "(partial)", "; bootstrap 4", "; Terrace "}) {
     EXPECT_NE(result.figures[0].line().find(part), std::string::npos) << result.figures[0].line();
+  }
+}
+
+TEST_F(Evaluate, EveryMetricOfTheTableHasNamedFiguresAndIsStamped) {
+  write_samples(options_.fake, pictures(8, 2));
+  write_samples(options_.real, pictures(9, 3));
+  const std::string help = run_command(program_path("evaluate").string() + " --help").output;
+  std::set<std::string> names;
+  for (const Metric& metric : metrics()) {
+    EXPECT_TRUE(names.insert(metric.name).second) << metric.name << " is there twice";
+    EXPECT_NE(help.find(metric.name), std::string::npos) << metric.name;
+    options_.metrics = {metric.name};
+    if (metric.needs.logits || metric.needs.spatial) {
+      expect_error<ConfigError>([&] { evaluate(options_); }, "cannot be computed");  // by the first layers alone
+      continue;
+    }
+    const Evaluation result = evaluate(options_);
+    EXPECT_FALSE(result.figures.empty()) << metric.name;
+    for (const Figure& figure : result.figures) {
+      EXPECT_TRUE(std::isfinite(figure.value)) << figure.name;
+      EXPECT_NE(figure.name.find("(64)"), std::string::npos) << figure.name;
+      EXPECT_EQ(figure.stamp["real"]["images"], 9) << figure.name;
+    }
   }
 }
 
