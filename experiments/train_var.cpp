@@ -173,7 +173,7 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
     data.held_out_indices = tokens.indices;
     data.held_out_labels = tokens.labels;
   }
-  data.embed = [&tokenizer](const Tensor& indices) { return tokenizer.quantizer().indices_to_var_input(indices); };
+  data.quantizer = &tokenizer.quantizer();
   return data;
 }
 

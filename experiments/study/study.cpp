@@ -135,8 +135,7 @@ VarTrainingData Study::training_data() const {
   data.held_out_labels = held_out_tokens_.labels;
   data.class_names = train_tokens_.class_names;
   data.tokenizer_hash = train_tokens_.tokenizer_hash;
-  const Quantizer* quantizer = &tokenizer_->quantizer();
-  data.embed = [quantizer](const Tensor& indices) { return quantizer->indices_to_var_input(indices); };
+  data.quantizer = &tokenizer_->quantizer();
   return data;
 }
 

@@ -42,13 +42,12 @@ double step_gflop(const VarConfig& c, int64_t batch) {
   return 3 * forward * static_cast<double>(batch) / 1e9;
 }
 
-/// On the CPU, as data is, but for what the transformer reads.
-VarTrainingData random_data(const VarConfig& c, int64_t count, Device device) {
+VarTrainingData random_data(const VarConfig& c, const Quantizer& quantizer, int64_t count) {
   Generator g(1);
   VarTrainingData data;
   data.indices = randint(c.vocab_size, {count, c.length()}, g);
   data.labels = randint(c.num_classes, {count}, g);
-  data.embed = [input = randn({count, c.length() - 1, c.Cvae}, g).to(device)](const Tensor&) { return input; };
+  data.quantizer = &quantizer;
   return data;
 }
 
@@ -57,9 +56,8 @@ void validate(VarTransformer& model, const VarTrainingData& data, Device device)
   constexpr int64_t kImages = 4;  // of more, what is kept in f32 for the backward pass might not fit
   const int64_t count = std::min(kImages, data.labels.numel());
   const Tensor indices = data.indices.slice(0, 0, count).to(device), labels = data.labels.slice(0, 0, count);
-  const auto loss = [&] {
-    return mean(cross_entropy(model.forward(labels, Variable(data.embed(indices).slice(0, 0, count))), indices));
-  };
+  const Variable input(data.quantizer->indices_to_var_input(indices));
+  const auto loss = [&] { return mean(cross_entropy(model.forward(labels, input), indices)); };
   const Variable first = loss();
   first.backward();
   const double at_start = first.item<double>(), norm = global_grad_norm(model.parameters());
@@ -94,7 +92,11 @@ Figures measure(const Run& run) {
   Generator g(0);
   VarTransformer model(config, g);
   model.to(run.device);
-  const VarTrainingData data = random_data(config, run.batch, run.device);
+  // Without convolutions, so that the step is the transformer's.
+  Quantizer quantizer(
+      {.vocab_size = config.vocab_size, .channels = config.Cvae, .patch_nums = config.patch_nums, .quant_resi = 0}, g);
+  quantizer.to(run.device);
+  const VarTrainingData data = random_data(config, quantizer, run.batch);
   validate(model, data, run.device);
   VarTrainOptions options;
   options.dtype = run.dtype;

@@ -163,15 +163,12 @@ struct Course {
   std::string not_recorded;
 };
 
-VarTrainingData tokens_for(const VarConfig& c) {
+VarTrainingData tokens_for(const VarConfig& c, const Quantizer& quantizer) {
   Generator g(3);
   VarTrainingData data;
   data.indices = randint(c.vocab_size, {8, c.length()}, g);
   data.labels = randint(c.num_classes, {8}, g);
-  const Tensor codes = randn({c.vocab_size, c.Cvae}, g);
-  data.embed = [codes, l = c.length() - 1](const Tensor& indices) {
-    return embedding(Variable(codes), indices.slice(1, 0, l).contiguous()).value();
-  };
+  data.quantizer = &quantizer;
   return data;
 }
 
@@ -184,7 +181,8 @@ Course course(Device device, const VarConfig& config, VarTrainOptions options) {
   options.lr = 3e-3;
   options.warmup_share = 0.5;
   options.clip = 0.7;
-  VarTrainer trainer(model, tokens_for(config), options);
+  const Quantizer quantizer = quantizer_for(config, 4);
+  VarTrainer trainer(model, tokens_for(config, quantizer), options);
   Course course;
   for (int64_t step = 0; step < options.steps; ++step) {
     const VarStepRecord record = trainer.step(step == 4 ? VarTrainer::Detail::kAll : VarTrainer::Detail::kLoss);
@@ -241,7 +239,8 @@ TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
       });
       options.graphs = graphs;
       options.steps = 4;
-      VarTrainer trainer(model, tokens_for(config), options);
+      const Quantizer quantizer = quantizer_for(config, 4);
+      VarTrainer trainer(model, tokens_for(config, quantizer), options);
       Course result;
       for (int i = 0; i < 4; ++i) {
         const VarStepRecord record = trainer.step(VarTrainer::Detail::kLoss);

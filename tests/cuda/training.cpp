@@ -14,12 +14,12 @@ VarConfig tiny() {
   return c;
 }
 
-VarTrainingData tokens_for(const VarConfig& c) {
+VarTrainingData tokens_for(const VarConfig& c, const Quantizer& quantizer) {
   Generator g(3);
   VarTrainingData data;
   data.indices = randint(c.vocab_size, {8, c.length()}, g);
   data.labels = randint(c.num_classes, {8}, g);
-  data.embed = [input = randn({4, c.length() - 1, c.Cvae}, g)](const Tensor&) { return input; };
+  data.quantizer = &quantizer;
   return data;
 }
 
@@ -39,7 +39,8 @@ Course course_on(Device device, DType dtype = DType::kF32) {
   options.steps = 6;
   options.lr = 3e-3;
   options.dtype = dtype;
-  VarTrainer trainer(model, tokens_for(config), options);
+  Quantizer quantizer = quantizer_for(config, 4);
+  VarTrainer trainer(model, tokens_for(config, quantizer), options);
   Course course;
   for (int64_t step = 0; step < options.steps; ++step) {
     const VarStepRecord record = trainer.step(VarTrainer::Detail::kLoss);
@@ -47,11 +48,6 @@ Course course_on(Device device, DType dtype = DType::kF32) {
     course.norms.push_back(record.gradient_norm);
   }
   for (const auto& [name, value] : model.state()) { course.parameters[name] = value.to(kCpu).clone(); }
-  QuantizerConfig codes;
-  codes.vocab_size = config.vocab_size;
-  codes.channels = config.Cvae;
-  codes.patch_nums = config.patch_nums;
-  Quantizer quantizer(codes, g);
   quantizer.to(device);
   const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 2}, {3});
   course.drawn = sample(model, quantizer, labels, {5, 6, 7}, {.cfg = 1.5, .top_k = 1}).indices;

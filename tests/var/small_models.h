@@ -25,6 +25,12 @@ inline VarConfig toy_config() {
   return c;
 }
 
+/// On the CPU, with the transformer's codes and pyramid.
+inline Quantizer quantizer_for(const VarConfig& c, uint64_t seed) {
+  Generator g(seed);
+  return Quantizer({.vocab_size = c.vocab_size, .channels = c.Cvae, .patch_nums = c.patch_nums}, g);
+}
+
 struct SmallModels {
   VarConfig config;
   std::unique_ptr<VarTransformer> model;

@@ -184,6 +184,7 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
 
 void VarTrainer::check_data() const {
   const VarConfig& config = model_.config();
+  if (data_.quantizer == nullptr) { throw ConfigError("VAR training: the data needs the quantizer of its indices"); }
   const auto check = [&](const Tensor& indices, const Tensor& labels, const char* which) {
     check_dtype(indices, DType::kI64, "VAR training", which);
     check_dtype(labels, DType::kI64, "VAR training", which);
@@ -262,7 +263,7 @@ void VarTrainer::load_batch(const std::vector<int64_t>& rows) {
   w.labels.copy_(labels);
   for (int64_t i = own_slices().begin; i < own_slices().end; ++i) {
     const auto [begin, end] = slice(i);
-    w.input.slice(0, begin, end).copy_(data_.embed(w.host_indices.slice(0, begin, end)));
+    w.input.slice(0, begin, end).copy_(data_.quantizer->indices_to_var_input(w.host_indices.slice(0, begin, end)));
   }
   const std::vector<int64_t> key{static_cast<int64_t>(draws().seed), static_cast<int64_t>(draws().stream)};
   w.key.copy_(Tensor::from(key, {2}));
@@ -443,7 +444,8 @@ HeldOut VarTrainer::evaluate(HeldOutPart part) {
     const Tensor indices = take_rows(data_.held_out_indices, rows), labels = take_rows(data_.held_out_labels, rows);
     const Device device = model_.device();
     Shown shown;
-    slice_loss(indices.to(device), labels, data_.embed(indices).to(device), 0, Detail::kAll, shown);
+    slice_loss(indices.to(device), labels, data_.quantizer->indices_to_var_input(indices).to(device), 0, Detail::kAll,
+               shown);
     sums.add(model_.pyramid(), shown, indices);
   }
   HeldOut means = sums.means();

@@ -9,19 +9,20 @@
 #include "nn/optim.h"
 #include "nn/schedule.h"
 #include "tensor/communicator.h"
+#include "var/tokenizer/quantizer.h"
 #include "var/transformer/transformer.h"
 
 namespace terrace {
 
-/// Tokens of a set of images, and how token indices become the transformer's input.
+/// Tokens of a set of images, and the quantizer whose codes they are.
 struct VarTrainingData {
-  Tensor indices;                                      // (N, L) i64, all scales concatenated
-  Tensor labels;                                       // (N) i64
-  Tensor held_out_indices;                             // (M, L), may be undefined
-  Tensor held_out_labels;                              // (M)
-  std::vector<std::string> class_names;                // kept in checkpoints; may be empty
-  std::string tokenizer_hash;                          // likewise
-  std::function<Tensor(const Tensor& indices)> embed;  // (B, L) i64 -> (B, L-n_0, Cvae): indices_to_var_input
+  Tensor indices;                        // (N, L) i64, all scales concatenated
+  Tensor labels;                         // (N) i64
+  Tensor held_out_indices;               // (M, L), may be undefined
+  Tensor held_out_labels;                // (M)
+  std::vector<std::string> class_names;  // kept in checkpoints; may be empty
+  std::string tokenizer_hash;            // likewise
+  const Quantizer* quantizer = nullptr;  // makes the transformer's input of indices; outlives the trainer
 };
 
 struct VarTrainOptions {

@@ -31,9 +31,9 @@ ToyTokens toy_tokens(int64_t count, Generator& g) {
   return {indices, labels};
 }
 
-/// Tokens to train on, others of the same kind that are held out, and a table of vectors as the tokenizer.
+/// Tokens to train on, and others of the same kind that are held out.
 VarTrainingData toy_data(int64_t count) {
-  const Tensor codes = random_tensor({13, 4}, 21);
+  static const Quantizer quantizer = quantizer_for(toy_config(), 21);
   Generator g(22);
   VarTrainingData data;
   const ToyTokens train = toy_tokens(count, g), held_out = toy_tokens(7, g);
@@ -43,10 +43,7 @@ VarTrainingData toy_data(int64_t count) {
   data.held_out_labels = held_out.labels;
   data.class_names = {"a", "b", "c"};
   data.tokenizer_hash = "0123";
-  data.embed = [codes](const Tensor& i) {
-    const NoGrad no_grad;
-    return embedding(Variable(codes), i.slice(1, 0, 13).contiguous()).value();
-  };
+  data.quantizer = &quantizer;
   return data;
 }
 
@@ -91,7 +88,8 @@ TEST(VarTrainer, TheLastHeldOutLossIsThatOfAllImagesWithoutSmoothing) {
   EXPECT_EQ(last.held_out_images, 7);
   model.eval();
   const NoGrad no_grad;
-  const Variable logits = model.forward(data.held_out_labels, Variable(data.embed(data.held_out_indices)));
+  const Variable input(data.quantizer->indices_to_var_input(data.held_out_indices));
+  const Variable logits = model.forward(data.held_out_labels, input);
   EXPECT_NEAR(last.held_out_loss, mean(cross_entropy(logits, data.held_out_indices)).item<double>(), 1e-5);
   EXPECT_EQ(trainer.evaluate().loss, last.held_out_loss);
   EXPECT_EQ(trainer.evaluate(VarTrainer::HeldOutPart::kSome).images, 3);
@@ -203,7 +201,8 @@ TEST(VarTrainer, InBf16LogitsAreThoseOfF32WithinTheirRounding) {
     VarTrainer(model, data, options).run();
     model.eval();
     const NoGrad no_grad;
-    const auto logits = [&] { return model.forward(data.labels, Variable(data.embed(data.indices))); };
+    const Variable input(data.quantizer->indices_to_var_input(data.indices));
+    const auto logits = [&] { return model.forward(data.labels, input); };
     const Variable wide = logits();
     const ComputeCopies copies(model.compute_in_bf16());
     const ComputeWith scope(copies);
