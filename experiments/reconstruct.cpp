@@ -20,7 +20,7 @@
 #include "experiments/sampling/generation.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
-#include "var/training/vqvae_trainer.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

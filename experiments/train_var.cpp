@@ -18,8 +18,7 @@
 #include "var/tokenizer/token_cache.h"
 #include "var/training/curves.h"
 #include "var/training/var_trainer.h"
-#include "var/training/vqvae_trainer.h"
-#include "var/weights/checkpoint.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

@@ -15,6 +15,7 @@
 #include "experiments/report/image_grid.h"
 #include "var/presets.h"
 #include "var/training/vqvae_trainer.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

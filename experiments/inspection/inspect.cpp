@@ -9,7 +9,7 @@
 #include "experiments/report/image_grid.h"
 #include "experiments/study/report.h"
 #include "var/pyramid.h"
-#include "var/weights/checkpoint.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

@@ -15,9 +15,7 @@
 #include "tensor/device/parallel.h"
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"
-#include "var/training/vqvae_trainer.h"
-#include "var/weights/checkpoint.h"
-#include "var/weights/weights.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

@@ -11,7 +11,6 @@
 #include "experiments/cli/run_record.h"
 #include "experiments/study/stages.h"
 #include "tensor/device/allocator.h"
-#include "var/weights/checkpoint.h"
 
 namespace terrace {
 namespace {

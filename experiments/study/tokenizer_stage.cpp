@@ -9,6 +9,7 @@
 #include "experiments/cli/run_record.h"
 #include "experiments/study/stages.h"
 #include "experiments/study/study.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

@@ -10,7 +10,7 @@
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
 #include "tests/support.h"
-#include "var/training/vqvae_trainer.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

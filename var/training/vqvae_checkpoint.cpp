@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "data/hdf5/kind.h"
-#include "nn/weight_scopes.h"
 #include "var/training/vqvae_train_state.h"
 #include "var/weights/checkpoint.h"
 
@@ -193,31 +192,6 @@ void VqvaeTrainer::resume(const std::string& path) {
   s.pending = pending.empty() ? VqvaeStepRecord{} : pending[0];
   s.timed_steps = 0;
   s.pending_steps = file.read_attr_int("/", "pending_steps");
-}
-
-std::unique_ptr<Vqvae> load_vqvae(const std::string& path, const WeightOptions& options) {
-  const WithoutInitialValues read_instead;
-  Generator scratch(0);
-  const TensorFile tensors = open_tensor_file(path);
-  if (tensors.format() != "HDF5") {
-    const TensorFile weights = find_weights(tensors, WeightKind::kVqvae, options.prefix);
-    auto model = std::make_unique<Vqvae>(vqvae_config_from_weights(weights, options), scratch);
-    load_vqvae_weights(*model, weights);
-    model->eval();
-    return model;
-  }
-  const Hdf5File file = Hdf5File::open(path);
-  check_kind(file, "vqvae");
-  auto model = std::make_unique<Vqvae>(vqvae_config_from_text(file.read_attr_string("/", "config")), scratch);
-  load_vqvae_weights(*model, tensors.subtree("model"));
-  if (file.has("average")) {
-    const terrace::State average = read_state(file, "average");
-    terrace::State target = model->state();
-    std::erase_if(target, [&](const auto& entry) { return !average.contains(entry.first); });  // buffers have none
-    copy_state(path.c_str(), target, average);
-  }
-  model->eval();
-  return model;
 }
 
 }  // namespace terrace

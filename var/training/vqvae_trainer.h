@@ -16,7 +16,6 @@
 
 #include "data/datasets/image_dataset.h"
 #include "var/tokenizer/vqvae.h"
-#include "var/weights/weights.h"
 
 namespace terrace {
 
@@ -92,9 +91,5 @@ class VqvaeTrainer {
   struct State;
   std::unique_ptr<State> state_;
 };
-
-/// The model of a checkpoint, in eval mode: its averaged weights where the run kept them. Or of weights in any format
-/// (var/weights/weights.h).
-std::unique_ptr<Vqvae> load_vqvae(const std::string& path, const WeightOptions& options = {});
 
 }  // namespace terrace

@@ -1,11 +1,11 @@
 #include "var/weights/weight_export.h"
-#include "data/hdf5/kind.h"
 
 #include <filesystem>
 
 #include "data/formats/tensor_writer.h"
+#include "data/hdf5/file.h"
+#include "data/hdf5/kind.h"
 #include "tensor/base/error.h"
-#include "var/weights/checkpoint.h"
 
 namespace terrace {
 namespace {
@@ -83,10 +83,8 @@ void write_checkpoint(const Source& source, const std::vector<TensorEntry>& entr
   file.commit();
 }
 
-}  // namespace
-
-/// Whether the shapes alone tell the model. What matters in training only is no part of it.
-bool shapes_tell(const Source& source) {
+/// Whether the configuration follows from the shapes alone, apart from what matters in training only.
+bool shapes_determine_config(const Source& source) {
   WeightOptions known;
   if (source.kind == WeightKind::kVar) {
     const VarConfig config = var_config_from_text(source.config);
@@ -105,15 +103,17 @@ bool shapes_tell(const Source& source) {
 
 /// A format that keeps no configuration must not need one.
 void check_needs_no_config(const Source& source, const std::string& out) {
-  bool told = false;
+  bool determined = false;
   try {
-    told = !source.kind || shapes_tell(source);
+    determined = !source.kind || shapes_determine_config(source);
   } catch (const ConfigError&) {  // not a configuration at all
   }
-  if (told) { return; }
+  if (determined) { return; }
   throw ConfigError(cat("cannot write ", out, ": the shapes of the weights do not tell this model, ", source.config,
                         "; .safetensors and .h5 keep that beside them"));
 }
+
+}  // namespace
 
 ExportReport export_weights(const std::string& in, const std::string& out, const ExportOptions& options) {
   const Source source = find_source(open_tensor_file(in), options.source);

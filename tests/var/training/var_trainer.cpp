@@ -12,7 +12,7 @@
 #include "tests/var/small_models.h"
 #include "tests/var/transformer/one_thread.h"
 #include "var/training/curves.h"
-#include "var/weights/checkpoint.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

@@ -8,7 +8,7 @@
 #include "tests/var/transformer/one_thread.h"
 #include "var/positions/positional_encoding.h"
 #include "var/tokenizer/token_cache.h"
-#include "var/weights/checkpoint.h"
+#include "var/weights/load.h"
 
 namespace terrace {
 namespace {

@@ -7,8 +7,7 @@
 #include "data/hdf5/file.h"
 #include "tests/support.h"
 #include "tests/var/golden_var.h"
-#include "var/training/vqvae_trainer.h"
-#include "var/weights/checkpoint.h"
+#include "var/weights/load.h"
 #include "var/weights/weight_export.h"
 
 namespace terrace {
