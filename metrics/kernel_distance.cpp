@@ -5,6 +5,7 @@
 
 #include "metrics/random_rows.h"
 #include "tensor/matmul.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
@@ -85,7 +86,8 @@ KernelDistance kernel_distance_of_subsets(const FeatureRows& x, const FeatureRow
   }
   std::vector<double> values;
   for (int64_t s = 0; s < result.subsets; ++s) {
-    Generator of_x(subsets.seed, static_cast<uint64_t>(2 * s)), of_y(subsets.seed, static_cast<uint64_t>(2 * s + 1));
+    Generator of_x(subsets.seed, streams::kKernelSubsets + 2 * s);
+    Generator of_y(subsets.seed, streams::kKernelSubsets + (2 * s + 1));
     values.push_back(kernel_distance(MemoryRows(x.gather(random_subset(x.size(), result.size, of_x))),
                                      MemoryRows(y.gather(random_subset(y.size(), result.size, of_y)))));
   }

@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include "metrics/random_rows.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
 
 constexpr size_t kRowsAtOnce = 1024;
-constexpr uint64_t kBootstrapStream = 1 << 20, kCurveStream = 1 << 21;
 
 /// Between the sorted values, linearly.
 double quantile(const std::vector<double>& sorted, double q) {
@@ -39,7 +39,7 @@ ConfidenceInterval bootstrap_frechet(const FrechetReference& reference, const Fe
   std::vector<double> values;
   double mean = 0;
   for (int64_t b = 0; b < replicates; ++b) {
-    Generator g(seed, kBootstrapStream + static_cast<uint64_t>(b));
+    Generator g(seed, streams::kBootstrap + b);
     values.push_back(reference.distance(gaussian_of_rows(fake, random_resample(fake.size(), g))));
     mean += values.back() / static_cast<double>(replicates);
   }
@@ -58,7 +58,7 @@ FrechetCurve frechet_curve(const FrechetReference& reference, const FeatureRows&
   for (int64_t p = 1; p <= points; ++p) {
     const int64_t count = fake.size() * p / points;
     if (count < std::max<int64_t>(least, 2)) { continue; }
-    Generator g(seed, kCurveStream + static_cast<uint64_t>(p));
+    Generator g(seed, streams::kFrechetCurve + p);
     curve.counts.push_back(count);
     curve.distances.push_back(reference.distance(gaussian_of_rows(fake, random_subset(fake.size(), count, g))));
   }

@@ -7,6 +7,7 @@
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 #include "tensor/random.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
@@ -157,8 +158,7 @@ ImageDataset open_for_evaluation(const std::string& path) {
 }
 
 std::vector<int64_t> part_of(int64_t size, int64_t count) {
-  constexpr uint64_t kStream = 0x9a27;
-  std::vector<int64_t> rows = random_permutation(size, Generator(0, kStream));
+  std::vector<int64_t> rows = random_permutation(size, Generator(0, streams::kPartOfSplit));
   if (count > 0 && count < size) { rows.resize(static_cast<size_t>(count)); }
   std::sort(rows.begin(), rows.end());
   return rows;

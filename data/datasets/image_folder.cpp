@@ -8,6 +8,7 @@
 #include "data/images/image_file.h"
 #include "tensor/base/error.h"
 #include "tensor/random.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
@@ -60,7 +61,7 @@ ImageFolderSplit scan_split(const fs::path& folder, const std::string& name, con
 /// The list is sorted by class. Whoever takes the first N pictures of a dataset means N of all classes.
 std::vector<ImageFolderFile> shuffled(const std::vector<ImageFolderFile>& files) {
   std::vector<ImageFolderFile> mixed;
-  for (const int64_t i : random_permutation(static_cast<int64_t>(files.size()), Generator(0))) {
+  for (const int64_t i : random_permutation(static_cast<int64_t>(files.size()), Generator(0, streams::kFolderOrder))) {
     mixed.push_back(files[static_cast<size_t>(i)]);
   }
   return mixed;

@@ -9,13 +9,10 @@
 #include "data/images/pixels.h"
 #include "tensor/base/error.h"
 #include "tensor/random.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
-
-// Streams of draws, apart from each other and from those of training: the purpose in the upper half, the epoch below.
-constexpr uint64_t kOrderStream = uint64_t{0x4f524452} << 32;
-constexpr uint64_t kFlipStream = uint64_t{0x464c4950} << 32;
 
 void flip_horizontally(uint8_t* image, int64_t height, int64_t width) {
   for (int64_t y = 0; y < height; ++y) {
@@ -29,7 +26,7 @@ void flip_horizontally(uint8_t* image, int64_t height, int64_t width) {
 }  // namespace
 
 std::vector<int64_t> epoch_order(int64_t count, uint64_t seed, int64_t epoch) {
-  return random_permutation(count, Generator(seed, kOrderStream + static_cast<uint64_t>(epoch)));
+  return random_permutation(count, Generator(seed, streams::kLoaderOrder + epoch));
 }
 
 struct Loader::Impl {
@@ -86,7 +83,7 @@ struct Loader::Impl {
         std::memcpy(image, row.data<uint8_t>(), static_cast<size_t>(bytes));
       }
       if (options.flip == Flip::kRandom) {
-        Generator draw(options.seed, kFlipStream + static_cast<uint64_t>(batch.epoch));
+        Generator draw(options.seed, streams::kLoaderFlip + batch.epoch);
         draw.offset = static_cast<uint64_t>(index);
         if (draw.next_uniform() < 0.5) { flip_horizontally(image, H, W); }
       }

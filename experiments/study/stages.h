@@ -13,10 +13,9 @@ namespace terrace {
 
 using StudyClock = std::chrono::steady_clock;
 
-inline constexpr uint64_t kInitStream = uint64_t{7} << 40;  // initial weights; the trainers' streams lie elsewhere
-inline constexpr int64_t kTrialSteps = 8;                   // measured before steps are chosen
-inline constexpr int64_t kLeastSteps = 20;                  // that a time budget chooses
-inline constexpr int64_t kStudyBatch = 64;                  // images encoded or sampled at once
+inline constexpr int64_t kTrialSteps = 8;   // measured before steps are chosen
+inline constexpr int64_t kLeastSteps = 20;  // that a time budget chooses
+inline constexpr int64_t kStudyBatch = 64;  // images encoded or sampled at once
 
 /// Whether the procedural set's rule can judge these images.
 inline bool is_procedural(const ImageDataset& dataset) { return dataset.class_names() == procedural_class_names(); }

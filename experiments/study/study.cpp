@@ -11,6 +11,7 @@
 #include "experiments/cli/run_record.h"
 #include "experiments/study/stages.h"
 #include "tensor/device/allocator.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
@@ -145,7 +146,7 @@ void Study::plan_transformers() {
   if (!(config_.minutes > 0)) { return plan("steps", config_.steps); }
   const StudyClock::time_point start = StudyClock::now();
   const int64_t classes = train_->num_classes();
-  Generator g(0, kInitStream);
+  Generator g(0, streams::kStudyWeights);
   VarTransformer model(config_.transformer_config(config_.encodings.front(), tokenizer_->config(), classes), g);
   model.to(device_);
   VarTrainOptions options = config_.transformer_training(kTrialSteps, 0);
@@ -186,7 +187,7 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   make_folder(folder);
   const StudyClock::time_point start = StudyClock::now();
   const int64_t live_before = memory_stats(device_).live;  // images, tokens and the tokenizer are no part of training
-  Generator g(seed, kInitStream);
+  Generator g(seed, streams::kStudyWeights);
   VarTransformer model(config_.transformer_config(encoding, tokenizer_->config(), train_->num_classes()), g);
   model.to(device_);
   StudyRun run;

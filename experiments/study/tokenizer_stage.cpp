@@ -9,6 +9,7 @@
 #include "experiments/cli/run_record.h"
 #include "experiments/study/stages.h"
 #include "experiments/study/study.h"
+#include "tensor/random_streams.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -77,7 +78,7 @@ void Study::prepare_tokenizer() {
 
 void Study::train_tokenizer() {
   if (config_.minutes > 0 && !plan_.contains("tokenizer_steps")) {
-    Generator g(config_.common.seed, kInitStream);
+    Generator g(config_.common.seed, streams::kStudyWeights);
     Vqvae model(config_.tokenizer_config(), g);
     model.to(device_);
     VqvaeTrainer trial(model, *train_, &*held_out_, config_.tokenizer_training(kTrialSteps));
@@ -93,7 +94,7 @@ void Study::train_tokenizer() {
   const int64_t steps = planned("tokenizer_steps", config_.tokenizer_steps);
   plan("tokenizer_steps", steps);
 
-  Generator g(config_.common.seed, kInitStream);
+  Generator g(config_.common.seed, streams::kStudyWeights);
   Vqvae model(config_.tokenizer_config(), g);
   model.to(device_);
   VqvaeTrainOptions training = config_.tokenizer_training(steps);

@@ -8,17 +8,13 @@
 #include "tensor/device/allocator.h"
 #include "tensor/device/device_graph.h"
 #include "tensor/pointwise.h"
+#include "tensor/random_streams.h"
 #include "tensor/reduce.h"
 
 namespace terrace {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Streams of the run's seed: one per epoch for the order of the data, one per step for dropout and its kin. Draws of a
-// step depend on (seed, step) alone, so a resumed run needs no generator's state but these two numbers.
-constexpr uint64_t kOrderStreams = uint64_t{1} << 40;
-constexpr uint64_t kStepStreams = uint64_t{2} << 40;
 
 /// Lends default_generator() another state.
 class GeneratorScope {
@@ -222,7 +218,7 @@ std::vector<int64_t> VarTrainer::batch_rows(int64_t step) {
   for (int64_t i = step * options_.batch; i < (step + 1) * options_.batch; ++i) {
     if (i / N != epoch_) {
       epoch_ = i / N;
-      order_ = random_permutation(N, Generator(options_.seed, kOrderStreams + static_cast<uint64_t>(epoch_)));
+      order_ = random_permutation(N, Generator(options_.seed, streams::kTransformerOrder + epoch_));
     }
     rows.push_back(order_[static_cast<size_t>(i % N)]);
   }
@@ -243,8 +239,9 @@ VarTrainer::Slice VarTrainer::own_slices() const {
   return {ranks_->rank() * each, (ranks_->rank() + 1) * each};
 }
 
-/// Where the draws of the step under way begin.
-Generator VarTrainer::draws() const { return Generator(options_.seed, kStepStreams + static_cast<uint64_t>(step_)); }
+/// Where the draws of the step under way begin. They depend on (seed, step) alone, so a resumed run needs no state of a
+/// generator but these two numbers.
+Generator VarTrainer::draws() const { return Generator(options_.seed, streams::kTransformerStep + step_); }
 
 void VarTrainer::load_batch(const std::vector<int64_t>& rows) {
   Work& w = *work_;

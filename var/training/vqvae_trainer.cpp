@@ -11,6 +11,7 @@
 #include "nn/ema.h"
 #include "nn/optim.h"
 #include "tensor/pointwise.h"
+#include "tensor/random_streams.h"
 #include "tensor/reduce.h"
 #include "var/tokenizer/codebook.h"
 #include "var/training/vqvae_train_state.h"
@@ -18,17 +19,6 @@
 
 namespace terrace {
 namespace {
-
-// Streams of the seed: a range of them per purpose, one of the range per step.
-enum Streams : uint64_t {
-  kCodeStart = uint64_t{3} << 40,
-  kRevival = uint64_t{4} << 40,
-  kDropout = uint64_t{5} << 40,
-};
-
-Generator generator_of(uint64_t seed, Streams streams, int64_t step) {
-  return Generator(seed, streams + static_cast<uint64_t>(step));
-}
 
 constexpr const char* kCodesName = "quantize.embedding.weight";
 
@@ -125,7 +115,7 @@ void VqvaeTrainer::State::start_codes() {
   if (options.init_iterations <= 0) { return; }
   const int64_t V = model.config().vocab_size, S = model.pyramid().scales();
   const int64_t rows_per_scale = std::max<int64_t>(1, 16 * V / S);
-  Generator g = generator_of(options.seed, kCodeStart, 0);
+  Generator g(options.seed, streams::kCodebookStart + 0);
   Loader batches(train, loader_options(options, 0, train.size() / options.batch));
   std::vector<std::vector<Tensor>> rows(static_cast<size_t>(S));
   NoGrad no_grad;
@@ -171,7 +161,7 @@ int64_t VqvaeTrainer::State::revive_codes(const Quantizer::Output& quantized) {
   if (options.revive_after <= 0) { return 0; }
   const std::vector<int64_t> idle = clock.idle(step, options.revive_after);
   if (idle.empty()) { return 0; }
-  Generator g = generator_of(options.seed, kRevival, step);
+  Generator g(options.seed, streams::kCodebookRevival + step);
   reseed(idle, quantized, g);
   terrace::State moments = optimizer.state_dict();
   const Tensor averages = averaged_codes();
@@ -195,7 +185,7 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   if (!loader) { loader = std::make_unique<Loader>(train, loader_options(options, step, per_epoch)); }
   if (step == 0) { start_codes(); }
   model.train();
-  StepGenerator generator(generator_of(options.seed, kDropout, step));
+  StepGenerator generator(Generator(options.seed, streams::kTokenizerStep + step));
 
   const Variable images(loader->next().images.to(model.device()));
   const Vqvae::Output out = model.forward(images);

@@ -11,13 +11,10 @@
 #include "tensor/kernels/selection.h"
 #include "tensor/matmul.h"
 #include "tensor/pointwise.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
-
-// Streams of an image's generator: one for the choices, then one per token for the noise of the smooth mix.
-constexpr uint64_t kChoiceStream = 0;
-constexpr uint64_t kNoiseStream = 1;
 
 /// (1+t) of the first half minus t of the second, which is the same images without a class.
 Tensor guide(const Tensor& logits, double t) {
@@ -202,7 +199,7 @@ Tensor Sampler::choose(int64_t s, Tensor& logits) const {
   } else {
     filter_logits_(logits, options_.top_k, options_.top_p);
     indices = Tensor::empty({b.B, n}, DType::kI64, logits.device());
-    draw_classes(logits.device(), logits.data<float>(), b.B * n, V, n, b.seeds.data<int64_t>(), kChoiceStream,
+    draw_classes(logits.device(), logits.data<float>(), b.B * n, V, n, b.seeds.data<int64_t>(), streams::kSampleChoice,
                  static_cast<uint64_t>(begin), indices.data<int64_t>());
   }
   if (!b.given_keep.defined()) { return indices; }
@@ -219,8 +216,8 @@ Tensor Sampler::map_of(int64_t s, const Tensor& indices, Tensor& logits) const {
   const double share = scale_share(s, pyramid.scales());
   if (options_.top_k == 1) { filter_logits_(logits, 1, 0); }
   gumbel_softmax(logits.device(), logits.data<float>(), b.B * n, V,
-                 {1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005), b.seeds.data<int64_t>(), n, kNoiseStream,
-                  static_cast<uint64_t>(begin)});
+                 {1 + share, std::max(0.27 * (1 - 0.95 * share), 0.005), b.seeds.data<int64_t>(), n,
+                  streams::kSampleNoise.first, static_cast<uint64_t>(begin)});
   const Tensor mix = as_map(matmul(logits, quantizer_.codebook().value()), p);
   if (!b.given_keep.defined()) { return mix; }
   const Tensor kept = b.given_keep.slice(1, begin, begin + n).contiguous().view({b.B, 1, p, p});

@@ -9,6 +9,7 @@
 #include "nn/init.h"
 #include "tensor/device/allocator.h"
 #include "tensor/pointwise.h"
+#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
@@ -23,12 +24,9 @@ std::vector<Variable> vectors(const Variable& x, int64_t n, int64_t C) {
   return parts;
 }
 
-// What only some encodings have is drawn from streams of its own: the parameters that models of one seed have in common
-// are then equal, whatever the encoding.
-constexpr uint64_t kPositionStreams = uint64_t{6} << 40, kLevelStreams = uint64_t{7} << 40;
-
-Generator own_stream(const Generator& g, uint64_t streams) {
-  Generator own(g.seed, g.stream + streams);
+/// Where `g` stands, in the stream `stream_offset` further on.
+Generator own_stream(const Generator& g, uint64_t stream_offset) {
+  Generator own(g.seed, g.stream + stream_offset);
   own.offset = g.offset;
   return own;
 }
@@ -168,7 +166,7 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Ge
       config_(config),
       pyramid_(config.patch_nums) {
   const int64_t C = config.embed_dim, L = pyramid_.length();
-  Generator for_table = own_stream(generator, kPositionStreams);
+  Generator for_table = own_stream(generator, streams::kPositionOffset);
   trunc_normal_(pos_start, std::sqrt(1.0 / static_cast<double>(3 * C)), generator);
   positions_ = make_positional_encoding(config.positions, pyramid_, C, for_table);
   register_parameter("pos_start", pos_start);
@@ -205,7 +203,7 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Ge
 void VarTransformer::initialise(Generator& g) {
   const double std = std::sqrt(1.0 / static_cast<double>(3 * config_.embed_dim));
   const int64_t C = config_.embed_dim;
-  Generator for_levels = own_stream(g, kLevelStreams);
+  Generator for_levels = own_stream(g, streams::kLevelOffset);
   const auto start = [&](Linear& layer, double factor) {
     trunc_normal_(layer.weight, std, g);
     if (factor != 1) { scale_(layer.weight.value(), factor); }
