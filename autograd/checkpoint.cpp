@@ -1,24 +1,10 @@
 #include "autograd/checkpoint.h"
 
-#include <utility>
-
 #include "autograd/node.h"
-#include "tensor/random.h"
+#include "tensor/generator_scope.h"
 
 namespace terrace {
 namespace {
-
-/// Puts the default generator at `position`, and back where it was when the scope ends, by an error too.
-class GeneratorAt {
- public:
-  explicit GeneratorAt(const Generator& position) : before_(std::exchange(default_generator(), position)) {}
-  ~GeneratorAt() { default_generator() = before_; }
-  GeneratorAt(const GeneratorAt&) = delete;
-  GeneratorAt& operator=(const GeneratorAt&) = delete;
-
- private:
-  Generator before_;
-};
 
 /// Throws AutogradError unless every input still has the value that the first computation saw.
 void check_unchanged(const std::vector<Variable>& inputs, const std::vector<Saved>& saved) {
@@ -50,7 +36,7 @@ Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>&
   Variable result = record_outputs("checkpoint", {std::move(y)}, recorded, nullptr)[0];
   result.node()->recompute = [fn, inputs, saved, start] {
     check_unchanged(inputs, saved);
-    const GeneratorAt at(start);
+    const GeneratorScope generator(start);
     const EnableGrad enable;
     return fn(inputs);
   };

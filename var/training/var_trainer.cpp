@@ -5,8 +5,10 @@
 
 #include "autograd/functions.h"
 #include "data/datasets/image_dataset.h"
+#include "nn/mode_scope.h"
 #include "tensor/device/allocator.h"
 #include "tensor/device/device_graph.h"
+#include "tensor/generator_scope.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"
 #include "tensor/reduce.h"
@@ -15,31 +17,6 @@ namespace terrace {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-/// Lends default_generator() another state.
-class GeneratorScope {
- public:
-  explicit GeneratorScope(const Generator& g) : previous_(default_generator()) { default_generator() = g; }
-  ~GeneratorScope() { default_generator() = previous_; }
-  GeneratorScope(const GeneratorScope&) = delete;
-  GeneratorScope& operator=(const GeneratorScope&) = delete;
-
- private:
-  Generator previous_;
-};
-
-class ModeScope {
- public:
-  ModeScope(Module& module, bool training) : module_(module), was_(module.training()) { set(training); }
-  ~ModeScope() { set(was_); }
-  ModeScope(const ModeScope&) = delete;
-  ModeScope& operator=(const ModeScope&) = delete;
-
- private:
-  void set(bool training) { training ? module_.train() : module_.eval(); }
-  Module& module_;
-  bool was_;
-};
 
 Tensor take_rows(const Tensor& table, std::span<const int64_t> rows) {
   Shape shape = table.shape();
@@ -363,7 +340,7 @@ std::vector<VarTrainer::Shown> VarTrainer::run_step(Detail detail, VarStepRecord
 
 VarStepRecord VarTrainer::step(Detail detail) {
   const auto started = Clock::now();
-  const ModeScope mode(model_, true);
+  const ModeScope mode(model_, Mode::kTrain);
   const ComputeWith precision(copies_);
   const GeneratorScope generator(draws());
   const MemoryArena::Scope memory(work_->arena);
@@ -428,7 +405,7 @@ HeldOut VarTrainer::evaluate(HeldOutPart part) {
     throw ConfigError("VAR training: evaluate() needs held-out tokens, none were given");
   }
   const NoGrad no_grad;
-  const ModeScope mode(model_, false);
+  const ModeScope mode(model_, Mode::kEval);
   const ComputeWith precision(copies_);
   const MemoryArena::Scope memory(work_->arena);
   Sums sums(model_.pyramid().scales());

@@ -9,7 +9,9 @@
 #include "data/datasets/loader.h"
 #include "data/images/pixels.h"
 #include "nn/ema.h"
+#include "nn/mode_scope.h"
 #include "nn/optim.h"
+#include "tensor/generator_scope.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"
 #include "tensor/reduce.h"
@@ -21,18 +23,6 @@ namespace terrace {
 namespace {
 
 constexpr const char* kCodesName = "quantize.embedding.weight";
-
-// Dropout draws from the default generator; while this lives it is the step's own.
-class StepGenerator {
- public:
-  explicit StepGenerator(const Generator& g) : previous_(default_generator()) { default_generator() = g; }
-  ~StepGenerator() { default_generator() = previous_; }
-  StepGenerator(const StepGenerator&) = delete;
-  StepGenerator& operator=(const StepGenerator&) = delete;
-
- private:
-  Generator previous_;
-};
 
 // Mean absolute difference of neighbouring pixels' differences, along rows and columns.
 Variable edge_loss(const Variable& error) {
@@ -119,7 +109,7 @@ void VqvaeTrainer::State::start_codes() {
   Loader batches(train, loader_options(options, 0, train.size() / options.batch));
   std::vector<std::vector<Tensor>> rows(static_cast<size_t>(S));
   NoGrad no_grad;
-  model.eval();  // without dropout: the residuals that the codes will have to represent
+  const ModeScope mode(model, Mode::kEval);  // without dropout: the residuals that the codes will have to represent
   for (int64_t images = 0; images < 256; images += options.batch) {
     const Tensor f = model.encode(Variable(batches.next().images.to(model.device()))).value();
     const std::vector<Tensor> residuals = model.quantizer().ideal_residuals(f);
@@ -184,8 +174,8 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   const int64_t per_epoch = train.size() / options.batch;
   if (!loader) { loader = std::make_unique<Loader>(train, loader_options(options, step, per_epoch)); }
   if (step == 0) { start_codes(); }
-  model.train();
-  StepGenerator generator(Generator(options.seed, streams::kTokenizerStep + step));
+  const ModeScope mode(model, Mode::kTrain);
+  const GeneratorScope generator(Generator(options.seed, streams::kTokenizerStep + step));
 
   const Variable images(loader->next().images.to(model.device()));
   const Vqvae::Output out = model.forward(images);
@@ -268,8 +258,7 @@ VqvaeEvaluation VqvaeTrainer::evaluate() {
   if (!s.held_out || s.options.evaluate_images <= 0) {
     throw ConfigError("evaluate: the trainer has no held-out images");
   }
-  const bool was_training = s.model.training();
-  s.model.eval();
+  const ModeScope mode(s.model, Mode::kEval);
   std::optional<EmaScope> averaged;
   if (s.ema) { averaged.emplace(*s.ema); }
   VqvaeEvaluation result;
@@ -294,8 +283,6 @@ VqvaeEvaluation VqvaeTrainer::evaluate() {
   result.perplexity = use.perplexity;
   result.codes_used = use.any;
   if (s.callbacks.evaluate) { s.callbacks.evaluate(result, s.model); }
-  averaged.reset();
-  if (was_training) { s.model.train(); }
   s.evaluations.push_back(result);
   return result;
 }

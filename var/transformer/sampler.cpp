@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/functions.h"
+#include "nn/mode_scope.h"
 #include "tensor/device/allocator.h"
 #include "tensor/device/device_graph.h"
 #include "tensor/device/parallel.h"
@@ -56,24 +57,6 @@ Sampled join_images(const std::vector<Sampled>& images) {
   all.f_hat = join([](const Sampled& image) { return image.f_hat; });
   return all;
 }
-
-class EvalScope {
- public:
-  explicit EvalScope(Module& module) : module_(module), was_training_(module.training()) {
-    if (was_training_) {
-      module.eval();  // one that is in eval mode already may be shared by threads
-    }
-  }
-  ~EvalScope() {
-    if (was_training_) { module_.train(); }
-  }
-  EvalScope(const EvalScope&) = delete;
-  EvalScope& operator=(const EvalScope&) = delete;
-
- private:
-  Module& module_;
-  bool was_training_;
-};
 
 void check_request(const VarTransformer& model, const Tensor& labels, const std::vector<uint64_t>& seeds,
                    const GivenTokens* given) {
@@ -293,7 +276,7 @@ void Sampler::begin(const Tensor& labels, const std::vector<uint64_t>& seeds, co
 Sampled Sampler::operator()(const Tensor& labels, const std::vector<uint64_t>& seeds, const SampleExtras& extras) {
   check_request(model_, labels, seeds, extras.given);
   const NoGrad no_grad;
-  const EvalScope eval(model_);
+  const ModeScope mode(model_, Mode::kEval);
   begin(labels, seeds, extras.given);
   Batch& b = *batch_;
   const MemoryArena::Scope memory(b.arena);
@@ -330,7 +313,7 @@ Sampled sample_reproducibly(VarTransformer& model, Quantizer& quantizer, const T
                             const SampleExtras& extras) {
   check_options(model, quantizer, options);
   check_request(model, labels, seeds, extras.given);
-  const EvalScope eval(model);
+  const ModeScope mode(model, Mode::kEval);
   std::vector<Sampled> parts(seeds.size());
   each_on_one_thread(labels.dim(0), [&](int64_t i) {
     SampleExtras own{.poll = extras.poll, .f_hats = extras.f_hats};

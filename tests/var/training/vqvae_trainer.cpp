@@ -177,6 +177,25 @@ TEST(VqvaeTrainer, TimesOnlyTheStepsItMade) {
   EXPECT_GT(resumed.log()[0].seconds_per_step, 0.5 * one) << "one of the record's four steps was made here";
 }
 
+TEST(VqvaeTrainer, AnEvaluationThatThrowsLeavesTheModelTraining) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  const ImageDataset data = small_set(folder / "set.h5");
+  std::unique_ptr<Vqvae> holder;
+  Vqvae& model = *fresh(holder);
+  VqvaeTrainCallbacks callbacks;
+  callbacks.evaluate = [](const VqvaeEvaluation&, Vqvae& evaluated) {
+    EXPECT_FALSE(evaluated.training());
+    throw Interrupted("stop here");
+  };
+  VqvaeTrainer trainer(model, data, &data, quick(), callbacks);
+  trainer.step();
+  const Tensor weight = model.state().at("encoder.conv_in.weight").clone();
+  EXPECT_THROW(trainer.evaluate(), Interrupted);
+  EXPECT_TRUE(model.training());
+  EXPECT_SAME(model.state().at("encoder.conv_in.weight"), weight) << "the averages are taken out again";
+}
+
 TEST(VqvaeTrainer, LoadsWhatItStored) {
   const OneThread one_thread;
   const TemporaryFolder folder;
