@@ -1,170 +1,77 @@
 #include "data/formats/pickle.h"
 
-#include <charconv>
 #include <cstring>
 #include <string_view>
-#include <unordered_map>
 
+#include "data/formats/pickle_program.h"
+#include "data/formats/pickle_stack.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
 namespace {
 
 using Kind = PickleValue::Kind;
+using Op = PickleOp;
 
-// A checkpoint of the largest VAR with its optimizer has some 100,000 values. The limits bound the memory that a
-// hostile program can ask for.
-constexpr size_t kMostValues = 4 << 20;
-constexpr size_t kMostSteps = 64 << 20;
-constexpr size_t kMostIdItems = 8;
+constexpr size_t kMaxSteps = 64 << 20;
+constexpr size_t kMaxIdItems = 8;
 
 class Machine {
  public:
-  Machine(std::span<const std::byte> bytes, const std::string& where) : bytes_(bytes), where_(where) {}
+  Machine(std::span<const std::byte> bytes, const std::string& where) : program_(bytes, where), stack_(program_) {}
 
   Pickle run() {
     for (size_t steps = 0;; ++steps) {
-      if (steps == kMostSteps) { fail(cat("more than ", kMostSteps, " steps")); }
-      const size_t start = at_;
-      const auto op = static_cast<char>(byte());
-      if (op == '.') { break; }
+      if (steps == kMaxSteps) { program_.fail(cat("more than ", kMaxSteps, " steps")); }
+      const size_t start = program_.position();
+      const auto op = static_cast<Op>(program_.byte());
+      if (op == Op::kStop) { break; }
       if (!constant(op) && !text(op) && !container(op) && !stack_or_memo(op) && !call(op)) {
-        fail(cat("opcode ", static_cast<int>(static_cast<unsigned char>(op)), " at byte ", start, " is not known"));
+        program_.fail(cat("opcode ", static_cast<int>(op), " at byte ", start, " is not known"));
       }
     }
-    result_.root = pop();
-    result_.end = at_;
-    return std::move(result_);
+    Pickle result;
+    result.root = stack_.pop();
+    result.end = program_.position();
+    result.values = stack_.take_values();
+    return result;
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const { throw IoError(cat(where_, ": pickle: ", why)); }
-
-  // --- Bytes of the program ---
-  uint8_t byte() { return static_cast<uint8_t>(take(1)[0]); }
-  std::string_view take(size_t count) {
-    if (count > bytes_.size() - at_) { fail(cat("truncated at byte ", bytes_.size())); }
-    const std::string_view part(reinterpret_cast<const char*>(bytes_.data()) + at_, count);
-    at_ += count;
-    return part;
-  }
-  template <class T>
-  T number() {
-    T value;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
-  }
-  size_t long_length() {
-    const auto length = number<uint64_t>();
-    if (length > bytes_.size()) { fail(cat("truncated at byte ", bytes_.size())); }
-    return static_cast<size_t>(length);
-  }
-  /// Up to the end of the line, without it.
-  std::string_view line() {
-    const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_, bytes_.size() - at_);
-    const size_t end = rest.find('\n');
-    if (end == std::string_view::npos) { fail(cat("truncated at byte ", bytes_.size())); }
-    at_ += end + 1;
-    return rest.substr(0, end);
-  }
-  template <class T>
-  T parsed(std::string_view digits) const {
-    T value{};
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size()) { fail(cat("\"", digits, "\" is not a number")); }
-    return value;
-  }
-
-  // --- Values and the stack ---
-  PickleValue& make(Kind kind) {
-    if (result_.values.size() == kMostValues) { fail(cat("more than ", kMostValues, " values")); }
-    result_.values.emplace_back().kind = kind;
-    return result_.values.back();
-  }
-  void push(PickleValue& value) { stack_.push_back(&value); }
-  void push_int(int64_t value) {
-    PickleValue& v = make(Kind::kInt);
-    v.integer = value;
-    push(v);
-  }
-  void push_text(Kind kind, std::string_view text) {
-    PickleValue& v = make(kind);
-    v.text = text;
-    push(v);
-  }
-  size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
-  PickleValue* pop() {
-    if (stack_.size() <= floor()) { fail(cat("the stack is empty at byte ", at_)); }
-    PickleValue* value = stack_.back();
-    stack_.pop_back();
-    return value;
-  }
-  PickleValue& top(Kind kind, const char* what) {
-    if (stack_.size() <= floor()) { fail(cat("the stack is empty at byte ", at_)); }
-    if (stack_.back()->kind != kind) { fail(cat("expected ", what, " at byte ", at_)); }
-    return *stack_.back();
-  }
-  /// What was pushed since the last mark; the mark is gone.
-  std::vector<PickleValue*> pop_mark() {
-    if (marks_.empty()) { fail(cat("no mark at byte ", at_)); }
-    const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-    std::vector<PickleValue*> items(first, stack_.end());
-    stack_.erase(first, stack_.end());
-    marks_.pop_back();
-    return items;
-  }
-  void push_items(Kind kind, std::vector<PickleValue*> items) {
-    PickleValue& v = make(kind);
-    v.items = std::move(items);
-    push(v);
-  }
-  void push_tuple(size_t count) {
-    std::vector<PickleValue*> items(count);
-    while (count > 0) { items[--count] = pop(); }
-    push_items(Kind::kTuple, std::move(items));
-  }
-  void append(PickleValue& target, const std::vector<PickleValue*>& items) {
-    if (target.kind == Kind::kDict && items.size() % 2 != 0) { fail(cat("a key without a value at byte ", at_)); }
-    target.items.insert(target.items.end(), items.begin(), items.end());
-  }
-
-  // --- Opcodes, by what they do ---
-  bool constant(char op) {
+  // --- Opcodes, by what they do: each function says whether `op` is one of its own ---
+  bool constant(Op op) {
     switch (op) {
-      case 'N':
-        push(make(Kind::kNone));
+      case Op::kNone:
+        stack_.push(stack_.make(Kind::kNone));
         return true;
-      case '\x88':
-      case '\x89': {
-        PickleValue& v = make(Kind::kBool);
-        v.integer = op == '\x88' ? 1 : 0;
-        push(v);
+      case Op::kNewTrue:
+      case Op::kNewFalse:
+        stack_.push_bool(op == Op::kNewTrue);
         return true;
-      }
-      case 'J':
-        push_int(number<int32_t>());
+      case Op::kBinInt:
+        stack_.push_int(program_.number<int32_t>());
         return true;
-      case 'K':
-        push_int(number<uint8_t>());
+      case Op::kBinInt1:
+        stack_.push_int(program_.number<uint8_t>());
         return true;
-      case 'M':
-        push_int(number<uint16_t>());
+      case Op::kBinInt2:
+        stack_.push_int(program_.number<uint16_t>());
         return true;
-      case 'I':
-      case 'L':
-        decimal(line());
+      case Op::kInt:
+      case Op::kLong:
+        decimal(program_.line());
         return true;
-      case '\x8a':
-        big_int(take(byte()));
+      case Op::kLong1:
+        big_int(program_.take(program_.byte()));
         return true;
-      case '\x8b':
-        big_int(take(number<uint32_t>()));
+      case Op::kLong4:
+        big_int(program_.take(program_.number<uint32_t>()));
         return true;
-      case 'G':
-      case 'F': {
-        PickleValue& v = make(Kind::kFloat);
-        v.real = op == 'F' ? parsed<double>(line()) : big_endian_double();
-        push(v);
+      case Op::kBinFloat:
+      case Op::kFloat: {
+        PickleValue& v = stack_.make(Kind::kFloat);
+        v.real = op == Op::kFloat ? program_.parsed<double>(program_.line()) : program_.big_endian_double();
+        stack_.push(v);
         return true;
       }
       default:
@@ -173,13 +80,11 @@ class Machine {
   }
   void decimal(std::string_view digits) {
     if (digits == "00" || digits == "01") {  // protocol 0 writes False and True so
-      PickleValue& v = make(Kind::kBool);
-      v.integer = digits == "01" ? 1 : 0;
-      push(v);
+      stack_.push_bool(digits == "01");
       return;
     }
     if (!digits.empty() && digits.back() == 'L') { digits.remove_suffix(1); }
-    push_int(parsed<int64_t>(digits));
+    stack_.push_int(program_.parsed<int64_t>(digits));
   }
   /// Two's complement, the least byte first.
   void big_int(std::string_view digits) {
@@ -187,7 +92,7 @@ class Machine {
     if (digits.size() <= 8) {
       uint64_t value = negative ? ~uint64_t{0} : 0;
       std::memcpy(&value, digits.data(), digits.size());
-      push_int(static_cast<int64_t>(value));
+      stack_.push_int(static_cast<int64_t>(value));
       return;
     }
     constexpr const char* kHex = "0123456789abcdef";
@@ -197,98 +102,101 @@ class Machine {
       text += kHex[b >> 4];
       text += kHex[b & 15];
     }
-    push_text(Kind::kBigInt, text);
-  }
-  double big_endian_double() {
-    uint64_t bits = 0;
-    for (const char c : take(8)) { bits = bits << 8 | static_cast<unsigned char>(c); }
-    double value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+    stack_.push_text(Kind::kBigInt, text);
   }
 
-  bool text(char op) {
+  bool text(Op op) {
     switch (op) {
-      case 'X':
-      case 'T':
-        push_text(Kind::kText, take(number<uint32_t>()));
+      case Op::kBinUnicode:
+      case Op::kBinString:
+        stack_.push_text(Kind::kText, program_.take(program_.number<uint32_t>()));
         return true;
-      case '\x8c':
-      case 'U':
-        push_text(Kind::kText, take(byte()));
+      case Op::kShortBinUnicode:
+      case Op::kShortBinString:
+        stack_.push_text(Kind::kText, program_.take(program_.byte()));
         return true;
-      case '\x8d':
-        push_text(Kind::kText, take(long_length()));
+      case Op::kBinUnicode8:
+        stack_.push_text(Kind::kText, program_.take(program_.long_length()));
         return true;
-      case 'V':
-        push_text(Kind::kText, line());
+      case Op::kUnicode:
+        stack_.push_text(Kind::kText, program_.line());
         return true;
-      case 'B':
-        push_text(Kind::kBytes, take(number<uint32_t>()));
+      case Op::kBinBytes:
+        stack_.push_text(Kind::kBytes, program_.take(program_.number<uint32_t>()));
         return true;
-      case 'C':
-        push_text(Kind::kBytes, take(byte()));
+      case Op::kShortBinBytes:
+        stack_.push_text(Kind::kBytes, program_.take(program_.byte()));
         return true;
-      case '\x8e':
-      case '\x96':
-        push_text(Kind::kBytes, take(long_length()));
+      case Op::kBinBytes8:
+      case Op::kByteArray8:
+        stack_.push_text(Kind::kBytes, program_.take(program_.long_length()));
         return true;
       default:
         return false;
     }
   }
 
-  bool container(char op) {
+  bool container(Op op) {
     switch (op) {
-      case '(':
-        marks_.push_back(stack_.size());
+      case Op::kMark:
+        stack_.mark();
         return true;
-      case '}':
-        push(make(Kind::kDict));
+      case Op::kEmptyDict:
+        stack_.push(stack_.make(Kind::kDict));
         return true;
-      case ']':
-        push(make(Kind::kList));
+      case Op::kEmptyList:
+        stack_.push(stack_.make(Kind::kList));
         return true;
-      case ')':
-        push(make(Kind::kTuple));
+      case Op::kEmptyTuple:
+        stack_.push(stack_.make(Kind::kTuple));
         return true;
-      case 't':
-        push_items(Kind::kTuple, pop_mark());
+      case Op::kTuple:
+        stack_.push_items(Kind::kTuple, stack_.pop_mark());
         return true;
-      case 'l':
-        push_items(Kind::kList, pop_mark());
+      case Op::kList:
+        stack_.push_items(Kind::kList, stack_.pop_mark());
         return true;
-      case 'd': {
-        const auto items = pop_mark();
-        PickleValue& dict = make(Kind::kDict);
-        append(dict, items);
-        push(dict);
-        return true;
-      }
-      case '\x85':
-      case '\x86':
-      case '\x87':
-        push_tuple(static_cast<size_t>(static_cast<unsigned char>(op) - 0x84));
-        return true;
-      case 'a': {
-        PickleValue* item = pop();
-        append(top(Kind::kList, "a list"), {item});
+      case Op::kDict: {
+        const auto items = stack_.pop_mark();
+        PickleValue& dict = stack_.make(Kind::kDict);
+        stack_.append(dict, items);
+        stack_.push(dict);
         return true;
       }
-      case 'e': {
-        const auto items = pop_mark();
-        append(top(Kind::kList, "a list"), items);
+      case Op::kTuple1:
+        stack_.push_tuple(1);
+        return true;
+      case Op::kTuple2:
+        stack_.push_tuple(2);
+        return true;
+      case Op::kTuple3:
+        stack_.push_tuple(3);
+        return true;
+      default:
+        return grow(op);
+    }
+  }
+  bool grow(Op op) {
+    switch (op) {
+      case Op::kAppend: {
+        PickleValue* item = stack_.pop();
+        stack_.append(stack_.top(Kind::kList, "a list"), {item});
         return true;
       }
-      case 's': {
-        PickleValue* value = pop();
-        PickleValue* key = pop();
-        append(top(Kind::kDict, "a dictionary"), {key, value});
+      case Op::kAppends: {
+        const auto items = stack_.pop_mark();
+        stack_.append(stack_.top(Kind::kList, "a list"), items);
         return true;
       }
-      case 'u': {
-        const auto items = pop_mark();
-        append(top(Kind::kDict, "a dictionary"), items);
+      case Op::kSetItem: {
+        PickleValue* value = stack_.pop();
+        PickleValue* key = stack_.pop();
+        stack_.append(stack_.top(Kind::kDict, "a dictionary"), {key, value});
+        return true;
+      }
+      case Op::kSetItems: {
+        const auto items = stack_.pop_mark();
+        stack_.append(stack_.top(Kind::kDict, "a dictionary"), items);
         return true;
       }
       default:
@@ -296,126 +204,117 @@ class Machine {
     }
   }
 
-  bool stack_or_memo(char op) {
+  bool stack_or_memo(Op op) {
     switch (op) {
-      case '\x80':  // PROTO
-        if (byte() > 5) { fail("a protocol above 5"); }
+      case Op::kProto:
+        if (program_.byte() > 5) { program_.fail("a protocol above 5"); }
         return true;
-      case '\x95':  // FRAME: where the program is cut into pieces does not matter here
-        number<uint64_t>();
+      case Op::kFrame:  // the length of a part of the program; this machine has all of it in memory
+        program_.number<uint64_t>();
         return true;
-      case '0':
-        pop();
+      case Op::kPop:
+        stack_.pop();
         return true;
-      case '1':
-        pop_mark();
+      case Op::kPopMark:
+        stack_.pop_mark();
         return true;
-      case '2': {
-        PickleValue* value = pop();
-        push(*value);
-        push(*value);
+      case Op::kDup: {
+        PickleValue* value = stack_.pop();
+        stack_.push(*value);
+        stack_.push(*value);
         return true;
       }
-      case 'q':
-        remember(byte());
+      case Op::kBinPut:
+        stack_.remember(program_.byte());
         return true;
-      case 'r':
-        remember(number<uint32_t>());
+      case Op::kLongBinPut:
+        stack_.remember(program_.number<uint32_t>());
         return true;
-      case 'p':
-        remember(parsed<uint32_t>(line()));
+      case Op::kPut:
+        stack_.remember(program_.parsed<uint32_t>(program_.line()));
         return true;
-      case '\x94':
-        remember(static_cast<uint32_t>(memo_.size()));
+      case Op::kMemoize:
+        stack_.remember_next();
         return true;
-      case 'h':
-        recall(byte());
+      case Op::kBinGet:
+        stack_.recall(program_.byte());
         return true;
-      case 'j':
-        recall(number<uint32_t>());
+      case Op::kLongBinGet:
+        stack_.recall(program_.number<uint32_t>());
         return true;
-      case 'g':
-        recall(parsed<uint32_t>(line()));
+      case Op::kGet:
+        stack_.recall(program_.parsed<uint32_t>(program_.line()));
         return true;
       default:
         return false;
     }
   }
-  void remember(uint32_t index) {
-    PickleValue* value = pop();
-    push(*value);
-    if (memo_.size() == kMostValues) { fail(cat("more than ", kMostValues, " values are remembered")); }
-    memo_[index] = value;
-  }
-  void recall(uint32_t index) {
-    const auto found = memo_.find(index);
-    if (found == memo_.end()) { fail(cat("value ", index, " was never remembered")); }
-    push(*found->second);
-  }
 
-  bool call(char op) {
+  // --- Names and calls ---
+  bool call(Op op) {
     switch (op) {
-      case 'c': {
-        const std::string module(line());
-        push_text(Kind::kGlobal, module + "." + std::string(line()));
+      case Op::kGlobal: {
+        const std::string module(program_.line());
+        stack_.push_text(Kind::kGlobal, module + "." + std::string(program_.line()));
         return true;
       }
-      case '\x93': {
-        const std::string name = pop()->text;
-        push_text(Kind::kGlobal, pop()->text + "." + name);
+      case Op::kStackGlobal: {
+        const std::string name = stack_.pop()->text;
+        stack_.push_text(Kind::kGlobal, stack_.pop()->text + "." + name);
         return true;
       }
-      case 'R': {
-        const PickleValue* arguments = pop();
-        const PickleValue* function = pop();
-        push(reduced(function_name(*function), *arguments));
+      case Op::kReduce: {
+        const PickleValue* arguments = stack_.pop();
+        const PickleValue* function = stack_.pop();
+        stack_.push(reduced(function_name(*function), *arguments));
         return true;
       }
-      case 'b':  // what an OrderedDict carries beside its items, such as PyTorch's _metadata, is not needed
-        pop();
-        top(Kind::kDict, "a dictionary, the only thing that may be given a state,");
+      case Op::kBuild:  // what an OrderedDict carries beside its items, such as PyTorch's _metadata, is not needed
+        stack_.pop();
+        stack_.top(Kind::kDict, "a dictionary, the only thing that may be given a state,");
         return true;
-      case 'Q': {
-        const PickleValue* id = pop();
-        if (id->kind != Kind::kTuple || id->items.size() > kMostIdItems) {
-          fail(cat("a persistent id that is not a short tuple at byte ", at_));
+      case Op::kBinPersId: {
+        const PickleValue* id = stack_.pop();
+        if (id->kind != Kind::kTuple || id->items.size() > kMaxIdItems) {
+          program_.fail(cat("a persistent id that is not a short tuple at byte ", program_.position()));
         }
-        push_items(Kind::kPersistent, id->items);
+        stack_.push_items(Kind::kPersistent, id->items);
         return true;
       }
-      case '\x81':  // NEWOBJ
-      case '\x92':  // NEWOBJ_EX
-        if (op == '\x92') { pop(); }
-        pop();
-        refuse(function_name(*pop()));
-      case 'i': {  // INST
-        const std::string module(line());
-        refuse(module + "." + std::string(line()));
+      case Op::kNewObj:
+      case Op::kNewObjEx:
+        if (op == Op::kNewObjEx) { stack_.pop(); }
+        stack_.pop();
+        program_.refuse_call(function_name(*stack_.pop()));
+      case Op::kInst: {
+        const std::string module(program_.line());
+        program_.refuse_call(module + "." + std::string(program_.line()));
       }
-      case 'o': {  // OBJ
-        const auto items = pop_mark();
-        if (items.empty()) { fail(cat("nothing to make at byte ", at_)); }
-        refuse(function_name(*items[0]));
+      case Op::kObj: {
+        const auto items = stack_.pop_mark();
+        if (items.empty()) { program_.fail(cat("nothing to make at byte ", program_.position())); }
+        program_.refuse_call(function_name(*items[0]));
       }
       default:
         return false;
     }
   }
-  [[noreturn]] void refuse(const std::string& name) const { throw IoError(cat(where_, ": refuses to call ", name)); }
-  std::string function_name(const PickleValue& function) const {
+  static std::string function_name(const PickleValue& function) {
     return function.kind == Kind::kGlobal ? function.text : "what is not a function";
   }
 
   PickleValue& reduced(const std::string& name, const PickleValue& arguments) {
-    if (arguments.kind != Kind::kTuple) { fail(cat("arguments that are not a tuple at byte ", at_)); }
+    if (arguments.kind != Kind::kTuple) {
+      program_.fail(cat("arguments that are not a tuple at byte ", program_.position()));
+    }
     const auto& given = arguments.items;
     const auto need = [&](size_t count) {
-      if (given.size() < count) { fail(cat(name, " takes ", count, " arguments, got ", given.size())); }
+      if (given.size() < count) { program_.fail(cat(name, " takes ", count, " arguments, got ", given.size())); }
     };
     if (name == "collections.OrderedDict") { return ordered_dict(given); }
     if (name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_tensor") {
       need(4);
-      PickleValue& tensor = make(Kind::kTensor);
+      PickleValue& tensor = stack_.make(Kind::kTensor);
       tensor.items.assign(given.begin(), given.begin() + 4);
       return tensor;
     }
@@ -423,31 +322,28 @@ class Machine {
       need(1);
       return *given[0];
     }
-    refuse(name);
+    program_.refuse_call(name);
   }
   PickleValue& ordered_dict(const std::vector<PickleValue*>& given) {
-    PickleValue& dict = make(Kind::kDict);
+    PickleValue& dict = stack_.make(Kind::kDict);
     if (given.empty()) { return dict; }
-    if (given.size() > 1 || given[0]->kind != Kind::kList) { fail("an OrderedDict of something else than a list"); }
+    if (given.size() > 1 || given[0]->kind != Kind::kList) {
+      program_.fail("an OrderedDict of something else than a list");
+    }
     copied_ += given[0]->items.size();
-    if (copied_ > kMostValues) { fail(cat("more than ", kMostValues, " values")); }
+    if (copied_ > kMaxPickleValues) { program_.fail(cat("more than ", kMaxPickleValues, " values")); }
     for (const PickleValue* pair : given[0]->items) {
       if ((pair->kind != Kind::kTuple && pair->kind != Kind::kList) || pair->items.size() != 2) {
-        fail("an OrderedDict of something else than pairs");
+        program_.fail("an OrderedDict of something else than pairs");
       }
-      append(dict, pair->items);
+      stack_.append(dict, pair->items);
     }
     return dict;
   }
 
-  std::span<const std::byte> bytes_;
-  const std::string& where_;
-  size_t at_ = 0;
+  PickleProgram program_;
+  PickleStack stack_;
   size_t copied_ = 0;  // items of lists that became dictionaries
-  Pickle result_;
-  std::vector<PickleValue*> stack_;
-  std::vector<size_t> marks_;  // heights of the stack
-  std::unordered_map<uint32_t, PickleValue*> memo_;
 };
 
 }  // namespace
