@@ -4,7 +4,7 @@
 #include <iomanip>
 #include <iostream>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/error.h"

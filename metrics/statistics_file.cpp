@@ -5,7 +5,7 @@
 
 #include "data/files/mapped_file.h"
 #include "data/formats/npz.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "data/formats/zip_archive.h"
 
 namespace terrace {

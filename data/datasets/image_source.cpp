@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "data/datasets/image_dataset.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "data/images/image_file.h"
 
 namespace terrace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "data/files/mapped_file.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/tensor_reader.h"
 
 namespace terrace {
 

@@ -13,7 +13,7 @@ namespace terrace {
 namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
-constexpr int64_t kMostHeader = 1 << 20;
+constexpr int64_t kMaxHeader = 1 << 20;
 constexpr int64_t kAlignment = 64;  // of the data within an array's file, as NumPy aligns it
 
 struct NpyType {
@@ -137,6 +137,15 @@ ElementType element_type(const std::string& descr, const std::string& where) {
   return found->type;
 }
 
+// A file of one array (numpy.lib.format), little-endian:
+//
+//    0  "\x93NUMPY"
+//    6  u8 major version, u8 minor version
+//    8  length of the header: u16 in version 1, u32 in versions 2 and 3
+//   10  (in versions 2 and 3: 12) the header, a Python literal padded by spaces and ended by a newline:
+//       {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }
+//       then the elements
+
 /// Describes the array whose file is `bytes`.
 StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const std::string& where) {
   const auto fail = [&](const std::string& why) { return IoError(cat(where, ": ", why)); };
@@ -150,7 +159,7 @@ StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const st
   const int64_t header_begin = version == 1 ? 10 : 12;
   int64_t length = byte(8) + (byte(9) << 8);
   if (version > 1) { length += (byte(10) << 16) + (byte(11) << 24); }
-  if (length > kMostHeader) { throw fail(cat("a header of ", length, " bytes")); }
+  if (length > kMaxHeader) { throw fail(cat("a header of ", length, " bytes")); }
   if (header_begin + length > bytes.size()) { throw fail("truncated header"); }
   std::string text(static_cast<size_t>(length), '\0');
   bytes.read(header_begin, reinterpret_cast<std::byte*>(text.data()), length);

@@ -1,4 +1,4 @@
-#include "data/formats/pth.h"
+#include "data/formats/pth_reader.h"
 
 #include <cstring>
 #include <limits>
@@ -12,7 +12,7 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kMostPickle = 64 << 20;
+constexpr int64_t kMaxPickle = 64 << 20;
 constexpr std::string_view kPickleName = "data.pkl";
 
 // The legacy file's first pickle: protocol 2, the number 0x1950a86a20f9469cfc6c, stop.
@@ -73,7 +73,7 @@ class LegacyReader {
 
  private:
   Pickle next_pickle() {
-    const int64_t size = std::min(file_->size() - at_, kMostPickle);
+    const int64_t size = std::min(file_->size() - at_, kMaxPickle);
     Pickle pickle = read_pickle({file_->data() + at_, static_cast<size_t>(size)}, where_);
     at_ += static_cast<int64_t>(pickle.end);
     return pickle;
@@ -132,7 +132,7 @@ std::shared_ptr<const TensorReader> open_pth_zip(std::shared_ptr<const ZipReader
   if (order >= 0 && read_entry(*zip, order, 64) != "little") {
     throw IoError(cat(where, ": written by a big-endian machine"));
   }
-  const std::string program = read_entry(*zip, entry, kMostPickle);
+  const std::string program = read_entry(*zip, entry, kMaxPickle);
   const Pickle pickle = read_pickle(std::as_bytes(std::span(program)), where);
   return collect_tensors(pickle, path, [&](const PthStorage& storage) {
     const int64_t record = zip->find(prefix + "data/" + storage.key);

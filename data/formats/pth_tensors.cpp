@@ -10,9 +10,9 @@ namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr int kDeepest = 64;
-constexpr size_t kMostVisits = 1 << 20;
-constexpr size_t kMostText = 64 << 20;
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxVisits = 1 << 20;
+constexpr size_t kMaxText = 64 << 20;
 
 struct StorageType {
   const char* name;
@@ -35,8 +35,8 @@ Shape numbers(const PickleValue& value, const char* what, const std::string& whe
   if (value.kind != Kind::kTuple && value.kind != Kind::kList) {
     throw IoError(cat(where, ": ", what, " is not a tuple"));
   }
-  constexpr size_t kMostDimensions = 64;
-  if (value.items.size() > kMostDimensions) { throw IoError(cat(where, ": ", value.items.size(), " dimensions")); }
+  constexpr size_t kMaxDimensions = 64;
+  if (value.items.size() > kMaxDimensions) { throw IoError(cat(where, ": ", value.items.size(), " dimensions")); }
   Shape shape;
   for (const PickleValue* item : value.items) { shape.push_back(whole_number(*item, what, where)); }
   return shape;
@@ -75,7 +75,7 @@ class Collector {
 
   void visit(const PickleValue& value, const std::string& name, int depth) {
     text_ += name.size() + value.text.size();
-    if (depth > kDeepest || ++visits_ > kMostVisits || text_ > kMostText) {
+    if (depth > kMaxDepth || ++visits_ > kMaxVisits || text_ > kMaxText) {
       throw IoError(cat(where_, ": the objects are nested without end, or too many"));
     }
     std::string text;

@@ -1,8 +1,10 @@
-// Writing PyTorch's zip form. The pickle is the shortest that torch.load's restricted reader takes: no memo, every
-// tensor the whole of a storage of its own.
+// The pickle is the shortest that torch.load's restricted reader takes: no memo, every tensor the whole of a storage of
+// its own.
+#include "data/formats/pth_writer.h"
+
 #include <limits>
 
-#include "data/formats/pth.h"
+#include "data/formats/pickle_program.h"
 #include "data/formats/stored_tensor.h"
 #include "tensor/base/error.h"
 
@@ -33,34 +35,44 @@ const char* storage_name(DType dtype) {
   throw DTypeError("pth: corrupt dtype");
 }
 
-/// Opcodes of protocol 2.
+using Op = PickleOp;
+
+/// A pickle of protocol 2, written opcode by opcode.
 class PickleText {
  public:
-  PickleText() { text_ = std::string("\x80\x02", 2); }
-  void op(char code) { text_ += code; }
-  void global(const std::string& module, const std::string& name) { text_ += "c" + module + "\n" + name + "\n"; }
+  PickleText() {
+    op(Op::kProto);
+    bytes(uint8_t{2});
+  }
+  void op(Op code) { text_ += static_cast<char>(code); }
+  void global(const std::string& module, const std::string& name) {
+    op(Op::kGlobal);
+    text_ += module + "\n" + name + "\n";
+  }
   void unicode(const std::string& value) {
-    op('X');
+    op(Op::kBinUnicode);
     bytes(static_cast<uint32_t>(value.size()));
     text_ += value;
   }
   void integer(int64_t value) {
     if (value <= std::numeric_limits<int32_t>::max()) {
-      op('J');
+      op(Op::kBinInt);
       bytes(static_cast<int32_t>(value));
     } else {
-      text_ += "\x8a\x08";
+      op(Op::kLong1);
+      bytes(uint8_t{8});
       bytes(value);
     }
   }
   void tuple(const Shape& values) {
-    op('(');
+    op(Op::kMark);
     for (const int64_t value : values) { integer(value); }
-    op('t');
+    op(Op::kTuple);
   }
   void empty_dict() {
     global("collections", "OrderedDict");
-    text_ += ")R";
+    op(Op::kEmptyTuple);
+    op(Op::kReduce);
   }
   const std::string& text() const { return text_; }
 
@@ -75,30 +87,30 @@ class PickleText {
 std::string pickled(const std::vector<TensorEntry>& entries) {
   PickleText p;
   p.empty_dict();
-  p.op('(');
+  p.op(Op::kMark);
   for (size_t i = 0; i < entries.size(); ++i) {
     const TensorEntry& entry = entries[i];
     p.unicode(entry.name);
     p.global("torch._utils", "_rebuild_tensor_v2");
-    p.op('(');
-    p.op('(');
+    p.op(Op::kMark);
+    p.op(Op::kMark);
     p.unicode("storage");
     p.global("torch", storage_name(entry.dtype));
     p.unicode(std::to_string(i));
     p.unicode("cpu");
     p.integer(entry.shape.numel());
-    p.op('t');
-    p.op('Q');
+    p.op(Op::kTuple);
+    p.op(Op::kBinPersId);
     p.integer(0);
     p.tuple(entry.shape);
     p.tuple(entry.shape.contiguous_strides());
-    p.op('\x89');  // requires_grad: no
+    p.op(Op::kNewFalse);  // requires_grad
     p.empty_dict();
-    p.op('t');
-    p.op('R');
+    p.op(Op::kTuple);
+    p.op(Op::kReduce);
   }
-  p.op('u');
-  p.op('.');
+  p.op(Op::kSetItems);
+  p.op(Op::kStop);
   return p.text();
 }
 

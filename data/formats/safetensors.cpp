@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kMostHeader = 100'000'000;
+constexpr int64_t kMaxHeader = 100'000'000;
 constexpr const char* kMetadata = "__metadata__";
 
 // In the order of ElementType.
@@ -169,7 +169,7 @@ bool is_safetensors(const MappedFile& file) {
 std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const MappedFile> file) {
   const std::string& path = file->path();
   const uint64_t length = header_length(*file);
-  if (length > kMostHeader) { fail(path, cat("a header of ", length, " bytes; ", kMostHeader, " are allowed")); }
+  if (length > kMaxHeader) { fail(path, cat("a header of ", length, " bytes; ", kMaxHeader, " are allowed")); }
   if (static_cast<int64_t>(length) > file->size() - 8) {
     fail(path, cat("truncated: a header of ", length, " bytes in a file of ", file->size()));
   }

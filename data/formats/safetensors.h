@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "data/files/mapped_file.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/tensor_reader.h"
 #include "data/formats/tensor_writer.h"
 
 namespace terrace {

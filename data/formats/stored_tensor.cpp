@@ -24,7 +24,7 @@ const ElementFacts& facts(ElementType type) {
 }
 
 /// A tensor that repeats its elements (stride 0) is larger than its file; beyond this many it is an attack.
-constexpr int64_t kMostRepeated = 1 << 24;
+constexpr int64_t kMaxRepeated = 1 << 24;
 
 bool row_major(const Shape& shape, const Shape& strides) {
   int64_t step = 1;
@@ -192,7 +192,7 @@ void check_layout(const StoredTensor& t, const std::string& where) {
     throw IoError(cat(where, ": shape ", t.shape, " with strides ", t.strides, " from element ", t.offset,
                       " reaches beyond its storage of ", held, " elements"));
   }
-  if (count > held && count > kMostRepeated) {
+  if (count > held && count > kMaxRepeated) {
     throw IoError(cat(where, ": shape ", t.shape, " repeats a storage of ", held, " elements ", count, " times over"));
   }
 }

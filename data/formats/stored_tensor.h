@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/files/mapped_file.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/tensor_reader.h"
 #include "data/formats/zip_archive.h"
 
 namespace terrace {

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "data/formats/npz.h"
-#include "data/formats/pth.h"
+#include "data/formats/pth_writer.h"
 #include "data/formats/safetensors.h"
 #include "tensor/base/error.h"
 

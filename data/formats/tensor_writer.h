@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/tensor_reader.h"
 
 namespace terrace {
 

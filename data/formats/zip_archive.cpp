@@ -15,7 +15,7 @@
 namespace terrace {
 namespace {
 
-/// A file's bytes pass by in pieces of this many, so that its size does not matter to memory.
+/// Entries are read in pieces of this many bytes, so that the memory in use does not grow with the file.
 constexpr int64_t kPiece = 16 << 20;
 
 [[noreturn]] void fail(const MappedFile& file, const std::string& why) {

@@ -9,16 +9,33 @@
 namespace terrace {
 namespace {
 
+// An archive, from its first byte to its last. All numbers are little-endian; positions are within each record. Those
+// that are not listed are not needed.
+//
+//   for each entry:
+//     local header       0 u32 kLocalHeader, 26 u16 length of the name, 28 u16 length of the extra fields,
+//                        30 name, extra fields
+//     content            as it is, or deflated
+//   directory, for each entry:
+//     directory entry    0 u32 kDirectoryEntry, 8 u16 flags, 10 u16 method, 16 u32 CRC-32, 20 u32 bytes in the archive,
+//                        24 u32 size, 28 u16 length of the name, 30 u16 of the extra fields, 32 u16 of the comment,
+//                        42 u32 position of the local header, 46 name, extra fields, comment
+//   with zip64:
+//     zip64 end          0 u32 kEnd64, 32 u64 number of entries, 48 u64 position of the directory
+//     zip64 locator      0 u32 kLocator64, 8 u64 position of the zip64 end
+//   end                  0 u32 kEnd, 10 u16 number of entries, 16 u32 position of the directory, 22 comment
+//
+// A sequence of extra fields is: u16 id, u16 length, that many bytes.
 constexpr uint32_t kLocalHeader = 0x04034b50, kDirectoryEntry = 0x02014b50, kEnd = 0x06054b50;
 constexpr uint32_t kEnd64 = 0x06064b50, kLocator64 = 0x07064b50;
 constexpr int64_t kLocalBytes = 30, kEntryBytes = 46, kEndBytes = 22, kEnd64Bytes = 56, kLocatorBytes = 20;
-constexpr int64_t kLongestComment = 0xffff;
+constexpr int64_t kMaxComment = 0xffff;
 constexpr uint32_t kIn64Bits = 0xffffffff;  // the number stands in the extra field
 constexpr uint16_t kExtra64 = 1;            // the extra field that holds such numbers
 constexpr uint16_t kStored = 0, kDeflated = 8, kEncrypted = 1;
 // Deflate makes nothing more than 1032 times smaller.
-constexpr int64_t kLargestRatio = 1032;
-constexpr int64_t kMostEntries = 1 << 20;
+constexpr int64_t kMaxRatio = 1032;
+constexpr int64_t kMaxEntries = 1 << 20;
 
 class DirectoryReader {
  public:
@@ -54,8 +71,8 @@ class DirectoryReader {
   void find_directory() {
     const int64_t last = file_.size() - kEndBytes;
     int64_t end = last;
-    while (end >= 0 && end >= last - kLongestComment && number<uint32_t>(end) != kEnd) { --end; }
-    if (end < 0 || end < last - kLongestComment) { fail("a zip archive without its directory, probably truncated"); }
+    while (end >= 0 && end >= last - kMaxComment && number<uint32_t>(end) != kEnd) { --end; }
+    if (end < 0 || end < last - kMaxComment) { fail("a zip archive without its directory, probably truncated"); }
     count_ = number<uint16_t>(end + 10);
     uint64_t begin = number<uint32_t>(end + 16);
     const int64_t locator = end - kLocatorBytes;
@@ -67,7 +84,7 @@ class DirectoryReader {
       count_ = number<uint64_t>(static_cast<int64_t>(end64) + 32);
       begin = number<uint64_t>(static_cast<int64_t>(end64) + 48);
     }
-    if (count_ > static_cast<uint64_t>(kMostEntries)) { fail(cat("more than ", kMostEntries, " entries")); }
+    if (count_ > static_cast<uint64_t>(kMaxEntries)) { fail(cat("more than ", kMaxEntries, " entries")); }
     if (!within(begin, 0)) { fail("damaged zip archive: its directory begins beyond the file"); }
     at_ = static_cast<int64_t>(begin);
   }
@@ -101,7 +118,7 @@ class DirectoryReader {
     }
     entry.offset = static_cast<int64_t>(offset);
     entry.packed = static_cast<int64_t>(packed);
-    const uint64_t most = packed * static_cast<uint64_t>(entry.deflated ? kLargestRatio : 1);
+    const uint64_t most = packed * static_cast<uint64_t>(entry.deflated ? kMaxRatio : 1);
     if (size > most) { fail(entry, cat("claims ", size, " bytes, which its ", packed, " bytes cannot hold")); }
     entry.size = static_cast<int64_t>(size);
     at_ = begin + name + extra + comment;

@@ -1,4 +1,4 @@
-// Lifecycle, listing and reading. Writing: hdf5_write.cpp; attributes: hdf5_attributes.cpp.
+// Lifecycle, listing and reading. Writing is in write.cpp, attributes in attributes.cpp.
 #include "data/hdf5/file.h"
 
 #include <sys/stat.h>

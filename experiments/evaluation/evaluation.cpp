@@ -10,7 +10,7 @@
 
 #include "data/files/atomic_file.h"
 #include "data/files/sha256.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/evaluation/metric.h"

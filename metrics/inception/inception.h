@@ -29,7 +29,7 @@
 #include <string>
 #include <vector>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
@@ -65,10 +65,10 @@ class InceptionDeviceNetwork;  // metrics/inception/device.h
 
 class Inception {
  public:
-  /// A file in any format of data/formats/tensor_file.h. It may hold the first layers only, if they reach what is asked for.
-  /// Throws IoError for files; ConfigError for a request of nothing, another level, or layers that are not in the file:
-  /// the first that is missing is named, and what the file does serve; ShapeError for weights of another network;
-  /// DTypeError for another type than the placement's device has.
+  /// A file in any format of data/formats/open_tensor_file.h. It may hold the first layers only, if they reach what is
+  /// asked for. Throws IoError for files; ConfigError for a request of nothing, another level, or layers that are not
+  /// in the file: the first that is missing is named, and what the file does serve; ShapeError for weights of another
+  /// network; DTypeError for another type than the placement's device has.
   Inception(const std::string& weights_file, InceptionReading reading, InceptionRequest request,
             InceptionPlacement placement = {});
   /// The same from an open file; weights_hash() is then empty.

@@ -5,7 +5,7 @@
 #include <variant>
 #include <vector>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "metrics/inception/plan.h"
 #include "tensor/convolution/inference_layer.h"
 

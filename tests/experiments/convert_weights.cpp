@@ -1,7 +1,7 @@
 // convert_weights as a user runs it.
 #include <algorithm>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -2,8 +2,8 @@
 
 #include <new>
 
+#include "data/formats/open_tensor_file.h"
 #include "data/formats/pickle.h"
-#include "data/formats/tensor_file.h"
 #include "tensor/base/error.h"
 #include "tests/data/formats/weight_files.h"
 #include "var/config.h"

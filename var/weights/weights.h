@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "nn/module.h"
 #include "var/tokenizer/vqvae.h"
 #include "var/transformer/transformer.h"

@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 
 #include "data/files/atomic_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "tests/support.h"
 
 namespace terrace {

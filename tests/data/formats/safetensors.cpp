@@ -1,6 +1,7 @@
 #include "data/formats/safetensors.h"
 
 #include "data/files/atomic_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -1,7 +1,7 @@
 // What tests of weight files share.
 #pragma once
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 
 namespace terrace {
 

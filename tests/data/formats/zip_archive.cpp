@@ -7,7 +7,7 @@
 
 #include "data/files/atomic_file.h"
 #include "data/formats/npz.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "tests/data/formats/weight_files.h"
 #include "tests/support.h"
 

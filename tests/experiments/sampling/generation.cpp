@@ -5,7 +5,7 @@
 
 #include "data/datasets/procedural.h"
 #include "data/files/atomic_file.h"
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/run_record.h"
 #include "tests/support.h"

@@ -18,29 +18,10 @@
 #include <string>
 #include <vector>
 
+#include "data/formats/tensor_reader.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
-
-/// What a file says about one tensor. The dtype is that of the values that read() gives: as stored, but i8, i16 and u16
-/// widen to i32, u32 and u64 to i64.
-struct TensorEntry {
-  std::string name;
-  DType dtype = DType::kF32;
-  Shape shape;
-  int64_t bytes() const { return shape.numel() * size_of(dtype); }
-};
-
-/// One file format's part: what is in the file, and the values.
-class TensorReader {
- public:
-  virtual ~TensorReader() = default;
-  virtual const std::vector<TensorEntry>& entries() const = 0;  // in file order
-  /// Values of entry `index` into `out`, contiguous, of the entry's dtype; rows [begin, end) of it where `out` has
-  /// fewer than all: along the first dimension.
-  virtual void read(size_t index, int64_t begin, int64_t end, Tensor& out) const = 0;
-  virtual const std::map<std::string, std::string>& metadata() const = 0;
-};
 
 class TensorFile {
  public:

@@ -12,8 +12,7 @@
 #include <memory>
 
 #include "data/files/mapped_file.h"
-#include "data/formats/tensor_file.h"
-#include "data/formats/tensor_writer.h"
+#include "data/formats/tensor_reader.h"
 #include "data/formats/zip_archive.h"
 
 namespace terrace {
@@ -22,8 +21,5 @@ bool is_pth_zip(const ZipReader& zip);
 std::shared_ptr<const TensorReader> open_pth_zip(std::shared_ptr<const ZipReader> zip);
 bool is_legacy_pth(const MappedFile& file);
 std::shared_ptr<const TensorReader> open_legacy_pth(std::shared_ptr<const MappedFile> file);
-
-/// The zip form with one OrderedDict, which torch.load(..., weights_only=True) reads.
-std::unique_ptr<TensorWriter> create_pth(const std::string& path, std::vector<TensorEntry> entries);
 
 }  // namespace terrace

@@ -1,5 +1,5 @@
 // PyTorch files that are damaged or hostile: each is refused with a text that says which and why.
-#include "data/formats/pth.h"
+#include "data/formats/pth_reader.h"
 
 #include "data/files/atomic_file.h"
 #include "data/formats/zip_archive.h"

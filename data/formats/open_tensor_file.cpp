@@ -1,4 +1,4 @@
-#include "data/formats/tensor_file.h"
+#include "data/formats/open_tensor_file.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include "data/files/mapped_file.h"
 #include "data/formats/hdf5_tensors.h"
 #include "data/formats/npz.h"
-#include "data/formats/pth.h"
+#include "data/formats/pth_reader.h"
 #include "data/formats/safetensors.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
