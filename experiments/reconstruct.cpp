@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "autograd/functions.h"
-#include "data/datasets/picture_source.h"
+#include "data/datasets/image_source.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"
+#include "data/images/resize.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
@@ -67,7 +68,7 @@ double mse_of(const Tensor& a, const Tensor& b) {
 
 class Reconstruction {
  public:
-  Reconstruction(const Settings& s, const Vqvae& model, const PictureSource& source)
+  Reconstruction(const Settings& s, const Vqvae& model, const ImageSource& source)
       : s_(s), model_(model), source_(source), side_(model.config().image_size()) {}
 
   void run();
@@ -83,7 +84,7 @@ class Reconstruction {
 
   const Settings& s_;
   const Vqvae& model_;
-  const PictureSource& source_;
+  const ImageSource& source_;
   int64_t side_;
   std::vector<Row> rows_;
   std::vector<Variable> grid_;  // (1, side, side, 3): original, reconstruction, original, ...
@@ -106,7 +107,9 @@ void Reconstruction::run_batch(int64_t begin, int64_t end) {
   const NoGrad no_grad;
   const int64_t B = end - begin;
   Tensor originals = Tensor::empty({B, side_, side_, 3}, DType::kU8);
-  for (int64_t k = 0; k < B; ++k) { originals.select(0, k).copy_(source_.load(begin + k, side_)); }
+  for (int64_t k = 0; k < B; ++k) {
+    originals.select(0, k).copy_(resize_and_crop(source_.image(begin + k), side_, ResizeFilter::kLanczos));
+  }
 
   const Tensor f = model_.encode(Variable(images_to_float(originals).to(model_.device()))).value();
   const Tensor indices = model_.quantizer().f_to_indices(f);
@@ -234,20 +237,20 @@ void run(int argc, char** argv) {
   options.parse(argc, argv);
   const Device device = s.common.apply();
 
-  const PictureSource source(s.images, s.split, s.limit);
+  const std::shared_ptr<const ImageSource> source = open_image_sources(s.images, s.split, s.limit);
   WeightOptions weights;
   weights.patch_nums = s.patch_nums;
   const std::unique_ptr<Vqvae> model = load_vqvae(s.tokenizer, weights);
   model->to(device);
   make_folder(s.common.out);
   RunRecord record("reconstruct", options.to_json(), s.common.seed);
-  Reconstruction reconstruction(s, *model, source);
+  Reconstruction reconstruction(s, *model, *source);
   reconstruction.run();
   reconstruction.write();
   record.results() = reconstruction.results();
   record.write(s.common.out);
   std::printf("%s/reconstruct.csv\n", s.common.out.c_str());
-  std::printf("%lld images, mean PSNR %.2f dB\n", static_cast<long long>(source.size()), reconstruction.mean_psnr());
+  std::printf("%lld images, mean PSNR %.2f dB\n", static_cast<long long>(source->size()), reconstruction.mean_psnr());
 }
 
 }  // namespace

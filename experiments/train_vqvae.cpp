@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "data/datasets/subset.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"

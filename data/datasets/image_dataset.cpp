@@ -1,13 +1,10 @@
 #include "data/datasets/image_dataset.h"
-#include "data/hdf5/kind.h"
 
 #include <algorithm>
 #include <set>
 
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
-#include "tensor/random.h"
-#include "tensor/random_streams.h"
 
 namespace terrace {
 namespace {
@@ -24,7 +21,7 @@ std::string content_hash_of(int64_t count, int64_t height, int64_t width, const 
   return "sha256:" + sha256_hex(text.data(), text.size());
 }
 
-void check_kind(const Hdf5File& file) {
+void check_dataset(const Hdf5File& file) {
   if (!file.has_attr("/", "kind") || file.read_attr_string("/", "kind") != kKind) {
     throw IoError(cat(file.path(), ": not an image dataset (attribute \"kind\" is not \"", kKind,
                       "\"); prepare_data makes them"));
@@ -58,7 +55,7 @@ struct ImageDataset::Impl {
 ImageDataset ImageDataset::open(const std::string& path, const std::string& split) {
   auto impl = std::make_shared<Impl>(Hdf5File::open(path), split);
   const Hdf5File& file = impl->file;
-  check_kind(file);
+  check_dataset(file);
   const std::vector<std::string> known = splits_of(file);
   if (std::find(known.begin(), known.end(), split) == known.end()) {
     throw IoError(cat(path, ": no split \"", split, "\"; it has: ", known.empty() ? "none" : join_names(known)));
@@ -95,7 +92,7 @@ ImageDataset ImageDataset::open(const std::string& path, const std::string& spli
 
 std::vector<std::string> ImageDataset::splits(const std::string& path) {
   const Hdf5File file = Hdf5File::open(path);
-  check_kind(file);
+  check_dataset(file);
   return splits_of(file);
 }
 
@@ -155,13 +152,6 @@ std::optional<ImageDataset> open_held_out(const std::string& path) {
 ImageDataset open_for_evaluation(const std::string& path) {
   const std::optional<ImageDataset> held_out = open_held_out(path);
   return held_out ? *held_out : ImageDataset::open(path, "train");
-}
-
-std::vector<int64_t> part_of(int64_t size, int64_t count) {
-  std::vector<int64_t> rows = random_permutation(size, Generator(0, streams::kPartOfSplit));
-  if (count > 0 && count < size) { rows.resize(static_cast<size_t>(count)); }
-  std::sort(rows.begin(), rows.end());
-  return rows;
 }
 
 // --- Writing ---

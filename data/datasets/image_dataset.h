@@ -53,10 +53,6 @@ std::optional<ImageDataset> open_held_out(const std::string& path);
 /// The held-out split, else "train".
 ImageDataset open_for_evaluation(const std::string& path);
 
-/// `count` of `size` rows, ascending, without repetition; all where count is 0 or not below size. A fixed draw, so that
-/// a part of a set has the set's mixture of classes however the set is ordered, and two runs take the same part.
-std::vector<int64_t> part_of(int64_t size, int64_t count);
-
 /// Streams a dataset into a file in bounded memory; splits may be written in any order, one after another.
 class ImageDatasetWriter {
  public:

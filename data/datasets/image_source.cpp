@@ -4,37 +4,67 @@
 #include <filesystem>
 
 #include "data/datasets/image_dataset.h"
+#include "data/datasets/subset.h"
 #include "data/formats/open_tensor_file.h"
 #include "data/images/image_file.h"
+#include "tensor/base/error.h"
 
 namespace terrace {
 namespace {
 
 namespace fs = std::filesystem;
 
-class FolderSource : public ImageSource {
- public:
-  explicit FolderSource(const std::string& folder) {
-    const auto hidden = [](const fs::path& path) { return path.filename().string().starts_with('.'); };
-    std::error_code error;
-    for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-      if (hidden(entry->path())) {
-        entry.disable_recursion_pending();
-      } else if (entry->is_regular_file() && is_picture_name(entry->path())) {
-        files_.push_back(entry->path());
-      }
+enum class HiddenFiles : uint8_t { kSkip, kTake };
+
+/// All pictures below a folder, in no order. Throws IoError where it cannot be listed.
+std::vector<fs::path> pictures_below(const std::string& folder, HiddenFiles hidden_files) {
+  const auto skipped = [&](const fs::path& path) {
+    return hidden_files == HiddenFiles::kSkip && path.filename().string().starts_with('.');
+  };
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (skipped(entry->path())) {
+      entry.disable_recursion_pending();
+    } else if (entry->is_regular_file() && is_picture_name(entry->path())) {
+      files.push_back(entry->path());
     }
-    if (error) { throw IoError(cat("cannot read ", folder, ": ", error.message())); }
+  }
+  if (error) { throw IoError(cat("cannot read ", folder, ": ", error.message())); }
+  return files;
+}
+
+/// Holds the labels, where there are some, and the names of the classes.
+class LabelledSource : public ImageSource {
+ public:
+  int64_t label(int64_t i) const override { return labels_.empty() ? -1 : labels_[static_cast<size_t>(i)]; }
+  const std::vector<std::string>& class_names() const override { return classes_; }
+  bool separate_files() const override { return false; }
+
+ protected:
+  std::vector<int64_t> labels_;
+  std::vector<std::string> classes_;
+};
+
+class FilesSource : public LabelledSource {
+ public:
+  explicit FilesSource(std::vector<fs::path> files) : files_(std::move(files)) {}
+  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
+  std::string name(int64_t i) const override { return files_.at(static_cast<size_t>(i)).string(); }
+  Tensor image(int64_t i) const override { return read_image(name(i)); }
+  bool separate_files() const override { return true; }
+
+ protected:
+  std::vector<fs::path> files_;
+};
+
+class FolderSource : public FilesSource {
+ public:
+  explicit FolderSource(const std::string& folder) : FilesSource(pictures_below(folder, HiddenFiles::kSkip)) {
     if (files_.empty()) { throw IoError(cat("cannot read ", folder, ": it holds no .png, .jpg or .jpeg file")); }
     std::sort(files_.begin(), files_.end());
     find_classes(folder);
   }
-
-  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
-  Tensor image(int64_t i) const override { return read_image(files_.at(static_cast<size_t>(i)).string()); }
-  int64_t label(int64_t i) const override { return labels_.empty() ? -1 : labels_[static_cast<size_t>(i)]; }
-  const std::vector<std::string>& class_names() const override { return classes_; }
-  bool separate_files() const override { return true; }
 
  private:
   void find_classes(const std::string& folder) {
@@ -51,22 +81,6 @@ class FolderSource : public ImageSource {
       labels_.push_back(std::lower_bound(classes_.begin(), classes_.end(), name) - classes_.begin());
     }
   }
-
-  std::vector<fs::path> files_;
-  std::vector<int64_t> labels_;
-  std::vector<std::string> classes_;
-};
-
-/// Sets that hold their labels as numbers.
-class LabelledSource : public ImageSource {
- public:
-  int64_t label(int64_t i) const override { return labels_.empty() ? -1 : labels_[static_cast<size_t>(i)]; }
-  const std::vector<std::string>& class_names() const override { return classes_; }
-  bool separate_files() const override { return false; }
-
- protected:
-  std::vector<int64_t> labels_;
-  std::vector<std::string> classes_;
 };
 
 class NpzSource : public LabelledSource {
@@ -86,6 +100,7 @@ class NpzSource : public LabelledSource {
   }
 
   int64_t size() const override { return size_; }
+  std::string name(int64_t i) const override { return cat(file_.path(), "/", i); }
   Tensor image(int64_t i) const override { return file_.read_rows("arr_0", i, i + 1).select(0, 0).contiguous(); }
 
  private:
@@ -95,15 +110,56 @@ class NpzSource : public LabelledSource {
 
 class DatasetSource : public LabelledSource {
  public:
-  explicit DatasetSource(const ImageDataset& dataset) : dataset_(dataset) {
-    labels_ = dataset_.labels().to_vector<int64_t>();
+  /// limit > 0: those rows of part_of.
+  explicit DatasetSource(const ImageDataset& dataset, int64_t limit = 0)
+      : dataset_(dataset), rows_(part_of(dataset.size(), limit)) {
+    const int64_t* label = dataset_.labels().data<int64_t>();
+    for (const int64_t row : rows_) { labels_.push_back(label[row]); }
     classes_ = dataset_.class_names();
   }
-  int64_t size() const override { return dataset_.size(); }
-  Tensor image(int64_t i) const override { return dataset_.image(i); }
+  int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
+  std::string name(int64_t i) const override {
+    return cat(dataset_.path(), "/", dataset_.split(), "/", rows_[static_cast<size_t>(i)]);
+  }
+  Tensor image(int64_t i) const override { return dataset_.image(rows_[static_cast<size_t>(i)]); }
 
  private:
   ImageDataset dataset_;
+  std::vector<int64_t> rows_;
+};
+
+/// Sources one after the other. Their classes differ, so none are told.
+class ConcatenatedSource : public LabelledSource {
+ public:
+  explicit ConcatenatedSource(std::vector<std::shared_ptr<const ImageSource>> parts) : parts_(std::move(parts)) {
+    for (const auto& part : parts_) {
+      size_ += part->size();
+      ends_.push_back(size_);
+    }
+  }
+  int64_t size() const override { return size_; }
+  std::string name(int64_t i) const override {
+    const auto [part, row] = find(i);
+    return part->name(row);
+  }
+  Tensor image(int64_t i) const override {
+    const auto [part, row] = find(i);
+    return part->image(row);
+  }
+
+ private:
+  struct Place {
+    const ImageSource* part;
+    int64_t row;
+  };
+  Place find(int64_t i) const {
+    const size_t p = static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), i) - ends_.begin());
+    return {parts_.at(p).get(), i - (p == 0 ? 0 : ends_[p - 1])};
+  }
+
+  std::vector<std::shared_ptr<const ImageSource>> parts_;
+  std::vector<int64_t> ends_;  // of each part, in the whole
+  int64_t size_ = 0;
 };
 
 class TensorSource : public LabelledSource {
@@ -117,22 +173,52 @@ class TensorSource : public LabelledSource {
     labels_ = labels.to_vector<int64_t>();
   }
   int64_t size() const override { return images_.dim(0); }
+  std::string name(int64_t i) const override { return std::to_string(i); }
   Tensor image(int64_t i) const override { return images_.select(0, i).contiguous(); }
 
  private:
   Tensor images_;
 };
 
+bool is_dataset_name(const std::string& path) { return lower_extension(path) == ".h5" && !fs::is_directory(path); }
+
+std::shared_ptr<const ImageSource> open_dataset(const std::string& path, const std::string& split, int64_t limit) {
+  return std::make_shared<DatasetSource>(split.empty() ? open_for_evaluation(path) : ImageDataset::open(path, split),
+                                         limit);
+}
+
+/// The first `limit` pictures of a folder by name, all where it is 0.
+std::shared_ptr<const ImageSource> open_first_pictures(const std::string& folder, int64_t limit) {
+  std::vector<fs::path> files = pictures_below(folder, HiddenFiles::kTake);
+  if (files.empty()) { throw IoError(cat(folder, ": holds no .png, .jpg or .jpeg file")); }
+  // By the characters of the whole path: "a-b/1.png" comes before "a/1.png".
+  std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  if (limit > 0 && limit < static_cast<int64_t>(files.size())) { files.resize(static_cast<size_t>(limit)); }
+  return std::make_shared<FilesSource>(std::move(files));
+}
+
 }  // namespace
 
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split) {
-  if (lower_extension(path) == ".h5" && !fs::is_directory(path)) {
-    if (!split.empty()) { return std::make_shared<DatasetSource>(ImageDataset::open(path, split)); }
-    return std::make_shared<DatasetSource>(open_for_evaluation(path));
-  }
+  if (is_dataset_name(path)) { return open_dataset(path, split, 0); }
   if (!split.empty()) { throw ConfigError(cat(path, ": only datasets (.h5) have a split, got \"", split, "\"")); }
   if (fs::is_directory(path)) { return std::make_shared<FolderSource>(path); }
   return std::make_shared<NpzSource>(path);
+}
+
+std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::string>& paths, const std::string& split,
+                                                      int64_t limit) {
+  std::vector<std::shared_ptr<const ImageSource>> parts;
+  for (const std::string& path : paths) {
+    if (fs::is_directory(path)) {
+      parts.push_back(open_first_pictures(path, limit));
+    } else if (is_dataset_name(path)) {
+      parts.push_back(open_dataset(path, split, limit));
+    } else {
+      parts.push_back(std::make_shared<FilesSource>(std::vector<fs::path>{path}));
+    }
+  }
+  return std::make_shared<ConcatenatedSource>(std::move(parts));
 }
 
 std::shared_ptr<const ImageSource> image_source_of(const Tensor& images, const Tensor& labels) {

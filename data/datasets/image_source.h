@@ -1,5 +1,5 @@
 // Sets of images from wherever they are, one image at a time in a fixed order, in memory that does not depend on their
-// number: a folder of PNG and JPEG files, an .npz of samples, a dataset.
+// number: PNG and JPEG files and folders of them, an .npz of samples, a dataset.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,9 @@ class ImageSource {
  public:
   virtual ~ImageSource() = default;
   virtual int64_t size() const = 0;
+  /// What image `i` is called: the path of its file, or the path of its set with the split, if any, and the row:
+  /// "data.h5/test/12".
+  virtual std::string name(int64_t i) const = 0;
   /// u8 (H, W, 3); images of a folder may differ in size. Throws IoError that names the file.
   virtual Tensor image(int64_t i) const = 0;
   /// Its class, -1 where the set tells none.
@@ -32,6 +35,13 @@ class ImageSource {
 /// Throws IoError naming the file where it holds no images or others than these; ConfigError for a split of what has
 /// none.
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split = "");
+
+/// Several sets as one, without classes. `paths`: picture files (.png .jpg .jpeg), folders, of which all pictures at any
+/// depth are taken, hidden ones too, by name, and datasets (.h5), of which `split` is taken as above. limit > 0: of each
+/// folder the first so many, of each dataset those of part_of (data/datasets/subset.h). Throws IoError where a folder
+/// holds no picture or a dataset cannot be read; a picture file is first looked at by image().
+std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::string>& paths,
+                                                      const std::string& split = "", int64_t limit = 0);
 
 /// A tensor u8 (N, H, W, 3), with labels i64 (N) where defined.
 std::shared_ptr<const ImageSource> image_source_of(const Tensor& images, const Tensor& labels = {});

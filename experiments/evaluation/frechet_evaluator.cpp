@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/datasets/subset.h"
 #include "data/images/pixels.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"

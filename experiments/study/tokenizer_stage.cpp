@@ -2,6 +2,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "data/datasets/subset.h"
 #include "data/files/atomic_file.h"
 #include "data/images/pixels.h"
 #include "experiments/cli/program.h"

@@ -4,6 +4,7 @@
 
 #include "data/datasets/image_dataset.h"
 #include "data/datasets/procedural.h"
+#include "data/datasets/subset.h"
 #include "data/files/atomic_file.h"
 #include "data/images/pixels.h"
 #include "experiments/cli/run_record.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "data/datasets/subset.h"
 #include "data/hdf5/file.h"
 #include "data/hdf5/kind.h"
 #include "data/images/pixels.h"

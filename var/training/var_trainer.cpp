@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "autograd/functions.h"
-#include "data/datasets/image_dataset.h"
+#include "data/datasets/subset.h"
 #include "nn/mode_scope.h"
 #include "tensor/device/allocator.h"
 #include "tensor/device/device_graph.h"

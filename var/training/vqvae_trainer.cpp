@@ -7,6 +7,7 @@
 
 #include "autograd/functions.h"
 #include "data/datasets/loader.h"
+#include "data/datasets/subset.h"
 #include "data/images/pixels.h"
 #include "nn/ema.h"
 #include "nn/mode_scope.h"

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "data/datasets/image_dataset.h"
+#include "data/datasets/subset.h"
 #include "data/files/atomic_file.h"
 #include "data/formats/npz.h"
 #include "data/images/image_file.h"
@@ -69,6 +70,37 @@ TEST(ImageSource, DatasetSplitsAndLabels) {
   EXPECT_SAME(source->image(3), images.select(0, 3).contiguous());
   EXPECT_EQ(open_image_source(folder / "d.h5", "train")->class_names().size(), 2U);
   expect_error<IoError>([&] { open_image_source(folder / "d.h5", "test"); }, "test");
+}
+
+TEST(ImageSource, SeveralAsOne) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(6, 4, 5);
+  std::filesystem::create_directories(folder / "p/.hidden");
+  write_png(folder / "loose.png", images.select(0, 0));
+  write_png(folder / "p/b.png", images.select(0, 1));
+  write_png(folder / "p/.hidden/a.png", images.select(0, 2));
+  const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 1}, {3});
+  create_dataset(folder / "d.h5", "test", images.slice(0, 3, 6), labels, {"a", "b"}, "test");
+  const auto source = open_image_sources({folder / "loose.png", folder / "p", folder / "d.h5"});
+  const std::vector<std::string> names = {"loose.png",   "p/.hidden/a.png", "p/b.png",
+                                          "d.h5/test/0", "d.h5/test/1",     "d.h5/test/2"};
+  const std::vector<int64_t> order = {0, 2, 1, 3, 4, 5};
+  ASSERT_EQ(source->size(), 6);
+  for (int64_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(source->name(i), folder / names[static_cast<size_t>(i)]);
+    EXPECT_SAME(source->image(i), images.select(0, order[static_cast<size_t>(i)]).contiguous());
+    EXPECT_EQ(source->label(i), -1);
+  }
+  EXPECT_TRUE(source->class_names().empty());
+
+  const auto limited = open_image_sources({folder / "p", folder / "d.h5"}, "test", 1);
+  ASSERT_EQ(limited->size(), 2);
+  EXPECT_EQ(limited->name(0), folder / "p/.hidden/a.png");
+  EXPECT_EQ(limited->name(1), cat(folder / "d.h5/test/", part_of(3, 1)[0]));
+  const auto missing = open_image_sources({folder / "none.png"});
+  expect_error<IoError>([&] { missing->image(0); }, "none.png: No such file");
+  std::filesystem::create_directories(folder / "empty");
+  expect_error<IoError>([&] { open_image_sources({folder / "empty"}); }, "empty: holds no .png, .jpg or .jpeg file");
 }
 
 TEST(ImageSource, RefusesByFile) {

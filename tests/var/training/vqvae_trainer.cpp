@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "data/datasets/subset.h"
 #include "data/images/pixels.h"
 #include "tensor/pointwise.h"
 #include "tests/support.h"
