@@ -1,13 +1,10 @@
 #include "data/datasets/loader.h"
-#include "data/images/pixels.h"
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <numeric>
 #include <thread>
 
-#include "data/datasets/prefetcher.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -129,16 +126,6 @@ TEST(Loader, FloatsAreNchwFromMinusOneToOne) {
   EXPECT_FLOAT_EQ(value[72], 1 / 127.5f - 1);
 }
 
-TEST(Loader, BytesAndFloatsConvertBack) {
-  std::vector<uint8_t> values(256 * 3);
-  for (size_t i = 0; i < values.size(); ++i) { values[i] = static_cast<uint8_t>(i / 3 + i % 3); }
-  const Tensor bytes = Tensor::from(values, {1, 16, 16, 3});
-  EXPECT_SAME(images_to_bytes(images_to_float(bytes)), bytes);
-  const float nan = std::nanf("");
-  const Tensor wild = Tensor::from(std::vector<float>{-7, 7, nan}, {1, 3, 1, 1});
-  EXPECT_EQ(images_to_bytes(wild).to_vector<int64_t>(), (std::vector<int64_t>{0, 255, 0}));
-}
-
 TEST(Loader, RefusesWhatGivesNoBatch) {
   const TemporaryFolder folder;
   const ImageDataset data = ImageDataset::open(numbered(folder, 10));
@@ -147,37 +134,6 @@ TEST(Loader, RefusesWhatGivesNoBatch) {
   expect_error<ConfigError>([&] { Loader(data, {.batch = 5, .step = 2}); }, "an epoch has 2 batches");
   expect_error<ConfigError>([&] { Loader(data, {.batch = 5, .workers = -1}); }, "workers");
   EXPECT_EQ(Loader(data, {.batch = 11, .last = LastBatch::kKeep}).next().images.dim(0), 10);
-}
-
-TEST(Prefetcher, GivesErrorsInTheirTurn) {
-  for (const int workers : {0, 1, 3}) {
-    Prefetcher<int64_t> items(
-        [](int64_t i) {
-          if (i == 5) { throw IoError("item 5 is bad"); }
-          return i * i;
-        },
-        0, workers, 4);
-    for (int64_t i = 0; i < 5; ++i) { EXPECT_EQ(items.next(), i * i); }
-    expect_error<IoError>([&] { items.next(); }, "item 5 is bad");
-    expect_error<IoError>([&] { items.next(); }, "item 5 is bad");
-  }
-}
-
-TEST(Prefetcher, StaysWithinItsBoundAndStopsAtOnce) {
-  std::atomic<int64_t> made{0};
-  {
-    Prefetcher<int64_t> items([&](int64_t i) { return ++made, i; }, 10, 3, 4);
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    EXPECT_EQ(made, 4);
-    EXPECT_EQ(items.next(), 10);
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    EXPECT_EQ(made, 5);
-  }
-  EXPECT_EQ(made, 5);
-  Prefetcher<int64_t> few([](int64_t i) { return i; }, 0, 2, 4, 2);
-  few.next();
-  few.next();
-  expect_error<IndexError>([&] { few.next(); }, "nothing is left");
 }
 
 }  // namespace
