@@ -1,23 +1,23 @@
-// Makes datasets (docs/datasets.md) from CIFAR-100, from folders of pictures, or by drawing them; and shows what is in
+// Makes datasets (docs/datasets.md), each by a command of its own (experiments/datasets/datasets.h), and shows what is in
 // one.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "data/datasets/cifar100.h"
 #include "data/datasets/image_dataset.h"
-#include "data/datasets/image_folder.h"
-#include "data/datasets/procedural.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
+#include "experiments/datasets/datasets.h"
 #include "experiments/report/image_grid.h"
 
 namespace terrace {
@@ -26,53 +26,22 @@ namespace {
 struct Arguments {
   CommonOptions common;
   bool gzip = false;
-  // cifar100
-  std::string cifar_source;
-  bool any_count = false;
-  // images
-  std::string folder;
-  ImageFolderOptions images;
-  std::string filter = "lanczos";
-  bool skip_bad = false;
-  // procedural
-  ProceduralOptions procedural;
+  std::vector<std::unique_ptr<DatasetMaker>> makers;  // of kDatasets
   // info, preview
   std::string file;
   bool verify = false;
   std::string split = "train", png;
   int64_t count = 96, columns = 16, upscale = 2;
-
-  Compression compression() const { return gzip ? Compression::kGzip : Compression::kNone; }
 };
 
-void add_output(Options& options, Arguments& arguments) {
-  options.add("gzip", arguments.gzip, "compress the pictures (smaller, slower to read)");
-  options.add_common(arguments.common, "dataset to write, FILE.h5");
-}
-
 void declare(Options& options, Arguments& a) {
-  Options& cifar = options.command("cifar100", "converts CIFAR-100 from its published binary files");
-  cifar.add("source", a.cifar_source, "folder with train.bin and test.bin, or the .tar.gz").positional().required();
-  cifar.add("any-count", a.any_count, "accept files that hold another number of pictures than the published ones");
-  add_output(cifar, a);
-
-  Options& images = options.command("images", "converts a folder of JPEG and PNG files, one folder a class");
-  images.add("folder", a.folder, "folder with class folders, or with train/ (and val/, test/) that have them")
-      .positional()
-      .required();
-  images.add("size", a.images.size, "pixels a side: the short side is resized to it, the middle is kept")
-      .range(1, 4096);
-  images.add("filter", a.filter, "resize filter, antialiased").choices({"box", "bilinear", "bicubic", "lanczos"});
-  images.add("split", a.images.split, "name of the split, where the folder has none of its own");
-  images.add("test-every", a.images.test_every, "put every n-th picture into split test; 0: none").at_least(0);
-  images.add("skip-bad", a.skip_bad, "leave out files that cannot be read, and list them, instead of stopping");
-  add_output(images, a);
-
-  Options& procedural =
-      options.command("procedural", "draws 32x32 pictures of figures: shape, colour and place are the class");
-  procedural.add("count", a.procedural.train, "training pictures").range(1, 1e9);
-  procedural.add("test-count", a.procedural.test, "test pictures").range(0, 1e9);
-  add_output(procedural, a);
+  for (const DatasetKind& kind : kDatasets) {
+    Options& command = options.command(kind.name, kind.purpose);
+    a.makers.push_back(kind.maker());
+    a.makers.back()->declare(command);
+    command.add("gzip", a.gzip, "compress the pictures (smaller, slower to read)");
+    command.add_common(a.common, "dataset to write, FILE.h5");
+  }
 
   Options& info = options.command("info", "prints what a dataset holds");
   info.add("file", a.file, "dataset, FILE.h5").positional().required();
@@ -168,35 +137,22 @@ void write_record(const RunRecord& record, const std::string& out) {
   write_file(stem + ".run.json", record.to_json().dump(2) + "\n");
 }
 
-void convert(const Options& options, Arguments& a) {
+void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& a) {
   if (a.common.out.empty()) { throw ConfigError("--out FILE.h5 is needed: the dataset to write"); }
   a.common.apply_on_cpu();
   RunRecord record("prepare_data", options.to_json(), a.common.seed);
+  const DatasetOutput output{
+      .path = a.common.out, .seed = a.common.seed, .compression = a.gzip ? Compression::kGzip : Compression::kNone};
   std::optional<Progress> progress;  // begins when the number of pictures is known
-  const auto report_bad = [&](int64_t done, int64_t total, int64_t bad) {
+  const auto report = [&](int64_t done, int64_t total, int64_t bad) {
     check_interrupt();
     if (!progress) { progress.emplace(options.chosen(), total, "images"); }
     progress->update(done, bad == 0 ? Progress::Fields{} : Progress::Fields{{"bad", static_cast<double>(bad)}});
   };
-  const auto report = [&](int64_t done, int64_t total) { report_bad(done, total, 0); };
-  ImageFolderResult result;
-  if (options.chosen() == "cifar100") {
-    convert_cifar100(a.cifar_source, a.common.out, a.any_count ? CifarCount::kAny : CifarCount::kPublished,
-                     a.compression(), report);
-  } else if (options.chosen() == "images") {
-    a.images.filter = resize_filter_from_name(a.filter);
-    a.images.bad_files = a.skip_bad ? BadFiles::kSkip : BadFiles::kStop;
-    a.images.workers = threads();
-    a.images.compression = a.compression();
-    result = convert_image_folder(a.folder, a.common.out, a.images, report_bad);
-  } else {
-    a.procedural.seed = a.common.seed;
-    a.procedural.compression = a.compression();
-    create_procedural(a.common.out, a.procedural, report);
-  }
+  const std::vector<std::string> skipped = maker.make(output, report);
   progress->finish();
-  for (const BadFile& bad : result.bad) { std::cerr << "skipped: " << bad.reason << "\n"; }
-  record.results()["skipped"] = result.bad.size();
+  for (const std::string& reason : skipped) { std::cerr << "skipped: " << reason << "\n"; }
+  record.results()["skipped"] = skipped.size();
   write_record(record, a.common.out);
   print_info(a.common.out, false);
 }
@@ -205,19 +161,14 @@ void run(int argc, char** argv) {
   Arguments arguments;
   Options options("prepare_data", "Makes image datasets for training, and shows what is in one.");
   declare(options, arguments);
-  options.epilog(
-      "examples:\n"
-      "  prepare_data cifar100 cifar-100-binary.tar.gz --out cifar100.h5\n"
-      "  prepare_data images imagenet --size 64 --out imagenet64.h5\n"
-      "  prepare_data procedural --count 16000 --out figures.h5\n"
-      "  prepare_data preview figures.h5 --png figures.png");
+  std::string examples = "examples:\n";
+  for (const DatasetKind& kind : kDatasets) { examples += cat("  prepare_data ", kind.name, " ", kind.example, "\n"); }
+  options.epilog(examples + "  prepare_data preview figures.h5 --png figures.png");
   options.parse(argc, argv);
-  if (options.chosen() == "info") {
-    print_info(arguments.file, arguments.verify);
-  } else if (options.chosen() == "preview") {
-    write_preview(arguments);
-  } else {
-    convert(options, arguments);
+  if (options.chosen() == "info") { return print_info(arguments.file, arguments.verify); }
+  if (options.chosen() == "preview") { return write_preview(arguments); }
+  for (size_t i = 0; i < std::size(kDatasets); ++i) {
+    if (options.chosen() == kDatasets[i].name) { make_dataset(options, *arguments.makers[i], arguments); }
   }
 }
 

@@ -5,6 +5,7 @@
 #include "data/datasets/image_dataset.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
+#include "experiments/datasets/datasets.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -31,10 +32,20 @@ TEST(PrepareData, MakesShowsAndPreviewsTheGeneratedSet) {
 }
 
 TEST(PrepareData, HelpOfEveryCommand) {
-  for (const char* command : {"", "cifar100", "images", "procedural", "info", "preview"}) {
+  std::vector<std::string> commands = {"", "info", "preview"};
+  for (const DatasetKind& kind : kDatasets) { commands.push_back(kind.name); }
+  for (const std::string& command : commands) {
     const CommandResult help = run_command(cat(program(), " ", command, " --help"));
     EXPECT_EQ(help.status, 0) << help.output;
     EXPECT_NE(help.output.find("usage: prepare_data"), std::string::npos) << help.output;
+  }
+}
+
+TEST(PrepareData, HelpListsEveryDataset) {
+  const CommandResult help = run_command(program() + " --help");
+  for (const DatasetKind& kind : kDatasets) {
+    EXPECT_NE(help.output.find(kind.purpose), std::string::npos) << help.output;
+    EXPECT_NE(help.output.find(cat("prepare_data ", kind.name, " ", kind.example)), std::string::npos) << help.output;
   }
 }
 
