@@ -29,8 +29,8 @@ struct ArchiveCloser {
 };
 
 std::string read_entry(archive* a, int64_t size, const std::string& path) {
-  constexpr int64_t kMostBytes = int64_t{1} << 30;
-  if (size < 0 || size > kMostBytes) { throw IoError(cat("cannot read ", path, ": an entry claims ", size, " bytes")); }
+  constexpr int64_t kMaxBytes = int64_t{1} << 30;
+  if (size < 0 || size > kMaxBytes) { throw IoError(cat("cannot read ", path, ": an entry claims ", size, " bytes")); }
   std::string content(static_cast<size_t>(size), '\0');
   size_t done = 0;
   while (done < content.size()) {

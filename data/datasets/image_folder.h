@@ -52,7 +52,7 @@ struct ImageFolderResult {
 };
 
 /// Reads, resizes and writes all pictures, several at once. Within a split they are in an order shuffled by a fixed
-/// seed: the same files give the same dataset, and any stretch of it holds all classes. The first file of that order
+/// seed: the same files give the same dataset, and any range of it holds all classes. The first file of that order
 /// that cannot be read is an IoError that names it, unless bad files are skipped. `progress` hears of every file done
 /// and may throw to stop.
 ImageFolderResult convert_image_folder(const std::string& folder, const std::string& to,

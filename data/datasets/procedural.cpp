@@ -159,9 +159,9 @@ Tensor draw_figure(const Figure& figure, Generator& draws) {
   const Rgb paint = from_hsv(hue_of(figure.color) + between(draws, -kHueJitter, kHueJitter), between(draws, 0.8, 0.95),
                              between(draws, 0.8, 0.97));
   const double grey = between(draws, 0.3, 0.8);
-  Rgb ground{};
-  for (double& channel : ground.channel) { channel = grey + between(draws, -kTint, kTint); }
-  const Slope ground_shade(draws, 0.18), paint_shade(draws, 0.1);
+  Rgb background{};
+  for (double& channel : background.channel) { channel = grey + between(draws, -kTint, kTint); }
+  const Slope background_shade(draws, 0.18), paint_shade(draws, 0.1);
   const Coverage coverage = cover(figure, 1);
 
   Tensor image = Tensor::empty({kProceduralSize, kProceduralSize, 3}, DType::kU8);
@@ -169,10 +169,10 @@ Tensor draw_figure(const Figure& figure, Generator& draws) {
   for (int64_t row = 0; row < kProceduralSize; ++row) {
     for (int64_t column = 0; column < kProceduralSize; ++column) {
       const double covered = coverage[static_cast<size_t>(row * kProceduralSize + column)];
-      const double below = ground_shade.at(column, row), above = 1 + paint_shade.at(column, row);
+      const double below = background_shade.at(column, row), above = 1 + paint_shade.at(column, row);
       const Rgb noise = pixel_noise(draws);
       for (int c = 0; c < 3; ++c) {
-        const double value = covered * paint.channel[c] * above + (1 - covered) * (ground.channel[c] + below);
+        const double value = covered * paint.channel[c] * above + (1 - covered) * (background.channel[c] + below);
         *to++ = static_cast<uint8_t>(std::lround(255 * std::clamp(value + kNoise * noise.channel[c], 0.0, 1.0)));
       }
     }

@@ -11,18 +11,18 @@ namespace {
 
 constexpr double kPi = std::numbers::pi;
 
-// A figure is at least this far from the ground across the grey axis; pure red is 1 from any grey.
-constexpr double kLeastChroma = 0.25;
-// Pixels that the figure covers less than this are taken as noise of the ground.
+// A figure is at least this far from the background across the grey axis; pure red is 1 from any grey.
+constexpr double kMinChroma = 0.25;
+// Pixels that the figure covers less than this are taken as noise of the background.
 constexpr float kNoiseFloor = 0.15f;
 // Smallest and largest area in pixels, with room around what is drawn (41 to 113).
-constexpr double kLeastArea = 22, kMostArea = 190;
+constexpr double kMinArea = 22, kMaxArea = 190;
 // Degrees from the middle of a colour's hues.
 constexpr double kHueReach = 35;
 // Pixels between a centroid and the picture's middle lines.
 constexpr double kPlaceMargin = 1.5;
 // A figure that covers less of the best drawing is none of the three.
-constexpr double kLeastOverlap = 0.7;
+constexpr double kMinOverlap = 0.7;
 
 struct Picture {
   std::array<float, 3 * kProceduralPixels> rgb;  // 0..1, pixel by pixel
@@ -90,7 +90,7 @@ struct Segmentation {
 };
 
 /// The coverage that the colour of each pixel speaks for: a pixel that the figure covers by half is, in colour, half
-/// way from the ground to the figure, whatever the shade of either. Being linear, this averages noise out.
+/// way from the background to the figure, whatever the shade of either. Being linear, this averages noise out.
 Segmentation segment(const Picture& picture) {
   std::array<Chroma, kProceduralPixels> chroma;
   std::array<size_t, kProceduralPixels> order;
@@ -108,19 +108,19 @@ Segmentation segment(const Picture& picture) {
     const float count = static_cast<float>(end - begin);
     return Chroma{sum.u / count, sum.v / count};
   };
-  constexpr size_t kCore = 16;                           // pixels that even a small, blurred figure covers wholly
-  const Chroma ground = mean(0, kProceduralPixels / 2);  // a figure covers far less than half
+  constexpr size_t kCore = 16;                               // pixels that even a small, blurred figure covers wholly
+  const Chroma background = mean(0, kProceduralPixels / 2);  // a figure covers far less than half
   const Chroma figure = mean(kProceduralPixels - kCore, kProceduralPixels);
-  const Chroma way{figure.u - ground.u, figure.v - ground.v};
+  const Chroma axis{figure.u - background.u, figure.v - background.v};
 
   Segmentation result;
-  result.found = length(way) >= kLeastChroma;
+  result.found = length(axis) >= kMinChroma;
   if (!result.found) { return result; }
   result.hue = std::atan2(figure.v, figure.u) * 180 / kPi;
   if (result.hue < 0) { result.hue += 360; }
-  const float norm = way.u * way.u + way.v * way.v;
+  const float norm = axis.u * axis.u + axis.v * axis.v;
   for (size_t i = 0; i < kProceduralPixels; ++i) {
-    const float share = ((chroma[i].u - ground.u) * way.u + (chroma[i].v - ground.v) * way.v) / norm;
+    const float share = ((chroma[i].u - background.u) * axis.u + (chroma[i].v - background.v) * axis.v) / norm;
     result.coverage[i] = share < kNoiseFloor ? 0.0f : std::min(share, 1.0f);
   }
   return result;
@@ -176,7 +176,7 @@ ProceduralVerdict inspect_procedural(const Tensor& image) {
     x += coverage[i] * (static_cast<double>(i % kProceduralSize) + 0.5);
     y += coverage[i] * (static_cast<double>(i / kProceduralSize) + 0.5);
   }
-  if (area < kLeastArea || area > kMostArea) { return {}; }
+  if (area < kMinArea || area > kMaxArea) { return {}; }
   x /= area;
   y /= area;
 
@@ -190,7 +190,7 @@ ProceduralVerdict inspect_procedural(const Tensor& image) {
     }
   }
   constexpr double kMiddle = static_cast<double>(kProceduralSize) / 2;
-  if (verdict.confidence < kLeastOverlap) { return verdict; }
+  if (verdict.confidence < kMinOverlap) { return verdict; }
   if (std::abs(x - kMiddle) < kPlaceMargin || std::abs(y - kMiddle) < kPlaceMargin) { return verdict; }
 
   const int64_t quadrant = (y > kMiddle ? 2 : 0) + (x > kMiddle ? 1 : 0);

@@ -1,4 +1,5 @@
-// The bytes of a file as memory: mapped from the disk, so that only what is touched is read, or lent by the caller.
+// The bytes of a file as memory: mapped from the disk, so that only the pages that are used are read, or bytes that the
+// caller owns.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,7 @@ class MappedFile {
   const std::byte* data() const { return bytes_.data(); }
   int64_t size() const { return static_cast<int64_t>(bytes_.size()); }
   bool contains(const void* address) const { return address >= data() && address < data() + size(); }
-  /// Whole pages within [begin, end) leave the process's memory; touched again, they are read again. A pass over a file
+  /// Whole pages within [begin, end) leave the process's memory; the next access reads them from the disk again. A pass over a file
   /// that releases what it has copied needs no memory of the file's size.
   void release(int64_t begin, int64_t end) const;
 

@@ -1,13 +1,13 @@
-// Whole blocks at a place of an open file, however many system calls they take.
+// pwrite() and pread() of whole blocks: repeated until all bytes are transferred.
 #pragma once
 
 #include <cstdint>
 
 namespace terrace {
 
-/// False with errno where the system refuses.
+/// Returns false and leaves the reason in errno where the system refuses.
 bool write_at(int descriptor, const void* bytes, int64_t count, int64_t at);
-/// The same; a file that ends before is EIO.
+/// The same. A file that ends before the block does gives EIO.
 bool read_at(int descriptor, void* bytes, int64_t count, int64_t at);
 
 }  // namespace terrace

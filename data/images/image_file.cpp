@@ -1,4 +1,4 @@
-// Dispatch; the codecs are jpeg_file.cpp and png_file.cpp.
+// Dispatch to the codecs, which are jpeg.cpp and png.cpp.
 #include "data/images/image_file.h"
 
 #include <cctype>

@@ -123,8 +123,8 @@ std::pair<int64_t, int64_t> short_side_extents(const Tensor& image, int64_t size
 
 std::vector<ResampleTaps> resample_taps(int64_t in, int64_t out, int64_t begin, int64_t count, ResizeFilter filter) {
   const double ratio = static_cast<double>(in) / static_cast<double>(out);
-  const double stretch = std::max(ratio, 1.0);
-  const double reach = radius_of(filter) * stretch;
+  const double scale = std::max(ratio, 1.0);
+  const double reach = radius_of(filter) * scale;
   std::vector<ResampleTaps> all(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) {
     const double center = (static_cast<double>(begin + i) + 0.5) * ratio;
@@ -134,7 +134,7 @@ std::vector<ResampleTaps> resample_taps(int64_t in, int64_t out, int64_t begin, 
     double sum = 0;
     std::vector<double> weights;
     for (int64_t j = taps.first; j < last; ++j) {
-      weights.push_back(kernel(filter, (static_cast<double>(j) + 0.5 - center) / stretch));
+      weights.push_back(kernel(filter, (static_cast<double>(j) + 0.5 - center) / scale));
       sum += weights.back();
     }
     for (const double weight : weights) { taps.weights.push_back(static_cast<float>(weight / sum)); }

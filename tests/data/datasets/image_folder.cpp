@@ -60,7 +60,7 @@ TEST(ImageFolder, ConvertsInOneOrderWhateverTheWorkers) {
   }
 }
 
-TEST(ImageFolder, AnyStretchHoldsAllClasses) {
+TEST(ImageFolder, AnyRangeHoldsAllClasses) {
   const TemporaryFolder folder;
   for (int i = 0; i < 60; ++i) { add(folder / cat("in/", i % 3, "/", i, ".png"), 8, 8); }
   convert_image_folder(folder / "in", folder / "d.h5", {.size = 8}, kQuiet);

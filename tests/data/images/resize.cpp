@@ -31,12 +31,12 @@ double weight(ResizeFilter filter, double x) {
 std::vector<double> resized(const Tensor& image, int64_t height, int64_t width, ResizeFilter filter) {
   const int64_t H = image.dim(0), W = image.dim(1);
   const auto line = [&](int64_t in, int64_t out, int64_t i) {
-    const double ratio = static_cast<double>(in) / static_cast<double>(out), stretch = std::max(ratio, 1.0);
+    const double ratio = static_cast<double>(in) / static_cast<double>(out), scale = std::max(ratio, 1.0);
     std::vector<double> weights;
     double sum = 0;
     for (int64_t j = 0; j < in; ++j) {
       weights.push_back(
-          weight(filter, (static_cast<double>(j) + 0.5 - (static_cast<double>(i) + 0.5) * ratio) / stretch));
+          weight(filter, (static_cast<double>(j) + 0.5 - (static_cast<double>(i) + 0.5) * ratio) / scale));
       sum += weights.back();
     }
     for (double& w : weights) { w /= sum; }
