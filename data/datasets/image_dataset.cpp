@@ -10,9 +10,10 @@ namespace terrace {
 namespace {
 
 constexpr const char* kKind = "terrace-images";
-constexpr int64_t kChunkBytes =
-    16 << 10;  // a small group of images a chunk: random access reads little more than it uses
-constexpr int64_t kBlockBytes = 4 << 20;  // written, and verified, at a time
+// A chunk holds a few images, so that random access reads little more than it uses.
+constexpr int64_t kChunkBytes = 16 << 10;
+// Images are written and verified in blocks of this size.
+constexpr int64_t kBlockBytes = 4 << 20;
 constexpr int64_t kMaxSide = 1 << 14;
 
 /// What the hash of a split covers: the extents and the bytes of both arrays (docs/datasets.md).
@@ -114,7 +115,7 @@ Tensor ImageDataset::images(int64_t begin, int64_t end) const {
 Tensor ImageDataset::images(const std::vector<int64_t>& rows) const {
   const int64_t count = static_cast<int64_t>(rows.size());
   Tensor taken = Tensor::empty({count, height(), width(), 3}, DType::kU8);
-  for (int64_t begin = 0, end = 0; begin < count; begin = end) {  // neighbours are read at once
+  for (int64_t begin = 0, end = 0; begin < count; begin = end) {  // consecutive rows are read at once
     for (end = begin + 1; end < count && rows[static_cast<size_t>(end)] == rows[static_cast<size_t>(end - 1)] + 1;) {
       ++end;
     }

@@ -58,7 +58,8 @@ ImageFolderSplit scan_split(const fs::path& folder, const std::string& name, con
   return split;
 }
 
-/// The list is sorted by class. Whoever takes the first N pictures of a dataset means N of all classes.
+/// The files, which come sorted by class, in a random order, so that the first N pictures of a dataset are of all
+/// classes.
 std::vector<ImageFolderFile> shuffled(const std::vector<ImageFolderFile>& files) {
   std::vector<ImageFolderFile> mixed;
   for (const int64_t i : random_permutation(static_cast<int64_t>(files.size()), Generator(0, streams::kFolderOrder))) {

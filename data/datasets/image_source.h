@@ -36,10 +36,10 @@ class ImageSource {
 /// none.
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split = "");
 
-/// Several sets as one, without classes. `paths`: picture files (.png .jpg .jpeg), folders, of which all pictures at any
-/// depth are taken, hidden ones too, by name, and datasets (.h5), of which `split` is taken as above. limit > 0: of each
-/// folder the first so many, of each dataset those of part_of (data/datasets/subset.h). Throws IoError where a folder
-/// holds no picture or a dataset cannot be read; a picture file is first looked at by image().
+/// Several sets as one, without classes. `paths`: picture files (.png .jpg .jpeg), folders, of which all pictures at
+/// any depth are taken, hidden ones too, by name, and datasets (.h5), of which `split` is taken as above. limit > 0: of
+/// each folder the first so many, of each dataset those of part_of (data/datasets/subset.h). Throws IoError where a
+/// folder holds no picture or a dataset cannot be read; a picture file is first looked at by image().
 std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::string>& paths,
                                                       const std::string& split = "", int64_t limit = 0);
 

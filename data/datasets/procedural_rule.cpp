@@ -89,8 +89,9 @@ struct Segmentation {
   double hue = 0;  // degrees, of the figure
 };
 
-/// The coverage that the colour of each pixel speaks for: a pixel that the figure covers by half is, in colour, half
-/// way from the background to the figure, whatever the shade of either. Being linear, this averages noise out.
+/// The coverage of each pixel, estimated from its colour: the colour of a pixel that the figure covers by half lies
+/// half way from the background's to the figure's, whatever the shade of either. The estimate is linear, so that noise
+/// averages out.
 Segmentation segment(const Picture& picture) {
   std::array<Chroma, kProceduralPixels> chroma;
   std::array<size_t, kProceduralPixels> order;

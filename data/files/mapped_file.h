@@ -24,8 +24,8 @@ class MappedFile {
   const std::byte* data() const { return bytes_.data(); }
   int64_t size() const { return static_cast<int64_t>(bytes_.size()); }
   bool contains(const void* address) const { return address >= data() && address < data() + size(); }
-  /// Whole pages within [begin, end) leave the process's memory; the next access reads them from the disk again. A pass over a file
-  /// that releases what it has copied needs no memory of the file's size.
+  /// Whole pages within [begin, end) leave the process's memory; the next access reads them from the disk again. A pass
+  /// over a file that releases what it has copied needs no memory of the file's size.
   void release(int64_t begin, int64_t end) const;
 
  private:

@@ -19,7 +19,7 @@ class Hdf5Tensors : public TensorReader {
       try {
         metadata_[name] = file_.read_attr_string("/", name);
       } catch (const IoError&) {
-        // A number: of no interest to whoever wants tensors.
+        // The attribute is a number. Metadata are texts.
       }
     }
   }

@@ -1,6 +1,10 @@
-// safetensors: the length of a JSON header (u64), the header, then the tensors' bytes one after the other.
+// safetensors, little-endian:
 //
-//   {"__metadata__": {"format": "pt"}, "head.bias": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}, ...}
+//   0      u64 N, the length of the header
+//   8      the header, N bytes of JSON, which spaces may pad:
+//          {"__metadata__": {"format": "pt"},
+//           "head.bias": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}, ...}
+//   8 + N  the tensors' bytes, one after the other; data_offsets (begin and end) count from here
 //
 // A file is refused wherever the reference implementation refuses it: data that overlaps, leaves holes or ends beyond
 // the file, sizes that are not those of shape and dtype, names that come twice, headers of more than 100 MB.

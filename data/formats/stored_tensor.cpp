@@ -23,7 +23,8 @@ const ElementFacts& facts(ElementType type) {
   return kFacts[static_cast<size_t>(type)];
 }
 
-/// A tensor that repeats its elements (stride 0) is larger than its file; beyond this many it is an attack.
+/// Elements of a tensor that is larger than its bytes because it repeats them (stride 0). The limit bounds the memory
+/// that a small hostile file can ask for.
 constexpr int64_t kMaxRepeated = 1 << 24;
 
 bool row_major(const Shape& shape, const Shape& strides) {
@@ -164,7 +165,7 @@ ByteRange ByteRange::part(int64_t offset, int64_t size) const {
 // --- Layouts --------------------------------------------------------------------------------------------------------
 
 int64_t checked_numel(const Shape& shape, const std::string& where) {
-  int64_t positive = 1;  // extents of 0 are left out: they must not hide what overflows
+  int64_t positive = 1;  // without the extents of 0, which would hide that the others overflow
   bool empty = false;
   for (const int64_t extent : shape) {
     if (extent < 0) { throw IoError(cat(where, ": the shape ", shape, " has a negative extent")); }

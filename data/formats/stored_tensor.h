@@ -58,8 +58,8 @@ struct StoredTensor {
 
 /// The number of elements. Throws IoError "WHERE: ..." where an extent is negative or the product overflows.
 int64_t checked_numel(const Shape& shape, const std::string& where);
-/// Throws IoError, opening with `where`, unless every element lies within the bytes, and a tensor that repeats elements
-/// is of a size that nobody minds.
+/// Throws IoError, opening with `where`, unless every element lies within the bytes. A tensor that repeats elements
+/// (stride 0) may be larger than its bytes, up to a limit.
 void check_layout(const StoredTensor& tensor, const std::string& where);
 
 /// A reader of tensors that are all described.

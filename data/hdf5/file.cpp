@@ -85,7 +85,7 @@ herr_t collect_dataset(hid_t, const char* name, const H5O_info_t* object, void* 
 }
 
 bool exists(hid_t file, const std::string& name) {
-  // The library wants every group on the way to be there before it can say whether the last name is.
+  // H5Lexists fails, rather than answers no, where a group on the way to the last name is missing.
   const std::string path = without_slashes(name);
   if (path.empty()) { return true; }
   for (size_t end = path.find('/');; end = path.find('/', end + 1)) {
@@ -114,8 +114,8 @@ Hdf5File::~Hdf5File() = default;
 
 Hdf5File::Impl::~Impl() {
   const Lock lock;
-  // What is thrown away still has to be closed, and the library writes it out for that, which fails on a full disk and
-  // leaves the file open. An emptied file has room.
+  // A file that is discarded still has to be closed, and to close it the library writes its buffers, which fails on a
+  // full disk and leaves the file open. Truncating the file first gives that room.
   if (partial && file.valid() && ::truncate(partial->partial_path().c_str(), 0) != 0) { errno = 0; }
   open_datasets.clear();
   file.reset();

@@ -1,6 +1,6 @@
 // What is fuzzed: every parser of ours that reads files of others. A target takes any bytes and must either read them
-// or throw an error of ours (tensor/base/error.h); anything else, a crash, another exception, a sanitizer's finding, is a
-// bug.
+// or throw an error of ours (tensor/base/error.h); anything else, a crash, another exception, a sanitizer's finding, is
+// a bug.
 //
 // `make fuzz` runs each with libFuzzer; the tests run the seeds and mutations of them (tests/fuzz/replay.cpp).
 #pragma once
