@@ -35,8 +35,8 @@ Tensor source_for_write(const Tensor& target, const Tensor& source) {
   if (!target.shares_storage_with(source) || target.numel() == 0 || same_places(target, source)) { return source; }
   const auto* a = static_cast<const std::byte*>(target.raw_data());
   const auto* b = static_cast<const std::byte*>(source.raw_data());
-  const bool apart = a + span_bytes(target) <= b || b + span_bytes(source) <= a;
-  return apart ? source : source.clone();
+  const bool disjoint = a + span_bytes(target) <= b || b + span_bytes(source) <= a;
+  return disjoint ? source : source.clone();
 }
 
 }  // namespace terrace

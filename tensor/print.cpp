@@ -45,18 +45,18 @@ std::string decimal(double v, Notation notation, int digits) {
   return buffer;
 }
 
-/// Digits after the point, at most `most`, of the shortest text that reads back as the same element of `dtype`.
-int fraction_digits(double v, DType dtype, Notation notation, int most) {
+/// Digits after the point, at most `limit`, of the shortest text that reads back as the same element of `dtype`.
+int fraction_digits(double v, DType dtype, Notation notation, int limit) {
   const auto rounded = [dtype](double x) {
     return dtype == DType::kF64    ? x
            : dtype == DType::kF16  ? static_cast<float>(Float16(static_cast<float>(x)))
            : dtype == DType::kBF16 ? static_cast<float>(BFloat16(static_cast<float>(x)))
                                    : static_cast<float>(x);
   };
-  for (int digits = 0; digits < most; ++digits) {
+  for (int digits = 0; digits < limit; ++digits) {
     if (rounded(std::strtod(decimal(v, notation, digits).c_str(), nullptr)) == v) { return digits; }
   }
-  const std::string text = decimal(v, notation, most);
+  const std::string text = decimal(v, notation, limit);
   const size_t end = std::min(text.find('e'), text.size()), point = text.find('.');
   return static_cast<int>(text.find_last_not_of('0', end - 1) - point);
 }
@@ -75,12 +75,13 @@ std::string scalar_text(const Tensor& t) {
   if (!is_floating(t.dtype())) { return exact_text(t); }
   const double v = t.item<double>(), magnitude = std::fabs(v);
   if (!std::isfinite(v)) { return not_a_number(v); }
-  constexpr int kMost = 24;  // 17 digits of an f64, and the zeros before them in 0.0001
+  constexpr int kMaxFraction = 24;  // 17 digits of an f64, and the zeros before them in 0.0001
   const double limit = t.dtype() == DType::kF64 ? 1e16 : t.dtype() == DType::kF16 ? 1e3 : 1e6;
   if (v == 0 || (magnitude >= 1e-4 && magnitude < limit)) {
-    return decimal(v, Notation::kFixed, std::max(1, fraction_digits(v, t.dtype(), Notation::kFixed, kMost)));
+    return decimal(v, Notation::kFixed, std::max(1, fraction_digits(v, t.dtype(), Notation::kFixed, kMaxFraction)));
   }
-  std::string text = decimal(v, Notation::kScientific, fraction_digits(v, t.dtype(), Notation::kScientific, kMost));
+  std::string text =
+      decimal(v, Notation::kScientific, fraction_digits(v, t.dtype(), Notation::kScientific, kMaxFraction));
   if (const size_t bare = text.find(".e"); bare != std::string::npos) { text.erase(bare, 1); }
   return text;
 }
@@ -100,7 +101,7 @@ class ElementFormat {
   }
 
  private:
-  static constexpr int kMostDigits = 8;
+  static constexpr int kMaxDigits = 8;
 
   void choose_float_form(const std::vector<Tensor>& elements) {
     std::vector<double> finite;
@@ -113,7 +114,7 @@ class ElementFormat {
       high = std::max(high, std::fabs(v));
     }
     if (high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000.0)) { notation_ = Notation::kScientific; }
-    for (double v : finite) { digits_ = std::max(digits_, fraction_digits(v, dtype_, notation_, kMostDigits)); }
+    for (double v : finite) { digits_ = std::max(digits_, fraction_digits(v, dtype_, notation_, kMaxDigits)); }
     if (notation_ == Notation::kFixed) { return; }
     for (double v : finite) {
       const std::string text = decimal(v, notation_, digits_);

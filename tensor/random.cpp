@@ -43,9 +43,9 @@ void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
 template <class T>
 T below(T t) {
   if constexpr (std::is_same_v<T, BFloat16>) {
-    constexpr uint16_t kLeastNegative = 0x8001, kSign = 0x8000;
+    constexpr uint16_t kSmallestNegative = 0x8001, kSign = 0x8000;
     BFloat16 next = t;
-    next.bits = static_cast<float>(t) == 0 ? kLeastNegative : t.bits & kSign ? t.bits + 1 : t.bits - 1;
+    next.bits = static_cast<float>(t) == 0 ? kSmallestNegative : t.bits & kSign ? t.bits + 1 : t.bits - 1;
     return next;
   } else {
     return std::nextafter(t, -std::numeric_limits<T>::infinity());

@@ -2,7 +2,7 @@
 //
 // Between layers an image (C, H, W) lies in blocks of channels, (C/b, H, W, b) with b = inference_block(): what the
 // convolutions of oneDNN compute in, so that nothing is converted on the way. The channels [c, c + n) of an image, both
-// multiples of b, are one contiguous stretch at c * H * W: branches write their part of a concatenation in place.
+// multiples of b, are one contiguous range at c * H * W: branches write their part of a concatenation in place.
 // Everything that depends on the extents alone (kernels, packed weights) is made once, by the constructors.
 //
 // One thread computes one image: images are what is shared out (tensor/device/parallel.h). So an image's numbers depend

@@ -171,7 +171,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) {
 }
 
 std::shared_ptr<const Plan> plan_for(const Conv2dGeometry& geometry, Pass pass, Bias bias) {
-  constexpr size_t kMostPlans = 1024;  // a program with more geometries than this starts over
+  constexpr size_t kMaxPlans = 1024;  // a program with more geometries than this starts over
   static std::mutex mutex;
   static std::unordered_map<Key, std::shared_ptr<const Plan>, KeyHash> plans;
   const Key key{geometry, pass, bias, omp_get_max_threads()};
@@ -179,7 +179,7 @@ std::shared_ptr<const Plan> plan_for(const Conv2dGeometry& geometry, Pass pass, 
   if (const auto found = plans.find(key); found != plans.end()) { return found->second; }
   try {
     auto plan = make_plan(key);
-    if (plans.size() >= kMostPlans) { plans.clear(); }
+    if (plans.size() >= kMaxPlans) { plans.clear(); }
     plans.emplace(key, plan);
     return plan;
   } catch (const dnnl::error& error) {

@@ -5,12 +5,13 @@
 namespace terrace {
 namespace {
 
-/// Where reading the weights of a linear layer in place pays: few rows, so that packing the weights would cost more
-/// than what is done with them, and sums long enough to pay for turning the results. The bits are the same either way.
+/// Whether to read the weights of a linear layer in place: for few rows, where packing the weights would cost more than
+/// multiplying by them, and for sums long enough that transposing the results costs little. The bits are the same either
+/// way.
 bool reads_in_place(const GemmShape& s, Write write) {
-  constexpr int64_t kMostRows = 512, kShortSum = 256;
+  constexpr int64_t kMaxRows = 512, kMinDepth = 256;
   return s.transpose_a == Transpose::kNo && s.transpose_b == Transpose::kYes && write == Write::kOverwrite &&
-         s.M <= kMostRows && s.K >= kShortSum;
+         s.M <= kMaxRows && s.K >= kMinDepth;
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace terrace {
 namespace {
 
-/// rows x columns of threads; between them lie whole panels of every backend.
+/// Threads as a grid of rows x columns of C. Its parts begin at whole panels of every backend.
 struct Grid {
   int64_t rows = 1, columns = 1;
 };
@@ -19,18 +19,18 @@ int64_t share(int64_t n, int64_t unit, int64_t parts) {
   return (units + parts - 1) / parts * unit;
 }
 
-/// The least work of the busiest thread: multiply-adds by 32 a cycle, and the packing of its operands.
+/// The grid whose busiest thread has the least work: its multiply-adds and the packing of its operands.
 Grid best_grid(const GemmShape& s, int64_t threads) {
   constexpr double kPacking = 12;  // multiply-adds in the time of packing an element
   Grid best;
-  double least = std::numeric_limits<double>::max();
+  double least_work = std::numeric_limits<double>::max();
   for (int64_t rows = 1; rows <= threads; ++rows) {
     const Grid grid{rows, threads / rows};
     const auto m = static_cast<double>(share(s.M, kGemmRowPanel, grid.rows));
     const auto n = static_cast<double>(share(s.N, kGemmColumnPanel, grid.columns));
     const double work = m * n + kPacking * (m + n);
-    if (work < least) {
-      least = work;
+    if (work < least_work) {
+      least_work = work;
       best = grid;
     }
   }

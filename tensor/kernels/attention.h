@@ -24,7 +24,7 @@ struct AttentionProblem {
   const AttentionBlock* blocks;  // in host memory
   int64_t block_count;
   double scale;
-  int64_t threads;  // of the CPU's kernels: stretches of their workspace, which on other devices is empty
+  int64_t threads;  // of the CPU's kernels, each with a part of the workspace, which on other devices is empty
 };
 
 inline constexpr double kAttentionNormEps = 1e-12;  // smallest norm that a query or key is divided by

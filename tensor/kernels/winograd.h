@@ -18,8 +18,8 @@
 
 namespace terrace {
 
-/// Whose weights an algorithm is given: the convolution's own, or those of the convolution whose gradient it computes
-/// (weight (C_in of that, O_in of that) transposed, and turned by half a turn).
+/// Which weights winograd_conv2d is given: those of the convolution it computes, or those of the convolution whose
+/// gradient it computes: with in and out channels exchanged, and each kernel rotated by 180 degrees.
 enum class WeightOrder : uint8_t { kForward, kGradient };
 
 /// y = conv(x, weight) + bias, overwritten; bias (O) or null. The geometry is that of the convolution computed, also

@@ -16,9 +16,11 @@ constexpr int64_t kColumns = kPanel<float>;
 static_assert(kBlockRows <= kGemmRowPanel && kColumns <= kGemmColumnPanel);
 
 // --- Packing -----------------------------------------------------------------------------------------------------
-// A panel of rows lies by k (tensor/kernels/gemm/panel_packing.h), and so does a panel of columns.
+// Panels hold the elements of one k next to each other, those of rows of A (tensor/kernels/gemm/panel_packing.h) as
+// those of columns of B.
 
-/// Rows far apart come too late by the processor's own foresight: those `kPackAhead` further are asked for.
+/// Hardware prefetching does not follow rows that lie more than a page apart, so packing prefetches the row this many
+/// rows ahead of the one it reads.
 constexpr int64_t kPackAhead = 8;
 void prefetch(const float* x, int64_t count) {
   constexpr int64_t kLine = 16;
@@ -40,7 +42,7 @@ struct Target {
 /// R rows times two vectors of columns, summed in registers over the depth.
 template <int R>
 void multiply(int64_t depth, const float* a, const float* b, const Target& target) {
-  // C is needed at the end only: it comes from further away than the panels, meanwhile.
+  // C is read and written after the sums only, and comes from further away than the panels: it is fetched meanwhile.
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
     __builtin_prefetch(target.c + r * target.stride, 1);
@@ -75,7 +77,7 @@ constexpr Multiply multiply_of(int64_t rows, std::integer_sequence<int, R...>) {
 }
 Multiply multiply_of(int64_t rows) { return multiply_of(rows, std::make_integer_sequence<int, kBlockRows>{}); }
 
-/// As multiply, into `columns` < kColumns of C: whole vectors go to a tile beside it.
+/// As multiply, for `columns` < kColumns of C: whole vectors are written to a tile, and its first columns copied to C.
 void multiply_narrow(int64_t rows, int64_t columns, int64_t depth, const float* a, const float* b, Target target) {
   alignas(64) float tile[kBlockRows * kColumns], bias[kColumns];
   const auto bytes = static_cast<size_t>(columns) * sizeof(float);
@@ -98,7 +100,7 @@ class Block {
   }
 
   void run() {
-    const Parts depths(s_.K, kGemmDepth, 1), blocks(s_.M, kGemmRows, kBlockRows);
+    const EvenSplit depths(s_.K, kGemmDepth, 1), blocks(s_.M, kGemmRows, kBlockRows);
     for (int64_t n = 0; n < s_.N; n += kGemmColumns) {
       const int64_t count = std::min(kGemmColumns, s_.N - n);
       for (int64_t d = 0; d < depths.count; ++d) {
@@ -117,7 +119,7 @@ class Block {
 
  private:
   void pack_rows_of(int64_t row, int64_t count) {
-    const Parts panels(count, kBlockRows, 1);
+    const EvenSplit panels(count, kBlockRows, 1);
     if (s_.transpose_a == Transpose::kNo) {
       for (int64_t p = 0; p < panels.count; ++p) {
         const int64_t begin = panels.begin(p), size = panels.size(p);
@@ -125,8 +127,9 @@ class Block {
       }
       return;
     }
-    // The rows lie beside each other: one k of all panels at a time. Eight floats are moved for six, as in
-    // pack_across, but at a panel's end, after which lies what is not to be read or written.
+    // The rows' elements of one k are adjacent in memory, so one k of all panels is copied at a time. A panel of six
+    // rows is copied as eight floats, as in pack_across; the last floats of a panel are copied exactly, because what
+    // follows them must be neither read nor overwritten.
     int64_t begins[kGemmRows / kBlockRows + 1];
     for (int64_t p = 0; p <= panels.count; ++p) { begins[p] = panels.begin(p); }
     for (int64_t k = 0; k < depth_; ++k) {
@@ -146,7 +149,7 @@ class Block {
     }
   }
 
-  /// The panels of B from `column` on, a few at a time, so that rows that are far apart are read in longer pieces.
+  /// Packs the panels of B from `column` on, a few at a time, so that more adjacent elements of each row are read.
   void pack_columns_of(int64_t column, int64_t count, float* packed) {
     if (s_.transpose_b == Transpose::kYes) {
       for (int64_t c = 0; c < count; c += kColumns, packed += kColumns * depth_) {
@@ -169,10 +172,10 @@ class Block {
     }
   }
 
-  /// B's panels are packed when the first block of rows comes to them, and kept where another will come.
+  /// The first block of rows packs B's panels; `keep` holds them for the blocks that follow.
   void multiply_rows(int64_t row, int64_t count, int64_t n, int64_t columns, bool keep) {
     constexpr int64_t kGroup = 4 * kColumns;
-    const Parts panels(count, kBlockRows, 1);
+    const EvenSplit panels(count, kBlockRows, 1);
     for (int64_t group = 0; group < columns; group += kGroup) {
       const int64_t end = std::min(columns, group + kGroup);
       float* packed = keep ? columns_ + group * depth_ : columns_;

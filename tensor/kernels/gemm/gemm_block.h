@@ -6,16 +6,16 @@
 
 namespace terrace {
 
-// Blocks of the loops. A stretch of kGemmDepth along K bounds a panel of B (in the first cache) and of A; kGemmRows of
-// A stay in the second cache. They divide K in the same way whatever M, N and the number of threads are: each element
-// of C is summed in an order that K alone decides.
+// Blocks of the loops. Panels of A and B are kGemmDepth long along K, so that a panel of B stays in the L1 cache;
+// kGemmRows rows of A stay in the L2 cache. K is divided in the same way whatever M, N and the number of threads are:
+// each element of C is summed in an order that K alone decides.
 inline constexpr int64_t kGemmDepth = 512;
 inline constexpr int64_t kGemmRows = 120;
 inline constexpr int64_t kGemmColumns = 1024;
-inline constexpr int64_t kGemmRowPanel = 12;     // the largest of all backends, as is the next
-inline constexpr int64_t kGemmColumnPanel = 32;  // columns
+inline constexpr int64_t kGemmRowPanel = 12;     // rows of A in a panel: the most of any backend
+inline constexpr int64_t kGemmColumnPanel = 32;  // columns of B in a panel: the most of any backend
 
-/// Floats of workspace for one call: packed A, its last panel's overhang, packed B.
+/// Floats of workspace for one call: packed A, the floats written past its last panel, packed B.
 inline constexpr int64_t kGemmWorkspace =
     (kGemmRows + kGemmRowPanel) * kGemmDepth + 64 + (kGemmColumns + kGemmColumnPanel) * kGemmDepth;
 

@@ -1,6 +1,6 @@
-// Products of some rows of a matrix W, which are read where they lie, and a panel of x: rows of x as the lanes of
-// vectors, to which W's elements are broadcast. One element at a time, or pairs of bf16 by the instruction that has
-// them. For the .cpp files of tensor/kernels/ only (it takes their instruction set).
+// Microkernels for products of some rows of a matrix W, read in place, and a panel of x: the rows of x are the lanes of
+// vectors, and W's elements are broadcast to all lanes. F32Fma multiplies single f32 elements, Bf16Dot pairs of bf16.
+// For the .cpp files of tensor/kernels/ only, whose instruction set it is compiled for.
 #pragma once
 
 #include <algorithm>
@@ -19,13 +19,13 @@ namespace {
 
 using Vector = VectorOf<float>::type;
 
-// A block of sums in registers: kRows of W by up to kMostVectors of lanes. Six rows of W lie in six lines of the first
-// cache, which may all fall into one set of eight: more would drive each other out.
-constexpr int kRows = 6, kMostVectors = kVectorBytes == 64 ? 4 : 2;
-constexpr int64_t kPanelLanes = kMostVectors * kLanes<float>;
+// A block of sums in registers: kRows rows of W by up to kMaxVectors vectors of lanes. Six rows of W occupy six lines of
+// the L1 cache, which may all map to one set; a set has eight ways, so more rows could evict each other.
+constexpr int kRows = 6, kMaxVectors = kVectorBytes == 64 ? 4 : 2;
+constexpr int64_t kPanelLanes = kMaxVectors * kLanes<float>;
 
-/// Where sums go: rows of W, the lanes of a panel beside each other. `bias` (of the rows) is what the first block of K
-/// starts from; null: what is there.
+/// Where sums are stored: row r of W at sums + r * stride, one element for each lane. The first block of K adds `bias`,
+/// one element for each row of W; for later blocks `bias` is null and the sums are added to what is stored.
 struct Target {
   float* sums;
   int64_t stride;
@@ -42,12 +42,15 @@ template <int R, int V>
   }
 }
 
-/// One k at a time, in f32.
-struct ByOne {
+// The traits of a microkernel, for the template parameter Micro: the stored types, kStep elements of K multiplied at a
+// time, pack(), multiply(), and how many rows of x may be left for multiply_tail().
+
+/// f32 elements, one k at a time, by fused multiply-add.
+struct F32Fma {
   using Weight = float;
-  using Lane = float;  // of a panel, a k
+  using Lane = float;  // of a panel: one row's element of one k
   static constexpr int64_t kStep = 1;
-  static constexpr int64_t kMostApart = 0, kApartRows = 1;
+  static constexpr int64_t kMaxTail = 0, kTailWeightRows = 1;
 
   static void pack(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, Lane* packed) {
     pack_lanes(rows, stride, count, depth, width, packed);
@@ -71,17 +74,17 @@ struct ByOne {
 };
 
 #ifdef __AVX512F__
-/// A pair of k at a time: its two bf16 of a row of x are one lane.
-struct ByPair {
+/// Pairs of bf16 along K, multiplied and summed in f32 by AVX512-BF16's dot product: a lane holds a row's pair.
+struct Bf16Dot {
   using Weight = BFloat16;
   using Lane = uint32_t;
   static constexpr int64_t kStep = 2;
-  static constexpr int64_t kMostApart = 8, kApartRows = 3;  // rows of x, and of W that are taken with them
+  static constexpr int64_t kMaxTail = 8, kTailWeightRows = 3;  // rows of x, and of W multiplied by them at a time
 
   typedef uint32_t Pairs __attribute__((vector_size(64), may_alias));
 
-  /// Sixteen floats as bf16, each in the lower half of its lane.
-  [[gnu::target("avx512bf16")]] static Pairs rounded(const float* x) {
+  /// Sixteen floats rounded to bf16, each in the lower half of its lane.
+  [[gnu::target("avx512bf16")]] static Pairs round_to_bf16(const float* x) {
     typedef uint16_t Halves __attribute__((vector_size(32)));
     return __builtin_convertvector(reinterpret_cast<Halves>(_mm512_cvtneps_pbh(_mm512_load_ps(x))), Pairs);
   }
@@ -96,7 +99,7 @@ struct ByPair {
       for (int64_t pair = 0; pair < some; pair += 2, packed += width) {
         for (int64_t lane = 0; lane < width; lane += 16) {
           const float* at = wide + pair * width + lane;
-          *reinterpret_cast<Pairs*>(packed + lane) = rounded(at) | rounded(at + width) << 16;
+          *reinterpret_cast<Pairs*>(packed + lane) = round_to_bf16(at) | round_to_bf16(at + width) << 16;
         }
       }
     }
@@ -127,7 +130,7 @@ struct ByPair {
     add_to<R, V>(target, sum);
   }
 
-  /// A row of x, rounded; zeros up to whole vectors of 32.
+  /// Rounds a row of x to bf16 and pads it with zeros to whole vectors of 32.
   [[gnu::target("avx512bf16")]] static void round_row(const float* x, int64_t depth, BFloat16* rounded_row) {
     int64_t k = 0;
     for (; k + 16 <= depth; k += 16) {
@@ -137,8 +140,8 @@ struct ByPair {
     for (; k % 32 != 0; ++k) { rounded_row[k] = BFloat16(0.0f); }
   }
 
-  /// Of a vector's elements, by halves.
-  [[gnu::always_inline]] static inline float total(Vector x) {
+  /// The sum of a vector's elements: its halves are added, then their halves, and so on.
+  [[gnu::always_inline]] static inline float horizontal_sum(Vector x) {
     typedef float Four __attribute__((vector_size(16)));
     const Eight eight = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
                         __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -147,12 +150,11 @@ struct ByPair {
     return (four[0] + four[2]) + (four[1] + four[3]);
   }
 
-  /// 32 k, those of the mask.
+  /// Adds the products of 32 k; elements of W outside the mask count as 0 and are not read.
   template <int R, int T>
-  [[gnu::target("avx512bf16"), gnu::always_inline]] static inline void add_apart(__mmask32 mask, const BFloat16* w,
-                                                                                 int64_t stride, const BFloat16* x,
-                                                                                 int64_t x_stride,
-                                                                                 Vector (&sum)[R][T]) {
+  [[gnu::target("avx512bf16"), gnu::always_inline]] static inline void add_tail(__mmask32 mask, const BFloat16* w,
+                                                                                int64_t stride, const BFloat16* x,
+                                                                                int64_t x_stride, Vector (&sum)[R][T]) {
     __m512bh right[T];
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) { right[t] = reinterpret_cast<__m512bh>(_mm512_load_si512(x + t * x_stride)); }
@@ -165,59 +167,59 @@ struct ByPair {
     }
   }
 
-  /// sums[r * sums_stride + t] = the product of rows r of W and t of x, 32 k of both at a time. x is of round_row(),
-  /// `x_stride` apart.
+  /// sums[r * sums_stride + t] = the dot product of row r of W and row t of x, 32 k of both at a time. Rows of x come
+  /// from round_row() and lie `x_stride` apart.
   template <int R, int T>
-  [[gnu::target("avx512bf16")]] static void multiply_apart(int64_t depth, const BFloat16* w, int64_t stride,
-                                                           const BFloat16* x, int64_t x_stride, float* sums,
-                                                           int64_t sums_stride) {
+  [[gnu::target("avx512bf16")]] static void multiply_tail(int64_t depth, const BFloat16* w, int64_t stride,
+                                                          const BFloat16* x, int64_t x_stride, float* sums,
+                                                          int64_t sums_stride) {
     Vector sum[R][T] = {};
     int64_t k = 0;
-    for (; k + 32 <= depth; k += 32) { add_apart<R, T>(~__mmask32{0}, w + k, stride, x + k, x_stride, sum); }
-    if (k < depth) { add_apart<R, T>((__mmask32{1} << (depth - k)) - 1, w + k, stride, x + k, x_stride, sum); }
+    for (; k + 32 <= depth; k += 32) { add_tail<R, T>(~__mmask32{0}, w + k, stride, x + k, x_stride, sum); }
+    if (k < depth) { add_tail<R, T>((__mmask32{1} << (depth - k)) - 1, w + k, stride, x + k, x_stride, sum); }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) { sums[r * sums_stride + t] = total(sum[r][t]); }
+      for (int t = 0; t < T; ++t) { sums[r * sums_stride + t] = horizontal_sum(sum[r][t]); }
     }
   }
 };
 #endif
 
-template <class Way>
-using MultiplyApart = void (*)(int64_t, const typename Way::Weight*, int64_t, const typename Way::Weight*, int64_t,
-                               float*, int64_t);
+template <class Micro>
+using MultiplyTail = void (*)(int64_t, const typename Micro::Weight*, int64_t, const typename Micro::Weight*, int64_t,
+                              float*, int64_t);
 
-template <class Way, int R, int... T>
-constexpr MultiplyApart<Way> multiply_apart_of(int64_t rows_of_x, std::integer_sequence<int, T...>) {
-  constexpr MultiplyApart<Way> kCounts[] = {&Way::template multiply_apart<R, T + 1>...};
+template <class Micro, int R, int... T>
+constexpr MultiplyTail<Micro> multiply_tail_of(int64_t rows_of_x, std::integer_sequence<int, T...>) {
+  constexpr MultiplyTail<Micro> kCounts[] = {&Micro::template multiply_tail<R, T + 1>...};
   return kCounts[rows_of_x - 1];
 }
 
-template <class Way>
-MultiplyApart<Way> multiply_apart_of(int64_t rows, int64_t rows_of_x) {
-  constexpr auto kCounts = std::make_integer_sequence<int, Way::kMostApart>{};
-  if (rows == 3) { return multiply_apart_of<Way, 3>(rows_of_x, kCounts); }
-  return rows == 2 ? multiply_apart_of<Way, 2>(rows_of_x, kCounts) : multiply_apart_of<Way, 1>(rows_of_x, kCounts);
+template <class Micro>
+MultiplyTail<Micro> multiply_tail_of(int64_t rows, int64_t rows_of_x) {
+  constexpr auto kCounts = std::make_integer_sequence<int, Micro::kMaxTail>{};
+  if (rows == 3) { return multiply_tail_of<Micro, 3>(rows_of_x, kCounts); }
+  return rows == 2 ? multiply_tail_of<Micro, 2>(rows_of_x, kCounts) : multiply_tail_of<Micro, 1>(rows_of_x, kCounts);
 }
 
-template <class Way>
-using Multiply = void (*)(int64_t, const typename Way::Weight*, int64_t, const typename Way::Lane*, const Target&);
+template <class Micro>
+using Multiply = void (*)(int64_t, const typename Micro::Weight*, int64_t, const typename Micro::Lane*, const Target&);
 
-template <class Way, int V, int... R>
-constexpr Multiply<Way> multiply_of(int64_t rows, std::integer_sequence<int, R...>) {
-  constexpr Multiply<Way> kRowCounts[] = {&Way::template multiply<R + 1, V>...};
+template <class Micro, int V, int... R>
+constexpr Multiply<Micro> multiply_of(int64_t rows, std::integer_sequence<int, R...>) {
+  constexpr Multiply<Micro> kRowCounts[] = {&Micro::template multiply<R + 1, V>...};
   return kRowCounts[rows - 1];
 }
 
-template <class Way>
-Multiply<Way> multiply_of(int64_t rows, int64_t vectors) {
+template <class Micro>
+Multiply<Micro> multiply_of(int64_t rows, int64_t vectors) {
   constexpr auto kCounts = std::make_integer_sequence<int, kRows>{};
-  if constexpr (kMostVectors == 4) {
-    if (vectors == 4) { return multiply_of<Way, 4>(rows, kCounts); }
-    if (vectors == 3) { return multiply_of<Way, 3>(rows, kCounts); }
+  if constexpr (kMaxVectors == 4) {
+    if (vectors == 4) { return multiply_of<Micro, 4>(rows, kCounts); }
+    if (vectors == 3) { return multiply_of<Micro, 3>(rows, kCounts); }
   }
-  return vectors == 2 ? multiply_of<Way, 2>(rows, kCounts) : multiply_of<Way, 1>(rows, kCounts);
+  return vectors == 2 ? multiply_of<Micro, 2>(rows, kCounts) : multiply_of<Micro, 1>(rows, kCounts);
 }
 
 }  // namespace

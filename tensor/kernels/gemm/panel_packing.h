@@ -1,5 +1,5 @@
-// Panels of rows for products: a panel of `width` rows of a matrix (rows, depth) lies by k, packed[k * width + row].
-// For the .cpp files of tensor/kernels/ only (it takes their instruction set).
+// Panels of rows for products: a panel holds `width` rows of a matrix (rows, depth) as packed[k * width + row].
+// For the .cpp files of tensor/kernels/ only, whose instruction set it is compiled for.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ typedef float UnalignedEight __attribute__((vector_size(32), aligned(4), may_ali
 
 [[gnu::always_inline]] inline void store_eight(float* x, Eight value) { *reinterpret_cast<UnalignedEight*>(x) = value; }
 
-/// The eight rows become eight columns.
+/// Transposes 8 x 8 elements in place.
 [[gnu::always_inline]] inline void transpose(Eight (&x)[8]) {
   Eight t[8], u[8];
   for (int i = 0; i < 4; ++i) {
@@ -44,12 +44,12 @@ typedef float UnalignedEight __attribute__((vector_size(32), aligned(4), may_ali
   }
 }
 
-/// `count` rows, `stride` apart, to a panel of as many lanes. Eight columns are turned at a time; where the count is no
-/// multiple of eight, what a store writes beyond its k is overwritten by the next (beyond the last: up to seven floats,
-/// for which `packed` must have room).
-template <int64_t kMostRows>
+/// Packs `count` rows, `stride` apart, into a panel of as many lanes. Eight columns are transposed at a time. Where the
+/// count is no multiple of eight, a store of eight writes past the lanes of its k, and the store for the next k
+/// overwrites that; `packed` must have room for the up to seven floats past the last k.
+template <int64_t kMaxRows>
 void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth, float* packed) {
-  constexpr int64_t kGroups = (kMostRows + 7) / 8;
+  constexpr int64_t kGroups = (kMaxRows + 7) / 8;
   const int64_t groups = (count + 7) / 8;
   int64_t k = 0;
   for (; k + 8 <= depth; k += 8) {
@@ -68,8 +68,8 @@ void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth
   }
 }
 
-/// `count` rows, `stride` apart, to a panel of `width` lanes, whole eights; past the last row it is repeated. A cache
-/// line of each row is taken at a time: the rows may all fall into one set of the first cache.
+/// Packs `count` rows, `stride` apart, into a panel of `width` lanes, a multiple of eight; lanes past the last row repeat
+/// it. A whole cache line of each row is read at a time, because the rows may all map to one set of the L1 cache.
 inline void pack_lanes(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, float* packed) {
   constexpr int64_t kLine = 16;
   int64_t k = 0;
@@ -94,10 +94,10 @@ inline void pack_lanes(const float* rows, int64_t stride, int64_t count, int64_t
   }
 }
 
-/// A number of things cut into parts of at most `largest`, whole units each, as evenly as can be: a short last panel
-/// would have too few sums to hide the latency of one.
-struct Parts {
-  Parts(int64_t extent, int64_t largest, int64_t unit_size)
+/// Divides an extent into parts of at most `largest`, each but the last a whole number of units, as evenly as possible:
+/// a short last panel would hold too few independent sums to hide the latency of a multiply-add.
+struct EvenSplit {
+  EvenSplit(int64_t extent, int64_t largest, int64_t unit_size)
       : n(extent), unit(unit_size), count((extent + largest - 1) / largest) {}
   int64_t begin(int64_t i) const { return std::min(n, i * ((n + unit - 1) / unit) / count * unit); }
   int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }

@@ -1,5 +1,6 @@
 // Small matrix products whose operands are in the caches already: C = A B over register blocks, without the packing
-// and the threads of a library's GEMM. For the .cpp files of tensor/kernels/ only (it takes their instruction set).
+// and the threads of a library's GEMM. For the .cpp files of tensor/kernels/ only, whose instruction set it is compiled
+// for.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +57,8 @@ void pack_rows(const A* rows, int64_t stride, int64_t n, int64_t D, A* packed) {
   }
 }
 
-/// Packs B = the transpose of rows (n x D): a product over D, whose columns are the rows. The last panel is filled with
-/// 0.
+/// Packs B = the transpose of rows (n x D), for products over D whose columns are the rows. The last panel is padded with
+/// zeros.
 template <class A>
 void pack_columns(const A* rows, int64_t stride, int64_t n, int64_t D, A* packed) {
   for (int64_t begin = 0; begin < n; begin += kPanel<A>) {
@@ -121,7 +122,8 @@ void panel_product(const ProductExtents& extents, const LeftOperand<A>& a, const
     const A* panel = b.data + column * b.depth;
     const bool whole = extents.columns - column > kLanes<A>;
     int64_t row = 0;
-    for (int64_t block = 0; block < blocks; ++block) {  // rows spread evenly: no short, latency-bound last block
+    for (int64_t block = 0; block < blocks;
+         ++block) {  // rows are divided evenly: a short last block would be bound by latency
       const int64_t count = (extents.rows - row + blocks - block - 1) / (blocks - block);
       const ProductBlock<A> run = whole ? block_of<A, 2>(count, kSequence) : block_of<A, 1>(count, kSequence);
       run(extents.depth, a.data + row * a.row_stride, a.row_stride, a.step, panel, c + row * c_row + column, c_row,
