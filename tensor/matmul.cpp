@@ -48,8 +48,7 @@ Product<T, R> product_of(const Operand& a, const Operand& b, const Tensor& c) {
   return p;
 }
 
-/// Fills `c`, of type R, with a b by the slot; more(p) says what else is wanted. c is not empty and the sums have
-/// terms.
+/// Fills `c`, of type R, with a b by the slot; more(p) sets the other members of the Product. Neither c nor K is empty.
 template <class T, class R, class More>
 void multiply_as(const Tensor& a, const Tensor& b, const Tensor& c, const More& more) {
   const Operand left = as_operand(a), right = as_operand(b);
@@ -126,15 +125,15 @@ void multiply_by_narrow(const Tensor& x, const Tensor& weight, const Tensor& bia
   (pairs ? linear_product_bf16 : linear_product<BFloat16>)(kCpu, product);
 }
 
-/// What linear and linear_gelu compute: `y` (rows, N), and `before` as Product has it.
+/// Computes `y` (rows, N) of linear and linear_gelu; `pre_activation` is Product's.
 void run_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y, Epilogue epilogue,
-                const Tensor& before, const char* op) {
+                const Tensor& pre_activation, const char* op) {
   const Tensor row = bias.defined() ? bias.contiguous() : Tensor();
   multiply(x, weight.to(x.dtype()).transpose(0, 1), y, op, [&](auto& p) {
     using T = std::remove_pointer_t<decltype(p.c)>;
     p.epilogue = epilogue;
     p.bias = data_or_null<T>(row);
-    p.before = data_or_null<T>(before);
+    p.pre_activation = data_or_null<T>(pre_activation);
   });
 }
 
@@ -147,7 +146,7 @@ void run_linear_to_f32(const Tensor& x, const Tensor& weight, const Tensor& bias
   });
 }
 
-/// A sum without terms: the bias alone.
+/// The result where K is 0: the bias alone.
 void fill_with_bias(Tensor& y, const Tensor& bias) {
   if (bias.defined()) {
     y.copy_(bias);
@@ -232,18 +231,18 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType r
   return y;
 }
 
-Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before) {
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* pre_activation) {
   check_linear(x, weight, bias, x.dtype(), "linear_gelu");
   if (is_read_narrow(x, weight) || x.numel() == 0 || weight.numel() == 0) {
     const Tensor value = linear(x, weight, bias);
-    if (before != nullptr) { *before = value; }
+    if (pre_activation != nullptr) { *pre_activation = value; }
     return apply(GeluTanh{}, value);
   }
   Tensor y = empty_result(x, weight.dim(0), x.dtype());
-  if (before != nullptr) { *before = Tensor::empty(y.shape(), y.dtype(), y.device()); }
+  if (pre_activation != nullptr) { *pre_activation = Tensor::empty(y.shape(), y.dtype(), y.device()); }
   Tensor rows = as_rows(y);
-  run_linear(as_rows(x), weight, bias, rows, Epilogue::kBiasGelu, before == nullptr ? Tensor() : *before,
-             "linear_gelu");
+  run_linear(as_rows(x), weight, bias, rows, Epilogue::kBiasGelu,
+             pre_activation == nullptr ? Tensor() : *pre_activation, "linear_gelu");
   return y;
 }
 
@@ -270,22 +269,23 @@ LinearGradients linear_parameter_gradients(const Tensor& dy, const Tensor& x, Li
   return d;
 }
 
-GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, const Tensor& before, BiasGradient bias) {
-  check_one_device("linear_gelu", {{"dy", dy}, {"weight", weight}, {"before", before}});
+GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, const Tensor& pre_activation,
+                                    BiasGradient bias) {
+  check_one_device("linear_gelu", {{"dy", dy}, {"weight", weight}, {"pre_activation", pre_activation}});
   const int64_t K = weight.dim(1);
   GeluGradients d;
-  d.before = Tensor::empty(before.shape(), dy.dtype(), dy.device());
+  d.pre_activation = Tensor::empty(pre_activation.shape(), dy.dtype(), dy.device());
   if (bias == BiasGradient::kYes) { d.bias = Tensor::empty({K}, dy.dtype(), dy.device()); }
-  if (d.before.numel() == 0 || weight.dim(0) == 0) {
-    d.before.zero_();
+  if (d.pre_activation.numel() == 0 || weight.dim(0) == 0) {
+    d.pre_activation.zero_();
     if (d.bias.defined()) { d.bias.zero_(); }
     return d;
   }
-  const Tensor packed = before.contiguous();
-  multiply(as_rows(dy), weight, as_rows(d.before), "linear_gelu", [&](auto& p) {
+  const Tensor packed = pre_activation.contiguous();
+  multiply(as_rows(dy), weight, as_rows(d.pre_activation), "linear_gelu", [&](auto& p) {
     using T = std::remove_pointer_t<decltype(p.c)>;
     p.epilogue = Epilogue::kGeluBackward;
-    p.before = packed.data<T>();
+    p.pre_activation = packed.data<T>();
     p.column_sums = data_or_null<T>(d.bias);
   });
   return d;

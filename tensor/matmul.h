@@ -1,5 +1,6 @@
-// Matrix products of tensors, by the slot of tensor/kernels/product.h: the CPU's by gemm() of tensor/gemm/gemm.h.
-// f32, bf16 (f32 accumulation, also of what is fused) and f64. Operands of one call are on one device (DeviceError).
+// Matrix products of tensors, by the slot of tensor/kernels/product.h: the CPU's by gemm() of tensor/gemm/gemm.h. f32,
+// bf16 (accumulated in f32, fused bias and activation included) and f64. Operands of one call are on one device
+// (DeviceError).
 #pragma once
 
 #include "tensor/device/kernel.h"
@@ -15,17 +16,17 @@ void matmul_into(const Tensor& a, const Tensor& b, Tensor& c, Write write = Writ
 Tensor matmul(const Tensor& a, const Tensor& b);
 
 /// x (..., K) times weight (N, K) transposed, plus bias (N) where defined: (..., N). The form of
-/// torch.nn.functional.linear. A weight may be stored in bf16 beside an f32 x: sums are f32's; so
-/// are products, but where has_bf16_products() (and K is even): there x is rounded to bf16, to relative 2^-9.
+/// torch.nn.functional.linear. The weight of an f32 x may be stored in bf16: sums are f32, and so are products, except
+/// where has_bf16_products() and K is even: there x is rounded to bf16, a relative error of up to 2^-9.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 /// The same with a result of a given type: x's, or f32 where x and weight are bf16, which is the sums without their
 /// rounding. The bias is of that type. Throws DTypeError for another.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType result);
 
-/// gelu_tanh(linear(x, weight, bias)) in one pass over the product. `before`, unless null, is given linear's value,
-/// which the derivative reads.
-Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* before);
+/// gelu_tanh(linear(x, weight, bias)) in one pass over the product. `pre_activation`, unless null, receives linear's
+/// value, which the derivative reads.
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor* pre_activation);
 
 /// x (..., K) as (rows, K).
 Tensor as_rows(const Tensor& x);
@@ -34,7 +35,7 @@ Tensor as_rows(const Tensor& x);
 
 enum class BiasGradient : bool { kNo = false, kYes = true };
 
-/// What a layer's weight and bias receive; undefined where it was not asked for.
+/// Gradients of a layer's weight and bias, each undefined unless LinearWanted names it.
 struct LinearGradients {
   Tensor weight;  // (N, K) = dy^T x
   Tensor bias;    // (N) = dy summed over all rows
@@ -44,12 +45,13 @@ struct LinearWanted {
 };
 LinearGradients linear_parameter_gradients(const Tensor& dy, const Tensor& x, LinearWanted wanted);
 
-/// Through linear(gelu_tanh(before), weight): d_before = (dy weight) gelu_tanh'(before), and what the bias inside
-/// `before` receives.
+/// Gradients of linear(gelu_tanh(pre_activation), weight): d_pre_activation = (dy weight) gelu_tanh'(pre_activation),
+/// and the gradient of the bias that was added in `pre_activation`.
 struct GeluGradients {
-  Tensor before;  // as before (..., K)
-  Tensor bias;    // (K) = the former summed over all rows, or undefined
+  Tensor pre_activation;  // (..., K)
+  Tensor bias;            // (K) = that of pre_activation summed over all rows, or undefined
 };
-GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, const Tensor& before, BiasGradient bias);
+GeluGradients linear_gelu_gradients(const Tensor& dy, const Tensor& weight, const Tensor& pre_activation,
+                                    BiasGradient bias);
 
 }  // namespace terrace

@@ -14,7 +14,7 @@ struct Wanted {
 };
 
 struct SavedTensors {
-  Saved x, before, hidden, weight1, weight2;
+  Saved x, pre_activation, hidden, weight1, weight2;
 };
 
 /// In the order x, weight1, bias1, weight2, bias2.
@@ -25,10 +25,12 @@ Gradients backward(const SavedTensors& saved, const Wanted& wanted, const Tensor
   d[4] = std::move(outer.bias);
   if (!wanted.x && !wanted.weight1 && !wanted.bias1) { return d; }
   GeluGradients inner =
-      linear_gelu_gradients(dy, saved.weight2.get(kName), saved.before.get(kName), BiasGradient{wanted.bias1});
+      linear_gelu_gradients(dy, saved.weight2.get(kName), saved.pre_activation.get(kName), BiasGradient{wanted.bias1});
   d[2] = std::move(inner.bias);
-  d[1] = linear_parameter_gradients(inner.before, saved.x.get(kName), {wanted.weight1, false}).weight;
-  if (wanted.x) { d[0] = matmul(as_rows(inner.before), saved.weight1.get(kName)).reshape(saved.x.get(kName).shape()); }
+  d[1] = linear_parameter_gradients(inner.pre_activation, saved.x.get(kName), {wanted.weight1, false}).weight;
+  if (wanted.x) {
+    d[0] = matmul(as_rows(inner.pre_activation), saved.weight1.get(kName)).reshape(saved.x.get(kName).shape());
+  }
   return d;
 }
 
@@ -45,16 +47,16 @@ Variable feed_forward(const Variable& x, const Variable& weight1, const Variable
   if (bias1.defined()) { inputs.push_back(bias1); }
   inputs.push_back(weight2);
   if (bias2.defined()) { inputs.push_back(bias2); }
-  Tensor before;
+  Tensor pre_activation;
   const Tensor hidden =
-      linear_gelu(x.value(), weight1.value(), value_or_none(bias1), needs_grad(inputs) ? &before : nullptr);
+      linear_gelu(x.value(), weight1.value(), value_or_none(bias1), needs_grad(inputs) ? &pre_activation : nullptr);
   Tensor y = linear(hidden, weight2.value(), value_or_none(bias2));
-  if (!before.defined()) { return Variable(std::move(y)); }
+  if (!pre_activation.defined()) { return Variable(std::move(y)); }
   const Wanted wanted{x.requires_grad(), weight1.requires_grad(), bias1.requires_grad(), weight2.requires_grad(),
                       bias2.requires_grad()};
   return record(kName, std::move(y), inputs,
-                [saved = SavedTensors{Saved(x), Saved(before), Saved(hidden), Saved(weight1), Saved(weight2)}, wanted,
-                 has_bias1 = bias1.defined(), has_bias2 = bias2.defined()](const Tensor& dy) {
+                [saved = SavedTensors{Saved(x), Saved(pre_activation), Saved(hidden), Saved(weight1), Saved(weight2)},
+                 wanted, has_bias1 = bias1.defined(), has_bias2 = bias2.defined()](const Tensor& dy) {
                   Gradients d = backward(saved, wanted, dy);
                   if (!has_bias2) { d.pop_back(); }
                   if (!has_bias1) { d.erase(d.begin() + 2); }

@@ -14,15 +14,15 @@ template <class T, class R>
 struct Finish {
   Epilogue epilogue;
   const R* bias;
-  T* before;
+  T* pre_activation;
   __device__ Accumulator<T> operator()(Accumulator<T> value, int64_t n, int64_t at) const {
     if (epilogue == Epilogue::kGeluBackward) {
-      return value * GeluTanh{}.df(static_cast<Accumulator<T>>(before[at]), Accumulator<T>(0));
+      return value * GeluTanh{}.df(static_cast<Accumulator<T>>(pre_activation[at]), Accumulator<T>(0));
     }
     if (epilogue == Epilogue::kNone) { return value; }
     if (bias) { value += static_cast<Accumulator<T>>(bias[n]); }
     if (epilogue == Epilogue::kBias) { return value; }
-    if (before) { before[at] = static_cast<T>(value); }
+    if (pre_activation) { pre_activation[at] = static_cast<T>(value); }
     return GeluTanh{}.f(value);
   }
 };
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T, 
   const int64_t matrix = blockIdx.x / (columns * rows);
   const Neighbours along_a = s.transpose_a == Transpose::kYes ? Neighbours::kAcross : Neighbours::kAlongK;
   const Neighbours along_b = s.transpose_b == Transpose::kYes ? Neighbours::kAlongK : Neighbours::kAcross;
-  const Finish<T, R> finish{p.epilogue, p.bias, p.before};
+  const Finish<T, R> finish{p.epilogue, p.bias, p.pre_activation};
   cuda::multiply_tile<A>(s.K, operand(p.a + matrix * p.step_a, along_a, s.lda, first_m, s.M, s.K),
                          operand(p.b + matrix * p.step_b, along_b, s.ldb, first_n, s.N, s.K),
                          [&](int row, int column, A sum) {
@@ -88,7 +88,7 @@ void cuda::tiled_product(const Product<T, R>& p) {
 template <class T, class R>
 void cuda::finish_product(const Product<T, R>& p) {
   if (p.epilogue != Epilogue::kNone) {
-    const FinishStored<T, R> body{{p.epilogue, p.bias, p.before}, p.c, p.shape.N};
+    const FinishStored<T, R> body{{p.epilogue, p.bias, p.pre_activation}, p.c, p.shape.N};
     cuda::launch_each("matmul epilogue", p.shape.M * p.shape.N, body);
   }
   sum_up(cuda::kThisDevice, p);

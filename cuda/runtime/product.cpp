@@ -72,7 +72,9 @@ cublasLtEpilogue_t epilogue_of(const Product<T, R>& p) {
     case Epilogue::kBias:
       return p.bias != nullptr ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
     case Epilogue::kBiasGelu:
-      if (p.before == nullptr) { return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU; }
+      if (p.pre_activation == nullptr) {
+        return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+      }
       return p.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
     case Epilogue::kGeluBackward:
       return p.column_sums != nullptr ? CUBLASLT_EPILOGUE_DGELU_BGRAD : CUBLASLT_EPILOGUE_DGELU;
@@ -113,7 +115,7 @@ Form form_of(const Product<T, R>& p) {
           {s.M, s.N, s.K, s.lda, s.ldb, s.ldc, p.batch, p.step_a, p.step_b, p.step_c},
           {static_cast<int>(s.transpose_a), static_cast<int>(s.transpose_b), static_cast<int>(p.write),
            static_cast<int>(epilogue_of(p))},
-          {alignment(p.a), alignment(p.b), alignment(p.c), alignment(vector_of(p)), alignment(p.before)}};
+          {alignment(p.a), alignment(p.b), alignment(p.c), alignment(vector_of(p)), alignment(p.pre_activation)}};
 }
 
 Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns, int64_t stride, int64_t batch, int64_t step) {
@@ -130,7 +132,7 @@ Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns, int64_t str
 template <class T, class R>
 void set_pointers(const Operation& operation, const Product<T, R>& p) {
   if (const void* vector = vector_of(p)) { set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector); }
-  if (p.before != nullptr) { set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before); }
+  if (p.pre_activation != nullptr) { set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.pre_activation); }
 }
 
 template <class T, class R>
@@ -142,7 +144,7 @@ Operation operation_of(const Product<T, R>& p) {
   set(operation, CUBLASLT_MATMUL_DESC_TRANSA, flag(p.shape.transpose_b));
   set(operation, CUBLASLT_MATMUL_DESC_TRANSB, flag(p.shape.transpose_a));
   set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p));
-  if (p.before != nullptr) { set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.shape.N); }
+  if (p.pre_activation != nullptr) { set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.shape.N); }
   set_pointers(operation, p);
   return operation;
 }
@@ -223,7 +225,7 @@ void multiply(const Product<T, R>& p) {
     Product<T, R> plain = p;
     plain.epilogue = Epilogue::kNone;
     plain.bias = nullptr;
-    plain.before = plain.sums_of_a = nullptr;
+    plain.pre_activation = plain.sums_of_a = nullptr;
     plain.column_sums = nullptr;
     if (run_by_cublaslt(plain)) { return cuda::finish_product(p); }
   }

@@ -6,8 +6,8 @@ namespace terrace {
 namespace {
 
 /// Whether to read the weights of a linear layer in place: for few rows, where packing the weights would cost more than
-/// multiplying by them, and for sums long enough that transposing the results costs little. The bits are the same either
-/// way.
+/// multiplying by them, and for sums long enough that transposing the results costs little. The bits are the same
+/// either way.
 bool reads_in_place(const GemmShape& s, Write write) {
   constexpr int64_t kMaxRows = 512, kMinDepth = 256;
   return s.transpose_a == Transpose::kNo && s.transpose_b == Transpose::kYes && write == Write::kOverwrite &&

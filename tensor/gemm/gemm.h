@@ -20,8 +20,8 @@ struct GemmShape {
 
 void openblas_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 void openblas_gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
-/// Ours (tensor/kernels/gemm/gemm_block.h): element (m, n) is summed over k in an order that K alone decides, so a row's result
-/// does not depend on the rows beside it or on the number of threads.
+/// Ours (tensor/kernels/gemm/gemm_block.h): element (m, n) is summed over k in an order that K alone decides, so a
+/// row's result does not depend on the rows beside it or on the number of threads.
 void packed_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write,
                  const float* bias = nullptr);
 

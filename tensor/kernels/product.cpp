@@ -46,16 +46,16 @@ template <class T>
 void multiply(const Product<T>& p) {
   const int64_t count = p.shape.M * p.shape.N;
   if (p.epilogue == Epilogue::kBiasGelu) {
-    const Buffer<T> unseen(p.before == nullptr ? count : 0);
-    Product<T> before = p;
-    before.c = p.before == nullptr ? unseen.data : p.before;
-    multiply_batches(before);
-    unary_forward<GeluTanh, T>(kCpu, GeluTanh{}, before.c, p.c, count);
+    const Buffer<T> scratch(p.pre_activation == nullptr ? count : 0);
+    Product<T> linear = p;
+    linear.c = p.pre_activation == nullptr ? scratch.data : p.pre_activation;
+    multiply_batches(linear);
+    unary_forward<GeluTanh, T>(kCpu, GeluTanh{}, linear.c, p.c, count);
   } else {
     multiply_batches(p);
   }
   if (p.epilogue == Epilogue::kGeluBackward) {
-    unary_backward<GeluTanh, T>(kCpu, GeluTanh{}, p.before, p.c, p.c, p.c, count);
+    unary_backward<GeluTanh, T>(kCpu, GeluTanh{}, p.pre_activation, p.c, p.c, p.c, count);
   }
   sum_up(kCpu, p);
 }
@@ -116,14 +116,16 @@ void multiply_bf16(const Product<BFloat16>& p) {
   const GemmShape& s = p.shape;
   const WideOperands operands(p);
   const Widened bias(p.bias, s.N);
-  const Buffer<float> c(p.batch * s.M * s.N), before(p.before == nullptr ? 0 : s.M * s.N);
+  const Buffer<float> c(p.batch * s.M * s.N), pre_activation(p.pre_activation == nullptr ? 0 : s.M * s.N);
   const Buffer<float> column_sums(p.column_sums == nullptr ? 0 : s.N), sums_of_a(p.sums_of_a == nullptr ? 0 : s.M);
   const auto for_rows = [&](const auto& f) {  // of c: the stored one and the packed copy
     for (int64_t i = 0; i < p.batch; ++i) {
       for (int64_t m = 0; m < s.M; ++m) { f(p.c + i * p.step_c + m * s.ldc, c.data + (i * s.M + m) * s.N); }
     }
   };
-  if (p.epilogue == Epilogue::kGeluBackward) { convert<BFloat16, float>(kCpu, p.before, before.data, s.M * s.N); }
+  if (p.epilogue == Epilogue::kGeluBackward) {
+    convert<BFloat16, float>(kCpu, p.pre_activation, pre_activation.data, s.M * s.N);
+  }
   if (p.write == Write::kAccumulate) {
     for_rows([&](const BFloat16* stored, float* copy) { convert<BFloat16, float>(kCpu, stored, copy, s.N); });
   }
@@ -132,12 +134,12 @@ void multiply_bf16(const Product<BFloat16>& p) {
   wide.c = c.data;
   wide.step_c = s.M * s.N;
   wide.bias = p.bias == nullptr ? nullptr : bias.data;
-  wide.before = p.before == nullptr ? nullptr : before.data;
+  wide.pre_activation = p.pre_activation == nullptr ? nullptr : pre_activation.data;
   wide.column_sums = p.column_sums == nullptr ? nullptr : column_sums.data;
   wide.sums_of_a = p.sums_of_a == nullptr ? nullptr : sums_of_a.data;
   multiply(wide);
   for_rows([&](BFloat16* stored, const float* copy) { convert<float, BFloat16>(kCpu, copy, stored, s.N); });
-  if (p.epilogue == Epilogue::kBiasGelu) { round_into(before.data, p.before, s.M * s.N); }
+  if (p.epilogue == Epilogue::kBiasGelu) { round_into(pre_activation.data, p.pre_activation, s.M * s.N); }
   round_into(column_sums.data, p.column_sums, s.N);
   round_into(sums_of_a.data, p.sums_of_a, s.M);
 }

@@ -14,8 +14,8 @@ namespace terrace {
 enum class Epilogue : uint8_t {
   kNone,          // c = P, or c + P with Write::kAccumulate
   kBias,          // c = P + bias
-  kBiasGelu,      // c = gelu_tanh(P + bias), and before = P + bias where it is asked for
-  kGeluBackward,  // c = P gelu_tanh'(before), and column_sums where they are asked for
+  kBiasGelu,      // c = gelu_tanh(P + bias), and pre_activation = P + bias unless null
+  kGeluBackward,  // c = P gelu_tanh'(pre_activation), and column_sums unless null
 };
 
 /// No extent is 0. Every epilogue but kNone goes with Write::kOverwrite, one matrix and a packed c (ldc == N). Results
@@ -30,10 +30,10 @@ struct Product {
   int64_t batch = 1;
   int64_t step_a = 0, step_b = 0, step_c = 0;  // elements from one matrix to the next; 0 for one that all share
   Epilogue epilogue = Epilogue::kNone;
-  const R* bias = nullptr;   // (N), read by kBias and kBiasGelu; null is none
-  T* before = nullptr;       // (M, N), packed: what gelu_tanh is applied to; read by kGeluBackward
-  R* column_sums = nullptr;  // (N): with kGeluBackward, c summed over its rows
-  T* sums_of_a = nullptr;    // (M): with kNone, op(A) summed over k; A's rows are packed
+  const R* bias = nullptr;      // (N), read by kBias and kBiasGelu; null is none
+  T* pre_activation = nullptr;  // (M, N), packed: what gelu_tanh is applied to; read by kGeluBackward
+  R* column_sums = nullptr;     // (N): with kGeluBackward, c summed over its rows
+  T* sums_of_a = nullptr;       // (M): with kNone, op(A) summed over k; A's rows are packed
 };
 
 template <class T, class R = T>

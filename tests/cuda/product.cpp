@@ -69,7 +69,7 @@ void expect_two_steps_equal_one(Epilogue epilogue) {
   };
   const Tensor a = on_device({K, M}, 1, kType), b = on_device({K, N}, 2, kType), bias = on_device({N}, 3, kResult);
   const auto run = [&](bool at_once) {
-    const Tensor c = Tensor::empty({M, N}, kResult, device), before = on_device({M, N}, 4, kType).clone();
+    const Tensor c = Tensor::empty({M, N}, kResult, device), pre_activation = on_device({M, N}, 4, kType).clone();
     const Tensor columns = Tensor::zeros({N}, kResult, device), sums = Tensor::zeros({M}, kType, device);
     Product<T, R> p{.shape = {Transpose::kYes, Transpose::kNo, M, N, K, M, N, N},
                     .a = a.data<T>(),
@@ -82,12 +82,12 @@ void expect_two_steps_equal_one(Epilogue epilogue) {
       return copy;
     }();
     p.bias = bias.data<R>();
-    p.before = before.data<T>();
+    p.pre_activation = pre_activation.data<T>();
     if (epilogue == Epilogue::kGeluBackward) { p.column_sums = columns.data<R>(); }
     if (epilogue == Epilogue::kNone) { p.sums_of_a = sums.data<T>(); }
     matrix_product<T, R>(device, at_once ? p : plain);
     if (!at_once) { cuda::finish_product(p); }
-    return std::vector<Tensor>{c.to(kCpu), before.to(kCpu), columns.to(kCpu), sums.to(kCpu)};
+    return std::vector<Tensor>{c.to(kCpu), pre_activation.to(kCpu), columns.to(kCpu), sums.to(kCpu)};
   };
   const std::vector<Tensor> once = run(true), twice = run(false);
   // bf16 rounds the product before the second step.

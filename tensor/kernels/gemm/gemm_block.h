@@ -1,4 +1,5 @@
-// Matrix products by packed panels: the block of C that one thread computes. tensor/gemm/packed_gemm.cpp divides the work.
+// Matrix products by packed panels: the block of C that one thread computes. tensor/gemm/packed_gemm.cpp divides the
+// work.
 #pragma once
 
 #include "tensor/device/kernel.h"

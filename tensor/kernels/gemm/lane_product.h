@@ -19,8 +19,8 @@ namespace {
 
 using Vector = VectorOf<float>::type;
 
-// A block of sums in registers: kRows rows of W by up to kMaxVectors vectors of lanes. Six rows of W occupy six lines of
-// the L1 cache, which may all map to one set; a set has eight ways, so more rows could evict each other.
+// A block of sums in registers: kRows rows of W by up to kMaxVectors vectors of lanes. Six rows of W occupy six lines
+// of the L1 cache, which may all map to one set; a set has eight ways, so more rows could evict each other.
 constexpr int kRows = 6, kMaxVectors = kVectorBytes == 64 ? 4 : 2;
 constexpr int64_t kPanelLanes = kMaxVectors * kLanes<float>;
 

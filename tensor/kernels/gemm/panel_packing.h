@@ -68,8 +68,9 @@ void pack_across(const float* rows, int64_t stride, int64_t count, int64_t depth
   }
 }
 
-/// Packs `count` rows, `stride` apart, into a panel of `width` lanes, a multiple of eight; lanes past the last row repeat
-/// it. A whole cache line of each row is read at a time, because the rows may all map to one set of the L1 cache.
+/// Packs `count` rows, `stride` apart, into a panel of `width` lanes, a multiple of eight; lanes past the last row
+/// repeat it. A whole cache line of each row is read at a time, because the rows may all map to one set of the L1
+/// cache.
 inline void pack_lanes(const float* rows, int64_t stride, int64_t count, int64_t depth, int64_t width, float* packed) {
   constexpr int64_t kLine = 16;
   int64_t k = 0;

@@ -57,8 +57,8 @@ void pack_rows(const A* rows, int64_t stride, int64_t n, int64_t D, A* packed) {
   }
 }
 
-/// Packs B = the transpose of rows (n x D), for products over D whose columns are the rows. The last panel is padded with
-/// zeros.
+/// Packs B = the transpose of rows (n x D), for products over D whose columns are the rows. The last panel is padded
+/// with zeros.
 template <class A>
 void pack_columns(const A* rows, int64_t stride, int64_t n, int64_t D, A* packed) {
   for (int64_t begin = 0; begin < n; begin += kPanel<A>) {
