@@ -1,6 +1,4 @@
-// What the attention kernels share: the problem as a kernel sees it, tiles of queries, and the way of the general
-// kernels (any type, any width) and of the tensor cores' (bf16, 64 channels), between which cuda/kernels/attention.cu
-// chooses.
+// What the attention kernels share: the problem as a kernel sees it, and tiles of queries.
 #pragma once
 
 #include "cuda/device/kernel.h"
@@ -93,19 +91,5 @@ template <class A>
 __device__ bool is_clamped(A inverse_norm) {
   return inverse_norm == A(1) / static_cast<A>(kAttentionNormEps);
 }
-
-/// cuda/kernels/attention_general.cu. Backward needs dlog_parts for query_tiles(scales, general_query_tile<T>).
-template <class T>
-void general_attention_forward(const AttentionCall<T>& call);
-template <class T>
-void general_attention_backward(const AttentionCall<T>& call);
-template <class T>
-inline constexpr int kGeneralQueryTile = sizeof(T) == 8 ? 32 : 64;
-
-/// cuda/kernels/attention_mma_*.cu: D = 64, a positive scale, rows in multiples of 16 bytes. Backward needs dlog_parts
-/// for mma_query_tiles(scales).
-void mma_attention_forward(const AttentionCall<BFloat16>& call);
-void mma_attention_backward(const AttentionCall<BFloat16>& call);
-int mma_query_tiles(const AttentionScales& scales);
 
 }  // namespace terrace::cuda

@@ -8,7 +8,7 @@
 #pragma once
 
 #if defined(TERRACE_CUDA_HOST)
-#include "cuda/executor/device.h"
+#include "cuda/executor/intrinsics.h"
 #else
 #include <cuda_runtime.h>
 

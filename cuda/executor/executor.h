@@ -6,7 +6,7 @@
 // What is found wrong is a KernelError that names the kernel, the block, and where which threads wait:
 //   softmax_forward: threads 1 to 31 of block (0,0,0) wait at softmax.cu:41, but thread 0 has left the kernel
 //
-// Kernels see this through cuda/executor/device.h; tests through Schedule and run().
+// Kernels see this through cuda/executor/intrinsics.h; tests through Schedule and run().
 #pragma once
 
 #include <cstddef>

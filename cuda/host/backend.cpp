@@ -1,7 +1,6 @@
 // The backend "cuda-host": memory like the CPU's, counted by itself, kernels in the executor.
 #include <cstring>
 
-#include "cuda/backend_device.h"
 #include "cuda/executor/guarded_memory.h"
 #include "cuda/host/recording.h"
 #include "tensor/device/device_memory.h"
@@ -36,7 +35,7 @@ extern "C" void terrace_start_backend(int) {
   memory.to_host = copy_to_host;
   memory.zero = zero_bytes;
   memory.synchronize = [] { refuse_while_recording("waiting for the device"); };
-  set_device_memory(kThisDevice.type, memory);
+  set_device_memory(DeviceType::kCudaHost, memory);
   provide_graphs();
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "cuda/backend_device.h"
 #include "tensor/device/device_graph.h"
 
 namespace terrace::cuda {
@@ -38,6 +37,6 @@ void refuse_while_recording(const char* what) {
   if (recording != nullptr) { throw NotRecordable(cat(what, " cannot be recorded")); }
 }
 
-void provide_graphs() { set_device_graphs(kThisDevice.type, {begin, end, abandon, replay, destroy}); }
+void provide_graphs() { set_device_graphs(DeviceType::kCudaHost, {begin, end, abandon, replay, destroy}); }
 
 }  // namespace terrace::cuda

@@ -5,8 +5,8 @@
 // order and nothing is added atomically.
 //
 // Here: what both passes need by row, and which kernels run.
-#include "cuda/device/attention.h"
 #include "cuda/device/collectives.h"
+#include "cuda/kernels/attention.h"
 #include "tensor/base/math.h"
 
 namespace terrace {

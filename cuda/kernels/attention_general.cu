@@ -1,7 +1,7 @@
 // Attention for any type and any width: products by 16 x 16 threads, each with R x R sums in registers, operands staged
 // through shared memory. Results wider than a block's registers are split among blocks, which then share no scores.
-#include "cuda/device/attention.h"
 #include "cuda/device/collectives.h"
+#include "cuda/kernels/attention.h"
 #include "tensor/base/math.h"
 
 namespace terrace::cuda {

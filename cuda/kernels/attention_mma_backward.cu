@@ -12,6 +12,7 @@
 
 #include "cuda/device/attention_tiles.h"
 #include "cuda/device/collectives.h"
+#include "cuda/kernels/attention.h"
 
 namespace terrace::cuda {
 namespace {

@@ -1,9 +1,10 @@
-// Convolutions as products whose operands are gathered from the images (implicit GEMM), by the tiles of cuda/device/tiles.h:
+// Convolutions as products whose operands are gathered from the images (implicit GEMM), by the tiles of
+// cuda/device/tiles.h:
 //
 //   y       (O, (b,i,j))   = weight (O, (c,u,v))   taps of x   ((c,u,v), (b,i,j))
 //   dx      (C, (b,h,w))   = weight (C, (o,u,v))   taps of dy  ((o,u,v), (b,h,w))
 //   dweight (O, (c,u,v))   = dy     (O, (b,i,j))   taps of x   ((b,i,j), (c,u,v))
-#include "cuda/conv2d.h"
+#include "cuda/kernels/conv2d.h"
 
 #include "cuda/device/collectives.h"
 #include "cuda/device/tiles.h"

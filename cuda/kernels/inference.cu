@@ -1,9 +1,9 @@
 // Layers of tensor/kernels/inference.h. The convolution is a product, pixels times weights, by the tiles of
 // cuda/device/tiles.h; a pool computes a pack of channels of a pixel per thread.
-#include "cuda/device/inference.h"
+#include "cuda/kernels/inference.h"
 
-#include "cuda/backend_device.h"
 #include "cuda/device/elementwise.h"
+#include "cuda/device/this_device.h"
 #include "cuda/device/tiles.h"
 #include "tensor/base/formulas.h"
 

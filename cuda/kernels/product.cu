@@ -1,8 +1,8 @@
 // By the tiles of cuda/device/tiles.h, with the epilogue in the same pass.
-#include "cuda/device/product.h"
+#include "cuda/kernels/product.h"
 
-#include "cuda/backend_device.h"
 #include "cuda/device/elementwise.h"
+#include "cuda/device/this_device.h"
 #include "cuda/device/tiles.h"
 #include "tensor/base/formulas.h"
 

@@ -2,11 +2,11 @@
 // along another dimension it is a thread's, whose neighbours are the columns beside it.
 #include "tensor/kernels/selection.h"
 
-#include "cuda/backend_device.h"
 #include "cuda/device/candidates.h"
 #include "cuda/device/collectives.h"
 #include "cuda/device/elementwise.h"
 #include "cuda/device/sorting.h"
+#include "cuda/device/this_device.h"
 #include "tensor/base/math.h"
 #include "tensor/device/device_memory.h"
 

@@ -1,5 +1,4 @@
 // The backend "cuda": finds the GPU and enters its memory's functions.
-#include "cuda/backend_device.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/nccl.h"
@@ -53,12 +52,12 @@ extern "C" void terrace_start_backend(int index) {
     const std::string text = error.what();
     throw DeviceError(text.rfind("device ", 0) == 0 ? text : cat("device cuda: ", text));
   }
-  set_device_memory(kThisDevice.type, {.allocate = allocate_bytes,
-                                       .release = [](void* block) { cudaFree(block); },
-                                       .to_device = copy_to_device,
-                                       .to_host = copy_to_host,
-                                       .zero = zero_bytes,
-                                       .synchronize = synchronize});
+  set_device_memory(DeviceType::kCuda, {.allocate = allocate_bytes,
+                                        .release = [](void* block) { cudaFree(block); },
+                                        .to_device = copy_to_device,
+                                        .to_host = copy_to_host,
+                                        .zero = zero_bytes,
+                                        .synchronize = synchronize});
   provide_graphs();
   provide_communicator();
 }

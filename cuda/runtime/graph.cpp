@@ -2,7 +2,6 @@
 
 #include <cuda_runtime.h>
 
-#include "cuda/backend_device.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/stream.h"
 #include "tensor/device/device_graph.h"
@@ -48,6 +47,6 @@ void refuse_while_recording(const char* what) {
   if (is_recording()) { throw NotRecordable(cat(what, " cannot be recorded")); }
 }
 
-void provide_graphs() { set_device_graphs(kThisDevice.type, {begin, end, abandon, replay, destroy}); }
+void provide_graphs() { set_device_graphs(DeviceType::kCuda, {begin, end, abandon, replay, destroy}); }
 
 }  // namespace terrace::cuda

@@ -1,4 +1,4 @@
-#include "cuda/device/launch.h"
+#include "cuda/runtime/launch.h"
 
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/range.h"
@@ -6,19 +6,19 @@
 
 namespace terrace::cuda {
 
-void launch_raw(const char* name, const void* kernel, const Grid& grid, void** arguments) {
-  constexpr size_t kWithoutAsking = 48 << 10;
+void launch_untyped(const char* name, const void* kernel, dim3 blocks, dim3 threads, size_t shared_bytes,
+                    void** arguments) {
+  constexpr size_t kWithoutAsking = 48 << 10;  // what every kernel may use
   Range range(name);
   cudaError_t status = cudaSuccess;
-  if (grid.shared_bytes > kWithoutAsking) {
-    status =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared_bytes));
+  if (shared_bytes > kWithoutAsking) {
+    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
   }
   if (status == cudaSuccess) {
-    status = cudaLaunchKernel(kernel, grid.blocks, grid.threads, arguments, grid.shared_bytes, current_stream().get());
+    status = cudaLaunchKernel(kernel, blocks, threads, arguments, shared_bytes, current_stream().get());
   }
   if (status == cudaSuccess) { status = range.finish(); }
-  check_kernel(status, name, grid.blocks, grid.threads, grid.shared_bytes);
+  check_kernel(status, name, blocks, threads, shared_bytes);
 }
 
 }  // namespace terrace::cuda

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <nccl.h>
 
-#include "cuda/backend_device.h"
 #include "cuda/runtime/stream.h"
 #include "tensor/communicator.h"
 
@@ -86,7 +85,7 @@ class NcclCommunicator : public Communicator {
 }  // namespace
 
 void provide_communicator() {
-  set_communicator_maker(kThisDevice.type, [](HostCommunicator& host) -> std::unique_ptr<Communicator> {
+  set_communicator_maker(DeviceType::kCuda, [](HostCommunicator& host) -> std::unique_ptr<Communicator> {
     return std::make_unique<NcclCommunicator>(host);
   });
 }

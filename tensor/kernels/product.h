@@ -1,5 +1,5 @@
 // Products of strided matrices, many at once, with what is done to a product before it is stored: the slot of
-// tensor/matmul.h. On the CPU it calls gemm() of tensor/gemm/gemm.h; on a GPU cuBLASLt (cuda/runtime/product.cpp).
+// tensor/matmul.h. On the CPU it calls gemm() of tensor/gemm/gemm.h; on a GPU cuBLASLt (cuda/libraries/product.cpp).
 #pragma once
 
 #include <cstdint>

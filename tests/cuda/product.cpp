@@ -1,5 +1,5 @@
 // Products of cuda/kernels/product.cu in the executor, beside the CPU's.
-#include "cuda/device/product.h"
+#include "cuda/kernels/product.h"
 
 #include "tensor/matmul.h"
 #include "tensor/pointwise.h"

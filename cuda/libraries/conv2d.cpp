@@ -10,12 +10,12 @@
 #include <mutex>
 #include <optional>
 
-#include "cuda/backend_device.h"
-#include "cuda/conv2d.h"
-#include "cuda/device/inference.h"
-#include "cuda/device/launch.h"
+#include "cuda/device/scratch.h"
+#include "cuda/device/this_device.h"
+#include "cuda/kernels/conv2d.h"
+#include "cuda/kernels/inference.h"
+#include "cuda/libraries/handles.h"
 #include "cuda/runtime/error.h"
-#include "cuda/runtime/handles.h"
 #include "cuda/runtime/range.h"
 #include "tensor/device/device_memory.h"
 #include "tensor/kernels/copy.h"

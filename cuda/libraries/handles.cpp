@@ -1,4 +1,4 @@
-#include "cuda/runtime/handles.h"
+#include "cuda/libraries/handles.h"
 
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/stream.h"

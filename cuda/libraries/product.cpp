@@ -12,10 +12,10 @@
 #include <optional>
 #include <tuple>
 
-#include "cuda/device/launch.h"
-#include "cuda/device/product.h"
+#include "cuda/device/scratch.h"
+#include "cuda/kernels/product.h"
+#include "cuda/libraries/handles.h"
 #include "cuda/runtime/error.h"
-#include "cuda/runtime/handles.h"
 #include "cuda/runtime/range.h"
 #include "cuda/runtime/stream.h"
 

@@ -1,4 +1,5 @@
-// Which device the code of this library computes on: it is compiled once for each.
+// The device that this library's code computes on. The sources of cuda/device, cuda/kernels and cuda/libraries are
+// compiled once for each device of CUDA's kernels.
 #pragma once
 
 #include "tensor/device/device.h"

@@ -1,5 +1,6 @@
-#include "cuda/backend_device.h"
-#include "cuda/device/launch.h"
+#include "cuda/device/scratch.h"
+
+#include "cuda/device/this_device.h"
 #include "tensor/device/allocator.h"
 #include "tensor/device/device_memory.h"
 

@@ -1,5 +1,6 @@
-// The names that device code uses, for the executor: what cuda_runtime.h and nvcc define when kernels are compiled for
-// a GPU. A kernel includes cuda/device/kernel.h, which takes this or that. Only what kernels of this project need is here.
+// CUDA's keywords, built-in variables and device functions for the executor: what nvcc and cuda_runtime.h define when
+// kernels are compiled for a GPU. Kernels include cuda/device/kernel.h, which includes one or the other. Only what
+// kernels of this project use is here.
 #pragma once
 
 #include <cmath>
