@@ -6,17 +6,17 @@
 
 namespace terrace::cuda {
 
-inline constexpr int kMostScales = 128;  // what fits a kernel's parameters
+inline constexpr int kMaxScales = 128;  // two AttentionScales fit a kernel's 4 KiB of parameters
 
 /// The blocks of an AttentionProblem by value: the queries [query_begin(s), query_end[s]) see the keys [0, key_end[s]).
 struct AttentionScales {
   int count;
-  int query_end[kMostScales], key_end[kMostScales];
+  int query_end[kMaxScales], key_end[kMaxScales];
 
   TERRACE_HD int query_begin(int s) const { return s == 0 ? 0 : query_end[s - 1]; }
 };
 
-/// Queries [begin, end), which see the keys [0, key_end) or, where scales share a tile, fewer.
+/// Queries [begin, end). They see the keys [0, key_end), or where several scales share a tile some see fewer.
 struct QueryTile {
   int begin, end, key_end;
 };
@@ -44,8 +44,8 @@ TERRACE_HD inline int key_end_of(const AttentionScales& scales, int query) {
   return scales.key_end[s];
 }
 
-/// Neighbouring scales that together fill no more than a tile become one, whose queries see what the last of them sees
-/// or less: the first scales of a pyramid have few queries.
+/// The first scales of a pyramid have few queries: neighbouring scales that together fill no more than a tile become
+/// one scale, with the keys that the last of them sees. The kernels mask what the earlier ones do not see.
 inline AttentionScales merged_scales(const AttentionScales& scales, int size) {
   AttentionScales merged{};
   int begin = 0;
@@ -60,7 +60,8 @@ inline AttentionScales merged_scales(const AttentionScales& scales, int size) {
   return merged;
 }
 
-/// Both directions' operands; what a direction does not have is null. Arrays by head are (B, H, L).
+/// The operands of both directions; those that a direction does not have are null. Arrays of A without another shape
+/// are (B, H, L).
 template <class T>
 struct AttentionCall {
   using A = Accumulator<T>;
@@ -68,16 +69,16 @@ struct AttentionCall {
   A scale;
   AttentionScales scales;
   AttentionRows<const T> q, k, v;
-  const A* head_factor;              // null unless queries and keys are normalised
-  const A *query_norms, *key_norms;  // then: 1 / max(norm, eps)
+  const A* head_factor;              // (H), or null where queries and keys are not normalised
+  const A *query_norms, *key_norms;  // 1 / max(norm, eps) where they are, else null
   AttentionRows<T> y;                // forward
   A* lse_out;
   const A *lse, *dots;  // backward: dots = rowsum(y dy)
   AttentionRows<const T> dy;
   AttentionRows<T> dq, dk, dv;
-  A* dlog_parts;  // (B, H, query_tiles): d loss / d ln(head_factor) by tile
+  A* dlog_parts;  // (B, H, query_tiles): each tile's share of d loss / d ln(head_factor), or null
 
-  /// What scores of head h are multiplied by before the norms.
+  /// What the products q k of head h are multiplied by, the norms not counted.
   __device__ A factor(int h) const { return head_factor ? scale * head_factor[h] : scale; }
 };
 
@@ -86,7 +87,7 @@ __device__ T* head_rows(const AttentionRows<T>& rows, int64_t b, int64_t h) {
   return rows.data + b * rows.batch + h * rows.head;
 }
 
-/// Where a norm was below eps its inverse is this, and then a constant, without gradient.
+/// Whether eps stood in for the norm: the inverse norm is then a constant, without gradient.
 template <class A>
 __device__ bool is_clamped(A inverse_norm) {
   return inverse_norm == A(1) / static_cast<A>(kAttentionNormEps);

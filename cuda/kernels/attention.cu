@@ -1,10 +1,12 @@
-// Attention in tiles, without the matrix of probabilities (Dao et al. 2022): scores of a tile of queries and a tile of
-// keys, their exponentials against the largest score so far, their product with the values; the row's sum divides at
-// the end. The backward pass computes the probabilities again, from the log-sum-exp: once for the queries' gradients,
-// by tiles of queries, and once for those of keys and values, by tiles of keys, so that every sum has one owner and one
-// order and nothing is added atomically.
+// Attention in tiles, without the matrix of probabilities (Dao et al. 2022): a tile of queries takes one tile of keys
+// after the other, computes scores and their exponentials relative to the largest score so far, and adds the product
+// with the values; results are divided by the sum of exponentials at the end. The backward pass computes the
+// probabilities again, from the log-sum-exp: once for the queries' gradients, by tiles of queries, and once for those
+// of keys and values, by tiles of keys. So every sum is computed by one block in one order, and nothing is added
+// atomically.
 //
-// Here: what both passes need by row, and which kernels run.
+// In this file: sums over rows that both passes need, and the choice between the kernels.
+#include "cuda/device/attention_general.h"
 #include "cuda/device/collectives.h"
 #include "cuda/kernels/attention.h"
 #include "tensor/base/math.h"
@@ -37,7 +39,7 @@ __global__ void __launch_bounds__(kThreads) row_sums(AttentionRows<const T> x, A
                                                      Accumulator<T>* out, int64_t rows, int H, int L, int D) {
   using A = Accumulator<T>;
   const int64_t r = int64_t{blockIdx.x} * (kThreads / Lanes) + threadIdx.x / Lanes;
-  // Heads of a token lie side by side in memory, and so do their threads.
+  // Heads of a token are contiguous in memory and read by neighbouring threads, so that loads coalesce.
   const int64_t h = r % H, token = r / H % L, b = r / H / L;
   A sum = 0;
   if (r < rows) {
@@ -77,7 +79,7 @@ void launch_row_sums(const char* name, const AttentionProblem& p, AttentionRows<
   }
 }
 
-/// out (heads) = sum of each head's parts.
+/// out (heads) = the sum of each head's `tiles` parts.
 template <class A>
 __global__ void __launch_bounds__(kThreads) add_parts(const A* parts, A* out, int64_t heads, int tiles) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
@@ -94,8 +96,8 @@ bool fits_tensor_cores(const AttentionProblem& p, const Rows&... rows) {
 }
 
 AttentionScales scales_of(const AttentionProblem& p) {
-  if (p.block_count > cuda::kMostScales) {
-    throw ConfigError(cat("attention: CUDA's kernels take up to ", cuda::kMostScales, " scales, got ", p.block_count));
+  if (p.block_count > cuda::kMaxScales) {
+    throw ConfigError(cat("attention: CUDA's kernels take up to ", cuda::kMaxScales, " scales, got ", p.block_count));
   }
   AttentionScales scales{};
   scales.count = static_cast<int>(p.block_count);
@@ -106,7 +108,7 @@ AttentionScales scales_of(const AttentionProblem& p) {
   return scales;
 }
 
-/// A call and the norms that it points at.
+/// A call, with the norms that it points to.
 template <class T>
 struct Prepared {
   using A = Accumulator<T>;

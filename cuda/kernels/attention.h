@@ -6,10 +6,7 @@
 
 namespace terrace::cuda {
 
-template <class T>
-inline constexpr int kGeneralQueryTile = sizeof(T) == 8 ? 32 : 64;  // queries
-
-/// cuda/kernels/attention_general.cu. Backward needs dlog_parts for query_tiles(scales, kGeneralQueryTile<T>).
+/// cuda/kernels/attention_general_*.cu. Backward needs dlog_parts for query_tiles(scales, kGeneralQueryTile<T>).
 template <class T>
 void general_attention_forward(const AttentionCall<T>& call);
 template <class T>
