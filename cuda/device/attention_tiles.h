@@ -1,7 +1,7 @@
 // Tiles of 64 channels of bf16 in shared memory, and their products on tensor cores by one warp.
 //
-// A row is 128 bytes, eight chunks of 16. Chunk c of row r lies at place c ^ (r % 8), so that the eight rows that
-// ldmatrix reads at once, and the eight chunks of a row that are copied at once, are in different banks.
+// A row is 128 bytes, eight chunks of 16. Chunk c of row r is stored as chunk c ^ (r % 8) of the row (a swizzle), so
+// that neither the eight rows that ldmatrix reads at once nor the eight chunks that are copied at once share banks.
 #pragma once
 
 #include "cuda/device/attention.h"
@@ -26,14 +26,14 @@ __device__ inline const BFloat16* chunk_of(const BFloat16* tile, int row, int ch
   return chunk_of(const_cast<BFloat16*>(tile), row, chunk);
 }
 
-/// Rows of an operand on their way into tiles: each load takes the next ones. All threads of a block together.
+/// Copies the rows of an operand into tiles: each load takes the next ones. All threads of a block together.
 template <int Rows, int Threads>
 class RowStream {
  public:
   __device__ RowStream(const AttentionRows<const BFloat16>& rows, int64_t b, int64_t h, int first)
       : next_(head_rows(rows, b, h) + (first + own_row()) * rows.token + own_chunk() * kChunk), stride_(rows.token) {}
 
-  /// Copies the next `count` rows, asynchronously, and zeros for those that lack to `Rows`.
+  /// Copies the next `count` rows asynchronously, and fills the tile up to `Rows` with rows of zeros.
   __device__ void load(BFloat16* tile, int count) {
     BFloat16* to = chunk_of(tile, own_row(), own_chunk());
 #pragma unroll
@@ -57,7 +57,8 @@ class RowStream {
   int64_t stride_;
 };
 
-/// Writes rows [first, first + Rows) of the tile that are below `count` to memory; one warp, which wrote them.
+/// Writes those of the rows [first, first + Rows) of the tile that are below `count` to memory: called by the warp that
+/// filled them.
 template <int Rows>
 __device__ void store_rows(const BFloat16* tile, int first, BFloat16* rows, int64_t stride, int count) {
   using Chunk = Pack<BFloat16, kChunk>;
@@ -73,13 +74,13 @@ __device__ void store_rows(const BFloat16* tile, int first, BFloat16* rows, int6
 
 using Words = Pack<BFloat16, 2>;
 
-/// Where a tile holds columns 2 pair and 2 pair + 1 of an 8-column block: those of a lane's sums.
+/// The two neighbouring columns of an 8-column block that a lane's sums are of (the pair in cuda/device/mma.h).
 __device__ inline Words* words_of(BFloat16* tile, int row, int block) {
   return reinterpret_cast<Words*>(chunk_of(tile, row, block) + 2 * (lane_id() % 4));
 }
 
-using Fragment = uint32_t[4];  // 16 x 16 of a left operand
-using Sums = float[4];         // 16 x 8
+using Fragment = uint32_t[4];  // a lane's part of 16 x 16 elements of a left operand
+using Sums = float[4];         // a lane's part of 16 x 8 sums
 
 /// Rows [first, first + 16 M) of a tile as left operands.
 template <int M>
@@ -94,7 +95,8 @@ __device__ void load_operand(const BFloat16* tile, int first, Fragment (&a)[M][k
   }
 }
 
-/// Two neighbouring blocks of sums, rounded, as the left operand of a product over their 16 columns.
+/// Two neighbouring blocks of sums, rounded to bf16, as the left operand of a product over their 16 columns: mma leaves
+/// sums in the lanes that the next mma reads them from, so that they need not go through shared memory.
 __device__ inline void as_operand(const Sums& left, const Sums& right, Fragment& a) {
   a[0] = pack_bf16(left[0], left[1]);
   a[1] = pack_bf16(left[2], left[3]);
@@ -157,14 +159,16 @@ inline constexpr float kLog2e = 1.44269504088896341f, kLn2 = 0.69314718055994530
 enum class Heads : uint8_t { kPlain, kNormalized };
 enum class Mask : bool { kNo, kYes };
 
-inline constexpr int kPassing = 64;  // rows that are loaded at once
+inline constexpr int kStageRows = 64;  // rows of a tile that passes through a stage
 
-/// Keys and values that pass by: one tile is computed with while the other arrives.
-struct PassingKeys {
-  SharedTile<kPassing> keys[2], values[2];
-  float norms[2][kPassing];  // inverse ones, of normalised heads
+/// Two stages through which the tiles of keys and values pass: products read one while the next tile arrives in the
+/// other.
+struct KeyStages {
+  SharedTile<kStageRows> keys[2], values[2];
+  float norms[2][kStageRows];  // 1 / |k|, where heads are normalised
 };
 
+/// Loads the keys [0, key_end) of a head, and their values, tile by tile. All threads of a block together.
 template <int Threads>
 class KeyStream {
  public:
@@ -172,13 +176,14 @@ class KeyStream {
       : keys_(call.k, b, h, 0), values_(call.v, b, h, 0), left_(key_end) {
     if (call.key_norms) { norms_ = call.key_norms + (b * call.H + h) * call.Lk + threadIdx.x; }
   }
-  /// The next kPassing keys, in a group of copies of their own; an empty group where none is left.
-  __device__ void load(PassingKeys& to, int stage) {
+  /// Begins to copy the next kStageRows keys, as one group of asynchronous copies; an empty group where none is left,
+  /// so that waiting for all groups but the last always means the tile before.
+  __device__ void load(KeyStages& to, int stage) {
     if (left_ > 0) {
       keys_.load(to.keys[stage], left_);
       values_.load(to.values[stage], left_);
       if (norms_) { load_norms(to.norms[stage]); }
-      left_ -= kPassing;
+      left_ -= kStageRows;
     }
     copy_async_commit();
   }
@@ -186,12 +191,12 @@ class KeyStream {
  private:
   __device__ void load_norms(float* to) {
     const int c = static_cast<int>(threadIdx.x);
-    if (c < kPassing && c < left_) { copy_async_4(to + c, norms_); }
-    if (c < kPassing && c >= left_) { to[c] = 0; }
-    norms_ += kPassing;
+    if (c < kStageRows && c < left_) { copy_async_4(to + c, norms_); }
+    if (c < kStageRows && c >= left_) { to[c] = 0; }
+    norms_ += kStageRows;
   }
 
-  RowStream<kPassing, Threads> keys_, values_;
+  RowStream<kStageRows, Threads> keys_, values_;
   const float* norms_ = nullptr;
   int left_;
 };

@@ -1,13 +1,14 @@
 // Gradients of attention of bf16 heads of 64 channels on tensor cores. Two kernels, each the only writer of its
 // results:
 //
-//   queries: a block has 64 queries, a warp 16; keys and values pass by. Scores are (queries, keys): dq = dS k.
-//   keys:    a block has 64 keys, a warp 16; queries and dy pass by. Scores are (keys, queries): dv = P^T dy, dk = dS^T
-//   q.
+//   queries: a block has 64 queries, a warp 16, and loads keys and values tile by tile.
+//            Scores are (queries, keys): dq = dS k.
+//   keys:    a block has 64 keys, a warp 16, and loads queries and dy tile by tile.
+//            Scores are (keys, queries): dv = P^T dy, dk = dS^T q.
 //
 // Either way the scores' gradients are already where the next product's left operand must be, in the registers of the
-// warp that computed them. 32 passing rows are treated at once, which leaves registers for three blocks on a
-// multiprocessor.
+// warp that computed them. Of a loaded tile 32 rows are taken at a time, so that a thread's scores leave registers for
+// three blocks on a multiprocessor.
 #include <cmath>
 
 #include "cuda/device/attention_tiles.h"
@@ -19,17 +20,17 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
 constexpr int kWarpRows = 16, kRows = kWarps * kWarpRows;  // that a block owns
-constexpr int kPart = 32, kPartBlocks = kPart / 8;         // rows that pass, treated at once
+constexpr int kPart = 32, kPartBlocks = kPart / 8;         // rows of a loaded tile that are taken at a time
 
-/// What scores of a query need. The one that is not there sees no key.
+/// What scores of a query need. All zeros stand for a query beyond the last one: it sees no key.
 struct alignas(16) Query {
   float factor;  // turns a product into the exponent of a power of 2
-  float lse;     // to the base 2
+  float lse;     // log-sum-exp, to the base 2
   float dot;     // rowsum(y dy)
   int key_end;
 };
 
-/// queries (B, H, Lq)
+/// queries (B, H, Lq), for both kernels.
 __global__ void __launch_bounds__(kThreads)
     describe_queries(const __grid_constant__ AttentionCall<BFloat16> call, Query* queries) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
@@ -49,8 +50,9 @@ struct ScoreGradient {
   }
 };
 
-/// The gradient along u = x / |x| has no effect on u: takes it off the sums, the gradients of the warp's rows of x by
-/// u. `along` is x . sums of this thread's two rows, `inverse` 1/|x|.
+/// A normalised row acts by u = x / |x| alone, so that its gradient has no component along x. `sums` are the gradients
+/// by u of the warp's rows of x: subtracts that component. `inverse` is 1/|x|; `along` receives x . sums of this lane's
+/// two rows.
 __device__ void remove_along(BFloat16* x, const float (&inverse)[2], Sums (&sums)[kTileBlocks], float (&along)[2]) {
   const int first = static_cast<int>(threadIdx.x) / kWarpSize * kWarpRows;
 #pragma unroll
@@ -74,7 +76,7 @@ __device__ void remove_along(BFloat16* x, const float (&inverse)[2], Sums (&sums
   }
 }
 
-/// Writes factor * sums of the warp's rows by way of its rows of a tile.
+/// Writes factor * sums of the warp's rows to memory, by way of the warp's rows of a tile: whole chunks of 16 bytes.
 __device__ void store_sums(BFloat16* tile, const Sums (&sums)[kTileBlocks], const float (&factor)[2], BFloat16* to,
                            int64_t stride, int count) {
   const int first = static_cast<int>(threadIdx.x) / kWarpSize * kWarpRows;
@@ -94,23 +96,23 @@ __device__ void store_sums(BFloat16* tile, const Sums (&sums)[kTileBlocks], cons
 
 struct QueriesShared {
   SharedTile<kRows> queries, dy;
-  PassingKeys passing;
+  KeyStages stages;
 };
 
-/// sums += dS k over kPart keys from row `first` of the tiles on, the first of which is `key`.
+/// sums += dS k over kPart keys from row `first` of a stage on; `key` is the first of them.
 template <Heads heads, Mask mask>
 __device__ void add_keys(const Fragment (&queries)[1][kTileSteps], const Fragment (&dy)[1][kTileSteps],
-                         const Query (&rows)[2], const PassingKeys& passing, int stage, int first, int key,
+                         const Query (&rows)[2], const KeyStages& stages, int stage, int first, int key,
                          Sums (&sums)[1][kTileBlocks]) {
   Sums scores[1][kPartBlocks] = {}, dprobs[1][kPartBlocks] = {};
-  multiply_transposed(queries, passing.keys[stage], first, scores);
-  multiply_transposed(dy, passing.values[stage], first, dprobs);
+  multiply_transposed(queries, stages.keys[stage], first, scores);
+  multiply_transposed(dy, stages.values[stage], first, dprobs);
 #pragma unroll
   for (int n = 0; n < kPartBlocks; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int c = 8 * n + 2 * (lane_id() % 4) + i % 2;
-      const float norm = heads == Heads::kNormalized ? passing.norms[stage][first + c] : 1.0f;
+      const float norm = heads == Heads::kNormalized ? stages.norms[stage][first + c] : 1.0f;
       const ScoreGradient<mask> s(scores[0][n][i] * norm, rows[i / 2], dprobs[0][n][i], key + c);
       scores[0][n][i] = s.gradient * norm;
     }
@@ -118,7 +120,7 @@ __device__ void add_keys(const Fragment (&queries)[1][kTileSteps], const Fragmen
   Fragment gradients[1][kPart / 16];
 #pragma unroll
   for (int k = 0; k < kPart / 16; ++k) { as_operand(scores[0][2 * k], scores[0][2 * k + 1], gradients[0][k]); }
-  multiply(gradients, passing.keys[stage], first, sums);
+  multiply(gradients, stages.keys[stage], first, sums);
 }
 
 template <Heads heads>
@@ -128,7 +130,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   TERRACE_DYNAMIC_SHARED(memory, QueriesShared);
   QueriesShared& shared = *memory;
   const int64_t head = blockIdx.x / static_cast<unsigned>(tiles), b = head / call.H, h = head % call.H;
-  // The last tiles have the most keys; they go first.
+  // Blocks start in the order of their numbers: the last tiles, which have the most keys, come first.
   const int index = tiles - 1 - static_cast<int>(blockIdx.x % static_cast<unsigned>(tiles));
   const QueryTile tile = query_tile(merged, kRows, index);
   const int count = tile.end - tile.begin;
@@ -136,7 +138,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   RowStream<kRows, kThreads>(call.dy, b, h, tile.begin).load(shared.dy, count);
   copy_async_commit();
   KeyStream<kThreads> keys(call, b, h, tile.key_end);
-  keys.load(shared.passing, 0);
+  keys.load(shared.stages, 0);
 
   const int first = static_cast<int>(threadIdx.x) / kWarpSize * kWarpRows;  // row of the tile
   Query rows[2];
@@ -156,22 +158,22 @@ __global__ void __launch_bounds__(kThreads, 3)
   __syncthreads();
   load_operand(shared.queries, first, query_operand);
   load_operand(shared.dy, first, dy_operand);
-  for (int key = 0, stage = 0; key < tile.key_end; key += kPassing, stage ^= 1) {
-    keys.load(shared.passing, stage ^ 1);
+  for (int key = 0, stage = 0; key < tile.key_end; key += kStageRows, stage ^= 1) {
+    keys.load(shared.stages, stage ^ 1);
     copy_async_wait<1>();
     __syncthreads();
-    for (int part = 0; part < kPassing && key + part < seen.any; part += kPart) {
+    for (int part = 0; part < kStageRows && key + part < seen.any; part += kPart) {
       if (key + part + kPart <= seen.all) {
-        add_keys<heads, Mask::kNo>(query_operand, dy_operand, rows, shared.passing, stage, part, key + part, sums);
+        add_keys<heads, Mask::kNo>(query_operand, dy_operand, rows, shared.stages, stage, part, key + part, sums);
       } else {
-        add_keys<heads, Mask::kYes>(query_operand, dy_operand, rows, shared.passing, stage, part, key + part, sums);
+        add_keys<heads, Mask::kYes>(query_operand, dy_operand, rows, shared.stages, stage, part, key + part, sums);
       }
     }
     __syncthreads();
   }
   copy_async_wait<0>();
   float along[2] = {};
-  const float factor[2] = {rows[0].factor * kLn2, rows[1].factor * kLn2};  // 0 where the row is not there
+  const float factor[2] = {rows[0].factor * kLn2, rows[1].factor * kLn2};  // 0 for rows from `count` on
   if (heads == Heads::kNormalized) { remove_along(shared.queries, inverse, sums[0], along); }
   store_sums(shared.queries, sums[0], factor, head_rows(call.dq, b, h) + tile.begin * call.dq.token, call.dq.token,
              count);
@@ -185,11 +187,12 @@ __global__ void __launch_bounds__(kThreads, 3)
 
 struct KeysShared {
   SharedTile<kRows> keys, values;
-  SharedTile<kPassing> queries[2], dy[2];
-  Query rows[2][kPassing];
+  // Two stages, as KeyStages:
+  SharedTile<kStageRows> queries[2], dy[2];
+  Query rows[2][kStageRows];
 };
 
-/// Queries, dy and what describes them, by tiles.
+/// Loads the queries of a head from `first` on, their dy and what describes them, tile by tile.
 class QueryStream {
  public:
   __device__ QueryStream(const AttentionCall<BFloat16>& call, const Query* queries, int64_t b, int64_t h, int first)
@@ -197,34 +200,34 @@ class QueryStream {
         dy_(call.dy, b, h, first),
         rows_(queries + (b * call.H + h) * call.Lq + first + threadIdx.x),
         left_(call.Lq - first) {}
-  /// The next kPassing queries, in a group of copies of their own; an empty group where none is left.
+  /// As KeyStream::load.
   __device__ void load(KeysShared& to, int stage) {
     if (left_ > 0) {
       queries_.load(to.queries[stage], left_);
       dy_.load(to.dy[stage], left_);
       const int c = static_cast<int>(threadIdx.x);
-      if (c < kPassing && c < left_) { copy_async_16(&to.rows[stage][c], rows_); }
-      if (c < kPassing && c >= left_) { zero_async_16(&to.rows[stage][c]); }
-      rows_ += kPassing;
-      left_ -= kPassing;
+      if (c < kStageRows && c < left_) { copy_async_16(&to.rows[stage][c], rows_); }
+      if (c < kStageRows && c >= left_) { zero_async_16(&to.rows[stage][c]); }
+      rows_ += kStageRows;
+      left_ -= kStageRows;
     }
     copy_async_commit();
   }
 
  private:
-  RowStream<kPassing, kThreads> queries_, dy_;
+  RowStream<kStageRows, kThreads> queries_, dy_;
   const Query* rows_;
   int left_;
 };
 
-/// What a warp has of its keys.
+/// What a lane keeps of its warp's keys.
 struct KeyWarp {
   Fragment keys[1][kTileSteps], values[1][kTileSteps];
   Sums dkeys[1][kTileBlocks], dvalues[1][kTileBlocks];
   float norms[2];
 };
 
-/// Adds what kPart queries from row `first` of the tiles on contribute. `key` is the thread's first key.
+/// Adds the contributions of kPart queries, from row `first` of a stage on. `key` is the first of this lane's two keys.
 template <Heads heads, Mask mask>
 __device__ void add_queries(KeyWarp& warp, const KeysShared& shared, int stage, int first, int key) {
   Sums scores[1][kPartBlocks] = {}, dprobs[1][kPartBlocks] = {};
@@ -286,12 +289,12 @@ __global__ void __launch_bounds__(kThreads, 3)
   __syncthreads();
   load_operand(shared.keys, first, warp.keys);
   load_operand(shared.values, first, warp.values);
-  for (int stage = 0; query < call.Lq; query += kPassing, stage ^= 1) {
+  for (int stage = 0; query < call.Lq; query += kStageRows, stage ^= 1) {
     stream.load(shared, stage ^ 1);
     copy_async_wait<1>();
     __syncthreads();
-    const bool all_seen = shared.rows[stage][0].key_end >= key + kRows && query + kPassing <= call.Lq;
-    for (int part = 0; part < kPassing && query + part < call.Lq; part += kPart) {
+    const bool all_seen = shared.rows[stage][0].key_end >= key + kRows && query + kStageRows <= call.Lq;
+    for (int part = 0; part < kStageRows && query + part < call.Lq; part += kPart) {
       if (all_seen) {
         add_queries<heads, Mask::kNo>(warp, shared, stage, part, key + first + lane_id() / 4);
       } else {

@@ -1,9 +1,9 @@
 // Attention of bf16 heads of 64 channels on tensor cores. A block has 128 queries, a warp 32 of them, whose operands,
-// scores and results stay in registers; tiles of 64 keys and values arrive through cp.async while the tile before is
-// computed with. A warp leaves out the tiles that none of its queries sees.
+// scores and results stay in registers; tiles of 64 keys and values arrive by cp.async while products read the tile
+// before. A warp leaves out the tiles that none of its queries sees.
 //
-// With normalised heads q and k are read as they are and the scores are multiplied by 1/|q| and 1/|k|: rounding the
-// normalised ones to bf16 would cost up to 100 * 2^-8 in a score.
+// With normalised heads q and k are read as they are and the scores are multiplied by 1/|q| and 1/|k|: with a factor of
+// up to 100, rounding q/|q| and k/|k| to bf16 would change a score by up to 100 * 2^-8.
 #include <cmath>
 
 #include "cuda/device/attention_tiles.h"
@@ -15,12 +15,12 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
 constexpr int kRowTiles = 2, kWarpQueries = 16 * kRowTiles, kQueries = kWarps * kWarpQueries;
-constexpr int kKeyBlocks = kPassing / 8;
+constexpr int kKeyBlocks = kStageRows / 8;
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 struct Shared {
-  SharedTile<kQueries> queries;  // at last the results
-  PassingKeys passing;
+  SharedTile<kQueries> queries;  // in the end the results, on their way to memory
+  KeyStages stages;
 };
 
 /// One of the rows of which a thread holds scores.
@@ -31,7 +31,8 @@ struct Row {
   float total;   // this thread's share of the sum of powers
 };
 
-/// Products of row `half` become powers of 2 relative to the largest one so far, to which its sums are brought.
+/// The products of row `half` become powers of 2 relative to the largest product so far, to which the row's sums are
+/// rescaled.
 template <Heads heads, Mask mask>
 __device__ void exponentiate(Row& row, int half, int key, const float* key_norms, Sums (&scores)[kKeyBlocks],
                              Sums (&sums)[kTileBlocks]) {
@@ -44,7 +45,7 @@ __device__ void exponentiate(Row& row, int half, int key, const float* key_norms
       const int c = 8 * n + 2 * (lane_id() % 4) + i;
       if (heads == Heads::kNormalized) { score *= key_norms[c]; }
       if (mask == Mask::kYes && key + c >= row.limit) { score = kLowest; }
-      largest = fmaxf(largest, score);  // a NaN goes through the sum
+      largest = fmaxf(largest, score);  // skips a NaN, which then reaches the result by the sum
     }
   }
   largest = reduce_quad(largest, [](float a, float b) { return fmaxf(a, b); });
@@ -68,28 +69,29 @@ __device__ void exponentiate(Row& row, int half, int key, const float* key_norms
   }
 }
 
-/// What a warp has of its queries.
+/// What a lane keeps of its warp's queries.
 struct Warp {
   Fragment queries[kRowTiles][kTileSteps];
   Sums sums[kRowTiles][kTileBlocks];
   Row rows[kRowTiles][2];
 };
 
+/// Takes the tile of keys and values in a stage; `key` is its first key.
 template <Heads heads, Mask mask>
-__device__ void add_keys(Warp& warp, const PassingKeys& passing, int stage, int key) {
+__device__ void add_keys(Warp& warp, const KeyStages& stages, int stage, int key) {
   Sums scores[kRowTiles][kKeyBlocks] = {};
-  multiply_transposed(warp.queries, passing.keys[stage], 0, scores);
-  Fragment weights[kRowTiles][kPassing / 16];
+  multiply_transposed(warp.queries, stages.keys[stage], 0, scores);
+  Fragment weights[kRowTiles][kStageRows / 16];
 #pragma unroll
   for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      exponentiate<heads, mask>(warp.rows[m][half], half, key, passing.norms[stage], scores[m], warp.sums[m]);
+      exponentiate<heads, mask>(warp.rows[m][half], half, key, stages.norms[stage], scores[m], warp.sums[m]);
     }
 #pragma unroll
-    for (int k = 0; k < kPassing / 16; ++k) { as_operand(scores[m][2 * k], scores[m][2 * k + 1], weights[m][k]); }
+    for (int k = 0; k < kStageRows / 16; ++k) { as_operand(scores[m][2 * k], scores[m][2 * k + 1], weights[m][k]); }
   }
-  multiply(weights, passing.values[stage], 0, warp.sums);
+  multiply(weights, stages.values[stage], 0, warp.sums);
 }
 
 /// Writes a warp's results, by way of its rows of shared.queries, and the log-sum-exp.
@@ -125,13 +127,13 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tile(const __grid_constan
   TERRACE_DYNAMIC_SHARED(memory, Shared);
   Shared& shared = *memory;
   const int64_t head = blockIdx.x / static_cast<unsigned>(tiles), b = head / call.H, h = head % call.H;
-  // The last tiles have the most keys; they go first.
+  // Blocks start in the order of their numbers: the last tiles, which have the most keys, come first.
   const QueryTile tile =
       query_tile(merged, kQueries, tiles - 1 - static_cast<int>(blockIdx.x % static_cast<unsigned>(tiles)));
   RowStream<kQueries, kThreads>(call.q, b, h, tile.begin).load(shared.queries, tile.end - tile.begin);
   copy_async_commit();
   KeyStream<kThreads> keys(call, b, h, tile.key_end);
-  keys.load(shared.passing, 0);
+  keys.load(shared.stages, 0);
 
   Warp warp{};
   const int first = tile.begin + static_cast<int>(threadIdx.x) / kWarpSize * kWarpQueries;
@@ -151,14 +153,14 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tile(const __grid_constan
   copy_async_wait<1>();
   __syncthreads();
   load_operand(shared.queries, first - tile.begin, warp.queries);
-  for (int key = 0, stage = 0; key < tile.key_end; key += kPassing, stage ^= 1) {
-    keys.load(shared.passing, stage ^ 1);
+  for (int key = 0, stage = 0; key < tile.key_end; key += kStageRows, stage ^= 1) {
+    keys.load(shared.stages, stage ^ 1);
     copy_async_wait<1>();
     __syncthreads();
-    if (key + kPassing <= seen.all) {
-      add_keys<heads, Mask::kNo>(warp, shared.passing, stage, key);
+    if (key + kStageRows <= seen.all) {
+      add_keys<heads, Mask::kNo>(warp, shared.stages, stage, key);
     } else if (key < seen.any) {
-      add_keys<heads, Mask::kYes>(warp, shared.passing, stage, key);
+      add_keys<heads, Mask::kYes>(warp, shared.stages, stage, key);
     }
     __syncthreads();
   }

@@ -8,8 +8,8 @@
 
 namespace terrace::cuda {
 
-/// Raises the kernel's limit of dynamic shared memory where it needs more than 48 KiB, launches on current_stream(), and
-/// throws DeviceError where either fails.
+/// Raises the kernel's limit of dynamic shared memory where it needs more than 48 KiB, launches on current_stream(),
+/// and throws DeviceError where either fails.
 void launch_untyped(const char* name, const void* kernel, dim3 blocks, dim3 threads, size_t shared_bytes,
                     void** arguments);
 
