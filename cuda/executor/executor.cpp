@@ -11,12 +11,12 @@
 
 #include "cuda/executor/fiber.h"
 #include "cuda/executor/guarded_memory.h"
+#include "cuda/executor/shared_memory.h"
 
 namespace terrace::executor {
 namespace {
 
 constexpr unsigned kMaxThreads = 1024, kWarp = 32;
-constexpr size_t kMaxSharedBytes = 227 << 10;  // of one block, sm_90
 
 uint64_t initial_seed() {
   const char* seed = std::getenv("TERRACE_SCHEDULE");
@@ -24,10 +24,10 @@ uint64_t initial_seed() {
 }
 thread_local uint64_t current_seed = initial_seed();
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to shuffle by.
-class Dice {
+/// SplitMix64 (Steele, Lea, Flood 2014).
+class RandomNumbers {
  public:
-  explicit Dice(uint64_t seed) : state_(seed) {}
+  explicit RandomNumbers(uint64_t seed) : state_(seed) {}
   uint64_t below(uint64_t bound) {
     uint64_t z = state_ += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -39,11 +39,11 @@ class Dice {
   uint64_t state_;
 };
 
-enum class State : uint8_t { kReady, kAtBarrier, kInCollective, kLeft };
+enum class State : uint8_t { kReady, kAtBarrier, kInCollective, kExited };
 
 struct PendingCopy {
   void* to;
-  const void* from;
+  const void* from;  // null: zeros
   size_t bytes;
 };
 
@@ -59,20 +59,15 @@ struct Thread {
   Collective collective = nullptr;
   const char* collective_name = "";
   LaneArguments arguments;
-  std::vector<PendingCopy> copies;  // not yet committed
-  std::vector<std::vector<PendingCopy>> groups;
+  // Asynchronous copies that have not arrived:
+  std::vector<PendingCopy> copies;               // not yet committed
+  std::vector<std::vector<PendingCopy>> groups;  // committed, the oldest first
 };
 
-struct SharedVariable {
-  const void* key;
-  std::byte* memory;
-  size_t bytes, alignment;
-};
-
-/// One block at a time.
-class Machine {
+/// Runs the blocks of a grid, one at a time.
+class GridRunner {
  public:
-  explicit Machine(uint64_t seed) : seed_(seed), dice_(seed) {}
+  explicit GridRunner(uint64_t seed) : seed_(seed), random_(seed) {}
 
   void run_grid(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes, const std::function<void()>& body);
   Thread& self() { return *self_; }
@@ -96,31 +91,32 @@ class Machine {
   void pause() { switch_context(self_->context, scheduler_); }
   void release_barrier();
   bool all_lanes_wait(const Thread& t);
-  void release_shared();
   [[noreturn]] void report_stuck();
   [[noreturn]] void fail(const std::string& what);
   std::string where(const Thread& t) const;
 
   const uint64_t seed_;
-  Dice dice_;
+  RandomNumbers random_;
   Context scheduler_;
   std::vector<Thread> threads_;
-  std::vector<Thread*> ready_;  // [head_, end)
+  std::vector<Thread*> ready_;  // from head_ on, in the order in which they became ready
   size_t head_ = 0;
-  Thread* self_ = nullptr;
-  int count_ = 0, left_ = 0, at_barrier_ = 0, passed_ = 0;
+  Thread* self_ = nullptr;  // the thread that runs
+  int count_ = 0;           // threads of the block; of these:
+  int exited_ = 0, at_barrier_ = 0;
+  int barrier_votes_ = 0;  // whose predicate was true at the barrier that was released last
   const char* name_ = "";
   dim3 grid_dim_, block_dim_;
   uint3 block_{};
   size_t dynamic_bytes_ = 0;
   const std::function<void()>* body_ = nullptr;
-  std::vector<SharedVariable> shared_;
+  SharedMemory shared_;
   std::exception_ptr error_;
 };
 
-thread_local Machine* machine = nullptr;
+thread_local GridRunner* runner = nullptr;
 
-void enter_thread() { machine->thread_main(); }
+void enter_thread() { runner->thread_main(); }
 
 Stacks& stacks() {
   static thread_local std::unique_ptr<Stacks> instance = std::make_unique<Stacks>(static_cast<int>(kMaxThreads));
@@ -132,11 +128,11 @@ const char* file_name(const std::source_location& at) {
   return slash == nullptr ? at.file_name() : slash + 1;
 }
 
-std::string Machine::where(const Thread& t) const {
+std::string GridRunner::where(const Thread& t) const {
   switch (t.state) {
     case State::kReady:
       return "runs";
-    case State::kLeft:
+    case State::kExited:
       return "has left the kernel";
     case State::kAtBarrier:
       return cat("waits at the barrier in ", file_name(t.at), ":", t.at.line());
@@ -146,14 +142,14 @@ std::string Machine::where(const Thread& t) const {
   return "";
 }
 
-void Machine::fail(const std::string& what) {
+void GridRunner::fail(const std::string& what) {
   throw KernelError(cat(name_, ": ", what, "; block (", block_.x, ",", block_.y, ",", block_.z, ") of ", count_,
                         " threads, schedule ", seed_));
 }
 
-void Machine::report_stuck() {
-  // One waiting thread, and the first that does something else.
-  const auto waits = [](const Thread& t) { return t.state != State::kLeft; };
+void GridRunner::report_stuck() {
+  // Names the first thread that waits, and the first that is elsewhere.
+  const auto waits = [](const Thread& t) { return t.state != State::kExited; };
   const auto first = std::find_if(threads_.begin(), threads_.begin() + count_, waits);
   const std::string says = where(*first);
   const auto other =
@@ -163,7 +159,7 @@ void Machine::report_stuck() {
   fail(other == threads_.begin() + count_ ? text : cat(text, ", thread ", other->index, " ", where(*other)));
 }
 
-void Machine::thread_main() {
+void GridRunner::thread_main() {
   finish_entry(self_->context, scheduler_);
   try {
     (*body_)();
@@ -171,13 +167,13 @@ void Machine::thread_main() {
       fail("a thread leaves before its asynchronous copies arrived");
     }
   } catch (...) { error_ = std::current_exception(); }
-  self_->state = State::kLeft;
-  ++left_;
+  self_->state = State::kExited;
+  ++exited_;
   leave_context(self_->context, scheduler_);
-  std::abort();  // nothing goes on with a thread that left
+  std::abort();  // unreachable: a thread that has left the kernel is never switched to
 }
 
-void Machine::start(int i, uint3 block) {
+void GridRunner::start(int i, uint3 block) {
   Thread& t = threads_[static_cast<size_t>(i)];
   const auto u = static_cast<unsigned>(i);
   t.position = {{u % block_dim_.x, u / block_dim_.x % block_dim_.y, u / block_dim_.x / block_dim_.y},
@@ -191,9 +187,9 @@ void Machine::start(int i, uint3 block) {
   make_ready(t);
 }
 
-Thread* Machine::next_ready() {
+Thread* GridRunner::next_ready() {
   if (head_ == ready_.size()) { return nullptr; }
-  if (seed_ != 0) { std::swap(ready_[head_], ready_[head_ + dice_.below(ready_.size() - head_)]); }
+  if (seed_ != 0) { std::swap(ready_[head_], ready_[head_ + random_.below(ready_.size() - head_)]); }
   Thread* t = ready_[head_++];
   if (head_ == ready_.size() || head_ > 4096) {
     ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(head_));
@@ -202,28 +198,23 @@ Thread* Machine::next_ready() {
   return t;
 }
 
-void Machine::release_shared() {
-  for (const SharedVariable& v : shared_) { ::operator delete(v.memory, std::align_val_t(v.alignment)); }
-  shared_.clear();
-}
-
-void Machine::run_block(uint3 block) {
+void GridRunner::run_block(uint3 block) {
   block_ = block;
-  left_ = at_barrier_ = passed_ = 0;
+  exited_ = at_barrier_ = barrier_votes_ = 0;
   head_ = 0;
   ready_.clear();
   for (int i = 0; i < count_; ++i) { start(i, block); }
-  while (left_ < count_) {
+  while (exited_ < count_) {
     self_ = next_ready();
     if (self_ == nullptr) { report_stuck(); }
     switch_context(scheduler_, self_->context);
     if (error_) { std::rethrow_exception(std::exchange(error_, nullptr)); }
   }
-  release_shared();
+  shared_.release();
 }
 
-void Machine::run_grid(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes,
-                       const std::function<void()>& body) {
+void GridRunner::run_grid(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes,
+                          const std::function<void()>& body) {
   name_ = name;
   grid_dim_ = blocks;
   block_dim_ = threads;
@@ -238,23 +229,19 @@ void Machine::run_grid(const char* name, dim3 blocks, dim3 threads, size_t share
   if (shared_bytes > kMaxSharedBytes) { fail(cat("asks for ", shared_bytes, " bytes of shared memory")); }
   threads_.resize(static_cast<size_t>(count_));
   const uint64_t total = uint64_t{blocks.x} * blocks.y * blocks.z;
-  uint64_t at = 0, stride = 1;  // every block once: the stride has no factor in common with their number
+  // Steps of a stride that has no factor in common with the number of blocks meet every block once.
+  uint64_t at = 0, stride = 1;
   if (seed_ != 0 && total > 1) {
-    at = dice_.below(total);
-    do { stride = 1 + dice_.below(total - 1); } while (std::gcd(stride, total) != 1);
+    at = random_.below(total);
+    do { stride = 1 + random_.below(total - 1); } while (std::gcd(stride, total) != 1);
   }
-  try {
-    for (uint64_t i = 0; i < total; ++i, at = (at + stride) % total) {
-      run_block({static_cast<unsigned>(at % blocks.x), static_cast<unsigned>(at / blocks.x % blocks.y),
-                 static_cast<unsigned>(at / blocks.x / blocks.y)});
-    }
-  } catch (...) {
-    release_shared();
-    throw;
+  for (uint64_t i = 0; i < total; ++i, at = (at + stride) % total) {
+    run_block({static_cast<unsigned>(at % blocks.x), static_cast<unsigned>(at / blocks.x % blocks.y),
+               static_cast<unsigned>(at / blocks.x / blocks.y)});
   }
 }
 
-void Machine::release_barrier() {
+void GridRunner::release_barrier() {
   const Thread& first = threads_[0];
   for (int i = 0; i < count_; ++i) {
     const Thread& t = threads_[static_cast<size_t>(i)];
@@ -263,22 +250,22 @@ void Machine::release_barrier() {
     }
   }
   at_barrier_ = 0;
-  passed_ = 0;
-  for (int i = 0; i < count_; ++i) { passed_ += threads_[static_cast<size_t>(i)].predicate; }
+  barrier_votes_ = 0;
+  for (int i = 0; i < count_; ++i) { barrier_votes_ += threads_[static_cast<size_t>(i)].predicate; }
   for (int i = 0; i < count_; ++i) { make_ready(threads_[static_cast<size_t>(i)]); }
 }
 
-int Machine::barrier(bool predicate, std::source_location at) {
+int GridRunner::barrier(bool predicate, std::source_location at) {
   self_->state = State::kAtBarrier;
   self_->at = at;
   self_->predicate = predicate;
   if (++at_barrier_ == count_) { release_barrier(); }
   Thread& me = *self_;
   switch_context(me.context, scheduler_);
-  return passed_;
+  return barrier_votes_;
 }
 
-bool Machine::all_lanes_wait(const Thread& t) {
+bool GridRunner::all_lanes_wait(const Thread& t) {
   const int base = t.index / static_cast<int>(kWarp) * static_cast<int>(kWarp);
   for (int lane = 0; lane < static_cast<int>(kWarp); ++lane) {
     if (!(t.mask >> lane & 1)) { continue; }
@@ -295,8 +282,8 @@ bool Machine::all_lanes_wait(const Thread& t) {
   return true;
 }
 
-void Machine::collective(unsigned mask, Collective f, const void* operand, void* result, const char* name,
-                         std::source_location at) {
+void GridRunner::collective(unsigned mask, Collective f, const void* operand, void* result, const char* name,
+                            std::source_location at) {
   Thread& me = *self_;
   me.state = State::kInCollective;
   me.at = at;
@@ -319,8 +306,8 @@ void Machine::collective(unsigned mask, Collective f, const void* operand, void*
   switch_context(me.context, scheduler_);
 }
 
-void Machine::interleave() {
-  if (seed_ == 0 || dice_.below(4) != 0) { return; }
+void GridRunner::interleave() {
+  if (seed_ == 0 || random_.below(4) != 0) { return; }
   make_ready(*self_);
   pause();
 }
@@ -333,29 +320,21 @@ void arrive(const PendingCopy& c) {
   }
 }
 
-void Machine::copy(const PendingCopy& copy) {
-  if (seed_ != 0 && dice_.below(2) == 0) {
+void GridRunner::copy(const PendingCopy& copy) {
+  if (seed_ != 0 && random_.below(2) == 0) {
     arrive(copy);
   } else {
     self_->copies.push_back(copy);
   }
 }
 
-void* Machine::shared(const void* key, size_t bytes, size_t alignment) {
-  for (const SharedVariable& v : shared_) {
-    if (v.key == key) { return v.memory; }
-  }
-  size_t total = bytes;
-  for (const SharedVariable& v : shared_) { total += v.bytes; }
-  if (total > kMaxSharedBytes) { fail(cat("needs more than ", kMaxSharedBytes, " bytes of shared memory")); }
-  alignment = std::max<size_t>(alignment, 16);
-  auto* memory = static_cast<std::byte*>(::operator new(bytes, std::align_val_t(alignment)));
-  std::memset(memory, 0xff, bytes);
-  shared_.push_back({key, memory, bytes, alignment});
+void* GridRunner::shared(const void* key, size_t bytes, size_t alignment) {
+  void* memory = shared_.variable(key, bytes, alignment);
+  if (memory == nullptr) { fail(cat("needs more than ", kMaxSharedBytes, " bytes of shared memory")); }
   return memory;
 }
 
-void* Machine::dynamic() { return shared(this, dynamic_bytes_, 1024); }
+void* GridRunner::dynamic() { return shared(this, dynamic_bytes_, 1024); }
 
 }  // namespace
 
@@ -363,38 +342,36 @@ Schedule::Schedule(uint64_t seed) : previous_(current_seed) { current_seed = see
 Schedule::~Schedule() { current_seed = previous_; }
 
 void run(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes, const std::function<void()>& body) {
-  if (machine != nullptr) { throw KernelError(cat(name, ": a kernel was launched from within a kernel")); }
-  Machine own(current_seed);
-  machine = &own;
+  if (runner != nullptr) { throw KernelError(cat(name, ": a kernel was launched from within a kernel")); }
+  GridRunner own(current_seed);
+  runner = &own;
   const MemoryOpen open;
   struct Restore {
-    ~Restore() { machine = nullptr; }
+    ~Restore() { runner = nullptr; }
   } restore;
   own.run_grid(name, blocks, threads, shared_bytes, body);
 }
 
-const ThreadPosition& position() { return machine->self().position; }
-int lane() { return machine->self().index % static_cast<int>(kWarp); }
-int block_barrier(bool predicate, std::source_location at) { return machine->barrier(predicate, at); }
+const ThreadPosition& position() { return runner->self().position; }
+int lane() { return runner->self().index % static_cast<int>(kWarp); }
+int block_barrier(bool predicate, std::source_location at) { return runner->barrier(predicate, at); }
 void warp_collective(unsigned mask, Collective collective, const void* operand, void* result, const char* name,
                      std::source_location at) {
-  machine->collective(mask, collective, operand, result, name, at);
+  runner->collective(mask, collective, operand, result, name, at);
 }
-void interleave() { machine->interleave(); }
-void* shared_variable(const void* key, size_t bytes, size_t alignment) {
-  return machine->shared(key, bytes, alignment);
-}
-void* dynamic_shared() { return machine->dynamic(); }
+void interleave() { runner->interleave(); }
+void* shared_variable(const void* key, size_t bytes, size_t alignment) { return runner->shared(key, bytes, alignment); }
+void* dynamic_shared() { return runner->dynamic(); }
 
-void copy_later(void* to, const void* from, size_t bytes) { machine->copy({to, from, bytes}); }
+void copy_later(void* to, const void* from, size_t bytes) { runner->copy({to, from, bytes}); }
 
 void commit_copies() {
-  Thread& t = machine->self();
+  Thread& t = runner->self();
   t.groups.push_back(std::exchange(t.copies, {}));
 }
 
 void wait_for_copies(int groups_left) {
-  Thread& t = machine->self();
+  Thread& t = runner->self();
   while (static_cast<int>(t.groups.size()) > groups_left) {
     for (const PendingCopy& c : t.groups.front()) { arrive(c); }
     t.groups.erase(t.groups.begin());

@@ -1,10 +1,12 @@
-// Runs CUDA kernels on the CPU: the threads of a block are fibers of the calling thread, blocks follow one another.
+// Runs CUDA kernels on the CPU: the threads of a block are fibers of the calling thread, and blocks run one after the
+// other.
 //
-// A fiber runs until it meets a barrier, a warp's collective or an atomic; which one goes on then is the schedule's
-// choice. Schedule 0 takes them in order, every other seed draws another order of threads and blocks, so that a missing
-// barrier shows as a result that changes, or as one made of NaN: shared memory begins as bytes 0xff.
-// What is found wrong is a KernelError that names the kernel, the block, and where which threads wait:
-//   softmax_forward: threads 1 to 31 of block (0,0,0) wait at softmax.cu:41, but thread 0 has left the kernel
+// A fiber runs until it meets a barrier, a warp's collective or an atomic; the schedule chooses the fiber that runs
+// next. Schedule 0 takes threads and blocks in order, every other seed draws another order of both, so that a missing
+// barrier shows as a result that changes with the seed, or as a NaN: shared memory begins as bytes 0xff.
+// A kernel that breaks a rule ends in a KernelError that names the kernel, where its threads wait, and the block:
+//   softmax: thread 1 waits at the barrier in collectives.h:45, thread 0 has left the kernel; block (0,0,0) of 256
+//   threads, schedule 0
 //
 // Kernels see this through cuda/executor/intrinsics.h; tests through Schedule and run().
 #pragma once
@@ -27,12 +29,13 @@ struct dim3 {
 
 namespace terrace::executor {
 
+/// A kernel broke a rule that a GPU does not forgive: divergent barriers, too much shared memory ...
 struct KernelError : Error {
   using Error::Error;
-};  // a kernel broke a rule that a GPU does not forgive: divergent barriers, too much shared memory ...
+};
 
-/// The order in which this thread's kernels run while it lives; before, and where there is none, it is 0, or what the
-/// environment's TERRACE_SCHEDULE says.
+/// While it lives, `seed` decides the order in which the blocks and threads of this thread's kernels run. Where there
+/// is none the seed is the environment's TERRACE_SCHEDULE, or 0.
 class Schedule {
  public:
   explicit Schedule(uint64_t seed);
@@ -47,8 +50,7 @@ class Schedule {
 /// Runs body() once for every thread of every block. Throws KernelError, and whatever body throws.
 void run(const char* name, dim3 blocks, dim3 threads, size_t shared_bytes, const std::function<void()>& body);
 
-// --- What device code sees of the thread that runs
-// --------------------------------------------------------------------
+// --- What device code sees of the thread that runs -------------------------------------------------------------------
 
 struct ThreadPosition {
   uint3 thread, block;
@@ -57,29 +59,30 @@ struct ThreadPosition {
 const ThreadPosition& position();
 int lane();
 
-/// Waits until every thread of the block is here; gives how many threads passed a predicate that is true.
+/// Waits until every thread of the block is here; returns the number of threads whose predicate is true.
 int block_barrier(bool predicate, std::source_location at);
 
-/// What a warp does together: called once all lanes of the mask have come, with what each lane brought, null for the
-/// lanes outside the mask.
+/// What a lane brings to a warp's collective; null pointers for lanes outside the mask.
 struct LaneArguments {
   const void* operand = nullptr;
   void* result = nullptr;
 };
+/// What a warp does together: called once, when all lanes of the mask have come.
 using Collective = void (*)(const LaneArguments (&lanes)[32], unsigned mask);
 void warp_collective(unsigned mask, Collective collective, const void* operand, void* result, const char* name,
                      std::source_location at);
 
-/// A moment at which another thread may run: before every atomic operation.
+/// Lets another thread run, where the schedule draws it: before every atomic operation.
 void interleave();
 
-/// A shared variable of the block that runs: the same memory for all of its threads, told apart by `key`.
+/// The shared variable `key` of the block that runs: the same memory for all of its threads.
 void* shared_variable(const void* key, size_t bytes, size_t alignment);
 /// The dynamic shared memory that the launch asked for.
 void* dynamic_shared();
 
-/// Asynchronous copies arrive when the thread waits for their group, so that a kernel that does not wait sees the old
-/// contents; in schedules other than 0 half of them arrive at once, so that one that others still read from shows.
+/// Asynchronous copies (cp.async). They arrive when the thread waits for their group, so that a kernel that forgets to
+/// wait reads the old contents. In schedules other than 0 half of them arrive at once, so that copying over what
+/// another thread still reads shows too.
 void copy_later(void* to, const void* from, size_t bytes);
 void commit_copies();
 void wait_for_copies(int groups_left);

@@ -12,7 +12,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// terrace_switch_stack(void** save_stack_pointer, void* stack_pointer)
+// terrace_switch_stack(void** save_stack_pointer, void* stack_pointer): pushes the registers that a callee must
+// preserve on the current stack, and pops those of the other stack.
 asm(R"(
 .text
 .type terrace_switch_stack, @function
@@ -70,8 +71,8 @@ void leave_context(Context& from, Context& to) {
 
 void begin_on_stack(Context& context, void* bottom, size_t size, void (*entry)()) {
   forget_contents(bottom, size);
-  // Six registers, the address that the switch returns to, and a null return address of entry, where unwinding ends.
-  // entry is met with the stack pointer 8 below a multiple of 16, as after a call.
+  // From the top down: a null return address for entry, where unwinding ends; the address that the switch returns to,
+  // which is entry; six registers. So entry begins with the stack pointer 8 below a multiple of 16, as after a call.
   auto* top = reinterpret_cast<uint64_t*>(static_cast<std::byte*>(bottom) + size);
   *--top = 0;
   *--top = reinterpret_cast<uint64_t>(entry);

@@ -1,4 +1,5 @@
-// A fiber: a stack of its own and a place to go on from. The executor runs each thread of a CUDA block as one.
+// A fiber: a stack of its own, and the registers with which it continues. The executor runs each thread of a CUDA block
+// as one.
 //
 // The switch saves what the System V ABI asks a callee to keep and changes the stack pointer: a few nanoseconds,
 // without a system call. AddressSanitizer is told of every switch, so that it checks the fibers' stacks as it does a
@@ -9,7 +10,7 @@
 
 namespace terrace::executor {
 
-/// Where something that was switched away from goes on.
+/// Where a fiber, or the thread that runs fibers, continues when it is switched to.
 struct Context {
   void* stack_pointer = nullptr;
   const void* stack_bottom = nullptr;  // for AddressSanitizer
@@ -17,12 +18,12 @@ struct Context {
   void* fake_stack = nullptr;
 };
 
-/// Goes on with `to`; returns when something switches to `from`.
+/// Continues `to`; returns when something switches back to `from`.
 void switch_context(Context& from, Context& to);
-/// The same for the last time: `from` never goes on.
+/// The same at the end of `from`, which is never switched to again.
 void leave_context(Context& from, Context& to);
-/// Makes `context` begin with entry() on the given stack, whose former contents are void. entry must not return, and
-/// must call finish_entry() first. No exception may leave it.
+/// Makes `context` begin with entry() on the given stack, whose contents are lost. entry must call finish_entry()
+/// first, must not return, and must let no exception out.
 void begin_on_stack(Context& context, void* bottom, size_t size, void (*entry)());
 void finish_entry(Context& self, Context& from);
 

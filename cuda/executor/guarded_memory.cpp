@@ -15,7 +15,7 @@
 namespace terrace::executor {
 namespace {
 
-/// One stretch of addresses, handed out from its beginning and never twice, so that a stale pointer meets a closed
+/// One range of addresses, handed out from its beginning and none of them twice, so that a stale pointer meets a closed
 /// page.
 class Arena {
  public:
@@ -57,7 +57,7 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kPage = size_t{1} << 21;  // of huge pages few change their protection
+  static constexpr size_t kPage = size_t{1} << 21;  // huge pages: mprotect has few of them to change
   static constexpr size_t kBytes = size_t{1} << 40;
 
   Arena() {

@@ -35,7 +35,7 @@ T lane_value(const LaneArguments& lane) {
   return *static_cast<const T*>(lane.operand);
 }
 
-/// A shuffle: the lane brings its value and which lane it reads from.
+/// What a lane brings to a shuffle: its value, and the lane that it reads from.
 template <class T>
 struct Shuffle {
   T value;
@@ -47,7 +47,7 @@ void shuffle_lanes(const LaneArguments (&lanes)[32], unsigned mask) {
   for (int lane = 0; lane < 32; ++lane) {
     if (!(mask >> lane & 1)) { continue; }
     const int source = static_cast<const Shuffle<T>*>(lanes[lane].operand)->source;
-    // A lane outside the mask gives no defined value: bytes 0xff, a NaN.
+    // What a lane outside the mask would give is undefined on a GPU: here bytes 0xff, a NaN.
     T& result = *static_cast<T*>(lanes[lane].result);
     std::memset(static_cast<void*>(&result), 0xff, sizeof(T));
     if (mask >> source & 1) { result = static_cast<const Shuffle<T>*>(lanes[source].operand)->value; }
@@ -84,9 +84,9 @@ inline void no_exchange(const LaneArguments (&)[32], unsigned) {}
 template <class T, class F>
 T atomically(T* address, F&& update) {
   interleave();
-  const T before = *address;
-  *address = update(before);
-  return before;
+  const T old = *address;
+  *address = update(old);
+  return old;
 }
 
 }  // namespace terrace::executor
