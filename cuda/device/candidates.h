@@ -1,4 +1,4 @@
-// The best of many values and where it is: the lower index wins among equals, whatever the order of comparisons.
+// The best of many values and its index: the lower index wins among equals, whatever the order of comparisons.
 #pragma once
 
 #include "cuda/device/kernel.h"
@@ -14,7 +14,7 @@ struct Candidate {
   int64_t index = kNoIndex;
 };
 
-/// a takes the place of b. Nothing takes the place of a NaN.
+/// Whether a replaces b. Nothing replaces a NaN.
 template <class T>
 __device__ bool beats(T a, T b, Extreme extreme) {
   if (b != b) { return false; }

@@ -1,5 +1,5 @@
-// Sums and maxima over a warp and over a block, each in an order that the number of threads alone decides: the same
-// bits every time. Every thread of the warp (block) must call them and gets the result.
+// Reductions and scans over a warp and over a block, in an order that depends on the number of threads alone, so that
+// results are the same bits every time. Every thread of the warp (block) must call them, and every one gets the result.
 #pragma once
 
 #include "cuda/device/kernel.h"
@@ -32,7 +32,8 @@ __device__ T warp_reduce(T value, Combine combine) {
   return lanes_reduce<kWarpSize>(value, combine);
 }
 
-/// `Threads` is the size of the block, one-dimensional, a multiple of 32. Two barriers; may be called again at once.
+/// `Threads` is the size of the one-dimensional block, a multiple of 32. The second barrier lets the next call
+/// overwrite `parts`: no barrier is needed between two calls.
 template <int Threads, class T, class Combine>
 __device__ T block_reduce(T value, Combine combine) {
   static_assert(Threads % kWarpSize == 0 && Threads <= 1024);
@@ -59,8 +60,8 @@ __device__ T block_max(T value) {
   return block_reduce<Threads>(value, Largest{});
 }
 
-/// The sum of the values of this thread and of those before it; `total` receives that of the whole block. Two barriers;
-/// may be called again at once.
+/// The inclusive scan: the sum of the values of this thread and of those before it. `total` receives the block's sum.
+/// No barrier is needed between two calls.
 template <int Threads, class T>
 __device__ T block_scan(T value, T& total) {
   static_assert(Threads % kWarpSize == 0 && Threads <= 1024);
@@ -74,18 +75,18 @@ __device__ T block_scan(T value, T& total) {
   TERRACE_SHARED(parts, T[kWarps]);
   if (lane == kWarpSize - 1) { parts[warp] = value; }
   __syncthreads();
-  T before = 0;
+  T earlier_warps = 0;
   total = 0;
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) {
-    if (i == warp) { before = total; }
+    if (i == warp) { earlier_warps = total; }
     total += parts[i];
   }
   __syncthreads();
-  return before + value;
+  return earlier_warps + value;
 }
 
-/// A block size for work over rows of `cols` elements.
+/// Calls f(threads of a block), a constant, for blocks that each work on a row of `cols` elements.
 template <class F>
 void with_row_threads(int64_t cols, F&& f) {
   if (cols <= 128) { return f(std::integral_constant<int, 32>{}); }

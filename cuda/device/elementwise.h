@@ -8,7 +8,7 @@ namespace terrace::cuda {
 
 inline constexpr int kElementThreads = 256;
 
-/// Calls body.run<N>(first) for packs of N elements, and run<1> for those behind the last pack.
+/// Calls body.run<N>(first) for packs of N elements, and run<1> for the elements after the last whole pack.
 template <int N, class Body>
 __global__ void __launch_bounds__(kElementThreads) for_packs(int64_t count, Body body) {
   const int64_t stride = int64_t{gridDim.x} * kElementThreads;

@@ -1,6 +1,7 @@
-// Tensor cores as kernels reach them: mma.sync m16n8k16 on bf16 with f32 sums, ldmatrix, cp.async, and what goes with
-// them: pairs of bf16, powers of 2. In the executor each does the same to the same fragments: lanes, registers and
-// halves as the PTX manual lays them out ("Matrix fragments for mma.m16n8k16"). wgmma and TMA have no such twin.
+// The PTX instructions of tensor-core kernels: mma.sync m16n8k16 on bf16 with f32 sums, ldmatrix, cp.async, and what
+// goes with them: packed pairs of bf16, powers of 2. Each is emulated for the executor on the same fragments: lanes,
+// registers and halves as the PTX manual lays them out ("Matrix fragments for mma.m16n8k16"). wgmma and TMA are not
+// emulated.
 //
 // With group = lane / 4 and pair = lane % 4 a lane holds
 //   a[0]: A[group][2 pair, +1]      a[1]: A[group + 8][2 pair, +1]
@@ -119,7 +120,8 @@ __device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&words)[4], con
                : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
                : "memory");
 }
-/// 16 bytes from global to shared memory, or zeros; they are there after commit, wait and a barrier.
+/// 16 bytes from global to shared memory. The thread that copies sees them after commit and wait, other threads after a
+/// barrier behind the wait.
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global) {
   asm volatile(
       "cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
@@ -134,18 +136,18 @@ __device__ __forceinline__ void copy_async_4(void* shared, const void* global) {
 }
 __device__ __forceinline__ void zero_async_16(void* shared) { *static_cast<uint4*>(shared) = uint4{0, 0, 0, 0}; }
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Waits until at most GroupsLeft of this thread's groups are on their way.
+/// Waits until at most the last GroupsLeft groups that this thread committed have not arrived.
 template <int GroupsLeft>
 __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(GroupsLeft) : "memory");
 }
-/// Two rounded to bf16 in a register.
+/// Two values rounded to bf16, packed into a register.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   uint32_t word;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
   return word;
 }
-/// 2^x to 2 ulp, by the special function unit; below the normal numbers 0.
+/// 2^x to 2 ulp, by the special function unit; subnormal results are 0.
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

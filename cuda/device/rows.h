@@ -1,4 +1,5 @@
-// Rows, a block to each: its threads take packs of up to 16 bytes that lie side by side.
+// Rows, each computed by one block: neighbouring threads take neighbouring packs of up to 16 bytes, so that loads
+// coalesce.
 #pragma once
 
 #include "cuda/device/collectives.h"

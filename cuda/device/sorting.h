@@ -1,7 +1,7 @@
-// Stable sorts of rows: an element becomes an item that carries its index, so that no two are equal and the order does
-// not depend on how the work is cut. A block sorts a stretch in shared memory by a bitonic network; then runs are
-// merged in pairs, every thread a few neighbouring outputs, whose beginning it finds on the diagonal ("merge path":
-// Green, McColl, Bader 2012).
+// Stable sorts of rows: an element becomes an item that carries its index, so that no two items are equal and the order
+// does not depend on how the work is divided. A block sorts a chunk of a row in shared memory by a bitonic network;
+// then sorted runs are merged in pairs. Every thread writes a few neighbouring outputs and finds where they begin in
+// both runs by bisection on a diagonal ("merge path": Green, McColl, Bader 2012).
 #pragma once
 
 #include <utility>
@@ -35,9 +35,9 @@ inline constexpr int64_t kNarrowLimit = int64_t{1} << 32;  // of a NarrowItem's 
 
 inline constexpr int kSortThreads = 256;
 inline constexpr int kSortBlock = 2048;  // items of a block: 16 or 32 KiB of shared memory
-inline constexpr int kMergeEach = kSortBlock / kSortThreads;
+inline constexpr int kMergePerThread = kSortBlock / kSortThreads;
 
-/// Sorts kSortBlock items or fewer, a power of two; every thread calls it behind a barrier.
+/// Sorts `count` items, a power of two up to kSortBlock. Every thread of the block calls it, after a barrier.
 template <class Item>
 __device__ void sort_shared(Item* items, int count) {
   for (int size = 2; size <= count; size *= 2) {
@@ -56,13 +56,13 @@ __device__ void sort_shared(Item* items, int count) {
   }
 }
 
-/// Block: one stretch of a row. make(row, i) is the item of element i.
+/// A block sorts one chunk of a row. make(row, i) is the item of element i.
 template <class Item, class Make>
-__global__ void __launch_bounds__(kSortThreads) sort_stretches(Make make, Item* items, int64_t extent, int padded) {
+__global__ void __launch_bounds__(kSortThreads) sort_chunks(Make make, Item* items, int64_t extent, int padded) {
   TERRACE_SHARED(tile, Item[kSortBlock]);
-  const int64_t stretches = (extent + kSortBlock - 1) / kSortBlock;
-  const int64_t row = blockIdx.x / stretches, begin = blockIdx.x % stretches * kSortBlock;
-  Item last;  // larger than every item: it pads the stretch to a power of two
+  const int64_t chunks = (extent + kSortBlock - 1) / kSortBlock;
+  const int64_t row = blockIdx.x / chunks, begin = blockIdx.x % chunks * kSortBlock;
+  Item last;  // larger than every item: it pads the chunk to a power of two
   memset(&last, 0xff, sizeof last);
   for (int i = static_cast<int>(threadIdx.x); i < padded; i += kSortThreads) {
     tile[i] = begin + i < extent ? make(row, begin + i) : last;
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kSortThreads) sort_stretches(Make make, Item* 
   }
 }
 
-/// How many of the first `count` items of the merged runs come from a.
+/// How many of the first `count` items of a and b merged come from a: bisection on the diagonal.
 template <class Item>
 __device__ int64_t merge_split(const Item* a, int64_t a_count, const Item* b, int64_t b_count, int64_t count) {
   int64_t low = count > b_count ? count - b_count : 0, high = count < a_count ? count : a_count;
@@ -89,12 +89,12 @@ __device__ int64_t merge_split(const Item* a, int64_t a_count, const Item* b, in
   return low;
 }
 
-/// Merges neighbouring runs of `run` items, a multiple of kSortBlock, which is what a block writes.
+/// Merges neighbouring runs of `run` items, a multiple of kSortBlock. A block writes kSortBlock items.
 template <class Item>
 __global__ void __launch_bounds__(kSortThreads) merge_runs(const Item* from, Item* to, int64_t extent, int64_t run) {
-  const int64_t stretches = (extent + kSortBlock - 1) / kSortBlock;
-  const int64_t row = blockIdx.x / stretches;
-  const int64_t first = blockIdx.x % stretches * kSortBlock + int64_t{threadIdx.x} * kMergeEach;
+  const int64_t chunks = (extent + kSortBlock - 1) / kSortBlock;
+  const int64_t row = blockIdx.x / chunks;
+  const int64_t first = blockIdx.x % chunks * kSortBlock + int64_t{threadIdx.x} * kMergePerThread;
   if (first >= extent) { return; }
   const int64_t pair = first / (2 * run) * (2 * run);
   const int64_t left = extent - pair;  // items from this pair of runs on
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kSortThreads) merge_runs(const Item* from, Ite
   const int64_t b_count = left < 2 * run ? left - a_count : run;
   int64_t at_a = merge_split(a, a_count, b, b_count, first - pair), at_b = first - pair - at_a;
   Item* out = to + row * extent + first;
-  for (int i = 0; i < kMergeEach && at_a + at_b < a_count + b_count; ++i) {
+  for (int i = 0; i < kMergePerThread && at_a + at_b < a_count + b_count; ++i) {
     const bool take_a = at_b == b_count || (at_a < a_count && a[at_a] < b[at_b]);
     out[i] = take_a ? a[at_a++] : b[at_b++];
   }
@@ -122,7 +122,7 @@ class SortedRows {
     while (padded < kSortBlock && padded < extent) { padded *= 2; }
     const Grid grid(rows * blocks_for(extent, kSortBlock), kSortThreads);
     Item *items = one_.as<Item>(), *other = two_.as<Item>();
-    launch(name, sort_stretches<Item, Make>, grid, make, items, extent, padded);
+    launch(name, sort_chunks<Item, Make>, grid, make, items, extent, padded);
     for (int64_t run = kSortBlock; run < extent; run *= 2) {
       launch(name, merge_runs<Item>, grid, items, other, extent, run);
       std::swap(items, other);

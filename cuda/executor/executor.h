@@ -5,7 +5,7 @@
 // next. Schedule 0 takes threads and blocks in order, every other seed draws another order of both, so that a missing
 // barrier shows as a result that changes with the seed, or as a NaN: shared memory begins as bytes 0xff.
 // A kernel that breaks a rule ends in a KernelError that names the kernel, where its threads wait, and the block:
-//   softmax: thread 1 waits at the barrier in collectives.h:45, thread 0 has left the kernel; block (0,0,0) of 256
+//   softmax: thread 1 waits at the barrier in collectives.h:46, thread 0 has left the kernel; block (0,0,0) of 256
 //   threads, schedule 0
 //
 // Kernels see this through cuda/executor/intrinsics.h; tests through Schedule and run().

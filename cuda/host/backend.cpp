@@ -1,4 +1,4 @@
-// The backend "cuda-host": memory like the CPU's, counted by itself, kernels in the executor.
+// The backend "cuda-host": memory like the CPU's, counted separately; kernels run in the executor.
 #include <cstring>
 
 #include "cuda/executor/guarded_memory.h"

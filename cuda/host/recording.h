@@ -5,12 +5,12 @@
 
 namespace terrace::cuda {
 
-/// Keeps `work` for a replay, and is true, while this thread records; else the caller runs it.
+/// While this thread records: keeps `work` for a replay and returns true. Otherwise the caller runs it.
 bool keep_while_recording(const std::function<void()>& work);
 /// Throws NotRecordable("WHAT cannot be recorded") while this thread records.
 void refuse_while_recording(const char* what);
 
-/// Enters the functions of tensor/device/device_graph.h.
+/// Sets the functions of tensor/device/device_graph.h.
 void provide_graphs();
 
 }  // namespace terrace::cuda

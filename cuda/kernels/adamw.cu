@@ -1,4 +1,4 @@
-// A block has a chunk of some tensor, so that none is empty however the tensors' extents differ.
+// A block has a chunk of one tensor, so that no block is idle however much the tensors' extents differ.
 #include "tensor/kernels/adamw.h"
 
 #include "cuda/device/collectives.h"
@@ -25,7 +25,7 @@ __device__ inline bool on_packs(const void* pointer) { return reinterpret_cast<u
 template <class T>
 struct Update {
   AdamWTensor<T> t;
-  T grad_scale, take1, beta2, take2, eps, keep, step_size, inv_root;
+  T grad_scale, one_minus_beta1, beta2, one_minus_beta2, eps, keep, step_size, inv_root;
 
   template <int N>
   __device__ void run(int64_t first) const {
@@ -36,8 +36,8 @@ struct Update {
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       const T g = grad.v[k] * grad_scale;
-      const T m = exp_avg.v[k] + take1 * (g - exp_avg.v[k]);
-      const T v = beta2 * exp_avg_sq.v[k] + take2 * g * g;
+      const T m = exp_avg.v[k] + one_minus_beta1 * (g - exp_avg.v[k]);
+      const T v = beta2 * exp_avg_sq.v[k] + one_minus_beta2 * g * g;
       exp_avg.v[k] = m;
       exp_avg_sq.v[k] = v;
       param.v[k] = keep * param.v[k] - step_size * (m / (math::sqrt(v) * inv_root + eps));

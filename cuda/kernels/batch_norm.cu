@@ -1,4 +1,4 @@
-// With given statistics every element is treated by itself: forward goes over stretches of planes. Backward has a block
+// With given statistics every element is normalised by itself: forward goes over chunks of planes. Backward has a block
 // for each plane, which sums the gradients of weight and bias in the pass that writes dx.
 #include "tensor/kernels/batch_norm.h"
 
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(Threads)
     forward_planes(const T* x, const T* mean, const T* variance, const T* weight, const T* bias, T* y,
                    BatchNormLayout layout, Accumulator<T> eps) {
   using A = Accumulator<T>;
-  const cuda::PlaneStretch<Threads, N> at(layout.positions);
+  const cuda::PlaneChunk<Threads, N> at(layout.positions);
   const Channel<A> channel(mean, variance, weight, bias, eps, at.plane % layout.channels);
   at.for_packs([&](int64_t i) {
     const auto in = cuda::load_pack<N>(x + i);
@@ -71,10 +71,10 @@ template <class T>
 void forward(const T* x, const T* mean, const T* variance, const T* weight, const T* bias, T* y, BatchNormLayout layout,
              double eps) {
   const bool packed = cuda::are_rows_of_packs(layout.positions, x, y);
-  cuda::with_plane_packs<T>(layout.positions, packed, [&](auto threads, auto n, int64_t stretches) {
+  cuda::with_plane_packs<T>(layout.positions, packed, [&](auto threads, auto n, int64_t chunks) {
     cuda::launch("batch_norm_eval", forward_planes<threads(), n(), T>,
-                 cuda::Grid(layout.samples * layout.channels * stretches, threads()), x, mean, variance, weight, bias,
-                 y, layout, static_cast<Accumulator<T>>(eps));
+                 cuda::Grid(layout.samples * layout.channels * chunks, threads()), x, mean, variance, weight, bias, y,
+                 layout, static_cast<Accumulator<T>>(eps));
   });
 }
 

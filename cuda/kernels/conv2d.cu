@@ -12,7 +12,7 @@
 namespace terrace {
 namespace {
 
-using cuda::kTile, cuda::Neighbours;
+using cuda::kTile, cuda::Contiguous;
 
 constexpr int kBiasThreads = 256;
 
@@ -31,7 +31,7 @@ struct Place {
       : image(at / (height * width)), i(at / width % height), j(at % width) {}
 };
 
-/// What result (i, j) of an image reads through a tap; 0 in the padding.
+/// The element of x that result (i, j) of an image reads through a tap; 0 in the padding.
 template <class T>
 __device__ Accumulator<T> tap_of_x(const Conv2dGeometry& g, const T* x, const Place& result, const Tap& tap) {
   const int64_t h = result.i * g.stride + tap.u - g.top, w = result.j * g.stride + tap.v - g.left;
@@ -48,7 +48,7 @@ __device__ Accumulator<T> tap_of_dy(const Conv2dGeometry& g, const T* dy, const 
   return static_cast<Accumulator<T>>(dy[((element.image * g.out_channels + tap.channel) * height + i) * width + j]);
 }
 
-/// Where this block's tile begins: blockIdx.x counts tiles of columns, the faster, and of rows.
+/// The first row and column of this block's tile. blockIdx.x: tile of rows and tile of columns, the latter the faster.
 struct TileStart {
   int64_t row, column;
   __device__ explicit TileStart(int64_t columns) {
@@ -68,11 +68,11 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   const int64_t height = g.out_height(), width = g.out_width();
   const int64_t K = g.in_channels * g.kernel_height * g.kernel_width, N = g.batch * height * width;
   const TileStart start(N);
-  const auto weights = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
+  const auto weights = cuda::tile_operand(Contiguous::kAlongK, [&](int i, int64_t k) {
     const int64_t o = start.row + i;
     return o < g.out_channels && k < K ? static_cast<A>(weight[o * K + k]) : A(0);
   });
-  const auto taps = cuda::tile_operand(Neighbours::kAcross, [&](int i, int64_t k) {
+  const auto taps = cuda::tile_operand(Contiguous::kAcrossK, [&](int i, int64_t k) {
     const int64_t n = start.column + i;
     return n < N && k < K ? tap_of_x(g, x, Place(height, width, n), Tap(g, k)) : A(0);
   });
@@ -91,12 +91,12 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   const int64_t taps_of_kernel = g.kernel_height * g.kernel_width;
   const int64_t K = g.out_channels * taps_of_kernel, N = g.batch * g.height * g.width;
   const TileStart start(N);
-  const auto weights = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
+  const auto weights = cuda::tile_operand(Contiguous::kAlongK, [&](int i, int64_t k) {
     const int64_t c = start.row + i, o = k / taps_of_kernel;
     if (c >= g.in_channels || k >= K) { return A(0); }
     return static_cast<A>(weight[(o * g.in_channels + c) * taps_of_kernel + k % taps_of_kernel]);
   });
-  const auto taps = cuda::tile_operand(Neighbours::kAcross, [&](int i, int64_t k) {
+  const auto taps = cuda::tile_operand(Contiguous::kAcrossK, [&](int i, int64_t k) {
     const int64_t n = start.column + i;
     return n < N && k < K ? tap_of_dy(g, dy, Place(g.height, g.width, n), Tap(g, k)) : A(0);
   });
@@ -114,12 +114,12 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   const int64_t height = g.out_height(), width = g.out_width(), positions = height * width;
   const int64_t K = g.batch * positions, N = g.in_channels * g.kernel_height * g.kernel_width;
   const TileStart start(N);
-  const auto gradients = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
+  const auto gradients = cuda::tile_operand(Contiguous::kAlongK, [&](int i, int64_t k) {
     const int64_t o = start.row + i;
     if (o >= g.out_channels || k >= K) { return A(0); }
     return static_cast<A>(dy[(k / positions * g.out_channels + o) * positions + k % positions]);
   });
-  const auto taps = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
+  const auto taps = cuda::tile_operand(Contiguous::kAlongK, [&](int i, int64_t k) {
     const int64_t n = start.column + i;
     return n < N && k < K ? tap_of_x(g, x, Place(height, width, k), Tap(g, n)) : A(0);
   });
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   });
 }
 
-/// One block a channel.
+/// One block for each channel.
 template <class T>
 __global__ void __launch_bounds__(kBiasThreads)
     sum_of_channel(const T* dy, T* dbias, int64_t batch, int64_t positions) {

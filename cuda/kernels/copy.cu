@@ -53,7 +53,7 @@ void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
   visit_word(bytes, [&](auto word) { fill_words<decltype(word)>(to, bits, count); });
 }
 
-// Float16's conversions are functions of the CPU; a GPU has instructions.
+// Float16's own conversions are for the CPU; a GPU has an instruction for each.
 template <class T>
 __device__ T widened(T x) {
   return x;

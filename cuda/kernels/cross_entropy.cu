@@ -1,6 +1,6 @@
-// One block a row, which goes over its logits once: each thread keeps the largest so far and the sum of exponentials
-// about it, and rescales the sum where a larger one comes. Probabilities are never written: backward computes them
-// again from the row's two numbers, and writes the gradient in one pass.
+// One block has a row and goes over its logits once: each thread keeps the largest so far and the sum of exponentials
+// relative to it, and rescales the sum where a larger one comes (online softmax). Probabilities are never written:
+// backward computes them again from the row's two statistics, and writes the gradient in one pass.
 #include "tensor/kernels/cross_entropy.h"
 
 #include "cuda/device/rows.h"
@@ -24,7 +24,7 @@ struct OnlineSum {
 #pragma unroll
     for (int k = 0; k < N; ++k) { top = cuda::Largest{}(top, static_cast<A>(pack.v[k])); }
     if (top == -kInfinity<A>) {
-      return;  // nothing but probabilities of 0 so far
+      return;  // every logit so far is -inf: the sum stays 0
     }
     A scaled = sum * math::exp(largest - top);
 #pragma unroll
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(Threads) forward_rows(const T* logits, const i
   const A largest = cuda::block_max<Threads>(own.largest);
   const A log_sum = math::log(cuda::block_sum<Threads>(own.sum * math::exp(own.largest - largest)));
   A mean_below = 0;
-  if (smoothing != A(0)) {  // a second pass, in the caches: only now is it known what the logits are below
+  if (smoothing != A(0)) {  // a second pass over cached logits, relative to the largest, which is known only now
     A below = 0;
     cuda::for_row_packs<Threads, N>(cols, [&](int64_t i) {
       const auto pack = cuda::load_pack<N>(x + i);

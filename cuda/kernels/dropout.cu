@@ -1,5 +1,5 @@
-// The mask is drawn where it is used, by the generator of the CPU: a draw is a function of its number alone, so nothing
-// is stored, and backward draws the same again. A thread has four elements, what one block of the generator gives.
+// The mask is never stored: Philox is counter-based, so that a draw is a function of its index alone, and backward
+// draws the same numbers again, as the CPU would. A thread has four elements, as many as a block of Philox has draws.
 #include "tensor/kernels/dropout.h"
 
 #include "cuda/device/elementwise.h"
@@ -25,7 +25,8 @@ struct DropElements {
     const uint64_t block = draws.first / kDraws + static_cast<uint64_t>(i);
     const DrawRange from = draws.resolved();
     const auto words = draw_block(from.seed, from.stream, block);
-    const auto begin = static_cast<int64_t>(block * kDraws - draws.first);  // wraps to what is before element 0
+    const auto begin =
+        static_cast<int64_t>(block * kDraws - draws.first);  // negative where the block begins before element 0
 #pragma unroll
     for (int k = 0; k < kDraws; ++k) {
       const int64_t at = begin + k;

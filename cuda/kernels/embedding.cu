@@ -1,6 +1,7 @@
-// The gradient without float atomics: the indices are sorted, their places with them, so that the rows of dy that
-// belong together are neighbours, in the order of the indices. A block sums a stretch of them, a thread a column; a run
-// of equal indices that crosses the end of a stretch leaves its parts, which a second kernel adds up in their order.
+// The gradient without float atomics: the indices are sorted together with their positions, so that the rows of dy that
+// are added to the same row of the table follow one another, in the order of their positions. A block takes a chunk of
+// the sorted positions, a thread sums a column. A run of equal indices that crosses the border of two chunks leaves a
+// partial sum in each, which a second kernel adds up in their order.
 #include "tensor/kernels/embedding.h"
 
 #include <limits>
@@ -13,7 +14,7 @@ namespace {
 using cuda::NarrowItem;
 
 constexpr int kThreads = 128;
-constexpr int64_t kStretch = 64;  // rows of dy
+constexpr int64_t kChunk = 64;  // rows of dy
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
@@ -36,29 +37,28 @@ struct IndexItem {
   }
 };
 
-/// Sorted indices, cut into stretches.
+/// Sorted indices, cut into chunks.
 struct Sorted {
   const NarrowItem* items;
   int64_t count, rows;  // of dweight
 
   __device__ int64_t row(int64_t at) const { return cuda::key_of(items[at]); }
-  __device__ int64_t end(int64_t stretch) const {
-    return (stretch + 1) * kStretch < count ? (stretch + 1) * kStretch : count;
-  }
+  __device__ int64_t end(int64_t chunk) const { return (chunk + 1) * kChunk < count ? (chunk + 1) * kChunk : count; }
   __device__ bool inside(int64_t at) const { return row(at) < rows; }
-  /// Whether the run that holds `at` goes on behind it.
+  /// Whether the next element belongs to the same run.
   __device__ bool goes_on(int64_t at) const { return at + 1 < count && row(at + 1) == row(at); }
 };
 
-/// A stretch's first run where it began before the stretch, and its last where it goes on behind it but began here.
+/// The partial sums of a chunk: kHead of the run that continues from the chunk before, kTail of the run that begins
+/// here and continues in the next chunk.
 enum Part : int { kHead, kTail, kParts };
 
-/// blockIdx.x: stretch, y: block of columns. parts (stretches, kParts, cols).
+/// blockIdx.x: chunk, y: block of columns. parts (chunks, kParts, cols).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    sum_stretches(const T* dy, Sorted sorted, Accumulator<T>* parts, Accumulator<T>* dweight, int64_t cols) {
+    sum_chunks(const T* dy, Sorted sorted, Accumulator<T>* parts, Accumulator<T>* dweight, int64_t cols) {
   using A = Accumulator<T>;
-  const int64_t stretch = blockIdx.x, begin = stretch * kStretch, end = sorted.end(stretch);
+  const int64_t chunk = blockIdx.x, begin = chunk * kChunk, end = sorted.end(chunk);
   const int64_t c = int64_t{blockIdx.y} * kThreads + threadIdx.x;
   if (c >= cols) { return; }
   bool began_before = begin > 0 && sorted.goes_on(begin - 1);
@@ -68,9 +68,9 @@ __global__ void __launch_bounds__(kThreads)
     const bool goes_on = sorted.goes_on(at);
     if (goes_on && at + 1 < end) { continue; }
     if (began_before) {
-      parts[(stretch * kParts + kHead) * cols + c] = sum;
+      parts[(chunk * kParts + kHead) * cols + c] = sum;
     } else if (goes_on) {
-      parts[(stretch * kParts + kTail) * cols + c] = sum;
+      parts[(chunk * kParts + kTail) * cols + c] = sum;
     } else if (sorted.inside(at)) {
       dweight[sorted.row(at) * cols + c] += sum;
     }
@@ -79,20 +79,20 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// The same grid: the block of the stretch where a run began adds up its parts.
+/// The same grid: the block of the chunk where a run begins adds up the run's parts.
 template <class A>
 __global__ void __launch_bounds__(kThreads) join_parts(Sorted sorted, const A* parts, A* dweight, int64_t cols) {
-  int64_t stretch = blockIdx.x;
+  int64_t chunk = blockIdx.x;
   const int64_t c = int64_t{blockIdx.y} * kThreads + threadIdx.x;
-  int64_t last = sorted.end(stretch) - 1;
-  const int64_t begin = stretch * kStretch, row = sorted.row(last);
+  int64_t last = sorted.end(chunk) - 1;
+  const int64_t begin = chunk * kChunk, row = sorted.row(last);
   const bool began_before = begin > 0 && sorted.row(begin - 1) == row;
   if (c >= cols || began_before || !sorted.goes_on(last) || !sorted.inside(last)) { return; }
-  A sum = parts[(stretch * kParts + kTail) * cols + c];
+  A sum = parts[(chunk * kParts + kTail) * cols + c];
   do {
-    ++stretch;
-    sum += parts[(stretch * kParts + kHead) * cols + c];
-    last = sorted.end(stretch) - 1;
+    ++chunk;
+    sum += parts[(chunk * kParts + kHead) * cols + c];
+    last = sorted.end(chunk) - 1;
   } while (sorted.row(last) == row && sorted.goes_on(last));
   dweight[row * cols + c] += sum;
 }
@@ -113,11 +113,11 @@ void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, Embe
   }
   const cuda::SortedRows<NarrowItem> by_row("embedding backward", 1, count, IndexItem{indices, extents.rows});
   const Sorted sorted{by_row.items(), count, extents.rows};
-  const int64_t stretches = cuda::blocks_for(count, kStretch);
-  const cuda::Scratch parts(static_cast<size_t>(stretches * kParts * cols) * sizeof(A));
-  const dim3 blocks(static_cast<unsigned>(stretches), static_cast<unsigned>(cuda::blocks_for(cols, kThreads)));
+  const int64_t chunks = cuda::blocks_for(count, kChunk);
+  const cuda::Scratch parts(static_cast<size_t>(chunks * kParts * cols) * sizeof(A));
+  const dim3 blocks(static_cast<unsigned>(chunks), static_cast<unsigned>(cuda::blocks_for(cols, kThreads)));
   const cuda::Grid grid(blocks, dim3(kThreads));
-  cuda::launch("embedding backward", sum_stretches<T>, grid, dy, sorted, parts.as<A>(), dweight, cols);
+  cuda::launch("embedding backward", sum_chunks<T>, grid, dy, sorted, parts.as<A>(), dweight, cols);
   cuda::launch("embedding backward", join_parts<A>, grid, sorted, parts.as<A>(), dweight, cols);
 }
 

@@ -1,6 +1,6 @@
-// A thread keeps to one pack of columns and goes down the rows, so that it reads gamma once and sums gamma's gradient
-// in registers, over the same blocks of rows and in the same order as on the CPU. Forward has no sums to keep together:
-// its blocks take fewer rows, so that there are enough of them.
+// A thread takes one pack of columns and goes down the rows, so that it reads gamma once and sums gamma's gradient in
+// registers, over the same chunks of rows and in the same order as on the CPU. Forward sums nothing over rows: its
+// blocks take fewer rows each, so that there are enough blocks to fill a GPU.
 #include "tensor/kernels/gated_residual.h"
 
 #include "cuda/device/rows.h"
@@ -13,18 +13,18 @@ constexpr int64_t kForwardRows = 8;
 
 int64_t column_blocks(int64_t cols, int pack) { return cuda::blocks_for(cols, int64_t{kThreads} * pack); }
 
-/// Where a thread works: rows [begin, end) of the samples laid end to end, columns from `column` on.
+/// What a thread computes: rows [begin, end), counted through all samples, of the columns from `column` on.
 struct Place {
-  int64_t part, sample, begin, end, column;  // part: the sample's stretch of rows, counted through all samples
+  int64_t part, sample, begin, end, column;  // part: a chunk of a sample's rows, counted through all samples
 
-  __device__ Place(const GateLayout& layout, int64_t stretch_rows, int pack) {
+  __device__ Place(const GateLayout& layout, int64_t chunk_rows, int pack) {
     const int64_t width = int64_t{kThreads} * pack, columns = (layout.cols + width - 1) / width;
-    const int64_t stretches = (layout.rows + stretch_rows - 1) / stretch_rows;
+    const int64_t chunks = (layout.rows + chunk_rows - 1) / chunk_rows;
     part = blockIdx.x / columns;
-    sample = part / stretches;
-    const int64_t first = part % stretches * stretch_rows;
+    sample = part / chunks;
+    const int64_t first = part % chunks * chunk_rows;
     begin = sample * layout.rows + first;
-    end = sample * layout.rows + (first + stretch_rows < layout.rows ? first + stretch_rows : layout.rows);
+    end = sample * layout.rows + (first + chunk_rows < layout.rows ? first + chunk_rows : layout.rows);
     column = blockIdx.x % columns * width + int64_t{threadIdx.x} * pack;
   }
 };

@@ -1,8 +1,9 @@
-// A group's elements lie together, but a decoder's groups are few and large: one image of 256 x 256 has 32, of hundreds
-// of thousands of elements. So each is cut into shards, a block to each. A shard gives its mean and the squares about
-// it, read a second time from the caches, and the block that normalises joins the shards' numbers in their order
-// (Chan, Golub and LeVeque 1979): nothing cancels, and memory is read twice altogether.
-// Backward needs two sums of each channel, which are the gradients of weight and bias too: a block a plane.
+// A group's elements are contiguous, but a decoder's groups are few and large: one image of 256 x 256 has 32, of
+// hundreds of thousands of elements. So each is cut into shards, each measured by one block: its mean and the sum of
+// squared deviations from it, for which the shard is read a second time, from the caches. Every block that normalises
+// combines the shards' statistics in their order (Chan, Golub and LeVeque 1979): nothing cancels, and memory is read
+// twice altogether.
+// Backward needs two sums of each channel, which are the gradients of weight and bias too: one block sums a plane.
 #include "tensor/kernels/group_norm.h"
 
 #include "cuda/device/planes.h"
@@ -11,12 +12,12 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kShard = 16384;  // elements: 32 to 64 KiB, which the caches keep for the second reading
+constexpr int64_t kShard = 16384;  // elements: 32 to 128 KiB, which stay cached for the second reading
 constexpr int64_t kMaxShards = 64;
 
 template <class A>
 struct Shard {
-  A mean, squares;  // squares: the sum of (x - mean)^2
+  A mean, squares;  // squares = the sum of (x - mean)^2
 };
 
 struct Shards {
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(Threads) measure_shards(const T* x, Shard<Accu
   if (threadIdx.x == 0) { parts[blockIdx.x] = {mean, squares}; }
 }
 
-/// Mean and squares of a group; every lane of the warp gets them.
+/// Mean and squares of a group, computed by every warp for itself; all lanes of the warp get them.
 template <class A>
 __device__ Shard<A> join(const Shard<A>* parts, const Shards& shards) {
   const int64_t lane = threadIdx.x % cuda::kWarpSize;
@@ -98,7 +99,7 @@ __global__ void __launch_bounds__(Threads)
                      Accumulator<T>* inverse_std, GroupNormLayout layout, Accumulator<T> eps,
                      const Shard<Accumulator<T>>* parts, Shards shards) {
   using A = Accumulator<T>;
-  const cuda::PlaneStretch<Threads, N> at(layout.positions);
+  const cuda::PlaneChunk<Threads, N> at(layout.positions);
   const int64_t width = layout.channels / layout.groups, group = at.plane / width;
   const Shard<A> whole = join(parts + group * shards.count, shards);
   const A inverse = A(1) / math::sqrt(whole.squares / A(shards.size) + eps);
@@ -149,7 +150,7 @@ __global__ void __launch_bounds__(Threads)
                     const Accumulator<T>* inverse_std, const T* dy, T* dx, const Accumulator<T>* dweight_parts,
                     const Accumulator<T>* dbias_parts, GroupNormLayout layout) {
   using A = Accumulator<T>;
-  const cuda::PlaneStretch<Threads, N> at(layout.positions);
+  const cuda::PlaneChunk<Threads, N> at(layout.positions);
   const int64_t width = layout.channels / layout.groups, group = at.plane / width;
   const int64_t first = group % layout.groups * width;  // the group's first channel
   A sum = 0, dot = 0;  // of the gradient at the normalised value, alone and with that value, over the group
@@ -199,12 +200,11 @@ void forward(const T* x, const T* weight, const T* bias, T* y, Accumulator<T>* m
                                          cuda::Grid(groups * shards.count, threads()), x, parts, shards);
                           });
   with_activation(activation, [&](auto act) {
-    cuda::with_plane_packs<T>(layout.positions, cuda::are_rows_of_packs(layout.positions, x, y),
-                              [&](auto threads, auto n, int64_t stretches) {
-                                cuda::launch("group_norm", normalize_planes<threads(), n(), act(), T>,
-                                             cuda::Grid(planes * stretches, threads()), x, weight, bias, y, mean,
-                                             inverse_std, layout, static_cast<A>(eps), parts, shards);
-                              });
+    cuda::with_plane_packs<T>(
+        layout.positions, cuda::are_rows_of_packs(layout.positions, x, y), [&](auto threads, auto n, int64_t chunks) {
+          cuda::launch("group_norm", normalize_planes<threads(), n(), act(), T>, cuda::Grid(planes * chunks, threads()),
+                       x, weight, bias, y, mean, inverse_std, layout, static_cast<A>(eps), parts, shards);
+        });
   });
 }
 
@@ -219,9 +219,9 @@ void backward(const T* x, const T* weight, const T* bias, const Accumulator<T>* 
       cuda::launch("group_norm sums", sum_planes<threads(), n(), act(), T>, cuda::Grid(planes, threads()), x, weight,
                    bias, mean, inverse_std, dy, dweight_parts, dbias_parts, layout);
     });
-    cuda::with_plane_packs<T>(layout.positions, packed, [&](auto threads, auto n, int64_t stretches) {
+    cuda::with_plane_packs<T>(layout.positions, packed, [&](auto threads, auto n, int64_t chunks) {
       cuda::launch("group_norm backward", backward_planes<threads(), n(), act(), T>,
-                   cuda::Grid(planes * stretches, threads()), x, weight, bias, mean, inverse_std, dy, dx, dweight_parts,
+                   cuda::Grid(planes * chunks, threads()), x, weight, bias, mean, inverse_std, dy, dx, dweight_parts,
                    dbias_parts, layout);
     });
   });

@@ -1,5 +1,5 @@
 // Layers of tensor/kernels/inference.h. The convolution is a product, pixels times weights, by the tiles of
-// cuda/device/tiles.h; a pool computes a pack of channels of a pixel per thread.
+// cuda/device/tiles.h; in a pool a thread computes a pack of a pixel's channels.
 #include "cuda/kernels/inference.h"
 
 #include "cuda/device/elementwise.h"
@@ -10,9 +10,9 @@
 namespace terrace {
 namespace {
 
-using cuda::kTile, cuda::Neighbours;
+using cuda::kTile, cuda::Contiguous;
 
-/// Element k = (u, v, c) of what result `place` = (b, i, j) reads; 0 in the padding.
+/// The element of x that result `place` = (b, i, j) reads through tap k = (u, v, c); 0 in the padding.
 template <class T>
 __device__ Accumulator<T> tap(const Conv2dGeometry& g, const T* x, int64_t place, int64_t k) {
   const int64_t width = g.out_width(), height = g.out_height(), across = g.kernel_width * g.in_channels;
@@ -23,7 +23,7 @@ __device__ Accumulator<T> tap(const Conv2dGeometry& g, const T* x, int64_t place
   return static_cast<Accumulator<T>>(x[pixel * g.in_channels + k % g.in_channels]);
 }
 
-/// blockIdx.x: tile of output channels, the faster, and of places.
+/// blockIdx.x: tile of places and tile of output channels, the latter the faster.
 template <class T>
 __global__ void __launch_bounds__(cuda::kTileThreads)
     conv_tiles(Conv2dGeometry g, int64_t pixel_stride, const T* x, const T* weight, const T* bias, T* y) {
@@ -32,11 +32,11 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   const int64_t K = g.kernel_height * g.kernel_width * g.in_channels;
   const int64_t across = (g.out_channels + kTile - 1) / kTile;
   const int64_t first_place = blockIdx.x / across * kTile, first_channel = blockIdx.x % across * kTile;
-  const auto taps = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
+  const auto taps = cuda::tile_operand(Contiguous::kAlongK, [&](int i, int64_t k) {
     const int64_t place = first_place + i;
     return place < places && k < K ? tap(g, x, place, k) : A(0);
   });
-  const auto weights = cuda::tile_operand(Neighbours::kAlongK, [&](int i, int64_t k) {
+  const auto weights = cuda::tile_operand(Contiguous::kAlongK, [&](int i, int64_t k) {
     const int64_t o = first_channel + i;
     return o < g.out_channels && k < K ? static_cast<A>(weight[o * K + k]) : A(0);
   });
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(cuda::kTileThreads)
   });
 }
 
-/// N channels of a pixel.
+/// A thread computes N channels of a pixel.
 template <class T, int N>
 struct PoolPixels {
   Pool2dGeometry g;
@@ -81,7 +81,7 @@ struct PoolPixels {
     cuda::store_pack(y + place * pixel_stride + first, pack);
   }
 
-  /// One more position of the window.
+  /// Takes one position of the window, the `count`-th.
   __device__ void take(const cuda::Pack<T, N>& pack, Accumulator<T> (&result)[N], int count) const {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
@@ -109,7 +109,7 @@ void pool(const Pool2dGeometry& g, int64_t channels, InferencePooling pooling, i
   (packs ? launch_pool<T, kPack> : launch_pool<T, 1>)(g, channels, pooling, pixel_stride, x, y);
 }
 
-/// The channels of a pixel.
+/// A thread writes the channels of a pixel, and zeros up to `stored` channels.
 template <class T>
 struct GatherChannels {
   int64_t channels, pixels, stored;

@@ -1,6 +1,6 @@
-// One direction after the other, a thread an element of the result: its row of the matrix has few entries, and
-// neighbouring threads read neighbouring elements. The scratch between the two is small enough for the caches in VAR,
-// whose maps are 16 x 16.
+// One direction after the other, a thread for each element of the result: its row of the resampling matrix has few
+// entries, and neighbouring threads read neighbouring elements. The intermediate result stays cached in VAR, whose maps
+// are 16 x 16.
 #include "tensor/kernels/interpolate.h"
 
 #include "cuda/device/elementwise.h"

@@ -1,4 +1,4 @@
-// One warp a row: rows are heads or entries of a codebook, short and many.
+// One warp has a row: rows are heads or entries of a codebook, short and many.
 #include "tensor/kernels/l2_normalize.h"
 
 #include "cuda/device/collectives.h"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kThreads = 256, kRowsPerBlock = kThreads / cuda::kWarpSize;
 
-/// The row of this thread's warp; `rows` and more in warps behind the last row.
+/// The row of this thread's warp; the last block may have warps without a row.
 __device__ int64_t own_row() { return int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / cuda::kWarpSize; }
 
 template <class T>

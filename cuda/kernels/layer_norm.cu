@@ -1,5 +1,5 @@
-// Forward and dx: one block a row. The gradients of gain and shift: a thread a channel, over the same blocks of rows
-// and in the same order as on the CPU.
+// Forward and dx: one block has a row. The gradients of gain and shift: a thread sums a channel, over the same blocks
+// of rows and in the same order as on the CPU.
 #include "tensor/kernels/layer_norm.h"
 
 #include "cuda/device/collectives.h"
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(Threads)
 
 constexpr int kPartThreads = 128;
 
-/// blockIdx.x: block of channels, y: sample and block of rows.
+/// blockIdx.x: sample, block of rows, and block of channels, the last the fastest.
 template <class T>
 __global__ void __launch_bounds__(kPartThreads)
     backward_parts(const T* x, const Accumulator<T>* mean, const Accumulator<T>* inverse_std, const T* dy,

@@ -1,5 +1,5 @@
-// A thread an output element, forward; backward a thread an element of the image, which gathers from the windows that
-// cover it, so that nothing is added to the same place by two threads.
+// Forward a thread computes one element of the result, backward one element of the image's gradient: it gathers from
+// the windows that cover the element, so that no two threads add to the same place.
 #include "tensor/kernels/pool2d.h"
 
 #include "cuda/device/elementwise.h"
@@ -8,7 +8,7 @@
 namespace terrace {
 namespace {
 
-/// Pool2dGeometry with its results computed once, on the host.
+/// Pool2dGeometry with the extents of the result, computed once, on the host.
 struct Geometry {
   explicit Geometry(const Pool2dGeometry& g)
       : planes(g.planes),
@@ -90,18 +90,18 @@ struct MaximumForward {
                     cols = pool_window(g, at % g.out_width, g.width);
     const T* in = x + plane * g.height * g.width;
     int64_t best = rows.begin * g.width + cols.begin;
-    A most = static_cast<A>(in[best]);
+    A largest = static_cast<A>(in[best]);
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       for (int64_t c = cols.begin; c < cols.end; ++c) {
         const A value = static_cast<A>(in[r * g.width + c]);
-        if (!(value > most || value != value)) {
+        if (!(value > largest || value != value)) {
           continue;  // the second holds for NaN alone, which nothing exceeds
         }
-        most = value;
+        largest = value;
         best = r * g.width + c;
       }
     }
-    y[at] = static_cast<T>(most);
+    y[at] = static_cast<T>(largest);
     winner[at] = best;
   }
 };

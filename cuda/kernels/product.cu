@@ -9,7 +9,7 @@
 namespace terrace {
 namespace {
 
-/// The element (m, n) of P becomes what is stored; `at` is its place in packed matrices.
+/// Applies the epilogue to the element (m, n) of the product; `at` = m N + n is its index in packed matrices.
 template <class T, class R>
 struct Finish {
   Epilogue epilogue;
@@ -27,14 +27,14 @@ struct Finish {
   }
 };
 
-/// Element (i, k) of an operand whose stored rows lie `stride` apart, from row `first` of `count`.
+/// Element (i, k) of an operand from row (column) `first` of `count` on; its stored rows are `stride` elements apart.
 template <class T>
-__device__ auto operand(const T* x, cuda::Neighbours neighbours, int64_t stride, int64_t first, int64_t count,
+__device__ auto operand(const T* x, cuda::Contiguous contiguous, int64_t stride, int64_t first, int64_t count,
                         int64_t K) {
-  return cuda::tile_operand(neighbours, [=](int i, int64_t k) {
+  return cuda::tile_operand(contiguous, [=](int i, int64_t k) {
     const int64_t at = first + i;
     if (at >= count || k >= K) { return Accumulator<T>(0); }
-    return static_cast<Accumulator<T>>(x[neighbours == cuda::Neighbours::kAlongK ? at * stride + k : k * stride + at]);
+    return static_cast<Accumulator<T>>(x[contiguous == cuda::Contiguous::kAlongK ? at * stride + k : k * stride + at]);
   });
 }
 
@@ -42,16 +42,16 @@ __device__ auto operand(const T* x, cuda::Neighbours neighbours, int64_t stride,
 template <class T, class R>
 __global__ void __launch_bounds__(cuda::kTileThreads) multiply_tiles(Product<T, R> p) {
   using A = Accumulator<T>;
-  using cuda::kTile, cuda::Neighbours;
+  using cuda::kTile, cuda::Contiguous;
   const GemmShape& s = p.shape;
   const int64_t columns = (s.N + kTile - 1) / kTile, rows = (s.M + kTile - 1) / kTile;
   const int64_t first_n = blockIdx.x % columns * kTile, first_m = blockIdx.x / columns % rows * kTile;
   const int64_t matrix = blockIdx.x / (columns * rows);
-  const Neighbours along_a = s.transpose_a == Transpose::kYes ? Neighbours::kAcross : Neighbours::kAlongK;
-  const Neighbours along_b = s.transpose_b == Transpose::kYes ? Neighbours::kAlongK : Neighbours::kAcross;
+  const Contiguous contiguous_a = s.transpose_a == Transpose::kYes ? Contiguous::kAcrossK : Contiguous::kAlongK;
+  const Contiguous contiguous_b = s.transpose_b == Transpose::kYes ? Contiguous::kAlongK : Contiguous::kAcrossK;
   const Finish<T, R> finish{p.epilogue, p.bias, p.pre_activation};
-  cuda::multiply_tile<A>(s.K, operand(p.a + matrix * p.step_a, along_a, s.lda, first_m, s.M, s.K),
-                         operand(p.b + matrix * p.step_b, along_b, s.ldb, first_n, s.N, s.K),
+  cuda::multiply_tile<A>(s.K, operand(p.a + matrix * p.step_a, contiguous_a, s.lda, first_m, s.M, s.K),
+                         operand(p.b + matrix * p.step_b, contiguous_b, s.ldb, first_n, s.N, s.K),
                          [&](int row, int column, A sum) {
                            const int64_t m = first_m + row, n = first_n + column;
                            if (m >= s.M || n >= s.N) { return; }

@@ -10,7 +10,7 @@ namespace terrace::cuda {
 template <class T, class R>
 void tiled_product(const Product<T, R>& product);
 
-/// What is left once p.c holds op(A) op(B) alone: bias, GELU or its derivative in place, and the sums.
+/// The epilogue in place, where product.c holds op(A) op(B) alone: bias, GELU or its derivative, and the sums.
 template <class T, class R>
 void finish_product(const Product<T, R>& product);
 

@@ -1,4 +1,4 @@
-// A block reduces a stretch of rows ("shard") of up to 32 columns; a second kernel combines the shards. Both orders
+// A block reduces a range of rows (a shard) of up to 32 columns; a second kernel combines the shards. Both orders
 // follow from the extents alone.
 #include "tensor/kernels/reduce.h"
 
@@ -49,7 +49,8 @@ struct Extents {
   int64_t A, R, C, shards, shard_rows;
 };
 
-/// Width columns (1 or 32) by kThreads / Width rows of threads. blockIdx: x column block, y shard, z array.
+/// The block's threads are kThreads / Width rows of Width columns (1 or 32). blockIdx.x: array and block of columns,
+/// the latter the faster; y: shard.
 template <int Width, class How, class Map, class T>
 __global__ void __launch_bounds__(kThreads) reduce_shard(const T* x, typename How::Part* parts, Extents e) {
   using Part = typename How::Part;

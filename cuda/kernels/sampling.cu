@@ -1,7 +1,8 @@
-// A block has a row, and nothing is sorted. The k-th largest logit is found by its bits, eight at a time, from counts;
-// the nucleus' border by bisection over the bits too, as the smallest key below which enough probability lies.
-// Exponentials are rounded from f64, as the CPU's are to within one in hundreds, and sums are f64, so that a draw falls
-// into the same class.
+// A block has a row, and nothing is sorted. Logits are compared by their ordered bits (their keys). The k-th largest is
+// found by radix selection, eight bits of its key at a time from counts; the border of the nucleus by bisection over
+// keys, as the smallest key below which enough probability lies. Exponentials are computed in f64 and rounded to f32, so
+// that they equal the CPU's but for one in some hundreds, and sums are f64: a draw falls into the same class as on the
+// CPU.
 #include "tensor/kernels/sampling.h"
 
 #include "cuda/device/collectives.h"
@@ -13,7 +14,8 @@ namespace terrace {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMostBlocks = 132 * 8;  // of rows in turn: their weights stay in the first caches
+// 8 blocks on each of an H200's 132 multiprocessors take the rows in turn: the weights of 8 rows fit the L1 cache.
+constexpr int64_t kMaxBlocks = 132 * 8;
 
 __device__ float weight_of(float logit, float largest) {
   return static_cast<float>(math::exp(static_cast<double>(logit - largest)));
@@ -30,11 +32,11 @@ __device__ float largest_of(const float* row, int64_t classes) {
   return cuda::block_max<kThreads>(largest);
 }
 
-/// The ordered bits of the k-th largest.
+/// The key of the k-th largest logit.
 __device__ uint32_t kth_largest(const float* row, int64_t classes, unsigned k) {
   TERRACE_SHARED(counts, unsigned[kThreads]);
-  TERRACE_SHARED(chosen, unsigned[2]);  // the byte, and how many of its keys belong to the k
-  uint32_t key = 0, known = 0;          // the bits found so far, and which they are
+  TERRACE_SHARED(chosen, unsigned[2]);  // the key's next byte, and how many logits with it are among the k largest
+  uint32_t key = 0, known = 0;          // the bits found so far, and the mask of them
   for (int shift = 24; shift >= 0; shift -= 8) {
     counts[threadIdx.x] = 0;
     __syncthreads();
@@ -77,9 +79,9 @@ __device__ double mass_up_to(const float* row, const float* weights, int64_t cla
   return cuda::block_sum<kThreads>(mass);
 }
 
-/// Those equal to the border are as probable as one another: the first `dropped` of them go, in their order.
+/// Drops the logits below the border, and of those equal to it, which are equally probable, the first `dropped`.
 __device__ void drop_below(float* row, int64_t classes, uint32_t border, unsigned dropped) {
-  unsigned before = 0;  // equals of the border in earlier strides
+  unsigned before = 0;  // logits equal to the border in earlier iterations
   for (int64_t begin = 0; begin < classes; begin += kThreads) {
     const int64_t v = begin + threadIdx.x;
     const uint32_t key = v < classes ? ordered_bits(row[v]) : ~0u;
@@ -97,14 +99,15 @@ __device__ void drop_below(float* row, int64_t classes, uint32_t border, unsigne
 __device__ void keep_nucleus(float* row, float* weights, int64_t classes, double p) {
   const float largest = largest_of(row, classes);
   for_classes(classes, [&](int64_t v) { weights[v] = weight_of(row[v], largest); });
-  // Every thread reads back what it wrote itself.
+  // No barrier is needed: a thread reads the weights that it wrote itself.
   const double total = mass_up_to(row, weights, classes, ~0u);
-  const auto may_go = [&](double mass) { return mass / total <= 1 - p; };
+  const auto may_be_dropped = [&](double mass) { return mass / total <= 1 - p; };
   const uint32_t top = ordered_bits(largest);
-  uint32_t low = 0, high = top;  // the border: the smallest key up to which more lies than may go, or that of the best
+  // The border: the smallest key up to which there is more probability than may be dropped, or the key of the best.
+  uint32_t low = 0, high = top;
   while (low < high) {
     const uint32_t middle = low + (high - low) / 2;
-    if (may_go(mass_up_to(row, weights, classes, middle))) {
+    if (may_be_dropped(mass_up_to(row, weights, classes, middle))) {
       low = middle + 1;
     } else {
       high = middle;
@@ -121,11 +124,11 @@ __device__ void keep_nucleus(float* row, float* weights, int64_t classes, double
   });
   equals = cuda::block_reduce<kThreads>(equals, cuda::Plus{});
   weight = cuda::block_max<kThreads>(weight);
-  const unsigned most = border == top ? equals - 1 : equals;  // the best stays
+  const unsigned limit = border == top ? equals - 1 : equals;  // one of the best stays
   unsigned dropped = 0;
-  for (double mass = below; dropped < most; ++dropped) {
+  for (double mass = below; dropped < limit; ++dropped) {
     mass += static_cast<double>(weight);
-    if (!may_go(mass)) { break; }
+    if (!may_be_dropped(mass)) { break; }
   }
   drop_below(row, classes, border, dropped);
 }
@@ -139,11 +142,11 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-struct Least {
+struct Smallest {
   __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
 };
 
-/// The draws of the rows: var/transformer/sampler.h.
+/// The uniform draw of each row; its number is the row's token, as var/transformer/sampler.h says.
 struct Draws {
   const int64_t* seeds;
   int64_t tokens;
@@ -161,7 +164,9 @@ __global__ void __launch_bounds__(kThreads)
   for_classes(classes, [&](int64_t v) { sum += static_cast<double>(weight_of(row[v], largest)); });
   const double target = draws.of_row(blockIdx.x) * cuda::block_sum<kThreads>(sum);
   double before = 0;
-  int64_t last = 0;  // of weight, and of this thread: chosen where the sum's last bit was lost to rounding
+  // This thread's last class of positive weight. The block's last one is drawn where rounding leaves the cumulative sum
+  // below the target.
+  int64_t last = 0;
   for (int64_t begin = 0; begin < classes; begin += kThreads) {
     const int64_t v = begin + threadIdx.x;
     const double weight = v < classes ? static_cast<double>(weight_of(row[v], largest)) : 0.0;
@@ -169,7 +174,7 @@ __global__ void __launch_bounds__(kThreads)
     const double cumulative = before + cuda::block_scan<kThreads>(weight, total);
     before += total;
     if (weight > 0) { last = v; }
-    const int64_t found = cuda::block_reduce<kThreads>(weight > 0 && cumulative > target ? v : classes, Least{});
+    const int64_t found = cuda::block_reduce<kThreads>(weight > 0 && cumulative > target ? v : classes, Smallest{});
     if (found == classes) { continue; }
     if (threadIdx.x == 0) { index[blockIdx.x] = found; }
     return;  // the whole block
@@ -186,7 +191,8 @@ __global__ void __launch_bounds__(kThreads) smooth_rows(float* logits, int64_t c
     const double drawn = uniform_draw(seed, stream, static_cast<uint64_t>(v)), u = drawn > 0x1p-25 ? drawn : 0x1p-25;
     row[v] = static_cast<float>((static_cast<double>(row[v]) * how.sharpness - std::log(-std::log(u))) / how.tau);
   });
-  const float largest = largest_of(row, classes);  // every thread reads what it wrote itself
+  // No barrier is needed: a thread reads the logits that it wrote itself.
+  const float largest = largest_of(row, classes);
   double sum = 0;
   for_classes(classes, [&](int64_t v) { sum += static_cast<double>(row[v] = weight_of(row[v], largest)); });
   const double total = cuda::block_sum<kThreads>(sum);
@@ -198,7 +204,7 @@ void smooth(float* logits, int64_t rows, int64_t classes, GumbelSoftmax how) {
 }
 
 void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
-  const int64_t blocks = rows < kMostBlocks ? rows : kMostBlocks;
+  const int64_t blocks = rows < kMaxBlocks ? rows : kMaxBlocks;
   const cuda::Scratch weights(top_p > 0 ? static_cast<size_t>(blocks * classes) * sizeof(float) : 0);
   cuda::launch("filter_logits_", filter_rows, cuda::Grid(blocks, kThreads), logits, weights.as<float>(), rows, classes,
                top_k, top_p);

@@ -1,4 +1,4 @@
-// One block a row. Rows of the network's lengths stay in the caches between the passes.
+// One block has a row and reads it once in each pass; rows of the network's lengths stay cached in between.
 #include "tensor/kernels/softmax.h"
 
 #include "cuda/device/collectives.h"

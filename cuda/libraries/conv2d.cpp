@@ -23,7 +23,7 @@
 namespace terrace {
 namespace {
 
-constexpr size_t kMostWorkspace = size_t{1} << 30;
+constexpr size_t kMaxWorkspace = size_t{1} << 30;
 
 template <class T>
 constexpr cudnnDataType_t element_type() {
@@ -40,7 +40,7 @@ constexpr cudnnDataType_t sum_type() {
 
 bool pads_alike(const Conv2dGeometry& g) { return g.top == g.bottom && g.left == g.right; }
 
-/// The same convolution of images that have their padding around them already.
+/// The geometry of the same convolution over images that contain their padding.
 Conv2dGeometry without_padding(Conv2dGeometry g) {
   g.height += g.top + g.bottom;
   g.width += g.left + g.right;
@@ -48,7 +48,7 @@ Conv2dGeometry without_padding(Conv2dGeometry g) {
   return g;
 }
 
-/// Where the images lie inside the padded ones.
+/// Copies images between two arrays, of which one has padding around each image.
 template <class T>
 void copy_inside(const Conv2dGeometry& g, T* to, int64_t to_height, int64_t to_width, const T* from,
                  int64_t from_height, int64_t from_width) {
@@ -75,7 +75,7 @@ struct PaddedImages : cuda::Scratch {
 
 // --- What is kept for a geometry -------------------------------------------------------------------------------------
 
-/// Descriptors of a convolution, and the algorithm of each direction once it was asked for.
+/// Descriptors of a convolution, and the algorithm of each direction once it has been needed.
 struct Plan {
   cuda::Owned<cudnnTensorDescriptor_t, cudnnDestroyTensorDescriptor> x, y, bias;
   cuda::Owned<cudnnFilterDescriptor_t, cudnnDestroyFilterDescriptor> weight;
@@ -126,7 +126,7 @@ void describe(Plan& plan, const Conv2dGeometry& g, cudnnTensorFormat_t format = 
   TERRACE_CUDA(cudnnSetConvolutionMathType(plan.convolution.get(), kMath));
 }
 
-/// Never destroyed: the library may be gone by then.
+/// Never destroyed: at the end of the process cuDNN may be unloaded before it would be.
 std::mutex& plans_mutex() {
   static auto* const mutex = new std::mutex;
   return *mutex;
@@ -145,18 +145,18 @@ Plan& plan_for(const Conv2dGeometry& g) {
   return *plan;
 }
 
-/// The first usable one of what ask(most, &count, results) lists, best first.
+/// The first usable one of what ask(max_count, &count, results) lists, best first.
 template <class Algorithm, class Ask>
 const std::optional<Algorithm>& choose(Plan::Choice<Algorithm>& choice, const Ask& ask) {
   if (choice.asked) { return choice.best; }
-  constexpr int kMost = 16;
-  Algorithm results[kMost];
+  constexpr int kMaxResults = 16;
+  Algorithm results[kMaxResults];
   int count = 0;
-  const cudnnStatus_t status = ask(kMost, &count, results);
+  const cudnnStatus_t status = ask(kMaxResults, &count, results);
   if (status != CUDNN_STATUS_SUCCESS && status < CUDNN_STATUS_NOT_SUPPORTED) { cuda::check(status, "conv2d: choice"); }
   for (int i = 0; i < count && !choice.best; ++i) {
     const Algorithm& r = results[i];
-    if (r.status == CUDNN_STATUS_SUCCESS && r.determinism == CUDNN_DETERMINISTIC && r.memory <= kMostWorkspace) {
+    if (r.status == CUDNN_STATUS_SUCCESS && r.determinism == CUDNN_DETERMINISTIC && r.memory <= kMaxWorkspace) {
       choice.best = r;
     }
   }
@@ -164,12 +164,12 @@ const std::optional<Algorithm>& choose(Plan::Choice<Algorithm>& choice, const As
   return choice.best;
 }
 
-// --- The three directions; false where cuDNN has no way --------------------------------------------------------------
+// --- The three directions; false where cuDNN has no deterministic algorithm ------------------------------------------
 
 const std::optional<cudnnConvolutionFwdAlgoPerf_t>& choose_forward(Plan& p) {
-  return choose(p.forward, [&](int most, int* count, auto* results) {
+  return choose(p.forward, [&](int max_count, int* count, auto* results) {
     return cudnnGetConvolutionForwardAlgorithm_v7(cuda::cudnn(), p.x.get(), p.weight.get(), p.convolution.get(),
-                                                  p.y.get(), most, count, results);
+                                                  p.y.get(), max_count, count, results);
   });
 }
 
@@ -193,9 +193,9 @@ template <class T>
 bool run_gradient_of_x(const Conv2dGeometry& g, const T* weight, const T* dy, T* dx) {
   const std::lock_guard lock(plans_mutex());
   Plan& p = plan_for<T>(g);
-  const auto& best = choose(p.data, [&](int most, int* count, auto* results) {
+  const auto& best = choose(p.data, [&](int max_count, int* count, auto* results) {
     return cudnnGetConvolutionBackwardDataAlgorithm_v7(cuda::cudnn(), p.weight.get(), p.y.get(), p.convolution.get(),
-                                                       p.x.get(), most, count, results);
+                                                       p.x.get(), max_count, count, results);
   });
   if (!best) { return false; }
   const Accumulator<T> one = 1, zero = 0;
@@ -212,9 +212,9 @@ template <class T>
 bool run_gradient_of_weight(const Conv2dGeometry& g, const T* x, const T* dy, T* dweight) {
   const std::lock_guard lock(plans_mutex());
   Plan& p = plan_for<T>(g);
-  const auto& best = choose(p.filter, [&](int most, int* count, auto* results) {
+  const auto& best = choose(p.filter, [&](int max_count, int* count, auto* results) {
     return cudnnGetConvolutionBackwardFilterAlgorithm_v7(cuda::cudnn(), p.x.get(), p.y.get(), p.convolution.get(),
-                                                         p.weight.get(), most, count, results);
+                                                         p.weight.get(), max_count, count, results);
   });
   if (!best) { return false; }
   const Accumulator<T> one = 1, zero = 0;
@@ -294,7 +294,7 @@ InferencePlan& inference_plan_for(const Conv2dGeometry& g, int64_t pixel_stride)
   return *plan;
 }
 
-/// Whether cuDNN has done it: it need not take results that lie apart.
+/// False where cuDNN does not take it: it need not support results with gaps between their pixels.
 template <class T>
 bool run_inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, const T* weight, const T* bias, T* y) {
   const std::lock_guard lock(plans_mutex());
@@ -315,7 +315,7 @@ bool run_inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, co
   return !p.refused;
 }
 
-/// Pixels that lie side by side to their places in a wider image.
+/// Copies packed pixels to their places in a wider image.
 template <class T>
 void spread_pixels(const Conv2dGeometry& g, int64_t pixel_stride, const T* packed, T* y) {
   constexpr int64_t kWord = sizeof(int64_t), kEach = kWord / sizeof(T);

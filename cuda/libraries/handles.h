@@ -29,7 +29,7 @@ class Owned {
   Handle handle_ = nullptr;
 };
 
-/// The process's handles, made when first asked for. cuDNN's works on current_stream().
+/// The process's handles, created at their first use. cuDNN's works on current_stream().
 cublasLtHandle_t cublaslt();
 cudnnHandle_t cudnn();
 

@@ -1,4 +1,4 @@
-// The backend "cuda": finds the GPU and enters its memory's functions.
+// The backend "cuda": finds the GPU and sets the functions of its memory.
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/nccl.h"
@@ -14,14 +14,14 @@ void* allocate_bytes(size_t bytes) {
   void* block = nullptr;
   const cudaError_t status = cudaMalloc(&block, bytes);
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // it is answered by emptying the cache
+    cudaGetLastError();  // resets the error: the allocator empties its cache and tries again
     return nullptr;
   }
   check(status, "cudaMalloc(&block, bytes)");
   return block;
 }
 
-/// From memory that is not pinned the driver has read everything when the call returns.
+/// When the call returns the driver has read all of memory that is not pinned, so that the caller may reuse it.
 void copy_to_device(void* to, const void* from, size_t bytes) {
   refuse_while_recording("copying from the host");
   if (bytes > 0) { TERRACE_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, current_stream().get())); }

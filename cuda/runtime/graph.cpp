@@ -9,7 +9,7 @@
 namespace terrace::cuda {
 namespace {
 
-/// Of the thread that records: its cudaMalloc is allowed (relaxed), its stream's work is captured.
+/// The capture is relaxed: cudaMalloc is allowed meanwhile, and only the work of the stream is captured.
 bool is_recording() {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   TERRACE_CUDA(cudaStreamIsCapturing(current_stream().get(), &status));
@@ -31,7 +31,7 @@ void* end() {
 void abandon() {
   if (is_recording()) {
     cudaGraph_t graph = nullptr;
-    cudaStreamEndCapture(current_stream().get(), &graph);  // an error here is of the work that is dropped
+    cudaStreamEndCapture(current_stream().get(), &graph);  // an error here belongs to the work that is dropped
     if (graph != nullptr) { cudaGraphDestroy(graph); }
   }
   cudaGetLastError();

@@ -6,7 +6,7 @@ namespace terrace::cuda {
 /// Throws NotRecordable("WHAT cannot be recorded") while a graph is.
 void refuse_while_recording(const char* what);
 
-/// Enters the functions.
+/// Sets the functions of tensor/device/device_graph.h.
 void provide_graphs();
 
 }  // namespace terrace::cuda

@@ -52,8 +52,8 @@ void check_nccl(ncclResult_t status, const char* statement) {
 
 #define TERRACE_NCCL(function, ...) check_nccl(nccl().function(__VA_ARGS__), "NCCL " #function)
 
-/// Sums in the order of NCCL's rings, the same on every rank and every time on one machine; of two ranks it is the
-/// host's. They are launched like kernels, so they can be recorded.
+/// Sums in the order of NCCL's rings, the same on every rank and every time on one machine; with two ranks the result
+/// is that of HostCommunicator. The sums are launched like kernels, so that they can be recorded.
 class NcclCommunicator : public Communicator {
  public:
   explicit NcclCommunicator(HostCommunicator& host) : Communicator(host.rank(), host.size()) {

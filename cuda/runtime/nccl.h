@@ -4,7 +4,7 @@
 
 namespace terrace::cuda {
 
-/// Enters its maker.
+/// Sets the maker of communicators for GPUs.
 void provide_communicator();
 
 }  // namespace terrace::cuda

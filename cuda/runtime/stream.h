@@ -1,5 +1,6 @@
-// Streams and events that release themselves. All work of the backend goes to one stream, current_stream(): blocks of
-// the allocator are handed on in its order. Copies that overlap with it have streams of their own (PinnedBuffer).
+// Streams and events that release themselves. All work of the backend goes to one stream, current_stream(): the
+// allocator hands a freed block on at once, because its next user's work comes later in that stream. Copies that
+// overlap with it have streams of their own (PinnedBuffer).
 #pragma once
 
 #include <cuda_runtime.h>
