@@ -1,5 +1,5 @@
-// Attention by CUDA's kernels in the executor: beside the CPU's at awkward shapes, the same bits every time, and what
-// is hidden stays unread.
+// Attention by CUDA's kernels in the executor: compared with the CPU's at awkward shapes, the same bits every time, and
+// hidden keys are never read.
 #include "autograd/ops/attention.h"
 
 #include <cmath>
@@ -49,7 +49,8 @@ TEST(CudaAttention, NormalizedHeads) {
 
 TEST(CudaAttention, DoublePrecisionAndTheGradientOfMultipliers) {
   for (const Case& c : {Case{2, 2, 5, {1, 2, 3}}, Case{1, 1, 140, {1, 2, 5, 3}}}) {
-    // The multipliers' gradient is a sum of terms that cancel: in f32 their roundings are what remains.
+    // The multipliers' gradient is a sum of terms that nearly cancel, so that in f32 it consists of their rounding
+    // errors.
     for (const auto& [dtype, tolerance] : {std::pair<DType, double>{DType::kF64, 1e-12}, {DType::kF32, 1e-4}}) {
       const std::vector<Tensor> inputs = {random_tensor(qkv_shape(c), 1, -2, 2, dtype),
                                           random_tensor({1, c.H, 1, 1}, 2, 0.5, 2, dtype)};

@@ -167,7 +167,8 @@ void expect_same(const Outcome& a, const Outcome& b) {
 
 TEST(CudaAttentionMma, TheSameBitsUnderEverySchedule) {
   for (const bool normalized : {false, true}) {
-    const Problem p = make_pyramid(1, 1, {1, 2, 3, 5, 11}, normalized);  // three tiles of keys: two buffers, one twice
+    const Problem p =
+        make_pyramid(1, 1, {1, 2, 3, 5, 11}, normalized);  // three tiles of keys: one of the two stages is used twice
     const Outcome first = run(p, executor_device(), DType::kBF16);
     for (const uint64_t seed : {0, 1, 2}) {
       const executor::Schedule schedule(seed);
@@ -181,9 +182,9 @@ TEST(CudaAttentionMma, AllTenScalesOfVar) {
   expect_within_bounds(make_pyramid(1, 1, {1, 2, 3, 4, 5, 6, 8, 10, 13, 16}, true));
 }
 
-TEST(CudaAttentionMma, RowsThatAreNotAlignedGoTheGeneralWay) {
+TEST(CudaAttentionMma, UnalignedRowsTakeTheGeneralKernels) {
   const Tensor wide = random_tensor({1, 7, 2, kD + 1}, 1, -2, 2, DType::kBF16).to(executor_device());
-  const Variable x(wide.slice(3, 1, kD + 1));  // begins 2 bytes behind a multiple of 16
+  const Variable x(wide.slice(3, 1, kD + 1));  // begins 2 bytes after a multiple of 16
   const Variable y = attention(x, x, x, Visibility::full(), 0.1);
   const Variable same(wide.slice(3, 1, kD + 1).contiguous().to(kCpu));
   EXPECT_CLOSE(y.value().to(kCpu), attention(same, same, same, Visibility::full(), 0.1), 8e-3);

@@ -92,7 +92,7 @@ TEST(CudaHost, LayerNorm) {
 }
 
 TEST(CudaHost, Embedding) {
-  // Runs of equal indices within a stretch of 64, across two, and across many.
+  // Runs of equal indices within a chunk of 64, across two, and across many.
   const auto expect = [](int64_t count, int64_t rows, int64_t cols) {
     std::vector<int64_t> values;
     for (int64_t i = 0; i < count; ++i) { values.push_back(i % 3 == 0 ? 1 : (i * 7 + i / 11) % rows); }
@@ -109,7 +109,7 @@ TEST(CudaHost, Embedding) {
 
 /// Tensors shorter and longer than a chunk, empty ones, one that is no whole pack, gradients at odd addresses.
 TEST(CudaHost, AdamWOverManyTensorsWithTheirNorm) {
-  struct Course {
+  struct TrainingRun {
     std::vector<Tensor> values;
     std::vector<double> norms;
   };
@@ -123,24 +123,24 @@ TEST(CudaHost, AdamWOverManyTensorsWithTheirNorm) {
       params.emplace_back(cat("p", params.size()), Variable(random_tensor({i}, 10).to(device), Requires::kGrad));
     }
     AdamW optimizer({{params, 1, 1}}, {});
-    Course course;
+    TrainingRun run;
     for (uint64_t step = 0; step < 3; ++step) {
       for (auto& [name, p] : params) {
         const Tensor longer = random_tensor({p.numel() + 1}, step).to(device);
         p.set_grad(longer.slice(0, 1, p.numel() + 1));
       }
       optimizer.clipped_step(1e-2, 0.05, step == 1 ? 0 : 3);
-      course.norms.push_back(optimizer.gradient_norm());
+      run.norms.push_back(optimizer.gradient_norm());
     }
-    for (auto& [name, p] : params) { course.values.push_back(p.value().to(kCpu)); }
-    return course;
+    for (auto& [name, p] : params) { run.values.push_back(p.value().to(kCpu)); }
+    return run;
   };
-  const Course expected = train(kCpu);
+  const TrainingRun expected = train(kCpu);
   for (const Device device : cuda_devices()) {
-    Course first;
+    TrainingRun first;
     for (const uint64_t seed : {0, 1, 2}) {
       const executor::Schedule schedule(seed);
-      const Course actual = train(device);
+      const TrainingRun actual = train(device);
       if (seed == 0) { first = actual; }
       EXPECT_EQ(actual.norms, first.norms);
       for (size_t i = 0; i < expected.norms.size(); ++i) {

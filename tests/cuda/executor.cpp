@@ -1,4 +1,5 @@
-// The executor itself: what it must catch, and that what it emulates is what the PTX manual says.
+// The executor itself: the errors that it must report, and that it emulates instructions as the PTX manual defines
+// them.
 #include "cuda/executor/executor.h"
 
 #include "cuda/device/collectives.h"

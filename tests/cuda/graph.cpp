@@ -157,7 +157,7 @@ TEST(DrawKey, DrawsAreThoseOfTheSeedAndStreamThatItHolds) {
 
 // --- The training step -----------------------------------------------------------------------------------------------
 
-struct Course {
+struct TrainingRun {
   std::vector<double> losses, norms;
   State parameters;
   std::string not_recorded;
@@ -172,8 +172,9 @@ VarTrainingData tokens_for(const VarConfig& c, const Quantizer& quantizer) {
   return data;
 }
 
-/// Steps of all details: those in between are replayed where `graphs`.
-Course course(Device device, const VarConfig& config, VarTrainOptions options) {
+/// Six steps, one of them with every detail of the record, which is not replayed; the others are where options.graphs
+/// is set.
+TrainingRun train(Device device, const VarConfig& config, VarTrainOptions options) {
   Generator g(1);
   VarTransformer model(config, g);
   model.to(device);
@@ -183,18 +184,18 @@ Course course(Device device, const VarConfig& config, VarTrainOptions options) {
   options.clip = 0.7;
   const Quantizer quantizer = quantizer_for(config, 4);
   VarTrainer trainer(model, tokens_for(config, quantizer), options);
-  Course course;
+  TrainingRun run;
   for (int64_t step = 0; step < options.steps; ++step) {
     const VarStepRecord record = trainer.step(step == 4 ? VarTrainer::Detail::kAll : VarTrainer::Detail::kLoss);
-    course.losses.push_back(record.loss);
-    course.norms.push_back(record.gradient_norm);
+    run.losses.push_back(record.loss);
+    run.norms.push_back(record.gradient_norm);
   }
-  for (const auto& [name, value] : model.state()) { course.parameters[name] = value.to(kCpu).clone(); }
-  course.not_recorded = trainer.not_recorded();
-  return course;
+  for (const auto& [name, value] : model.state()) { run.parameters[name] = value.to(kCpu).clone(); }
+  run.not_recorded = trainer.not_recorded();
+  return run;
 }
 
-void expect_same_course(const Course& actual, const Course& expected) {
+void expect_same_run(const TrainingRun& actual, const TrainingRun& expected) {
   EXPECT_EQ(actual.losses, expected.losses);
   EXPECT_EQ(actual.norms, expected.norms);
   for (const auto& [name, value] : expected.parameters) { EXPECT_SAME(actual.parameters.at(name), value) << name; }
@@ -214,16 +215,16 @@ TEST(DeviceGraph, TrainingReplaysToTheSameBits) {
       options.dtype = dtype;
       if (dtype == DType::kBF16) { options.recompute = Recompute::kBlocks; }
       options.graphs = false;
-      const Course launched = course(device, config, options);
+      const TrainingRun launched = train(device, config, options);
       options.graphs = true;
-      const Course replayed = course(device, config, options);
+      const TrainingRun replayed = train(device, config, options);
       EXPECT_EQ(replayed.not_recorded, "");
-      expect_same_course(replayed, launched);
+      expect_same_run(replayed, launched);
     }
   }
 }
 
-/// What a step can meet that is not recordable: here a hook that looks at a gradient.
+/// Here a hook that copies a gradient to the host keeps a step from being recorded.
 TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
   const VarConfig config = toy_config();
   for (const Device device : cuda_devices()) {
@@ -241,7 +242,7 @@ TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
       options.steps = 4;
       const Quantizer quantizer = quantizer_for(config, 4);
       VarTrainer trainer(model, tokens_for(config, quantizer), options);
-      Course result;
+      TrainingRun result;
       for (int i = 0; i < 4; ++i) {
         const VarStepRecord record = trainer.step(VarTrainer::Detail::kLoss);
         result.losses.push_back(record.loss);
@@ -251,16 +252,16 @@ TEST(DeviceGraph, TrainingGoesOnWhereAStepCannotBeRecorded) {
       result.not_recorded = trainer.not_recorded();
       return result;
     };
-    const Course launched = watched(false), tried = watched(true);
+    const TrainingRun launched = watched(false), tried = watched(true);
     EXPECT_EQ(launched.not_recorded, "");
     EXPECT_EQ(tried.not_recorded, "copying to the host cannot be recorded");
-    expect_same_course(tried, launched);
+    expect_same_run(tried, launched);
   }
 }
 
 // --- Sampling --------------------------------------------------------------------------------------------------------
 
-/// Every kind of choice: guidance, filters, the smooth mix, given tokens.
+/// Every option of sampling: guidance, filters, the smooth mix, given tokens.
 TEST(DeviceGraph, SamplingReplaysToTheSameTokens) {
   for (const Device device : cuda_devices()) {
     SmallModels m;

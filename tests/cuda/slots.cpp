@@ -1,5 +1,5 @@
-// Which kernels CUDA has: where TERRACE_CPU=cuda-host asks for CUDA's and there is none, the CPU's answers, silently.
-// So every slot without an entry stands here, with its reason.
+// Which kernels CUDA has. Where TERRACE_CPU=cuda-host asks for a kernel that CUDA does not have, the CPU's is taken
+// silently; so every slot without an entry is listed here, with its reason.
 #include <cxxabi.h>
 
 #include <map>

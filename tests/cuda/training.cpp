@@ -23,13 +23,13 @@ VarTrainingData tokens_for(const VarConfig& c, const Quantizer& quantizer) {
   return data;
 }
 
-struct Course {
+struct TrainingRun {
   std::vector<double> losses, norms;
   State parameters;  // on the CPU
   std::vector<Tensor> drawn;
 };
 
-Course course_on(Device device, DType dtype = DType::kF32) {
+TrainingRun train_on(Device device, DType dtype = DType::kF32) {
   const VarConfig config = tiny();
   Generator g(1);
   VarTransformer model(config, g);
@@ -41,25 +41,25 @@ Course course_on(Device device, DType dtype = DType::kF32) {
   options.dtype = dtype;
   Quantizer quantizer = quantizer_for(config, 4);
   VarTrainer trainer(model, tokens_for(config, quantizer), options);
-  Course course;
+  TrainingRun run;
   for (int64_t step = 0; step < options.steps; ++step) {
     const VarStepRecord record = trainer.step(VarTrainer::Detail::kLoss);
-    course.losses.push_back(record.loss);
-    course.norms.push_back(record.gradient_norm);
+    run.losses.push_back(record.loss);
+    run.norms.push_back(record.gradient_norm);
   }
-  for (const auto& [name, value] : model.state()) { course.parameters[name] = value.to(kCpu).clone(); }
+  for (const auto& [name, value] : model.state()) { run.parameters[name] = value.to(kCpu).clone(); }
   quantizer.to(device);
   const Tensor labels = Tensor::from(std::vector<int64_t>{0, 1, 2}, {3});
-  course.drawn = sample(model, quantizer, labels, {5, 6, 7}, {.cfg = 1.5, .top_k = 1}).indices;
-  return course;
+  run.drawn = sample(model, quantizer, labels, {5, 6, 7}, {.cfg = 1.5, .top_k = 1}).indices;
+  return run;
 }
 
 TEST(CudaTraining, ATransformerTrainsAndSamplesAsOnTheCpu) {
-  const Course expected = course_on(kCpu);
+  const TrainingRun expected = train_on(kCpu);
   EXPECT_LT(expected.losses.back(), expected.losses.front());
   for (const Device device : cuda_devices()) {
     SCOPED_TRACE(cat(device));
-    const Course actual = course_on(device);
+    const TrainingRun actual = train_on(device);
     for (size_t step = 0; step < expected.losses.size(); ++step) {
       EXPECT_NEAR(actual.losses[step], expected.losses[step], 1e-4 * expected.losses[step]) << step;
       EXPECT_NEAR(actual.norms[step], expected.norms[step], 1e-3 * expected.norms[step]) << step;
@@ -76,11 +76,11 @@ TEST(CudaTraining, ATransformerTrainsAndSamplesAsOnTheCpu) {
 /// Both round the same values to bf16, whose sums come in another order: a value beside the middle between two of bf16
 /// falls to either. The loss is a mean over tokens of what its logits' rounding, 2^-9 each, leaves.
 TEST(CudaTraining, InBf16ATransformerTrainsAsOnTheCpu) {
-  const Course expected = course_on(kCpu, DType::kBF16);
+  const TrainingRun expected = train_on(kCpu, DType::kBF16);
   EXPECT_LT(expected.losses.back(), expected.losses.front());
   for (const Device device : cuda_devices()) {
     SCOPED_TRACE(cat(device));
-    const Course actual = course_on(device, DType::kBF16), again = course_on(device, DType::kBF16);
+    const TrainingRun actual = train_on(device, DType::kBF16), again = train_on(device, DType::kBF16);
     for (size_t step = 0; step < expected.losses.size(); ++step) {
       EXPECT_NEAR(actual.losses[step], expected.losses[step], 0x1p-9 * expected.losses[step]) << step;
       EXPECT_NEAR(actual.norms[step], expected.norms[step], 0x1p-6 * expected.norms[step]) << step;
