@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "autograd/ops/pointwise.h"
-#include "autograd/ops/reduction.h"
+#include "autograd/ops/reduce.h"
 #include "tensor/pointwise.h"
 #include "tensor/random.h"
 

@@ -18,6 +18,9 @@ size_t last_line_at(const std::string& output) {
   return end == std::string::npos ? 0 : output.rfind('\n', end) + 1;
 }
 
+/// Tests whose suite begins so compare the CPU with CUDA's kernels by themselves (tests/cuda/parity.h): once is enough.
+bool is_of_cuda(const std::string& name) { return name.starts_with("Cuda"); }
+
 /// Whether a test of tests/tensor and tests/ops has inputs on test_device(). Those named here are about the CPU alone.
 bool runs_on_a_device(const std::string& file, const std::string& name) {
   static const std::map<std::string, std::string> about_the_cpu = {
@@ -31,11 +34,11 @@ bool runs_on_a_device(const std::string& file, const std::string& name) {
       {"Softmax.ResultsBeyondTheCacheAreStreamedAndEqual", "how the CPU stores what its cache does not hold"},
   };
   static const std::regex of_ops("tests/(ops/.*|tensor/(matmul|pointwise|reduce))\\.cpp$");
-  return std::regex_search(file, of_ops) && !about_the_cpu.contains(name);
+  return std::regex_search(file, of_ops) && !is_of_cuda(name) && !about_the_cpu.contains(name);
 }
 
-bool is_of_kernels(const std::string& file, const std::string&) {
-  return file.find("tests/tensor/") != file.npos || file.find("tests/ops/") != file.npos;
+bool is_of_kernels(const std::string& file, const std::string& name) {
+  return (file.find("tests/tensor/") != file.npos || file.find("tests/ops/") != file.npos) && !is_of_cuda(name);
 }
 
 enum class Of : uint8_t { kAll, kThoseThatRan };

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/device/kernel.h"
-#include "tensor/kernels/selection.h"
+#include "tensor/kernels/argmax.h"
 
 namespace terrace::cuda {
 

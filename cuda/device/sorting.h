@@ -33,6 +33,13 @@ __device__ inline int64_t key_of(const NarrowItem& item) { return static_cast<in
 
 inline constexpr int64_t kNarrowLimit = int64_t{1} << 32;  // of a NarrowItem's indices
 
+/// Throws ShapeError where the positions of a dimension do not fit a NarrowItem.
+inline void check_narrow(int64_t extent, const char* op) {
+  if (extent >= kNarrowLimit) {
+    throw ShapeError(cat(op, ": up to 2^32 - 1 elements of a dimension on a GPU, got ", extent));
+  }
+}
+
 inline constexpr int kSortThreads = 256;
 inline constexpr int kSortBlock = 2048;  // items of a block: 16 or 32 KiB of shared memory
 inline constexpr int kMergePerThread = kSortBlock / kSortThreads;

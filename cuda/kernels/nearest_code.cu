@@ -5,7 +5,7 @@
 #include "cuda/device/candidates.h"
 #include "cuda/device/collectives.h"
 #include "tensor/base/math.h"
-#include "tensor/kernels/selection.h"
+#include "tensor/kernels/nearest_code.h"
 
 namespace terrace {
 namespace {

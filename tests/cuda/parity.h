@@ -54,6 +54,16 @@ inline void expect_same(const Results& actual, const Results& expected, const st
   }
 }
 
+/// f(device) must have the CPU's bits on the executor, under every schedule.
+template <class F>
+void expect_same_as_cpu(const F& f) {
+  const Tensor expected = f(kCpu);
+  for (const uint64_t seed : {0, 1, 2}) {
+    const executor::Schedule schedule(seed);
+    EXPECT_SAME(f(executor_device()).to(kCpu), expected) << "schedule " << seed;
+  }
+}
+
 /// Value and gradients must be the CPU's in f32 and bf16, and the same bits under every schedule and every time.
 inline void expect_parity(const Function& f, const std::vector<Shape>& shapes, double low = -2, double high = 2) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {

@@ -6,7 +6,7 @@
 
 #include "autograd/gradcheck.h"
 #include "autograd/ops/pointwise.h"
-#include "autograd/ops/reduction.h"
+#include "autograd/ops/reduce.h"
 #include "tensor/device/device.h"
 #include "tests/support.h"
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <limits>
 
-#include "autograd/ops/selection.h"
+#include "autograd/ops/nearest_code.h"
 
 namespace terrace {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "autograd/functions.h"
 #include "autograd/ops/interpolate.h"
-#include "autograd/ops/selection.h"
+#include "autograd/ops/nearest_code.h"
 #include "tensor/pointwise.h"
 
 namespace terrace {

@@ -9,7 +9,7 @@
 #include "tensor/device/device_graph.h"
 #include "tensor/device/parallel.h"
 #include "tensor/kernels/sampling.h"
-#include "tensor/kernels/selection.h"
+#include "tensor/kernels/where.h"
 #include "tensor/matmul.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"

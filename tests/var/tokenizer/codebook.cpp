@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "autograd/ops/selection.h"
 #include "tests/support.h"
 
 namespace terrace {

@@ -1,4 +1,4 @@
-#include "autograd/ops/reduction.h"
+#include "autograd/ops/reduce.h"
 
 #include <algorithm>
 

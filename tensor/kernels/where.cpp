@@ -1,0 +1,23 @@
+#include "tensor/kernels/where.h"
+
+#include "tensor/base/dtype.h"
+
+namespace terrace {
+namespace {
+
+template <class T>
+void select(int64_t count, const uint8_t* condition, const T* a, const T* b, T* y) {
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < count; ++i) {
+    const T* chosen = condition[i] != 0 ? a : b;
+    y[i] = chosen == nullptr ? T() : chosen[i];
+  }
+}
+
+TERRACE_REGISTER(where_select<float>, select<float>);
+TERRACE_REGISTER(where_select<double>, select<double>);
+TERRACE_REGISTER(where_select<BFloat16>, select<BFloat16>);
+TERRACE_REGISTER(where_select<int64_t>, select<int64_t>);
+
+}  // namespace
+}  // namespace terrace
