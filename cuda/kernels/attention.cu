@@ -183,12 +183,8 @@ void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows
                parts.as<A>(), dlog_factor, p.B * p.H, tiles);
 }
 
-TERRACE_REGISTER(attention_forward<float>, forward<float>);
-TERRACE_REGISTER(attention_forward<double>, forward<double>);
-TERRACE_REGISTER(attention_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(attention_backward<float>, backward<float>);
-TERRACE_REGISTER(attention_backward<double>, backward<double>);
-TERRACE_REGISTER(attention_backward<BFloat16>, backward<BFloat16>);
+TERRACE_REGISTER_FLOATS(attention_forward, forward);
+TERRACE_REGISTER_FLOATS(attention_backward, backward);
 
 }  // namespace
 }  // namespace terrace

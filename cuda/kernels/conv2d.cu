@@ -184,12 +184,8 @@ void backward(const Conv2dGeometry& g, const T* x, const T* weight, const T* dy,
   if (dbias) { cuda::gradient_of_bias(g, dy, dbias); }
 }
 
-TERRACE_REGISTER(conv2d_forward<float>, cuda::tiled_convolution<float>);
-TERRACE_REGISTER(conv2d_forward<double>, cuda::tiled_convolution<double>);
-TERRACE_REGISTER(conv2d_forward<BFloat16>, cuda::tiled_convolution<BFloat16>);
-TERRACE_REGISTER(conv2d_backward<float>, backward<float>);
-TERRACE_REGISTER(conv2d_backward<double>, backward<double>);
-TERRACE_REGISTER(conv2d_backward<BFloat16>, backward<BFloat16>);
+TERRACE_REGISTER_FLOATS(conv2d_forward, cuda::tiled_convolution);
+TERRACE_REGISTER_FLOATS(conv2d_backward, backward);
 
 }  // namespace
 #endif

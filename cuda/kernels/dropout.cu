@@ -105,12 +105,8 @@ void replace(const int64_t* x, int64_t* y, int64_t count, DrawRange draws, doubl
 
 TERRACE_REGISTER(uniform_draws, draw);
 TERRACE_REGISTER(replace_indices, replace);
-TERRACE_REGISTER(dropout_apply<float>, apply<float>);
-TERRACE_REGISTER(dropout_apply<BFloat16>, apply<BFloat16>);
-TERRACE_REGISTER(dropout_apply<double>, apply<double>);
-TERRACE_REGISTER(drop_path_apply<float>, apply_rows<float>);
-TERRACE_REGISTER(drop_path_apply<BFloat16>, apply_rows<BFloat16>);
-TERRACE_REGISTER(drop_path_apply<double>, apply_rows<double>);
+TERRACE_REGISTER_FLOATS(dropout_apply, apply);
+TERRACE_REGISTER_FLOATS(drop_path_apply, apply_rows);
 
 }  // namespace
 }  // namespace terrace

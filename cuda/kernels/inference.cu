@@ -129,16 +129,6 @@ void gather_channels(int64_t images, int64_t channels, int64_t pixels, int64_t s
   cuda::launch_each("channels last", images * pixels, GatherChannels<T>{channels, pixels, stored, x, y});
 }
 
-template <class T>
-void register_type() {
-  constexpr Backend kBackend = Backend::TERRACE_BACKEND;
-  inference_pool<T>.set(kBackend, &pool<T>);
-  channels_last<T>.set(kBackend, &gather_channels<T>);
-#if defined(TERRACE_CUDA_HOST)
-  inference_conv<T>.set(kBackend, &cuda::tiled_inference_conv<T>);
-#endif
-}
-
 }  // namespace
 
 template <class T>
@@ -154,7 +144,13 @@ template void cuda::tiled_inference_conv<float>(const Conv2dGeometry&, int64_t, 
 template void cuda::tiled_inference_conv<BFloat16>(const Conv2dGeometry&, int64_t, const BFloat16*, const BFloat16*,
                                                    const BFloat16*, BFloat16*);
 
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER(inference_pool<float>, pool<float>);
+TERRACE_REGISTER(inference_pool<BFloat16>, pool<BFloat16>);
+TERRACE_REGISTER(channels_last<float>, gather_channels<float>);
+TERRACE_REGISTER(channels_last<BFloat16>, gather_channels<BFloat16>);
+#if defined(TERRACE_CUDA_HOST)
+TERRACE_REGISTER(inference_conv<float>, cuda::tiled_inference_conv<float>);
+TERRACE_REGISTER(inference_conv<BFloat16>, cuda::tiled_inference_conv<BFloat16>);
+#endif
 
 }  // namespace terrace

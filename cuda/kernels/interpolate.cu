@@ -61,9 +61,7 @@ void resample_planes(int64_t planes, const SparseRows<Accumulator<T>>& rows, con
   }
 }
 
-TERRACE_REGISTER(resample<float>, resample_planes<float>);
-TERRACE_REGISTER(resample<double>, resample_planes<double>);
-TERRACE_REGISTER(resample<BFloat16>, resample_planes<BFloat16>);
+TERRACE_REGISTER_FLOATS(resample, resample_planes);
 
 }  // namespace
 }  // namespace terrace

@@ -112,12 +112,8 @@ void backward(const T* x, const T* gain, const Accumulator<T>* mean, const Accum
                inverse_std, dy, dgain_parts, dshift_parts, layout, blocks);
 }
 
-TERRACE_REGISTER(layer_norm_forward<float>, forward<float>);
-TERRACE_REGISTER(layer_norm_forward<double>, forward<double>);
-TERRACE_REGISTER(layer_norm_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(layer_norm_backward<float>, backward<float>);
-TERRACE_REGISTER(layer_norm_backward<double>, backward<double>);
-TERRACE_REGISTER(layer_norm_backward<BFloat16>, backward<BFloat16>);
+TERRACE_REGISTER_FLOATS(layer_norm_forward, forward);
+TERRACE_REGISTER_FLOATS(layer_norm_backward, backward);
 
 }  // namespace
 }  // namespace terrace

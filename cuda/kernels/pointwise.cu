@@ -135,16 +135,22 @@ void register_binary() {
   binary_backward_b<Op, T>.set(Backend::TERRACE_BACKEND, &backward_binary<Side::kB, Op, T>);
 }
 
-template <class T, class... Unary, class... Binary>
-void register_all(std::tuple<Unary...>, std::tuple<Binary...>) {
-  (register_unary<Unary, T>(), ...);
-  (register_binary<Binary, T>(), ...);
-  add_scaled<T>.set(Backend::TERRACE_BACKEND, &add_with_factor<T>);
-}
+struct RegisterFormulas {
+  template <class T>
+  void operator()() const {
+    of_type<T>(UnaryOps{}, BinaryOps{});
+  }
 
-TERRACE_REGISTER_BY(register_all<float>(UnaryOps{}, BinaryOps{}));
-TERRACE_REGISTER_BY(register_all<double>(UnaryOps{}, BinaryOps{}));
-TERRACE_REGISTER_BY(register_all<BFloat16>(UnaryOps{}, BinaryOps{}));
+ private:
+  template <class T, class... Unary, class... Binary>
+  static void of_type(std::tuple<Unary...>, std::tuple<Binary...>) {
+    (register_unary<Unary, T>(), ...);
+    (register_binary<Binary, T>(), ...);
+  }
+};
+
+TERRACE_REGISTER_BY(for_each_float(RegisterFormulas{}));
+TERRACE_REGISTER_FLOATS(add_scaled, add_with_factor);
 
 }  // namespace
 }  // namespace terrace

@@ -149,18 +149,10 @@ void max_backward(const Pool2dGeometry& geometry, const int64_t* winner, const T
   cuda::launch_each("max_pool2d backward", g.inputs(), MaximumBackward<T>{g, winner, dy, dx});
 }
 
-template <class T>
-void register_type() {
-  constexpr Backend kBackend = Backend::TERRACE_BACKEND;
-  avg_pool2d_forward<T>.set(kBackend, &avg_forward<T>);
-  avg_pool2d_backward<T>.set(kBackend, &avg_backward<T>);
-  max_pool2d_forward<T>.set(kBackend, &max_forward<T>);
-  max_pool2d_backward<T>.set(kBackend, &max_backward<T>);
-}
-
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<double>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER_FLOATS(avg_pool2d_forward, avg_forward);
+TERRACE_REGISTER_FLOATS(avg_pool2d_backward, avg_backward);
+TERRACE_REGISTER_FLOATS(max_pool2d_forward, max_forward);
+TERRACE_REGISTER_FLOATS(max_pool2d_backward, max_backward);
 
 }  // namespace
 }  // namespace terrace

@@ -105,15 +105,9 @@ TERRACE_PRODUCT(BFloat16, float);
 #if defined(TERRACE_CUDA_HOST)
 namespace {
 
-template <class T, class R = T>
-void register_type() {
-  matrix_product<T, R>.set(Backend::TERRACE_BACKEND, &cuda::tiled_product<T, R>);
-}
-
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<double>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
-TERRACE_REGISTER_BY(register_type<BFloat16, float>());
+TERRACE_REGISTER_FLOATS(matrix_product, cuda::tiled_product);
+TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(Backend::TERRACE_BACKEND,
+                                                        &cuda::tiled_product<BFloat16, float>));
 
 }  // namespace
 #endif

@@ -139,18 +139,10 @@ bool find_nan(const T* x, int64_t count) {
   return total_of<IsNan>("has_nan", x, count) > 0;
 }
 
-template <class T>
-void register_type() {
-  constexpr Backend kBackend = Backend::TERRACE_BACKEND;
-  reduce_sum<T>.set(kBackend, &sum_middle<T>);
-  reduce_max<T>.set(kBackend, &max_middle<T>);
-  reduce_squares<T>.set(kBackend, &squares<T>);
-  any_nan<T>.set(kBackend, &find_nan<T>);
-}
-
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<double>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER_FLOATS(reduce_sum, sum_middle);
+TERRACE_REGISTER_FLOATS(reduce_max, max_middle);
+TERRACE_REGISTER_FLOATS(reduce_squares, squares);
+TERRACE_REGISTER_FLOATS(any_nan, find_nan);
 
 }  // namespace
 }  // namespace terrace

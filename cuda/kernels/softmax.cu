@@ -101,18 +101,10 @@ void log_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
   });
 }
 
-template <class T>
-void register_type() {
-  constexpr Backend kBackend = Backend::TERRACE_BACKEND;
-  softmax_forward<T>.set(kBackend, &forward<T>);
-  softmax_backward<T>.set(kBackend, &backward<T>);
-  log_softmax_forward<T>.set(kBackend, &log_forward<T>);
-  log_softmax_backward<T>.set(kBackend, &log_backward<T>);
-}
-
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<double>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
+TERRACE_REGISTER_FLOATS(softmax_forward, forward);
+TERRACE_REGISTER_FLOATS(softmax_backward, backward);
+TERRACE_REGISTER_FLOATS(log_softmax_forward, log_forward);
+TERRACE_REGISTER_FLOATS(log_softmax_backward, log_backward);
 
 }  // namespace
 }  // namespace terrace

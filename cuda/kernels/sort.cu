@@ -42,9 +42,7 @@ void sort_prefix(int64_t rows, int64_t extent, int64_t k, SortOrder order, const
   cuda::launch_each("sort", rows * k, TakePrefix<T, Item>{x, sorted.items(), extent, k, values, indices});
 }
 
-TERRACE_REGISTER(sorted_prefix<float>, sort_prefix<float>);
-TERRACE_REGISTER(sorted_prefix<double>, sort_prefix<double>);
-TERRACE_REGISTER(sorted_prefix<BFloat16>, sort_prefix<BFloat16>);
+TERRACE_REGISTER_FLOATS(sorted_prefix, sort_prefix);
 
 }  // namespace
 }  // namespace terrace

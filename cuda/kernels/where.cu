@@ -31,9 +31,7 @@ void select(int64_t count, const uint8_t* condition, const T* a, const T* b, T* 
                                        Select<T>{condition, a, b, y});
 }
 
-TERRACE_REGISTER(where_select<float>, select<float>);
-TERRACE_REGISTER(where_select<double>, select<double>);
-TERRACE_REGISTER(where_select<BFloat16>, select<BFloat16>);
+TERRACE_REGISTER_FLOATS(where_select, select);
 TERRACE_REGISTER(where_select<int64_t>, select<int64_t>);
 
 }  // namespace

@@ -342,12 +342,8 @@ void inference(const Conv2dGeometry& g, int64_t pixel_stride, const T* x, const 
 
 TERRACE_REGISTER(inference_conv<float>, inference<float>);
 TERRACE_REGISTER(inference_conv<BFloat16>, inference<BFloat16>);
-TERRACE_REGISTER(conv2d_forward<float>, forward<float>);
-TERRACE_REGISTER(conv2d_forward<double>, forward<double>);
-TERRACE_REGISTER(conv2d_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(conv2d_backward<float>, backward<float>);
-TERRACE_REGISTER(conv2d_backward<double>, backward<double>);
-TERRACE_REGISTER(conv2d_backward<BFloat16>, backward<BFloat16>);
+TERRACE_REGISTER_FLOATS(conv2d_forward, forward);
+TERRACE_REGISTER_FLOATS(conv2d_backward, backward);
 
 }  // namespace
 }  // namespace terrace

@@ -232,15 +232,8 @@ void multiply(const Product<T, R>& p) {
   cuda::tiled_product(p);
 }
 
-template <class T, class R = T>
-void register_type() {
-  matrix_product<T, R>.set(Backend::TERRACE_BACKEND, &multiply<T, R>);
-}
-
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<double>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
-TERRACE_REGISTER_BY(register_type<BFloat16, float>());
+TERRACE_REGISTER_FLOATS(matrix_product, multiply);
+TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(Backend::TERRACE_BACKEND, &multiply<BFloat16, float>));
 
 }  // namespace
 }  // namespace terrace

@@ -3,12 +3,16 @@
 //   template <class T>
 //   inline constinit Kernel<void(const T* x, T* y, int64_t rows, int64_t cols)> softmax_forward{"softmax"};
 //
-// TERRACE_REGISTER in the .cpp of a CPU backend says which function belongs into an entry; no central list exists. It
-// leaves the address of a function that fills the entry in a section of the object, named after the backend;
-// cpu_backend() calls those of the instruction sets that this processor has. Loading the library runs no code of these
-// objects, so AVX-512 instructions in them (which the compiler may use anywhere) are met by processors with AVX-512
-// only. A call names the device: softmax_forward<float>(x.device(), x.data<float>(), ...). An entry nobody filled is a
-// DeviceError that names the op.
+// The file with the bodies says which functions belong into the entries of its backend; no central list exists:
+//
+//   TERRACE_REGISTER_FLOATS(softmax_forward, forward);   // forward<T> for f32, bf16 and f64
+//   TERRACE_REGISTER(gradient_norm, norm_of);            // one entry: of a slot without a type, or of another type
+//
+// A registration leaves the address of a function that fills the entry in a section of the object, named after the
+// backend; cpu_backend() calls those of the instruction sets that this processor has. Loading the library runs no code
+// of these objects, so AVX-512 instructions in them (which the compiler may use anywhere) are met by processors with
+// AVX-512 only. A call names the device: softmax_forward<float>(x.device(), x.data<float>(), ...). An entry nobody
+// filled is a DeviceError that names the op.
 #pragma once
 
 #include <typeinfo>
@@ -94,12 +98,18 @@ void fill_kernel_table(Backend backend);
   static constinit ::terrace::Registrar TERRACE_CONCAT(registrar_, id) = &TERRACE_CONCAT(register_, id)
 #endif
 
-/// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(softmax_forward<float>, forward<float>);
+/// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(where_select<int64_t>, select<int64_t>);
 /// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/, kCuda or kCudaHost to those of
 /// cuda/kernels/.
 #define TERRACE_REGISTER(slot, ...) \
   TERRACE_REGISTER_(__COUNTER__, ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__))
-/// Fills many: TERRACE_REGISTER_BY(register_type<float>()); evaluates the expression, which calls set().
+/// Fills the entries of a slot's three floating types with those of one function template.
+#define TERRACE_REGISTER_FLOATS(slot, function)                               \
+  TERRACE_REGISTER(slot<float>, function<float>);                             \
+  TERRACE_REGISTER(slot<::terrace::BFloat16>, function<::terrace::BFloat16>); \
+  TERRACE_REGISTER(slot<double>, function<double>)
+/// Fills what a list of types or formulas expands to: TERRACE_REGISTER_BY(for_each_conversion(RegisterConversion{}))
+/// evaluates the expression, which calls set().
 #define TERRACE_REGISTER_BY(...) TERRACE_REGISTER_(__COUNTER__, __VA_ARGS__)
 
 }  // namespace terrace

@@ -32,9 +32,7 @@ void find_extreme(int64_t outer, int64_t extent, int64_t inner, Extreme extreme,
   });
 }
 
-TERRACE_REGISTER(arg_extreme<float>, find_extreme<float>);
-TERRACE_REGISTER(arg_extreme<double>, find_extreme<double>);
-TERRACE_REGISTER(arg_extreme<BFloat16>, find_extreme<BFloat16>);
+TERRACE_REGISTER_FLOATS(arg_extreme, find_extreme);
 TERRACE_REGISTER(arg_extreme<int64_t>, find_extreme<int64_t>);
 
 }  // namespace

@@ -213,12 +213,8 @@ void backward(const AttentionProblem& p, AttentionRows<const T> q, AttentionRows
                 Backward<T>{p, q, k, v, head_factor, lse, dy, dq, dk, dv, dlog_factor});
 }
 
-TERRACE_REGISTER(attention_forward<float>, forward<float>);
-TERRACE_REGISTER(attention_forward<double>, forward<double>);
-TERRACE_REGISTER(attention_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(attention_backward<float>, backward<float>);
-TERRACE_REGISTER(attention_backward<double>, backward<double>);
-TERRACE_REGISTER(attention_backward<BFloat16>, backward<BFloat16>);
+TERRACE_REGISTER_FLOATS(attention_forward, forward);
+TERRACE_REGISTER_FLOATS(attention_backward, backward);
 
 }  // namespace
 }  // namespace terrace

@@ -61,12 +61,8 @@ void backward(const T* x, const T* mean, const T* variance, const T* weight, con
   }
 }
 
-TERRACE_REGISTER(batch_norm_forward<float>, forward<float>);
-TERRACE_REGISTER(batch_norm_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(batch_norm_forward<double>, forward<double>);
-TERRACE_REGISTER(batch_norm_backward<float>, backward<float>);
-TERRACE_REGISTER(batch_norm_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(batch_norm_backward<double>, backward<double>);
+TERRACE_REGISTER_FLOATS(batch_norm_forward, forward);
+TERRACE_REGISTER_FLOATS(batch_norm_backward, backward);
 
 }  // namespace
 }  // namespace terrace

@@ -52,12 +52,8 @@ void backward(const T* logits, const int64_t* targets, const Accumulator<T>* sta
   }
 }
 
-TERRACE_REGISTER(cross_entropy_forward<float>, forward<float>);
-TERRACE_REGISTER(cross_entropy_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(cross_entropy_forward<double>, forward<double>);
-TERRACE_REGISTER(cross_entropy_backward<float>, backward<float>);
-TERRACE_REGISTER(cross_entropy_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(cross_entropy_backward<double>, backward<double>);
+TERRACE_REGISTER_FLOATS(cross_entropy_forward, forward);
+TERRACE_REGISTER_FLOATS(cross_entropy_backward, backward);
 
 }  // namespace
 }  // namespace terrace

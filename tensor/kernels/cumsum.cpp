@@ -21,9 +21,7 @@ void cumulative_sum(int64_t outer, int64_t extent, int64_t inner, Scan scan, con
   });
 }
 
-TERRACE_REGISTER(cumulate<float>, cumulative_sum<float>);
-TERRACE_REGISTER(cumulate<double>, cumulative_sum<double>);
-TERRACE_REGISTER(cumulate<BFloat16>, cumulative_sum<BFloat16>);
+TERRACE_REGISTER_FLOATS(cumulate, cumulative_sum);
 
 }  // namespace
 }  // namespace terrace

@@ -61,12 +61,8 @@ void apply_rows(const T* x, const float* draws, T* y, int64_t rows, int64_t cols
 
 TERRACE_REGISTER(uniform_draws, draw);
 TERRACE_REGISTER(replace_indices, replace);
-TERRACE_REGISTER(dropout_apply<float>, apply<float>);
-TERRACE_REGISTER(dropout_apply<BFloat16>, apply<BFloat16>);
-TERRACE_REGISTER(dropout_apply<double>, apply<double>);
-TERRACE_REGISTER(drop_path_apply<float>, apply_rows<float>);
-TERRACE_REGISTER(drop_path_apply<BFloat16>, apply_rows<BFloat16>);
-TERRACE_REGISTER(drop_path_apply<double>, apply_rows<double>);
+TERRACE_REGISTER_FLOATS(dropout_apply, apply);
+TERRACE_REGISTER_FLOATS(drop_path_apply, apply_rows);
 
 }  // namespace
 }  // namespace terrace

@@ -36,12 +36,8 @@ void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, Embe
   }
 }
 
-TERRACE_REGISTER(embedding_forward<float>, forward<float>);
-TERRACE_REGISTER(embedding_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(embedding_forward<double>, forward<double>);
-TERRACE_REGISTER(embedding_backward<float>, backward<float>);
-TERRACE_REGISTER(embedding_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(embedding_backward<double>, backward<double>);
+TERRACE_REGISTER_FLOATS(embedding_forward, forward);
+TERRACE_REGISTER_FLOATS(embedding_backward, backward);
 
 }  // namespace
 }  // namespace terrace

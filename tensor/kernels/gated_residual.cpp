@@ -53,12 +53,8 @@ void backward(const T* y, const T* gamma, const T* dout, T* dy, Accumulator<T>* 
   }
 }
 
-TERRACE_REGISTER(gated_residual_forward<float>, forward<float>);
-TERRACE_REGISTER(gated_residual_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(gated_residual_forward<double>, forward<double>);
-TERRACE_REGISTER(gated_residual_backward<float>, backward<float>);
-TERRACE_REGISTER(gated_residual_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(gated_residual_backward<double>, backward<double>);
+TERRACE_REGISTER_FLOATS(gated_residual_forward, forward);
+TERRACE_REGISTER_FLOATS(gated_residual_backward, backward);
 
 }  // namespace
 }  // namespace terrace

@@ -35,12 +35,8 @@ void scatter_add(int64_t outer, int64_t extent, int64_t inner, int64_t count, co
   });
 }
 
-TERRACE_REGISTER(gather_forward<float>, gather<float>);
-TERRACE_REGISTER(gather_forward<double>, gather<double>);
-TERRACE_REGISTER(gather_forward<BFloat16>, gather<BFloat16>);
-TERRACE_REGISTER(gather_backward<float>, scatter_add<float>);
-TERRACE_REGISTER(gather_backward<double>, scatter_add<double>);
-TERRACE_REGISTER(gather_backward<BFloat16>, scatter_add<BFloat16>);
+TERRACE_REGISTER_FLOATS(gather_forward, gather);
+TERRACE_REGISTER_FLOATS(gather_backward, scatter_add);
 
 }  // namespace
 }  // namespace terrace

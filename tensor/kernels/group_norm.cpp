@@ -140,12 +140,8 @@ void backward(const T* x, const T* weight, const T* bias, const Accumulator<T>* 
   }
 }
 
-TERRACE_REGISTER(group_norm_forward<float>, forward<float>);
-TERRACE_REGISTER(group_norm_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(group_norm_forward<double>, forward<double>);
-TERRACE_REGISTER(group_norm_backward<float>, backward<float>);
-TERRACE_REGISTER(group_norm_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(group_norm_backward<double>, backward<double>);
+TERRACE_REGISTER_FLOATS(group_norm_forward, forward);
+TERRACE_REGISTER_FLOATS(group_norm_backward, backward);
 
 }  // namespace
 }  // namespace terrace

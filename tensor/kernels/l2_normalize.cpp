@@ -49,12 +49,8 @@ void backward(const T* y, const Accumulator<T>* length, const T* dy, T* dx, int6
   }
 }
 
-TERRACE_REGISTER(l2_normalize_forward<float>, forward<float>);
-TERRACE_REGISTER(l2_normalize_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(l2_normalize_forward<double>, forward<double>);
-TERRACE_REGISTER(l2_normalize_backward<float>, backward<float>);
-TERRACE_REGISTER(l2_normalize_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(l2_normalize_backward<double>, backward<double>);
+TERRACE_REGISTER_FLOATS(l2_normalize_forward, forward);
+TERRACE_REGISTER_FLOATS(l2_normalize_backward, backward);
 
 }  // namespace
 }  // namespace terrace

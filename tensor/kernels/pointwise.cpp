@@ -136,26 +136,27 @@ void add_with_factor(T* x, const T* y, double factor, const LoopPlan<2>& plan) {
   });
 }
 
-template <class T>
-void register_type() {
-  constexpr Backend kBackend = Backend::TERRACE_BACKEND;
-  for_each_op<UnaryOps>([](auto op) {
-    using Op = decltype(op);
-    unary_forward<Op, T>.set(kBackend, &forward<Op, T>);
-    unary_backward<Op, T>.set(kBackend, &backward<Op, T>);
-  });
-  for_each_op<BinaryOps>([](auto op) {
-    using Op = decltype(op);
-    binary_forward<Op, T>.set(kBackend, &forward_binary<Op, T>);
-    binary_backward_a<Op, T>.set(kBackend, &backward_binary<Side::kA, Op, T>);
-    binary_backward_b<Op, T>.set(kBackend, &backward_binary<Side::kB, Op, T>);
-  });
-  add_scaled<T>.set(kBackend, &add_with_factor<T>);
-}
+constexpr Backend kBackend = Backend::TERRACE_BACKEND;
 
-TERRACE_REGISTER_BY(register_type<float>());
-TERRACE_REGISTER_BY(register_type<double>());
-TERRACE_REGISTER_BY(register_type<BFloat16>());
+struct RegisterFormulas {
+  template <class T>
+  void operator()() const {
+    for_each_op<UnaryOps>([](auto op) {
+      using Op = decltype(op);
+      unary_forward<Op, T>.set(kBackend, &forward<Op, T>);
+      unary_backward<Op, T>.set(kBackend, &backward<Op, T>);
+    });
+    for_each_op<BinaryOps>([](auto op) {
+      using Op = decltype(op);
+      binary_forward<Op, T>.set(kBackend, &forward_binary<Op, T>);
+      binary_backward_a<Op, T>.set(kBackend, &backward_binary<Side::kA, Op, T>);
+      binary_backward_b<Op, T>.set(kBackend, &backward_binary<Side::kB, Op, T>);
+    });
+  }
+};
+
+TERRACE_REGISTER_BY(for_each_float(RegisterFormulas{}));
+TERRACE_REGISTER_FLOATS(add_scaled, add_with_factor);
 
 }  // namespace
 }  // namespace terrace

@@ -34,4 +34,14 @@ inline constinit Kernel<void(const Op& op, T* d, const T* a, const T* b, const T
 template <class T>
 inline constinit Kernel<void(T* x, const T* y, double factor, const LoopPlan<2>& plan)> add_scaled{"add_"};
 
+// --- For the files that fill these slots ---------------------------------------------------------------------------
+
+/// f<T>() for every type that the formulas are computed in.
+template <class F>
+void for_each_float(const F& f) {
+  f.template operator()<float>();
+  f.template operator()<BFloat16>();
+  f.template operator()<double>();
+}
+
 }  // namespace terrace

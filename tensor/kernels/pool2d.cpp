@@ -110,15 +110,10 @@ void max_backward(const Pool2dGeometry& g, const int64_t* winner, const T* dy, T
   }
 }
 
-#define TERRACE_REGISTER_POOL2D(T)                           \
-  TERRACE_REGISTER(avg_pool2d_forward<T>, avg_forward<T>);   \
-  TERRACE_REGISTER(avg_pool2d_backward<T>, avg_backward<T>); \
-  TERRACE_REGISTER(max_pool2d_forward<T>, max_forward<T>);   \
-  TERRACE_REGISTER(max_pool2d_backward<T>, max_backward<T>)
-
-TERRACE_REGISTER_POOL2D(float);
-TERRACE_REGISTER_POOL2D(double);
-TERRACE_REGISTER_POOL2D(BFloat16);
+TERRACE_REGISTER_FLOATS(avg_pool2d_forward, avg_forward);
+TERRACE_REGISTER_FLOATS(avg_pool2d_backward, avg_backward);
+TERRACE_REGISTER_FLOATS(max_pool2d_forward, max_forward);
+TERRACE_REGISTER_FLOATS(max_pool2d_backward, max_backward);
 
 }  // namespace
 }  // namespace terrace

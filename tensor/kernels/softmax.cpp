@@ -95,18 +95,10 @@ void log_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
   }
 }
 
-TERRACE_REGISTER(softmax_forward<float>, forward<float>);
-TERRACE_REGISTER(softmax_forward<BFloat16>, forward<BFloat16>);
-TERRACE_REGISTER(softmax_forward<double>, forward<double>);
-TERRACE_REGISTER(softmax_backward<float>, backward<float>);
-TERRACE_REGISTER(softmax_backward<BFloat16>, backward<BFloat16>);
-TERRACE_REGISTER(softmax_backward<double>, backward<double>);
-TERRACE_REGISTER(log_softmax_forward<float>, log_forward<float>);
-TERRACE_REGISTER(log_softmax_forward<BFloat16>, log_forward<BFloat16>);
-TERRACE_REGISTER(log_softmax_forward<double>, log_forward<double>);
-TERRACE_REGISTER(log_softmax_backward<float>, log_backward<float>);
-TERRACE_REGISTER(log_softmax_backward<BFloat16>, log_backward<BFloat16>);
-TERRACE_REGISTER(log_softmax_backward<double>, log_backward<double>);
+TERRACE_REGISTER_FLOATS(softmax_forward, forward);
+TERRACE_REGISTER_FLOATS(softmax_backward, backward);
+TERRACE_REGISTER_FLOATS(log_softmax_forward, log_forward);
+TERRACE_REGISTER_FLOATS(log_softmax_backward, log_backward);
 
 }  // namespace
 }  // namespace terrace
