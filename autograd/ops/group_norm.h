@@ -21,8 +21,13 @@ namespace terrace {
 /// Source: torch.nn.functional.group_norm; Wu and He, "Group Normalization", 2018.
 Variable group_norm(const Variable& x, int64_t groups, const Variable& weight, const Variable& bias, double eps);
 
-/// silu(group_norm(...)) in one pass, with silu(z) = z / (1 + exp(-z)); the backward pass recomputes z instead of
-/// saving it. Shapes, saved tensors, errors and numerics as for group_norm (bias is saved as well).
+/// silu(group_norm(...)) in one pass.
+///
+///   y = silu(z),  z = group_norm(...),  silu(z) = z / (1 + exp(-z));   dz = dy * silu'(z), then as for group_norm
+///
+/// Shapes, arguments, errors, numerics: as for group_norm.
+/// Saves: bias beside what group_norm saves; the backward pass computes z again.
+/// Source: VAR's ResnetBlock, whose norms are followed by SiLU.
 Variable group_norm_silu(const Variable& x, int64_t groups, const Variable& weight, const Variable& bias, double eps);
 
 }  // namespace terrace

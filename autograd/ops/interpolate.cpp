@@ -136,14 +136,14 @@ Matrix make_matrix(Interpolation mode, int64_t inputs, int64_t outputs, Directio
 
 /// Matrices are kept: sampling asks for the same few at every step.
 Matrix matrix(Interpolation mode, int64_t inputs, int64_t outputs, Direction direction, DType dtype, Device device) {
-  constexpr size_t kMost = 1024;  // a program that asks for more starts over
+  constexpr size_t kMaxMatrices = 1024;  // the table is emptied before it grows beyond this
   using Key = std::tuple<Interpolation, int64_t, int64_t, Direction, DType, DeviceType, int>;
   static std::mutex mutex;
   static std::map<Key, Matrix> made;
   const Key key{mode, inputs, outputs, direction, dtype, device.type, device.index};
   const std::lock_guard<std::mutex> lock(mutex);
   if (const auto found = made.find(key); found != made.end()) { return found->second; }
-  if (made.size() >= kMost) { made.clear(); }
+  if (made.size() >= kMaxMatrices) { made.clear(); }
   return made.emplace(key, make_matrix(mode, inputs, outputs, direction, dtype, device)).first->second;
 }
 

@@ -26,7 +26,8 @@ Variable layer_norm(const Variable& x, double eps, const Variable& weight = {}, 
 ///   y = LN(x) * (1 + scale) + shift;   dscale = sum_l dy * LN(x);  dshift = sum_l dy
 ///
 /// Shapes: x (B, L, C); scale and shift (B, 1, C) or (1, 1, C), each on its own; the result is (B, L, C).
-/// Saves: x, scale, and mean and r of every row. Errors and numerics as for layer_norm.
+/// Saves: x, scale, and mean and r of every row.
+/// Errors, numerics: as for layer_norm.
 /// Source: Peebles and Xie, "Scalable Diffusion Models with Transformers", 2023, section 3.2.
 Variable layer_norm_modulate(const Variable& x, const Variable& scale, const Variable& shift, double eps);
 

@@ -16,7 +16,7 @@ enum class CodeDistance : uint8_t { kEuclidean, kCosine };
 /// Errors: ShapeError, also for V = 0 with N > 0; DTypeError unless x and codes are f32 or f64 alike.
 /// Numerics: the terms are added in the order written; the lowest index among equals. The CPU works in chunks of rows
 ///   and a GPU keeps no products, so that the memory used does not grow with N.
-/// Source: VectorQuantizer2 of the VAR repository.
+/// Source: VAR's VectorQuantizer2.
 Tensor nearest_code(const Tensor& x, const Tensor& codes, CodeDistance distance = CodeDistance::kEuclidean);
 
 }  // namespace terrace

@@ -1,11 +1,17 @@
-// Pointwise ops of variables: the formulas of tensor/base/formulas.h with their derivatives.
+// Pointwise ops of variables: one card for all.
 //
-// y has x's shape (unary) or the broadcast shape (binary; the gradients are summed back to each operand's shape).
-// Saved for backward: what the formula says its derivative reads, and of two operands only for those that need a
-// gradient: y for exp, sqrt, tanh, sigmoid and relu; x for the other functions; nothing for neg, scale, add_scalar, add
-// and sub; for a * b the other operand. What is not saved may be written to in place. f32, f64, bf16 (computed in f32,
-// rounded at the end). Errors: DTypeError for other or differing dtypes, ShapeError where shapes do not broadcast.
-// Numerics: elementary functions within 2 ulp (tensor/base/math.h).
+//   y = f(x);   dx = dy * f'(x)                          y = f(a, b);   da = dy * df/da;   db = dy * df/db
+//
+// with f and its derivatives from tensor/base/formulas.h.
+//
+// Shapes: y has x's shape (unary) or the broadcast shape (binary; the gradients are summed back to each operand's).
+// Saves: what the formula says its derivative reads, and of two operands only for those that need a gradient: y for
+//   exp, sqrt, tanh, sigmoid and relu; x for the other functions; nothing for neg, scale, add_scalar, add and sub; for
+//   a * b the other operand. What is not saved may be written to in place.
+// Errors: DTypeError unless f32, bf16 or f64 alike, ShapeError where shapes do not broadcast, ConfigError for a clamp
+//   whose low is above its high.
+// Numerics: bf16 is computed in f32 and rounded at the end; elementary functions within 2 ulp (tensor/base/math.h).
+// Source: the functions of these names in torch and torch.nn.functional; gelu_tanh is gelu with approximate="tanh".
 #pragma once
 
 #include "autograd/node.h"

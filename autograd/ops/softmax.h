@@ -14,8 +14,7 @@ namespace terrace {
 /// Saves: y.
 /// Errors: IndexError for a `dim` that x lacks, DTypeError unless f32, bf16 or f64.
 /// Numerics: sums in f32 (f64 for f64), in an order fixed by the row's length, so results do not depend on the number
-/// of
-///   threads. Entries of -inf get exactly 0; a row of nothing but -inf, or with +inf or NaN in it, is all NaN.
+///   of threads. Entries of -inf get exactly 0; a row of nothing but -inf, or with +inf or NaN in it, is all NaN.
 /// Source: torch.nn.functional.softmax.
 Variable softmax(const Variable& x, int64_t dim = -1);
 
@@ -23,7 +22,8 @@ Variable softmax(const Variable& x, int64_t dim = -1);
 ///
 ///   y_i = x_i - m - log(sum_j exp(x_j - m))                        dx = dy - exp(y) * sum_j dy_j
 ///
-/// Shapes, arguments, errors and numerics as for softmax; entries of -inf stay -inf. Saves: y.
+/// Shapes, arguments, saves, errors: as for softmax.
+/// Numerics: as for softmax; entries of -inf stay -inf.
 /// Source: torch.nn.functional.log_softmax.
 Variable log_softmax(const Variable& x, int64_t dim = -1);
 

@@ -1,4 +1,12 @@
-// Ops that move elements without changing them. Views share the input's storage; nothing is saved but shapes.
+// Ops that move elements without changing them: one card for all, and at each op its formula.
+//
+// Shapes: at each op.
+// Saves: nothing but shapes.
+// Errors: IndexError for a dimension or range that x lacks, ShapeError for extents that do not fit, DTypeError where
+//   parts differ in type and for a conversion to a type that is not floating.
+// Numerics: elements are copied as they are; only to() rounds. A view shares x's storage, so that a change of one in
+//   place is seen in the other; contiguous() and to() give x itself where nothing is to do.
+// Source: the functions of these names in torch (concat: torch.cat, pad2d: torch.nn.functional.pad).
 #pragma once
 
 #include <vector>
@@ -8,29 +16,42 @@
 
 namespace terrace {
 
-/// One extent may be -1. A view where the strides allow, else a copy. Gradient: reshaped back.
+/// The elements in row-major order in another shape, one of whose extents may be -1. A view where the strides allow,
+/// else a copy. dx is dy reshaped back.
 Variable reshape(const Variable& x, const Shape& shape);
-/// y[i0, i1, ...] with the dimensions in the given order. Gradient: the inverse permutation.
+
+/// A view with x's dimensions in the given order: extent i of y is extent order[i] of x. dx is dy in the inverse order.
 Variable permute(const Variable& x, const std::vector<int64_t>& order);
+
+/// A view with two dimensions exchanged. dx is dy with the same two exchanged.
 Variable transpose(const Variable& x, int64_t a, int64_t b);
+
+/// Views with a dimension of extent 1 more, at `dim`, or less. dx is dy reshaped back.
 Variable unsqueeze(const Variable& x, int64_t dim);
 Variable squeeze(const Variable& x, int64_t dim);
-/// Stretches extents of 1 (and adds leading ones). Gradient: summed back.
+
+/// A view that repeats extents of 1, and adds leading ones, up to `shape`. dx is dy summed over what was repeated.
 Variable expand(const Variable& x, const Shape& shape);
-/// [begin, end) of one dimension. Gradient: zero outside.
+
+/// A view of [begin, end) of one dimension. dx is dy there, 0 elsewhere.
 Variable slice(const Variable& x, int64_t dim, int64_t begin, int64_t end);
-/// One position of a dimension, which is dropped.
+
+/// A view of one position of a dimension, which is dropped. dx is dy there, 0 elsewhere.
 Variable select(const Variable& x, int64_t dim, int64_t index);
-/// Joins along `dim`; the other extents must agree. Gradient: the parts.
+
+/// The parts one after the other along `dim`; their other extents must agree. The gradients are the parts of dy.
 Variable concat(const std::vector<Variable>& parts, int64_t dim);
-/// `count` equal parts along `dim`, as views; their gradients are joined at once.
+
+/// `count` equal parts along `dim`, as views. dx is their gradients joined, 0 for a part without one.
 std::vector<Variable> chunk(const Variable& x, int64_t count, int64_t dim);
 
-/// Zeros around the last two dimensions.
+/// Zeros around the last two dimensions. dx is dy without them.
 Variable pad2d(const Variable& x, const Padding2d& padding);
 
+/// The elements in row-major order in memory. dx is dy.
 Variable contiguous(const Variable& x);
-/// Converts between floating types. Gradient: converted back.
+
+/// x converted to another floating type. dx is dy converted back.
 Variable to(const Variable& x, DType dtype);
 
 }  // namespace terrace
