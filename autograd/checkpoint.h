@@ -15,8 +15,8 @@ namespace terrace {
 /// gradients, and grad() may ask for any of them. The default generator is put back for the second computation, so
 /// dropout draws the same numbers, and returned to its place afterwards, by an error too.
 ///
-/// fn must compute the same both times: other generators, and captured values that change between the two computations,
-/// are its own affair. Its result depends on gradients as far as the graph can tell, even where nothing inside does.
+/// fn must compute the same both times: it may use no other generator, and no captured value that changes in between.
+/// The result counts as one that needs a gradient, even where nothing inside fn does.
 /// Errors: those of fn; AutogradError where an input was changed or replaced in between, or the second result has
 /// another shape or dtype. Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
 Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>& fn,

@@ -141,7 +141,7 @@ class Engine {
     }
   }
 
-  /// What callers get they may scale and clip in place: it must belong to one variable alone.
+  /// Callers may scale and clip a gradient in place, so each variable gets storage of its own.
   static Tensor own(Tensor gradient) {
     return gradient.sole_owner() && gradient.is_contiguous() ? gradient : gradient.clone();
   }

@@ -1,5 +1,5 @@
-// The ops that models are usually made of, by one include. Each op has its card in autograd/ops/NAME.h, which whoever
-// needs another one includes; the pointwise ones expand from tensor/base/formulas.h.
+// The ops that models are usually made of, by one include; another op is included by its card, autograd/ops/NAME.h.
+// The pointwise ones expand from tensor/base/formulas.h.
 #pragma once
 
 #include "autograd/ops/argmax.h"

@@ -31,7 +31,7 @@ void Variable::set_value(Tensor value) {
   }
   check_shape(value, impl.value.shape(), "set_value", "value");
   check_dtype(value, impl.value.dtype(), "set_value", "value");
-  impl.value = value.contiguous();  // what optimizers step in place
+  impl.value = value.contiguous();  // optimizers update it in place
 }
 
 bool Variable::requires_grad() const { return impl_ && impl_->requires_grad; }
@@ -89,7 +89,7 @@ int Variable::output_index() const { return checked(impl_).output; }
 
 void add_gradient(Tensor& sum, Tensor term) {
   if (!sum.defined()) {
-    // Where the tensor (or the storage it views) is held elsewhere it stays shared; the next addition makes its own.
+    // Storage that another tensor holds too stays shared; the next addition allocates a sum of its own.
     sum = std::move(term);
   } else if (sum.sole_owner() && sum.is_contiguous()) {
     add_(sum, term);

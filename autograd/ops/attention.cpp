@@ -24,7 +24,7 @@ Visibility Visibility::pyramid(const std::vector<int64_t>& patch_nums) {
 
 namespace {
 
-/// scale_mul is cut at ln 100.
+/// scale_mul is clamped at ln 100.
 constexpr Clamp kScaleMulClamp{-std::numeric_limits<double>::infinity(), 4.605170185988092};
 
 /// A problem and the blocks that it points at, for the closure of the backward pass.
@@ -78,7 +78,7 @@ AttentionRows<T> output_rows(Tensor& t) {
   return {t.data<T>(), t.strides()[0], t.strides()[1], t.strides()[2]};
 }
 
-/// `t` itself where its channels lie side by side.
+/// `t` itself where its channels are contiguous, else a copy.
 Tensor readable(const Tensor& t) { return t.dim(-1) <= 1 || t.strides()[t.ndim() - 1] == 1 ? t : t.contiguous(); }
 
 /// One third of (B, L, 3C) as (B, L, H, D): a view.
@@ -92,7 +92,7 @@ struct Operands {
   Tensor head_factor;  // (H) or undefined
 };
 
-/// Of `per_thread` elements for each thread of the CPU's kernels; other devices take their own.
+/// `per_thread` elements for each thread of the CPU's kernels; empty on other devices, whose kernels need none.
 Tensor make_workspace(const AttentionProblem& p, int64_t per_thread, DType dtype, Device device) {
   return Tensor::empty({device.is_cpu() ? p.threads * per_thread : 0}, dtype, device);
 }
@@ -113,7 +113,7 @@ Tensor run_forward(const char* op, const Plan& plan, const Operands& in, const T
   return y;
 }
 
-/// Fills dq, dk, dv (B, L, H, D; views are welcome) and dlog_factor (B, H) where defined.
+/// Fills dq, dk, dv (B, L, H, D; may be views) and, where it is defined, dlog_factor (B, H).
 void run_backward(const char* op, const Plan& plan, const Operands& in, const Tensor& y, const Tensor& lse,
                   const Tensor& dy, Tensor dq, Tensor dk, Tensor dv, Tensor dlog_factor) {
   const AttentionProblem p = plan.get();

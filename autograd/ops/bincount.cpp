@@ -8,7 +8,7 @@ namespace terrace {
 
 Tensor bincount(const Tensor& x, int64_t minlength) {
   check_dtype(x, DType::kI64, "bincount", "x");
-  constexpr int64_t kMaxBins = int64_t{1} << 32;  // 32 GiB of counts: more is a value that is no index
+  constexpr int64_t kMaxBins = int64_t{1} << 32;  // 32 GiB of counts: a larger element is no index
   if (minlength < 0) { throw ConfigError(cat("bincount: minlength must not be negative, got ", minlength)); }
   const Tensor host = x.to(kCpu).contiguous();
   const int64_t* values = host.data<int64_t>();

@@ -21,7 +21,7 @@ void check_arguments(const Tensor& logits, const Tensor& targets, double label_s
     throw ConfigError(cat(kName, ": label_smoothing must be in [0, 1], got ", label_smoothing));
   }
   if (!targets.device().is_cpu()) {
-    return;  // searching another device's memory would stall it
+    return;  // reading another device's memory would wait for its kernels
   }
   const int64_t* t = targets.data<int64_t>();
   for (int64_t i = 0; i < targets.numel(); ++i) {

@@ -13,7 +13,7 @@ void check_probability(double p, const char* op) {
 
 double kept_factor(double p) { return p < 1 ? 1 / (1 - p) : 0; }
 
-/// Draws of default_generator(), taken from it: as many as are asked for.
+/// The next `count` draws of default_generator(), which moves on behind them.
 struct Draws {
   Generator start;
   Tensor key;  // of a DrawKey

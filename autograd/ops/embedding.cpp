@@ -14,7 +14,7 @@ void check_arguments(const Tensor& weight, const Tensor& indices) {
   check_ndim(weight, 2, kName, "weight");
   check_dtype(indices, DType::kI64, kName, "indices");
   if (!indices.device().is_cpu()) {
-    return;  // searching another device's memory would stall it; its kernels check
+    return;  // reading another device's memory would wait for its kernels, which check for themselves
   }
   const int64_t* index = indices.data<int64_t>();
   for (int64_t i = 0; i < indices.numel(); ++i) {

@@ -1,29 +1,29 @@
 #include "autograd/ops/matmul.h"
 
 #include <algorithm>
-#include "autograd/ops/rows.h"
 
+#include "autograd/ops/rows.h"
 #include "tensor/matmul.h"
 #include "tensor/reduce.h"
 
 namespace terrace {
 
 Variable matmul(const Variable& a, const Variable& b) {
-  return record(
-      "matmul", matmul(a.value(), b.value()), {a, b},
-      [saved_a = Saved(a), saved_b = Saved(b), need_a = a.requires_grad(),
-       need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
-        const Tensor &av = saved_a.get("matmul"), &bv = saved_b.get("matmul");
-        Gradients d(2);
-        if (need_a) { d[0] = sum_to(matmul(dy, bv.transpose(-2, -1)), av.shape()); }
-        if (need_b && bv.ndim() == 2 && bv.dim(1) > 0) {  // one matrix for all batches: their rows are one long sum
-          const int64_t K = bv.dim(0), N = bv.dim(1), rows = dy.numel() / std::max<int64_t>(N, 1);
-          d[1] = matmul(av.reshape({rows, K}).transpose(0, 1), dy.reshape({rows, N}));
-        } else if (need_b) {
-          d[1] = sum_to(matmul(av.transpose(-2, -1), dy), bv.shape());
-        }
-        return d;
-      });
+  return record("matmul", matmul(a.value(), b.value()), {a, b},
+                [saved_a = Saved(a), saved_b = Saved(b), need_a = a.requires_grad(),
+                 need_b = b.requires_grad()](const Tensor& dy) -> Gradients {
+                  const Tensor &av = saved_a.get("matmul"), &bv = saved_b.get("matmul");
+                  Gradients d(2);
+                  if (need_a) { d[0] = sum_to(matmul(dy, bv.transpose(-2, -1)), av.shape()); }
+                  if (need_b && bv.ndim() == 2 &&
+                      bv.dim(1) > 0) {  // one matrix for all batches: one product over the rows of all
+                    const int64_t K = bv.dim(0), N = bv.dim(1), rows = dy.numel() / std::max<int64_t>(N, 1);
+                    d[1] = matmul(av.reshape({rows, K}).transpose(0, 1), dy.reshape({rows, N}));
+                  } else if (need_b) {
+                    d[1] = sum_to(matmul(av.transpose(-2, -1), dy), bv.shape());
+                  }
+                  return d;
+                });
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {

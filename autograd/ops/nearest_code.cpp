@@ -50,7 +50,7 @@ void check_codes(const Tensor& x, const Tensor& codes) {
   }
 }
 
-/// Undefined norms: the largest product.
+/// In one kernel. Without norms: the code with the largest product.
 template <class T>
 void search_in_one(const Tensor& x, const Tensor& table, const Tensor& row_norms, const Tensor& code_norms,
                    Tensor& index) {
@@ -58,11 +58,11 @@ void search_in_one(const Tensor& x, const Tensor& table, const Tensor& row_norms
                     data_or_null<T>(row_norms), data_or_null<T>(code_norms), index.data<int64_t>());
 }
 
-/// The same by the library's matrix product, in chunks of rows.
+/// The same by matrix products, in chunks of rows.
 template <class T>
 void search_by_products(const Tensor& x, const Tensor& table, const Tensor& row_norms, const Tensor& code_norms,
                         Tensor& index) {
-  constexpr int64_t kProductsAtOnce = int64_t{1} << 20;  // 4 MiB of f32: they stay in the last cache
+  constexpr int64_t kProductsAtOnce = int64_t{1} << 20;  // 4 MiB of f32, which stay in the last-level cache
   const int64_t rows = x.dim(0), count = table.dim(0);
   const int64_t chunk = std::clamp<int64_t>(kProductsAtOnce / count, 1, rows);
   const Tensor buffer = Tensor::empty({chunk, count}, x.dtype(), x.device());

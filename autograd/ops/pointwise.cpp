@@ -57,7 +57,7 @@ Variable clamp_min(const Variable& x, double low) { return clamp(x, low, std::nu
 
 Variable scale(const Variable& x, double factor) { return apply(Scale{factor}, x); }
 
-// Where the derivative is 1 or -1 the gradient moves on as it is, or summed, without a pass over its elements.
+// Where the derivative is 1 or -1, dy is passed on (summed to the operand's shape) without multiplying its elements.
 Variable add_scalar(const Variable& x, double term) {
   return record("add_scalar", add_scalar(x.value(), term), {x}, [](const Tensor& dy) -> Gradients { return {dy}; });
 }

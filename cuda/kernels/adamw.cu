@@ -9,15 +9,15 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// Calls body.run<N>(i) for the packs of a stretch, run<1>(i) for what is behind the last.
+/// Calls body.run<N>(i) for the packs of a range, run<1>(i) for what is behind the last.
 template <int N, class T, class Body>
-__device__ void for_stretch(const AdamWStretch<T>& stretch, bool aligned, const Body& body) {
-  int64_t rest = stretch.begin;
+__device__ void for_range(const AdamWRange<T>& range, bool aligned, const Body& body) {
+  int64_t rest = range.begin;
   if (aligned) {
-    rest += (stretch.end - stretch.begin) / N * N;
-    for (int64_t i = stretch.begin + threadIdx.x * N; i < rest; i += kThreads * N) { body.template run<N>(i); }
+    rest += (range.end - range.begin) / N * N;
+    for (int64_t i = range.begin + threadIdx.x * N; i < rest; i += kThreads * N) { body.template run<N>(i); }
   }
-  for (int64_t i = rest + threadIdx.x; i < stretch.end; i += kThreads) { body.template run<1>(i); }
+  for (int64_t i = rest + threadIdx.x; i < range.end; i += kThreads) { body.template run<1>(i); }
 }
 
 __device__ inline bool on_packs(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
@@ -56,8 +56,8 @@ __global__ void __launch_bounds__(kThreads)
   if (!(norm->norm - norm->norm == 0)) {
     return;  // not finite
   }
-  const AdamWStretch<T> stretch = stretch_of(table, blockIdx.x);
-  const AdamWTensor<T>& t = *stretch.tensor;
+  const AdamWRange<T> range = range_of(table, blockIdx.x);
+  const AdamWTensor<T>& t = *range.tensor;
   const Update<T> body{t,
                        static_cast<T>(norm->scale),
                        static_cast<T>(1 - c.beta1),
@@ -69,15 +69,15 @@ __global__ void __launch_bounds__(kThreads)
                        static_cast<T>(t.inv_root)};
   const bool aligned =
       on_packs(t.param) && on_packs(t.grad) && on_packs(t.exp_avg) && on_packs(t.exp_avg_sq) && on_packs(t.copy);
-  for_stretch<cuda::kPackOf<T>>(stretch, aligned, body);
+  for_range<cuda::kPackOf<T>>(range, aligned, body);
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) square_chunks(AdamWTable<T> table, double* parts) {
-  const AdamWStretch<T> stretch = stretch_of(table, blockIdx.x);
+  const AdamWRange<T> range = range_of(table, blockIdx.x);
   double sum = 0;
-  for (int64_t i = stretch.begin + threadIdx.x; i < stretch.end; i += kThreads) {
-    const auto g = static_cast<double>(stretch.tensor->grad[i]);
+  for (int64_t i = range.begin + threadIdx.x; i < range.end; i += kThreads) {
+    const auto g = static_cast<double>(range.tensor->grad[i]);
     sum += g * g;
   }
   sum = cuda::block_sum<kThreads>(sum);

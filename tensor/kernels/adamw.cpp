@@ -7,8 +7,8 @@ inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 
 template <bool copies, class T>
-void update(const AdamWStretch<T>& stretch, const AdamWConstants& c, double factor) {
-  const AdamWTensor<T>& t = *stretch.tensor;
+void update(const AdamWRange<T>& range, const AdamWConstants& c, double factor) {
+  const AdamWTensor<T>& t = *range.tensor;
   T* __restrict param = t.param;
   const T* __restrict grad = t.grad;
   T* __restrict exp_avg = t.exp_avg;
@@ -18,7 +18,7 @@ void update(const AdamWStretch<T>& stretch, const AdamWConstants& c, double fact
   const T beta2 = static_cast<T>(c.beta2), take2 = static_cast<T>(1 - c.beta2), eps = static_cast<T>(c.eps);
   const T keep = static_cast<T>(t.keep), step_size = static_cast<T>(t.step_size), inv_root = static_cast<T>(t.inv_root);
 #pragma omp simd
-  for (int64_t i = stretch.begin; i < stretch.end; ++i) {
+  for (int64_t i = range.begin; i < range.end; ++i) {
     const T g = grad[i] * grad_scale;
     const T m = exp_avg[i] + take1 * (g - exp_avg[i]);
     const T v = beta2 * exp_avg_sq[i] + take2 * g * g;
@@ -35,11 +35,11 @@ void step(AdamWTable<T> table, AdamWConstants constants, const GradientNorm* nor
   if (!__builtin_isfinite(norm->norm)) { return; }
 #pragma omp parallel for schedule(static) if (table.chunks > 1)
   for (int64_t chunk = 0; chunk < table.chunks; ++chunk) {
-    const AdamWStretch<T> stretch = stretch_of(table, chunk);
-    if (stretch.tensor->copy != nullptr) {
-      update<true>(stretch, constants, norm->scale);
+    const AdamWRange<T> range = range_of(table, chunk);
+    if (range.tensor->copy != nullptr) {
+      update<true>(range, constants, norm->scale);
     } else {
-      update<false>(stretch, constants, norm->scale);
+      update<false>(range, constants, norm->scale);
     }
   }
 }
@@ -48,11 +48,11 @@ template <class T>
 void squares(AdamWTable<T> table, double* parts) {
 #pragma omp parallel for schedule(static) if (table.chunks > 1)
   for (int64_t chunk = 0; chunk < table.chunks; ++chunk) {
-    const AdamWStretch<T> stretch = stretch_of(table, chunk);
-    const T* grad = stretch.tensor->grad;
+    const AdamWRange<T> range = range_of(table, chunk);
+    const T* grad = range.tensor->grad;
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = stretch.begin; i < stretch.end; ++i) {
+    for (int64_t i = range.begin; i < range.end; ++i) {
       sum += static_cast<double>(grad[i]) * static_cast<double>(grad[i]);
     }
     parts[chunk] = sum;

@@ -58,16 +58,17 @@ TERRACE_HD inline GradientNorm clipped_to(double norm, double max_norm) {
   return {norm, max_norm == 0 ? 1 : clip_coefficient(norm, max_norm)};
 }
 
-/// A chunk as a stretch of one tensor.
+/// The elements [begin, end) of one tensor that a chunk covers.
 template <class T>
-struct AdamWStretch {
+struct AdamWRange {
   const AdamWTensor<T>* tensor;
   int64_t begin, end;
 };
 template <class T>
-TERRACE_HD AdamWStretch<T> stretch_of(const AdamWTable<T>& table, int64_t chunk) {
-  int64_t low = 0, high = table.tensor_count - 1;  // the last tensor that begins at the chunk or before: empty ones are
-  while (low < high) {                             // followed by another of the same first chunk
+TERRACE_HD AdamWRange<T> range_of(const AdamWTable<T>& table, int64_t chunk) {
+  // The last tensor whose first chunk is not beyond `chunk`: an empty tensor shares its first chunk with the next one.
+  int64_t low = 0, high = table.tensor_count - 1;
+  while (low < high) {
     const int64_t middle = (low + high + 1) / 2;
     if (table.tensors[middle].first_chunk <= chunk) {
       low = middle;

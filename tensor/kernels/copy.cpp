@@ -9,7 +9,7 @@ template <class Word>
 void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
   const int64_t outer = plan.outer(), inner = plan.inner();
   const int64_t to_step = plan.strides[0][plan.ndim - 1], from_step = plan.strides[1][plan.ndim - 1];
-  // One long loop is cut into pieces so that every thread gets some.
+  // A single long loop is cut into pieces, so that all threads have work.
   constexpr int64_t kPiece = 16384;
   const int64_t pieces = outer == 1 ? (inner + kPiece - 1) / kPiece : 1;
   const int64_t length = outer == 1 ? kPiece : inner;

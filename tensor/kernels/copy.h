@@ -22,7 +22,7 @@ inline constinit Kernel<void(const From* from, To* to, int64_t count)> convert{"
 
 // --- For the files that fill these slots ---------------------------------------------------------------------------
 
-/// f(word) with a word of `bytes` bytes: copies look at no more of an element than its size.
+/// f(word) with an unsigned integer of `bytes` bytes: a copy depends on the size of an element alone.
 template <class F>
 void visit_word(int64_t bytes, const F& f) {
   switch (bytes) {

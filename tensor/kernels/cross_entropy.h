@@ -6,10 +6,10 @@
 
 namespace terrace {
 
-/// logits (rows, cols), targets (rows) within [0, cols), loss (rows). The op checks the targets on the CPU alone: to
-/// search them elsewhere would wait for the device, whose kernel gives a loss of NaN for one outside. `stats` (rows, 2)
-/// receives each row's maximum and the logarithm of its sum of exp(x - maximum), whose sum is the log-sum-exp: kept
-/// apart, a large common offset of the logits costs no accuracy.
+/// logits (rows, cols), targets (rows) within [0, cols), loss (rows). The op checks targets that lie on the CPU. On
+/// another device the check would wait for the device, so its kernel gives a loss of NaN for a target outside instead.
+/// `stats` (rows, 2) receives each row's maximum and the logarithm of its sum of exp(x - maximum). Their sum is the
+/// log-sum-exp; they are stored as two numbers so that a large common offset of the logits costs no accuracy.
 template <class T>
 inline constinit Kernel<void(const T* logits, const int64_t* targets, Accumulator<T>* loss, Accumulator<T>* stats,
                              int64_t rows, int64_t cols, double smoothing)>

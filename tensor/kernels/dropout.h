@@ -7,8 +7,8 @@
 
 namespace terrace {
 
-/// Draws first, first + 1, ... of a stream of random numbers, as tensor/base/philox.h has them. Where `key` is not null, it
-/// points at seed and stream, in memory of the device, as they are when the kernel runs.
+/// Draws first, first + 1, ... of a stream of random numbers (tensor/base/philox.h). A `key` that is not null points at
+/// seed and stream in memory of the device, which the kernel reads when it runs.
 struct DrawRange {
   uint64_t seed, stream, first;
   const int64_t* key = nullptr;

@@ -6,8 +6,8 @@
 
 namespace terrace {
 
-/// A table (rows, cols), and `count` indices into it. Those of the CPU lie within it. An index outside cannot be
-/// reported from another device: there it gives a row of NaN, and its gradient goes nowhere.
+/// A table (rows, cols), and `count` indices into it. The op checks indices that lie on the CPU. A kernel of another
+/// device cannot throw: there an index outside the table gives a row of NaN, and its gradient is discarded.
 struct EmbeddingExtents {
   int64_t rows, cols, count;
 };

@@ -18,7 +18,7 @@ void forward(const T* x, T* y, Accumulator<T>* length, int64_t rows, int64_t col
       const T* in = x + r * cols;
       const A norm =
           math::sqrt(row_sum<A>(cols, [&](int64_t i) { return static_cast<A>(in[i]) * static_cast<A>(in[i]); }));
-      const A divisor = norm < least ? least : norm;  // a NaN stays
+      const A divisor = norm < least ? least : norm;  // NaN propagates
       length[r] = divisor;
       write_row(y + r * cols, cols, stream, [&](int64_t i) { return static_cast<A>(in[i]) / divisor; });
     }

@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kParallelElements = 16384;
 constexpr int64_t kPiece = 8192;
 
-/// Calls body(first, length) over pieces of [0, count), in parallel where that is worth a fork.
+/// Calls body(first, length) over pieces of [0, count), in parallel where the elements are worth starting threads for.
 template <class Body>
 void for_pieces(int64_t count, Body&& body) {
   const int64_t pieces = (count + kPiece - 1) / kPiece;

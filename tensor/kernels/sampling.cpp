@@ -72,7 +72,7 @@ int64_t choose(const float* row, int64_t V, double u) {
     last = v;
     if (cumulative > target) { return v; }
   }
-  return last;  // the sum's last bit was lost to rounding
+  return last;  // u * total was rounded up to the total
 }
 
 void draw(const float* logits, int64_t rows, int64_t classes, int64_t tokens, const int64_t* seeds, uint64_t stream,
