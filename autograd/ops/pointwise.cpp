@@ -35,27 +35,12 @@ Variable apply(const Op& op, const Variable& a, const Variable& b) {
                 });
 }
 
-Variable exp(const Variable& x) { return apply(Exp{}, x); }
-Variable log(const Variable& x) { return apply(Log{}, x); }
-Variable sqrt(const Variable& x) { return apply(Sqrt{}, x); }
-Variable square(const Variable& x) { return apply(Square{}, x); }
-Variable neg(const Variable& x) { return apply(Neg{}, x); }
-Variable abs(const Variable& x) { return apply(Abs{}, x); }
-Variable tanh(const Variable& x) { return apply(Tanh{}, x); }
-Variable sigmoid(const Variable& x) { return apply(Sigmoid{}, x); }
-Variable silu(const Variable& x) { return apply(Silu{}, x); }
-Variable gelu_tanh(const Variable& x) { return apply(GeluTanh{}, x); }
-Variable gelu_erf(const Variable& x) { return apply(GeluErf{}, x); }
-Variable relu(const Variable& x) { return apply(Relu{}, x); }
-Variable leaky_relu(const Variable& x, double slope) { return apply(LeakyRelu{slope}, x); }
 Variable clamp(const Variable& x, double low, double high) {
   if (low > high) { throw ConfigError(cat("clamp: low ", low, " is above high ", high)); }
   return apply(Clamp{low, high}, x);
 }
 Variable clamp_max(const Variable& x, double high) { return clamp(x, -std::numeric_limits<double>::infinity(), high); }
 Variable clamp_min(const Variable& x, double low) { return clamp(x, low, std::numeric_limits<double>::infinity()); }
-
-Variable scale(const Variable& x, double factor) { return apply(Scale{factor}, x); }
 
 // Where the derivative is 1 or -1, dy is passed on (summed to the operand's shape) without multiplying its elements.
 Variable add_scalar(const Variable& x, double term) {
@@ -75,10 +60,6 @@ Variable sub(const Variable& a, const Variable& b) {
                   return {need_a ? sum_to(dy, shape_a) : Tensor(), need_b ? scale(sum_to(dy, shape_b), -1) : Tensor()};
                 });
 }
-Variable mul(const Variable& a, const Variable& b) { return apply(Mul{}, a, b); }
-Variable div(const Variable& a, const Variable& b) { return apply(Div{}, a, b); }
-Variable maximum(const Variable& a, const Variable& b) { return apply(Maximum{}, a, b); }
-Variable minimum(const Variable& a, const Variable& b) { return apply(Minimum{}, a, b); }
 
 namespace {
 

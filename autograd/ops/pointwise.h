@@ -19,31 +19,37 @@
 
 namespace terrace {
 
-Variable exp(const Variable& x);
-Variable log(const Variable& x);
-Variable sqrt(const Variable& x);
-Variable square(const Variable& x);
-Variable neg(const Variable& x);
-Variable abs(const Variable& x);
-Variable tanh(const Variable& x);
-Variable sigmoid(const Variable& x);
-Variable silu(const Variable& x);
-Variable gelu_tanh(const Variable& x);
-Variable gelu_erf(const Variable& x);
-Variable relu(const Variable& x);
-Variable leaky_relu(const Variable& x, double slope);
+/// Any formula of UnaryOps or BinaryOps, which are compiled in pointwise.cpp.
+template <class Op>
+Variable apply(const Op& op, const Variable& x);
+template <class Op>
+Variable apply(const Op& op, const Variable& a, const Variable& b);
+
+inline Variable exp(const Variable& x) { return apply(Exp{}, x); }
+inline Variable log(const Variable& x) { return apply(Log{}, x); }
+inline Variable sqrt(const Variable& x) { return apply(Sqrt{}, x); }
+inline Variable square(const Variable& x) { return apply(Square{}, x); }
+inline Variable neg(const Variable& x) { return apply(Neg{}, x); }
+inline Variable abs(const Variable& x) { return apply(Abs{}, x); }
+inline Variable tanh(const Variable& x) { return apply(Tanh{}, x); }
+inline Variable sigmoid(const Variable& x) { return apply(Sigmoid{}, x); }
+inline Variable silu(const Variable& x) { return apply(Silu{}, x); }
+inline Variable gelu_tanh(const Variable& x) { return apply(GeluTanh{}, x); }
+inline Variable gelu_erf(const Variable& x) { return apply(GeluErf{}, x); }
+inline Variable relu(const Variable& x) { return apply(Relu{}, x); }
+inline Variable leaky_relu(const Variable& x, double slope) { return apply(LeakyRelu{slope}, x); }
 Variable clamp(const Variable& x, double low, double high);
 Variable clamp_max(const Variable& x, double high);
 Variable clamp_min(const Variable& x, double low);
-Variable scale(const Variable& x, double factor);
+inline Variable scale(const Variable& x, double factor) { return apply(Scale{factor}, x); }
 Variable add_scalar(const Variable& x, double term);
 
 Variable add(const Variable& a, const Variable& b);
 Variable sub(const Variable& a, const Variable& b);
-Variable mul(const Variable& a, const Variable& b);
-Variable div(const Variable& a, const Variable& b);
-Variable maximum(const Variable& a, const Variable& b);
-Variable minimum(const Variable& a, const Variable& b);
+inline Variable mul(const Variable& a, const Variable& b) { return apply(Mul{}, a, b); }
+inline Variable div(const Variable& a, const Variable& b) { return apply(Div{}, a, b); }
+inline Variable maximum(const Variable& a, const Variable& b) { return apply(Maximum{}, a, b); }
+inline Variable minimum(const Variable& a, const Variable& b) { return apply(Minimum{}, a, b); }
 
 inline Variable operator+(const Variable& a, const Variable& b) { return add(a, b); }
 inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
@@ -53,11 +59,5 @@ inline Variable operator-(const Variable& x) { return neg(x); }
 inline Variable operator*(const Variable& x, double factor) { return scale(x, factor); }
 inline Variable operator*(double factor, const Variable& x) { return scale(x, factor); }
 inline Variable operator+(const Variable& x, double term) { return add_scalar(x, term); }
-
-/// Any formula of UnaryOps or BinaryOps: what the functions above call.
-template <class Op>
-Variable apply(const Op& op, const Variable& x);
-template <class Op>
-Variable apply(const Op& op, const Variable& a, const Variable& b);
 
 }  // namespace terrace
