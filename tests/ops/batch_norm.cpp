@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -67,6 +68,19 @@ TEST(BatchNormEval, BadInput) {
                            "bias must be");
   expect_error<ShapeError>([&] { batch_norm_eval(w, s.mean, s.variance, w, w, 1e-3); }, "(N, C, ...)");
   expect_error<DTypeError>([&] { batch_norm_eval(x, s.mean.to(kF64), s.variance, w, w, 1e-3); }, "running_mean");
+}
+
+TEST(CudaBatchNorm, AsOnTheCpu) {
+  for (const Shape& x : {Shape{2, 3, 1, 5}, Shape{3, 2, 16, 16}, Shape{1, 2, 71, 83}}) {
+    expect_parity(
+        [&](const std::vector<Variable>& in) {
+          const Device device = in[0].value().device();
+          const Tensor mean = random_tensor({x[1]}, 5, -1, 1, in[0].dtype()).to(device);
+          const Tensor variance = random_tensor({x[1]}, 6, 0.5, 2, in[0].dtype()).to(device);
+          return batch_norm_eval(in[0], mean, variance, in[1], in[2], 1e-5);
+        },
+        {x, {x[1]}, {x[1]}});
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/pointwise.h"
+#include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -110,6 +111,47 @@ TEST(CrossEntropy, BadInput) {
   }
   expect_error<IndexError>([&] { cross_entropy(x, Here::from<int64_t>({0, 5}, {2})); }, "target 1 is 5");
   expect_error<IndexError>([&] { cross_entropy(x, Here::from<int64_t>({-1, 0}, {2})); }, "target 0 is -1");
+}
+
+Tensor classes(int64_t count, int64_t bound) {
+  std::vector<int64_t> values;
+  for (int64_t i = 0; i < count; ++i) { values.push_back((i * i + 3) % bound); }
+  return Tensor::from(values, {count});
+}
+
+TEST(CudaCrossEntropy, AsOnTheCpu) {
+  for (const Shape& shape :
+       {Shape{0, 4}, Shape{1, 1}, Shape{3, 31}, Shape{4, 64}, Shape{5, 129}, Shape{2, 4096}, Shape{2, 5001}}) {
+    const Tensor targets = classes(shape[0], shape[1]);
+    for (const double smoothing : {0.0, 0.1}) {
+      expect_parity(
+          [&](const std::vector<Variable>& in) {
+            return cross_entropy(in[0], targets.to(in[0].value().device()), smoothing);
+          },
+          {shape}, -9, 9);
+    }
+  }
+}
+
+TEST(CudaCrossEntropy, ExtremeLogits) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  std::vector<float> values(3 * 300, -kInf);
+  for (size_t i = 0; i < 300; ++i) {
+    values[i] = 1e4f + static_cast<float>(i % 7);  // a large common offset
+  }
+  values[300 + 299] = -50;                               // one class of weight
+  const Tensor logits = Tensor::from(values, {3, 300});  // the last row: nothing but -inf
+  const Tensor targets = Tensor::from<int64_t>({5, 299, 0}, {3});
+  const Tensor expected = cross_entropy(Variable(logits), targets).value();
+  const Device device = executor_device();
+  const Tensor actual = cross_entropy(Variable(logits.to(device)), targets.to(device)).value().to(kCpu);
+  EXPECT_CLOSE(actual.slice(0, 0, 2), expected.slice(0, 0, 2), 1e-6);
+  EXPECT_EQ(actual.data<float>()[1], 0);
+  EXPECT_TRUE(has_nan(actual.slice(0, 2, 3)) && has_nan(expected.slice(0, 2, 3)));
+  // No exception from a device: a target outside the classes is a loss of NaN.
+  const Tensor wrong = Tensor::from<int64_t>({-1, 300, 0}, {3}).to(device);
+  const Tensor unknown = cross_entropy(Variable(random_tensor({3, 300}, 1).to(device)), wrong).value().to(kCpu);
+  EXPECT_TRUE(has_nan(unknown.slice(0, 0, 1)) && has_nan(unknown.slice(0, 1, 2)) && !has_nan(unknown.slice(0, 2, 3)));
 }
 
 }  // namespace

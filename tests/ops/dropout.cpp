@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/random.h"
+#include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -105,6 +106,24 @@ TEST(Dropout, BadInput) {
   expect_error<ConfigError>([] { drop_path(ones({2}), 1.5, true); }, "drop_path");
   expect_error<ShapeError>([] { drop_path(Variable(Here::scalar(1)), 0.5, true); }, "drop_path");
   expect_error<DTypeError>([] { dropout(Variable(Here::zeros({2}, DType::kI64)), 0.5, true); }, "dropout");
+}
+
+TEST(CudaDropout, DrawsTheNumbersOfTheCpu) {
+  for (const uint64_t offset : {0, 3, 6}) {  // blocks of four draws that begin before the tensor
+    for (const Shape& shape : {Shape{0}, Shape{1}, Shape{5, 9}, Shape{3, 200}, Shape{4, 64}}) {
+      const auto from_there = [&](auto&& op) {
+        expect_parity(
+            [&](const std::vector<Variable>& in) {
+              default_generator() = Generator(7, 2);
+              default_generator().offset = offset;
+              return op(in[0]);
+            },
+            {shape});
+      };
+      from_there([](const Variable& x) { return dropout(x, 0.3, true); });
+      from_there([](const Variable& x) { return drop_path(x, 0.5, true); });
+    }
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "autograd/ops/embedding.h"
 
+#include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -67,6 +68,36 @@ TEST(Embedding, BadInput) {
   }
   expect_error<IndexError>([&] { embedding(table, Here::from<int64_t>({0, 4}, {2})); }, "index 1 is 4");
   expect_error<IndexError>([&] { embedding(table, Here::from<int64_t>({-1}, {1})); }, "index 0 is -1");
+}
+
+// No exception from a device: a row of NaN, and a gradient that goes nowhere.
+TEST(CudaEmbedding, IndicesOutsideTheTable) {
+  const Device device = executor_device();
+  const int64_t rows = 5, cols = 130, count = 200;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < count; ++i) {
+    indices.push_back(i % 7 < rows ? i % 7 : i % 2 == 0 ? -1 : (int64_t{1} << 32) + 1);
+  }
+  const Variable table(random_tensor({rows, cols}, 1).to(device), Requires::kGrad);
+  const Tensor wrong = Tensor::from(indices, {count});
+  const Variable y = embedding(table, wrong.to(device));
+  const Tensor dy = random_tensor({count, cols}, 2);
+  y.backward(dy.to(device));
+  const Tensor found = y.value().to(kCpu), weight = table.value().to(kCpu);
+  Tensor expected = Tensor::zeros({rows, cols});
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = indices[static_cast<size_t>(i)];
+    for (int64_t c = 0; c < cols; ++c) {
+      const float value = found.data<float>()[i * cols + c];
+      if (row < 0 || row >= rows) {
+        ASSERT_TRUE(std::isnan(value)) << i;
+      } else {
+        ASSERT_EQ(value, weight.data<float>()[row * cols + c]);
+        expected.data<float>()[row * cols + c] += dy.data<float>()[i * cols + c];
+      }
+    }
+  }
+  EXPECT_CLOSE(table.grad().to(kCpu), expected, 1e-6);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "autograd/ops/gated_residual.h"
 
+#include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -44,6 +45,14 @@ TEST(GatedResidual, BadInput) {
   expect_error<ShapeError>([&] { gated_residual(x, x, Variable(Here::zeros({8}))); }, "gamma must be");
   expect_error<ShapeError>([&] { gated_residual(gamma.detach(), gamma, Variable(Here::zeros({3, 1, 8}))); }, "gamma");
   expect_error<DTypeError>([&] { gated_residual(x, Variable(Here::zeros({2, 3, 8}, kF64)), gamma); }, "gated_residual");
+}
+
+TEST(CudaGatedResidual, AsOnTheCpu) {
+  const Function op = [](const std::vector<Variable>& in) { return gated_residual(in[0], in[1], in[2]); };
+  for (const int64_t cols : {1, 33, 64, 1032}) {
+    expect_parity(op, {{2, 67, cols}, {2, 67, cols}, {2, 1, cols}});
+    expect_parity(op, {{2, 9, cols}, {2, 9, cols}, {1, 1, cols}});
+  }
 }
 
 }  // namespace

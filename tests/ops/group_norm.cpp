@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/pointwise.h"
+#include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -99,6 +100,27 @@ TEST(GroupNorm, BadInput) {
                            "group_norm_silu: weight must be (C)=(6,)");
   expect_error<ShapeError>([&] { group_norm(Variable(Here::zeros({6})), 2, w, w, 1e-6); }, "(N, C, ...)");
   expect_error<DTypeError>([&] { group_norm(x, 2, w, Variable(Here::zeros({6}, kF64)), 1e-6); }, "bias must be f32");
+}
+
+TEST(CudaGroupNorm, AsOnTheCpu) {
+  const auto expect = [](int64_t groups, const Shape& x) {
+    const Shape channels{x[1]};
+    expect_parity([=](const std::vector<Variable>& in) { return group_norm(in[0], groups, in[1], in[2], 1e-6); },
+                  {x, channels, channels});
+    expect_parity([=](const std::vector<Variable>& in) { return group_norm_silu(in[0], groups, in[1], in[2], 1e-6); },
+                  {x, channels, channels});
+  };
+  expect(3, {2, 6, 1, 5});
+  expect(2, {1, 70, 3, 3});    // more channels in a group than lanes in a warp
+  expect(2, {2, 4, 16, 16});   // whole packs
+  expect(1, {1, 2, 101, 83});  // more elements than a shard, and than a chunk of a plane
+}
+
+TEST(CudaGroupNorm, FarOffset) {
+  const Tensor x = random_tensor({1, 2, 128, 132}, 1, 1000, 1001);
+  const auto norm = [](const Tensor& t) { return group_norm(Variable(t), 1, {}, {}, 1e-6).value().to(kCpu); };
+  // An f32 sum of numbers near 1000, over 0.3.
+  EXPECT_CLOSE(norm(x.to(executor_device())), norm(x.to(DType::kF64)), 2e-3);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "autograd/gradcheck.h"
+#include "tests/cuda/parity.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -181,6 +182,20 @@ TEST(Interpolate, SaysWhatIsWrong) {
         interpolate(Here::zeros({1, 1, 2, 2}, DType::kU8), 4, 4, Interpolation::kArea);
       },
       "interpolate");
+}
+
+TEST(CudaInterpolate, AsOnTheCpu) {
+  for (const Interpolation mode :
+       {Interpolation::kArea, Interpolation::kBicubic, Interpolation::kBilinear, Interpolation::kNearest}) {
+    for (const auto& [from, to] : {std::pair(Shape{1, 1}, Shape{3, 5}),
+                                   {Shape{16, 16}, Shape{5, 7}},
+                                   {Shape{13, 16}, Shape{16, 16}},
+                                   {Shape{4, 9}, Shape{11, 2}}}) {
+      const Shape target = to;
+      expect_parity([&](const std::vector<Variable>& in) { return interpolate(in[0], target[0], target[1], mode); },
+                    {{2, 3, from[0], from[1]}});
+    }
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "autograd/gradcheck.h"
+#include "tests/cuda/parity.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -151,6 +152,30 @@ TEST(Pool2d, SaysWhatIsWrong) {
       },
       "max_pool2d");
   expect_error<ShapeError>([&] { adaptive_avg_pool2d(x, {0, 1}); }, "at least one row");
+}
+
+TEST(CudaPool2d, AsOnTheCpu) {
+  for (const Pool2dOptions& options : {Pool2dOptions{1, 1, 0}, Pool2dOptions{2, 2, 0}, Pool2dOptions{3, 1, 1},
+                                       Pool2dOptions{3, 2, 0}, Pool2dOptions{2, 5, 1}}) {
+    for (const Shape& x : {Shape{2, 3, 3, 4}, Shape{1, 2, 17, 33}}) {
+      for (const CountPad count : {CountPad::kInclude, CountPad::kExclude}) {
+        expect_parity([&](const std::vector<Variable>& in) { return avg_pool2d(in[0], options, count); }, {x});
+      }
+      expect_parity([&](const std::vector<Variable>& in) { return max_pool2d(in[0], options); }, {x});
+    }
+  }
+}
+
+TEST(CudaPool2d, MaximumOfNanAndEquals) {
+  Tensor x = Tensor::full({1, 1, 6, 6}, 1);
+  x.data<float>()[14] = NAN;
+  const auto run = [&](Device device) {
+    const Function op = [](const std::vector<Variable>& in) { return max_pool2d(in[0], {3, 2, 1}); };
+    return results_on(device, op, {x});
+  };
+  const Results expected = run(kCpu), actual = run(executor_device());
+  EXPECT_SAME(actual.value, expected.value);
+  EXPECT_SAME(actual.gradients[0], expected.gradients[0]);
 }
 
 }  // namespace
