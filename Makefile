@@ -34,7 +34,8 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror
 OPENMP := -fopenmp
-CXXFLAGS := -std=c++20 -g1 -fPIC $(OPENMP) $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
+DEBUG ?= -g1
+CXXFLAGS := -std=c++20 $(DEBUG) -fPIC $(OPENMP) $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
 OPTIMIZE := -O2
 TEST_OPTIMIZE := -O1
 KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math
