@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/base/mean_deviation.h"
+
 namespace terrace {
 namespace {
 
@@ -54,11 +56,8 @@ InceptionScore inception_score(const FeatureRows& logits, int64_t splits) {
   for (int64_t i = 0; i < splits; ++i) {
     score.splits.push_back(score_of(logits, i * count / splits, (i + 1) * count / splits));
   }
-  const auto n = static_cast<double>(splits);
-  for (const double s : score.splits) { score.mean += s / n; }
-  double squares = 0;
-  for (const double s : score.splits) { squares += (s - score.mean) * (s - score.mean); }
-  score.deviation = std::sqrt(squares / n);
+  score.mean = mean_of(score.splits);
+  score.deviation = deviation_of(score.splits, score.mean, 0);
   return score;
 }
 

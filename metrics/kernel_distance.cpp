@@ -1,9 +1,9 @@
 #include "metrics/kernel_distance.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "metrics/random_rows.h"
+#include "tensor/base/mean_deviation.h"
 #include "tensor/matmul.h"
 #include "tensor/random_streams.h"
 
@@ -91,10 +91,8 @@ KernelDistance kernel_distance_of_subsets(const FeatureRows& x, const FeatureRow
     values.push_back(kernel_distance(MemoryRows(x.gather(random_subset(x.size(), result.size, of_x))),
                                      MemoryRows(y.gather(random_subset(y.size(), result.size, of_y)))));
   }
-  for (const double v : values) { result.mean += v / static_cast<double>(values.size()); }
-  double squares = 0;
-  for (const double v : values) { squares += (v - result.mean) * (v - result.mean); }
-  result.deviation = std::sqrt(squares / static_cast<double>(values.size()));
+  result.mean = mean_of(values);
+  result.deviation = deviation_of(values, result.mean, 0);
   return result;
 }
 

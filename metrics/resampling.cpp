@@ -1,9 +1,9 @@
 #include "metrics/resampling.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "metrics/random_rows.h"
+#include "tensor/base/mean_deviation.h"
 #include "tensor/random_streams.h"
 
 namespace terrace {
@@ -37,18 +37,15 @@ ConfidenceInterval bootstrap_frechet(const FrechetReference& reference, const Fe
     throw ConfigError(cat("bootstrap: ", replicates, " replicates of ", fake.size(), " images; two or more of both"));
   }
   std::vector<double> values;
-  double mean = 0;
   for (int64_t b = 0; b < replicates; ++b) {
     Generator g(seed, streams::kBootstrap + b);
     values.push_back(reference.distance(gaussian_of_rows(fake, random_resample(fake.size(), g))));
-    mean += values.back() / static_cast<double>(replicates);
   }
-  double squares = 0;
-  for (const double v : values) { squares += (v - mean) * (v - mean); }
+  const double mean = mean_of(values), deviation = deviation_of(values, mean, 1);
   std::sort(values.begin(), values.end());
   return {.low = estimate + quantile(values, 0.025) - mean,
           .high = estimate + quantile(values, 0.975) - mean,
-          .deviation = std::sqrt(squares / static_cast<double>(replicates - 1)),
+          .deviation = deviation,
           .replicates = replicates};
 }
 

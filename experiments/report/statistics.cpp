@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "tensor/base/mean_deviation.h"
+
 namespace terrace {
 namespace {
 
@@ -53,11 +55,8 @@ Spread spread_of(const std::vector<double>& all) {
     spread.mean = std::numeric_limits<double>::quiet_NaN();
     return spread;
   }
-  for (const double v : values) { spread.mean += v / static_cast<double>(values.size()); }
-  if (values.size() < 2) { return spread; }
-  double squares = 0;
-  for (const double v : values) { squares += (v - spread.mean) * (v - spread.mean); }
-  spread.sd = std::sqrt(squares / static_cast<double>(values.size() - 1));
+  spread.mean = mean_of(values);
+  spread.sd = deviation_of(values, spread.mean, 1);
   return spread;
 }
 
