@@ -111,6 +111,12 @@ std::vector<std::string> Options::names() const {
   return all;
 }
 
+std::vector<std::string> Options::command_names() const {
+  std::vector<std::string> all;
+  for (const auto& [name, options] : commands_) { all.push_back(name); }
+  return all;
+}
+
 Options* Options::chosen_command() const {
   for (const auto& [name, options] : commands_) {
     if (name == chosen_) { return options.get(); }
@@ -124,54 +130,50 @@ bool Options::given(const std::string& name) const {
   return option->given_;
 }
 
-namespace {
-
 /// The arguments of the command line, before any is assigned: the values of --config are assigned first.
-struct ParsedArguments {
+struct Options::ParsedArguments {
   std::vector<std::pair<Option*, std::string>> values;
   std::vector<std::pair<Option*, std::vector<std::string>>> lists;
   std::string config;
   bool help = false, version = false;
 };
 
-}  // namespace
-
-void Options::parse(int argc, const char* const* argv) {
-  ParsedArguments arguments;
-  CLI::App app(purpose_, program_);
-  const auto declare = [&arguments](CLI::App& to, const Options& from) {
-    to.set_help_flag();
-    to.allow_extras();
-    to.fallthrough();
-    to.add_flag("--help,-h", arguments.help);
-    for (const auto& entry : from.options_) {
-      Option* option = entry.get();
-      if (option->is_flag()) {
-        to.add_flag_function(cat("--", option->name_, ",!--no-", option->name_), [&arguments, option](int64_t count) {
-          arguments.values.emplace_back(option, count > 0 ? "true" : "false");
-        });
-        continue;
-      }
-      const std::string names = cat(option->positional_ ? option->name_ + "," : "", "--", option->name_);
-      if (option->takes_arguments()) {
-        to.add_option_function<std::vector<std::string>>(
-            names,
-            [&arguments, option](const std::vector<std::string>& all) { arguments.lists.emplace_back(option, all); });
-        continue;
-      }
-      to.add_option_function<std::string>(
-            names, [&arguments, option](const std::string& text) { arguments.values.emplace_back(option, text); })
-          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
-          ->type_name(option->type_name());
+void Options::declare_to(CLI::App& app, ParsedArguments& arguments) const {
+  app.set_help_flag();
+  app.allow_extras();
+  app.fallthrough();
+  app.add_flag("--help,-h", arguments.help);
+  for (const auto& entry : options_) {
+    Option* option = entry.get();
+    if (option->is_flag()) {
+      app.add_flag_function(cat("--", option->name_, ",!--no-", option->name_), [&arguments, option](int64_t count) {
+        arguments.values.emplace_back(option, count > 0 ? "true" : "false");
+      });
+      continue;
     }
-  };
-  declare(app, *this);
+    const std::string names = cat(option->positional_ ? option->name_ + "," : "", "--", option->name_);
+    if (option->takes_arguments()) {
+      app.add_option_function<std::vector<std::string>>(
+          names,
+          [&arguments, option](const std::vector<std::string>& all) { arguments.lists.emplace_back(option, all); });
+      continue;
+    }
+    app.add_option_function<std::string>(
+           names, [&arguments, option](const std::string& text) { arguments.values.emplace_back(option, text); })
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+        ->type_name(option->type_name());
+  }
+}
+
+std::vector<std::string> Options::read_arguments(int argc, const char* const* argv, ParsedArguments& arguments) {
+  CLI::App app(purpose_, program_);
+  declare_to(app, arguments);
   app.add_option("--config", arguments.config);
   app.add_flag("--version", arguments.version);
   std::vector<CLI::App*> subcommands;
   for (const auto& [name, options] : commands_) {
     subcommands.push_back(app.add_subcommand(name, options->purpose_));
-    declare(*subcommands.back(), *options);
+    options->declare_to(*subcommands.back(), arguments);
   }
   app.require_subcommand(0, commands_.empty() ? 0 : 1);
   try {
@@ -184,6 +186,26 @@ void Options::parse(int argc, const char* const* argv) {
   for (size_t i = 0; i < subcommands.size(); ++i) {
     if (subcommands[i]->parsed()) { chosen_ = commands_[i].first; }
   }
+  return app.remaining(true);
+}
+
+void Options::refuse(const std::vector<std::string>& extras) const {
+  const auto dashed = std::find_if(extras.begin(), extras.end(),
+                                   [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
+  if (dashed != extras.end()) {
+    const std::string name = dashed->substr(dashed->find_first_not_of('-'));
+    throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
+  }
+  if (!commands_.empty() && chosen_.empty()) {
+    const std::vector<std::string> known = command_names();
+    throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", join_names(known, ","), ")"));
+  }
+  throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
+}
+
+void Options::parse(int argc, const char* const* argv) {
+  ParsedArguments arguments;
+  const std::vector<std::string> extras = read_arguments(argc, argv, arguments);
   if (arguments.help) {
     const Options* sub = chosen_command();
     std::cout << (sub != nullptr ? sub->help() : help());
@@ -193,21 +215,7 @@ void Options::parse(int argc, const char* const* argv) {
     std::cout << program_ << " (Terrace) " << version() << "\n";
     throw EarlyExit{0};
   }
-  std::vector<std::string> extras = app.remaining(true);
-  if (!extras.empty()) {
-    const auto dashed = std::find_if(extras.begin(), extras.end(),
-                                     [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
-    if (dashed == extras.end()) {
-      if (!commands_.empty() && chosen_.empty()) {
-        std::vector<std::string> known;
-        for (const auto& [name, options] : commands_) { known.push_back(name); }
-        throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", join_names(known, ","), ")"));
-      }
-      throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
-    }
-    const std::string name = dashed->substr(dashed->find_first_not_of('-'));
-    throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
-  }
+  if (!extras.empty()) { refuse(extras); }
   if (!arguments.config.empty()) {
     Json object = read_json_file(arguments.config);
     // A run.json holds its configuration under that key: a run can be repeated from its record.
@@ -225,9 +233,7 @@ void Options::parse(int argc, const char* const* argv) {
 
 void Options::check_required() const {
   if (!commands_.empty() && chosen_.empty()) {
-    std::vector<std::string> known;
-    for (const auto& [name, options] : commands_) { known.push_back(name); }
-    throw ConfigError(cat("a command is needed: ", join_names(known, ",")));
+    throw ConfigError(cat("a command is needed: ", join_names(command_names(), ",")));
   }
   for (const auto& option : options_) {
     if (option->required_ && !option->given_) {

@@ -24,6 +24,10 @@
 #include "experiments/cli/json.h"
 #include "tensor/device/device.h"
 
+namespace CLI {
+class App;
+}
+
 namespace terrace {
 
 /// Where an option's value goes. Lists are given as 1,2,3 on the command line and as arrays in JSON.
@@ -142,7 +146,16 @@ class Options {
  private:
   Option* find(const std::string& name) const;
   std::vector<std::string> names() const;
+  std::vector<std::string> command_names() const;
   Options* chosen_command() const;
+
+  struct ParsedArguments;
+  /// Declares the options to the parser, which keeps what is given in `arguments`.
+  void declare_to(CLI::App& app, ParsedArguments& arguments) const;
+  /// Chooses the command; returns the arguments that no option takes.
+  std::vector<std::string> read_arguments(int argc, const char* const* argv, ParsedArguments& arguments);
+  /// Throws the ConfigError about arguments that no option takes.
+  [[noreturn]] void refuse(const std::vector<std::string>& extras) const;
   void check_required() const;
 
   std::string program_, purpose_, epilog_, heading_, chosen_;

@@ -6,10 +6,12 @@
 #include "experiments/cli/progress.h"
 #include "experiments/inspection/inspect.h"
 #include "experiments/report/chart.h"
+#include "experiments/report/heatmap.h"
 #include "experiments/report/html.h"
 #include "experiments/report/image_grid.h"
 #include "experiments/report/statistics.h"
 #include "experiments/study/report.h"
+#include "tensor/base/mean_deviation.h"
 #include "var/pyramid.h"
 
 namespace terrace {
@@ -26,11 +28,9 @@ Figures scale_maps(const Pyramid& pyramid, const std::vector<double>& values, co
     const int64_t p = pyramid.patch(s);
     std::vector<double> part(values.begin() + pyramid.begin(s), values.begin() + pyramid.end(s));
     const Tensor map = Tensor::from(part, {p, p});
-    double mean = 0;
-    for (const double v : part) { mean += v / static_cast<double>(part.size()); }
     maps.emplace_back(image_markup(matrix_image(map, ColorMap::kSequential, low, high, std::max<int64_t>(1, 120 / p)),
                                    cat(what, " at scale ", p), 120),
-                      cat(p, "×", p, ": mean ", format_number(mean)));
+                      cat(p, "×", p, ": mean ", format_number(mean_of(part))));
   }
   return maps;
 }

@@ -2,60 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include "experiments/report/html.h"
 #include "experiments/report/image_grid.h"
 #include "experiments/report/statistics.h"
+#include "experiments/report/svg.h"
+#include "tensor/base/mean_deviation.h"
 
 namespace terrace {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kCharacter = 6.4;  // width of a tick character in pixels, about
-
-std::string number(double v) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", v);
-  return text;
-}
-
-std::string tick_text(double v) {
-  char text[32];
-  const double size = std::fabs(v);
-  if (size >= 1e6 || (size > 0 && size < 1e-3)) {
-    std::snprintf(text, sizeof text, "%.0e", v);
-  } else if (size >= 1e4) {
-    std::snprintf(text, sizeof text, "%gk", v / 1e3);
-  } else {
-    std::snprintf(text, sizeof text, "%g", std::fabs(v) < 1e-12 ? 0.0 : v);
-  }
-  return text;
-}
-
-/// To three significant digits, for the ends of colour bars.
-double rounded(double v) {
-  if (v == 0 || !std::isfinite(v)) { return v; }
-  const double unit = std::pow(10.0, std::floor(std::log10(std::fabs(v))) - 2);
-  return std::round(v / unit) * unit;
-}
-
-std::string text_at(double x, double y, const char* style, const char* anchor, const std::string& text,
-                    const std::string& more = "") {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" class=\"" + style + "\" text-anchor=\"" + anchor +
-         "\"" + more + ">" + escape_html(text) + "</text>";
-}
-
-std::string line_at(double x1, double y1, double x2, double y2, const char* style) {
-  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" + number(y2) +
-         "\" class=\"" + style + "\"/>";
-}
-
-std::string open_svg(int width, int height, const std::string& title) {
-  return "<svg viewBox=\"0 0 " + std::to_string(width) + " " + std::to_string(height) + "\" width=\"" +
-         std::to_string(width) + "\" role=\"img\" aria-label=\"" + escape_html(title.empty() ? "chart" : title) + "\">";
-}
 
 /// Maps data to pixels along one axis.
 struct Axis {
@@ -120,7 +79,7 @@ std::string path_of(const std::vector<double>& xs, const std::vector<double>& ys
       pen = false;
       continue;
     }
-    path += (pen ? "L" : "M") + number(x.pixel(xs[i])) + " " + number(y.pixel(ys[i]));
+    path += (pen ? "L" : "M") + svg_number(x.pixel(xs[i])) + " " + svg_number(y.pixel(ys[i]));
     pen = true;
   }
   return path;
@@ -131,8 +90,8 @@ std::string band_of(const Series& s, const Axis& x, const Axis& y) {
   for (size_t i = 0; i < s.x.size() && i < s.low.size() && i < s.high.size(); ++i) {
     if (!x.shows(s.x[i]) || !y.shows(s.high[i])) { continue; }
     const double low = y.shows(s.low[i]) ? y.pixel(s.low[i]) : y.from;
-    upper += (upper.empty() ? "M" : "L") + number(x.pixel(s.x[i])) + " " + number(y.pixel(s.high[i]));
-    lower = "L" + number(x.pixel(s.x[i])) + " " + number(std::min(low, y.from)) + lower;
+    upper += (upper.empty() ? "M" : "L") + svg_number(x.pixel(s.x[i])) + " " + svg_number(y.pixel(s.high[i]));
+    lower = "L" + svg_number(x.pixel(s.x[i])) + " " + svg_number(std::min(low, y.from)) + lower;
   }
   if (upper.empty()) { return ""; }
   return "<path d=\"" + upper + lower + "Z\" style=\"fill:" + palette_color(s.color) + ";opacity:.16;stroke:none\"/>";
@@ -153,9 +112,9 @@ LegendPlace legend_of(const std::vector<Series>& series, double left, double top
     const auto letters = std::count_if(s.name.begin(), s.name.end(), [](char c) { return (c & 0xC0) != 0x80; });
     const double extent = 34 + kCharacter * static_cast<double>(letters) + 10;
     if (x > left && x + extent > width) { x = left, y += 18; }
-    place.markup += "<path d=\"M" + number(x) + " " + number(y - 4) + "h22\" style=\"stroke:" + palette_color(s.color) +
-                    ";stroke-width:2.4;fill:none\"" + dash_of(s.dash) + "/>" +
-                    text_at(x + 28, y, "label", "start", s.name);
+    place.markup += "<path d=\"M" + svg_number(x) + " " + svg_number(y - 4) +
+                    "h22\" style=\"stroke:" + palette_color(s.color) + ";stroke-width:2.4;fill:none\"" +
+                    dash_of(s.dash) + "/>" + svg_text(x + 28, y, "label", "start", s.name);
     x += extent;
   }
   if (!place.markup.empty()) { place.height = static_cast<int>(y - top) + 12; }
@@ -189,10 +148,9 @@ Series band_over(const std::string& name, const std::vector<double>& x, const st
   for (const auto& run : runs) { length = std::min(length, run.size()); }
   if (runs.empty()) { length = 0; }
   for (size_t i = 0; i < length; ++i) {
-    double mean = 0, squares = 0;
-    for (const auto& run : runs) { mean += run[i] / static_cast<double>(runs.size()); }
-    for (const auto& run : runs) { squares += (run[i] - mean) * (run[i] - mean); }
-    const double sd = runs.size() > 1 ? std::sqrt(squares / static_cast<double>(runs.size() - 1)) : 0;
+    std::vector<double> at_x;
+    for (const auto& run : runs) { at_x.push_back(run[i]); }
+    const double mean = mean_of(at_x), sd = deviation_of(at_x, mean, 1);
     series.x.push_back(x[i]);
     series.y.push_back(mean);
     if (runs.size() > 1) {
@@ -230,22 +188,19 @@ std::string LineChart::svg() const {
   x.to = width - 14;
 
   std::string out = open_svg(width, height, title);
-  if (!title.empty()) { out += text_at(4, 16, "title", "start", title); }
+  if (!title.empty()) { out += svg_text(4, 16, "title", "start", title); }
   out += legend.markup;
   for (const double v : y_ticks) {
-    out += line_at(x.from, y.pixel(v), x.to, y.pixel(v), "grid");
-    out += text_at(x.from - 7, y.pixel(v) + 4, "tick", "end", tick_text(v));
+    out += svg_line(x.from, y.pixel(v), x.to, y.pixel(v), "grid");
+    out += svg_text(x.from - 7, y.pixel(v) + 4, "tick", "end", tick_text(v));
   }
   for (const double v : x.tick_values(6)) {
-    out += line_at(x.pixel(v), bottom, x.pixel(v), bottom + 4, "axis");
-    out += text_at(x.pixel(v), bottom + 17, "tick", "middle", tick_text(v));
+    out += svg_line(x.pixel(v), bottom, x.pixel(v), bottom + 4, "axis");
+    out += svg_text(x.pixel(v), bottom + 17, "tick", "middle", tick_text(v));
   }
-  out += line_at(x.from, bottom, x.to, bottom, "axis");
-  if (!x_label.empty()) { out += text_at((x.from + x.to) / 2, height - 8, "label", "middle", x_label); }
-  if (!y_label.empty()) {
-    const double middle = (top + bottom) / 2;
-    out += text_at(13, middle, "label", "middle", y_label, " transform=\"rotate(-90 13 " + number(middle) + ")\"");
-  }
+  out += svg_line(x.from, bottom, x.to, bottom, "axis");
+  if (!x_label.empty()) { out += svg_text((x.from + x.to) / 2, height - 8, "label", "middle", x_label); }
+  if (!y_label.empty()) { out += svg_y_label((top + bottom) / 2, y_label); }
   for (const Series& s : series) { out += band_of(s, x, y); }
   for (const Series& s : series) {
     const std::string style = "style=\"stroke:" + palette_color(s.color) + ";fill:none;stroke-width:1.8\"";
@@ -256,7 +211,7 @@ std::string LineChart::svg() const {
     }
     for (size_t i = 0; i < s.x.size() && i < s.y.size(); ++i) {
       if (!x.shows(s.x[i]) || !y.shows(s.y[i])) { continue; }
-      out += "<circle cx=\"" + number(x.pixel(s.x[i])) + "\" cy=\"" + number(y.pixel(s.y[i])) +
+      out += "<circle cx=\"" + svg_number(x.pixel(s.x[i])) + "\" cy=\"" + svg_number(y.pixel(s.y[i])) +
              "\" r=\"3\" style=\"fill:" + palette_color(s.color) + "\"><title>" +
              escape_html(s.name + ": " + tick_text(s.x[i]) + ", " + tick_text(s.y[i])) + "</title></circle>";
     }
@@ -284,113 +239,41 @@ std::string DotChart::svg() const {
   x.to = width - 18;
 
   std::string out = open_svg(width, height, title);
-  if (!title.empty()) { out += text_at(4, 16, "title", "start", title); }
+  if (!title.empty()) { out += svg_text(4, 16, "title", "start", title); }
   for (const double v : x.tick_values(5)) {
-    out += line_at(x.pixel(v), top, x.pixel(v), bottom, "grid");
-    out += text_at(x.pixel(v), bottom + 17, "tick", "middle", tick_text(v));
+    out += svg_line(x.pixel(v), top, x.pixel(v), bottom, "grid");
+    out += svg_text(x.pixel(v), bottom + 17, "tick", "middle", tick_text(v));
   }
-  out += line_at(x.from, bottom, x.to, bottom, "axis");
-  out += text_at((x.from + x.to) / 2, bottom + 36, "label", "middle", x_label);
+  out += svg_line(x.from, bottom, x.to, bottom, "axis");
+  out += svg_text((x.from + x.to) / 2, bottom + 36, "label", "middle", x_label);
   if (has_reference) {
-    out += "<line x1=\"" + number(x.pixel(reference)) + "\" x2=\"" + number(x.pixel(reference)) + "\" y1=\"" +
-           number(top) + "\" y2=\"" + number(bottom) + "\" class=\"axis\" stroke-dasharray=\"5 4\"/>";
-    out += "<line x1=\"4\" x2=\"28\" y1=\"" + number(bottom + 50) + "\" y2=\"" + number(bottom + 50) +
-           "\" class=\"axis\" stroke-dasharray=\"5 4\"/>" + text_at(34, bottom + 54, "label", "start", reference_name);
+    out += "<line x1=\"" + svg_number(x.pixel(reference)) + "\" x2=\"" + svg_number(x.pixel(reference)) + "\" y1=\"" +
+           svg_number(top) + "\" y2=\"" + svg_number(bottom) + "\" class=\"axis\" stroke-dasharray=\"5 4\"/>";
+    out += "<line x1=\"4\" x2=\"28\" y1=\"" + svg_number(bottom + 50) + "\" y2=\"" + svg_number(bottom + 50) +
+           "\" class=\"axis\" stroke-dasharray=\"5 4\"/>" + svg_text(34, bottom + 54, "label", "start", reference_name);
   }
   for (size_t g = 0; g < groups.size(); ++g) {
     const Group& group = groups[g];
     const double middle = top + kRow * (static_cast<double>(g) + 0.5);
-    out += text_at(x.from - 10, middle + 4, "label", "end", group.name);
-    double mean = 0, squares = 0;
-    const auto count = static_cast<double>(group.values.size());
-    for (const double v : group.values) { mean += v / count; }
-    for (const double v : group.values) { squares += (v - mean) * (v - mean); }
-    const double sd = count > 1 ? std::sqrt(squares / (count - 1)) : 0;
+    out += svg_text(x.from - 10, middle + 4, "label", "end", group.name);
+    const size_t count = group.values.size();
+    const double mean = mean_of(group.values), sd = deviation_of(group.values, mean, 1);
     const std::string color = palette_color(group.color);
     if (count > 1) {
-      out += "<line x1=\"" + number(x.pixel(mean - sd)) + "\" x2=\"" + number(x.pixel(mean + sd)) + "\" y1=\"" +
-             number(middle) + "\" y2=\"" + number(middle) + "\" style=\"stroke:" + color + ";stroke-width:2\"/>";
+      out += "<line x1=\"" + svg_number(x.pixel(mean - sd)) + "\" x2=\"" + svg_number(x.pixel(mean + sd)) + "\" y1=\"" +
+             svg_number(middle) + "\" y2=\"" + svg_number(middle) + "\" style=\"stroke:" + color +
+             ";stroke-width:2\"/>";
     }
     if (count > 0) {
-      out += "<line x1=\"" + number(x.pixel(mean)) + "\" x2=\"" + number(x.pixel(mean)) + "\" y1=\"" +
-             number(middle - 9) + "\" y2=\"" + number(middle + 9) + "\" style=\"stroke:" + color +
+      out += "<line x1=\"" + svg_number(x.pixel(mean)) + "\" x2=\"" + svg_number(x.pixel(mean)) + "\" y1=\"" +
+             svg_number(middle - 9) + "\" y2=\"" + svg_number(middle + 9) + "\" style=\"stroke:" + color +
              ";stroke-width:3\"/>";
     }
     for (const double v : group.values) {
-      out += "<circle cx=\"" + number(x.pixel(v)) + "\" cy=\"" + number(middle) + "\" r=\"4.5\" style=\"fill:" + color +
-             ";opacity:.55\"><title>" + escape_html(group.name + ": " + tick_text(v)) + "</title></circle>";
+      out += "<circle cx=\"" + svg_number(x.pixel(v)) + "\" cy=\"" + svg_number(middle) +
+             "\" r=\"4.5\" style=\"fill:" + color + ";opacity:.55\"><title>" +
+             escape_html(group.name + ": " + tick_text(v)) + "</title></circle>";
     }
-  }
-  return out + "</svg>";
-}
-
-std::string Heatmap::svg() const {
-  double least = low, most = high;
-  if (least == most) {
-    least = kInfinity;
-    most = -kInfinity;
-    for (const double v : values) {
-      if (std::isfinite(v)) { least = std::min(least, v), most = std::max(most, v); }
-    }
-    if (!(least < most)) { most = least + 1; }
-  }
-  const int left = (y_label.empty() ? 8 : 26) + (row_names.empty() ? 0 : 44), top = title.empty() ? 6 : 28;
-  const double cell_width = static_cast<double>(width - left - 74) / static_cast<double>(std::max<int64_t>(columns, 1));
-  const double cell_height =
-      height > 0 ? static_cast<double>(height - top - 44) / static_cast<double>(std::max<int64_t>(rows, 1))
-                 : cell_width;
-  const double bottom = top + cell_height * static_cast<double>(rows),
-               right = left + cell_width * static_cast<double>(columns);
-  std::string out = open_svg(width, static_cast<int>(bottom) + 44, title);
-  if (!title.empty()) { out += text_at(4, 16, "title", "start", title); }
-  char color[16];
-  const auto fill = [&](double share) {
-    const Rgb rgb = map_color(ColorMap::kSequential, share);
-    std::snprintf(color, sizeof color, "#%02x%02x%02x", rgb.r, rgb.g, rgb.b);
-    return std::string(color);
-  };
-  out += "<g shape-rendering=\"crispEdges\">";
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
-      const double v = values[static_cast<size_t>(r * columns + c)];
-      if (!std::isfinite(v)) { continue; }
-      out += "<rect x=\"" + number(left + cell_width * static_cast<double>(c)) + "\" y=\"" +
-             number(top + cell_height * static_cast<double>(r)) + "\" width=\"" + number(cell_width + 0.3) +
-             "\" height=\"" + number(cell_height + 0.3) + "\" fill=\"" + fill((v - least) / (most - least)) + "\"/>";
-    }
-  }
-  for (int i = 0; i < 40; ++i) {  // the colour bar
-    out += "<rect x=\"" + number(right + 12) + "\" y=\"" + number(top + (bottom - top) * (39 - i) / 40) +
-           "\" width=\"11\" height=\"" + number((bottom - top) / 40 + 0.4) + "\" fill=\"" + fill((i + 0.5) / 40) +
-           "\"/>";
-  }
-  out += "</g>";
-  if (print_values) {
-    for (size_t i = 0; i < values.size() && columns > 0; ++i) {
-      if (!std::isfinite(values[i])) { continue; }
-      const double share = (values[i] - least) / (most - least);
-      char text[24];
-      std::snprintf(text, sizeof text, "%.2g", values[i]);
-      out += text_at(left + cell_width * (static_cast<double>(static_cast<int64_t>(i) % columns) + 0.5),
-                     top + cell_height * (static_cast<double>(static_cast<int64_t>(i) / columns) + 0.5) + 4, "tick",
-                     "middle", text, share > 0.55 ? " style=\"fill:#111\"" : " style=\"fill:#fff\"");
-    }
-  }
-  out += text_at(right + 28, bottom, "tick", "start", tick_text(rounded(least))) +
-         text_at(right + 28, top + 9, "tick", "start", tick_text(rounded(most)));
-  const auto stride = [](double cell, double needed) {
-    return std::max<size_t>(1, static_cast<size_t>(std::ceil(needed / std::max(cell, 0.1))));
-  };
-  for (size_t r = 0; r < row_names.size(); r += stride(cell_height, 13)) {
-    out += text_at(left - 7, top + cell_height * (static_cast<double>(r) + 0.5) + 4, "tick", "end", row_names[r]);
-  }
-  for (size_t c = 0; c < column_names.size(); c += stride(cell_width, 36)) {
-    out += text_at(left + cell_width * (static_cast<double>(c) + 0.5), bottom + 15, "tick", "middle", column_names[c]);
-  }
-  if (!x_label.empty()) { out += text_at((left + right) / 2, bottom + 35, "label", "middle", x_label); }
-  if (!y_label.empty()) {
-    const double middle = (top + bottom) / 2;
-    out += text_at(13, middle, "label", "middle", y_label, " transform=\"rotate(-90 13 " + number(middle) + ")\"");
   }
   return out + "</svg>";
 }

@@ -77,41 +77,42 @@ void report_dots(const StudyResults& results, Html& page) {
   page.figures(figures_shown);
 }
 
-}  // namespace
+bool has_distance(const StudyResults& results) { return std::isfinite(results.tokenizer.distance); }
 
-void report_summary(const StudyResults& results, Html& page) {
-  page.section("Summary", "summary");
+std::vector<Cell> summary_row(const StudyResults& results, const std::string& name, int color) {
+  const auto spread = [&](auto figure) { return spread_of(figures(results, name, figure)); };
+  Cell encoding(name), loss(format_spread(spread(loss_of), 4)), share(format_spread(spread(share_of), 1));
+  encoding.color = color;
+  loss.best = name == established_best(results, loss_of, Better::kLower);
+  share.best = name == established_best(results, share_of, Better::kHigher);
+  double samples = 0;
+  share.note = share_interval(results, name, &samples);
+  share.note += cat(" of ", static_cast<int64_t>(samples));
+  std::vector<Cell> row = {encoding, loss};
+  if (has_rule(results)) { row.push_back(share); }
+  row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
+  row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
+  if (has_distance(results)) {
+    row.emplace_back(
+        format_spread(spread([](const StudyRun& r) { return r.distance; }), decimals_of_distance(results.tokenizer)));
+  }
+  row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
+  row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
+  row.emplace_back(position_rms(*results.runs_of(name).front()));
+  return row;
+}
+
+void report_encodings(const StudyResults& results, Html& page) {
   const std::vector<std::string> names = results.encodings();
-  const std::string best_loss = established_best(results, loss_of, Better::kLower),
-                    best_share = established_best(results, share_of, Better::kHigher);
   Table table;
-  table.columns = {"Encoding", "Held-out loss (nats/token)", "Token accuracy", "Training loss"};
-  if (has_rule(results)) { table.columns.insert(table.columns.begin() + 2, "Samples showing their class (%)"); }
-  const StudyTokenizer& tokenizer = results.tokenizer;
-  const bool has_distance = std::isfinite(tokenizer.distance);
-  if (has_distance) { table.columns.push_back(tokenizer.distance_name); }
-  table.columns.insert(table.columns.end(), {"ms / step", "Peak memory", "Table RMS at the start"});
+  table.columns = {"Encoding", "Held-out loss (nats/token)"};
+  if (has_rule(results)) { table.columns.emplace_back("Samples showing their class (%)"); }
+  table.columns.emplace_back("Token accuracy");
+  table.columns.emplace_back("Training loss");
+  if (has_distance(results)) { table.columns.push_back(results.tokenizer.distance_name); }
+  for (const char* last : {"ms / step", "Peak memory", "Table RMS at the start"}) { table.columns.emplace_back(last); }
   for (size_t i = 0; i < names.size(); ++i) {
-    const auto spread = [&](auto figure) { return spread_of(figures(results, names[i], figure)); };
-    Cell name(names[i]), loss(format_spread(spread(loss_of), 4)), share(format_spread(spread(share_of), 1));
-    name.color = static_cast<int>(i);
-    loss.best = names[i] == best_loss;
-    share.best = names[i] == best_share;
-    double samples = 0;
-    share.note = share_interval(results, names[i], &samples);
-    share.note += cat(" of ", static_cast<int64_t>(samples));
-    std::vector<Cell> row = {name, loss};
-    if (has_rule(results)) { row.push_back(share); }
-    row.emplace_back(format_spread(spread([](const StudyRun& r) { return 100 * r.held_out.accuracy; }), 2) + " %");
-    row.emplace_back(format_spread(spread([](const StudyRun& r) { return r.train_loss; }), 4));
-    if (has_distance) {
-      row.emplace_back(
-          format_spread(spread([](const StudyRun& r) { return r.distance; }), decimals_of_distance(tokenizer)));
-    }
-    row.emplace_back(format_spread(spread([](const StudyRun& r) { return 1e3 * r.seconds_per_step; }), 1));
-    row.emplace_back(format_bytes(spread([](const StudyRun& r) { return static_cast<double>(r.peak_bytes); }).mean));
-    row.emplace_back(position_rms(*results.runs_of(names[i]).front()));
-    table.rows.push_back(row);
+    table.rows.push_back(summary_row(results, names[i], static_cast<int>(i)));
   }
   table.caption = cat("Mean", results.runs.size() > names.size() ? " ± sample standard deviation" : "", " over ",
                       seeds_text(results), "; every run has ", results.runs.front().steps, " steps of ",
@@ -119,25 +120,37 @@ void report_summary(const StudyResults& results, Html& page) {
                       " held-out images; a model that knows nothing has ln V. Bold: the best, where a paired test over "
                       "the seeds tells it from every other encoding (5 %, corrected).");
   page.table(table);
-  if (has_distance) {
-    page.note(cat(tokenizer.distance_name, ": of ", results.runs.front().distance_images, " samples to ",
-                  tokenizer.distance_images, " held-out images, lower is better; measured with ",
-                  tokenizer.distance_about, ". The tokenizer's reconstructions of held-out images are at ",
-                  format_fixed(tokenizer.distance, decimals_of_distance(tokenizer)),
-                  ", and no transformer on its tokens is meant to come nearer. It falls with the number of images, so "
-                  "it compares within this table alone."));
-  }
-  if (has_rule(results)) {
-    page.note(
-        cat("The share of samples is judged by the rule that defines the generated classes (shape, colour and place). "
-            "Samples: ",
-            sampling_text(results),
-            "; below each share its 95 % interval from the number of samples alone (Wilson), without the spread "
-            "between trainings. The ceiling: the rule recognises ",
-            percent(results.tokenizer.real_share), " of the real test images and ",
-            percent(results.tokenizer.reconstructed_share), " of the tokenizer's reconstructions of them. Chance is ",
-            percent(1.0 / static_cast<double>(results.class_names.size())), " at most."));
-  }
+}
+
+void note_distance(const StudyResults& results, Html& page) {
+  const StudyTokenizer& tokenizer = results.tokenizer;
+  page.note(cat(tokenizer.distance_name, ": of ", results.runs.front().distance_images, " samples to ",
+                tokenizer.distance_images, " held-out images, lower is better; measured with ",
+                tokenizer.distance_about, ". The tokenizer's reconstructions of held-out images are at ",
+                format_fixed(tokenizer.distance, decimals_of_distance(tokenizer)),
+                ", and no transformer on its tokens is meant to come nearer. It falls with the number of images, so "
+                "it compares within this table alone."));
+}
+
+void note_share(const StudyResults& results, Html& page) {
+  page.note(
+      cat("The share of samples is judged by the rule that defines the generated classes (shape, colour and place). "
+          "Samples: ",
+          sampling_text(results),
+          "; below each share its 95 % interval from the number of samples alone (Wilson), without the spread "
+          "between trainings. The ceiling: the rule recognises ",
+          percent(results.tokenizer.real_share), " of the real test images and ",
+          percent(results.tokenizer.reconstructed_share), " of the tokenizer's reconstructions of them. Chance is ",
+          percent(1.0 / static_cast<double>(results.class_names.size())), " at most."));
+}
+
+}  // namespace
+
+void report_summary(const StudyResults& results, Html& page) {
+  page.section("Summary", "summary");
+  report_encodings(results, page);
+  if (has_distance(results)) { note_distance(results, page); }
+  if (has_rule(results)) { note_share(results, page); }
   report_contrasts(results, page);
   report_dots(results, page);
 }

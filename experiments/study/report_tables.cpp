@@ -4,6 +4,7 @@
 
 #include "experiments/cli/progress.h"
 #include "experiments/report/chart.h"
+#include "experiments/report/heatmap.h"
 #include "experiments/report/image_grid.h"
 #include "experiments/study/config.h"
 #include "experiments/study/report.h"

@@ -4,6 +4,7 @@
 #include "data/images/image_file.h"
 #include "experiments/report/caption.h"
 #include "experiments/report/chart.h"
+#include "experiments/report/heatmap.h"
 #include "experiments/report/html.h"
 #include "experiments/report/image_grid.h"
 #include "experiments/report/statistics.h"

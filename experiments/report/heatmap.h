@@ -1,0 +1,22 @@
+// A matrix as coloured cells, in SVG.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace terrace {
+
+/// Values as coloured cells, row by row; NaN cells stay empty.
+struct Heatmap {
+  std::string title = {}, x_label = {}, y_label = {};
+  int64_t rows = 0, columns = 0;
+  std::vector<double> values = {};
+  std::vector<std::string> row_names = {}, column_names = {};  // where given, as tick labels
+  double low = 0, high = 0;                                    // equal: from the data
+  bool print_values = false;                                   // in the cells
+  int width = 520, height = 0;                                 // height 0: square cells
+  std::string svg() const;
+};
+
+}  // namespace terrace
