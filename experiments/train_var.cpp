@@ -14,6 +14,7 @@
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/frechet_evaluator.h"
 #include "var/content_hash.h"
+#include "var/positions/encodings.h"
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"
 #include "var/training/curves.h"
@@ -26,7 +27,7 @@ namespace {
 struct Settings {
   CommonOptions common;
   std::string data, tokenizer, tokens;
-  std::string preset = "var-32px", pe = "learned";
+  std::string preset = "var-32px";
   std::string dtype = "f32";
   bool resume = false, recompute = false;
   int64_t ranks = 1;
@@ -56,8 +57,9 @@ void declare_model(Options& options, Settings& s) {
   options.add("drop-path", m.drop_path_rate, "of the last block; negative: 0.1 depth / 24").range(-1, 0.99);
   options.add("drop", m.drop_rate, "dropout on the branches").range(0, 0.99);
   options.group("Positional encoding");
-  options.add("pe", s.pe, "what is added to the tokens").choices(positional_kind_names());
-  options.add("pe-mix", m.positions.learned_weight, "weight of the learned table in mixed").range(0, 1);
+  options.add("pe", m.positions.kind, "what is added to the tokens").choices(encoding_names());
+  options.add("pe-mix", m.positions.learned_weight, "weight of the learned table in " + names_of_mixing_encodings(", "))
+      .range(0, 1);
   options.add("pe-scale", m.positions.scale, "factor on a fixed table");
   options.add("pe-rms", m.positions.rms, "root mean square to scale a fixed table to, 0 for its own").at_least(0);
   options.add("level-embedding", m.positions.level_embedding, "a learned vector per scale");
@@ -113,23 +115,6 @@ void declare(Options& options, Settings& s) {
       options, "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none");
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl and run.json");
-}
-
-/// Options of the encoding that would change nothing are refused, so that nobody compares runs that are the same.
-void check_positions(const PositionalConfig& positions, const PositionalConfig& defaults) {
-  const PositionalKind kind = positions.kind;
-  const bool mixed = kind == PositionalKind::kMixed;
-  const bool fixed = mixed || kind == PositionalKind::kSinusoid1d || kind == PositionalKind::kSinusoid2d;
-  const auto refuse = [&](const char* option, const std::string& why) {
-    throw ConfigError(cat("--", option, " has no effect: ", why));
-  };
-  const std::string no_table = cat("--pe ", name_of(kind), " has no fixed table");
-  if (!mixed && positions.learned_weight != defaults.learned_weight) { refuse("pe-mix", "it is for --pe mixed"); }
-  if (!fixed && positions.scale != defaults.scale) { refuse("pe-scale", no_table); }
-  if (!fixed && positions.rms != defaults.rms) { refuse("pe-rms", no_table); }
-  if (positions.rms > 0 && positions.scale != defaults.scale) {
-    refuse("pe-scale", "--pe-rms sets the size of the table");
-  }
 }
 
 TokenSet tokens_of(const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images) {
@@ -251,8 +236,9 @@ void train(int argc, char** argv) {
   const std::unique_ptr<Communicator> ranks = host == nullptr ? nullptr : make_communicator(device, *host);
   const bool first_rank = ranks == nullptr || ranks->rank() == 0;
   s.training.accumulate = std::max(s.training.accumulate, s.ranks);
-  s.model.positions.kind = positional_kind_from_name(s.pe);
-  check_positions(s.model.positions, PositionalConfig());
+  for (const UnreadOption& unread : unread_options(s.model.positions)) {
+    throw ConfigError(cat("--", unread.option, " has no effect: ", unread.reason));
+  }
   make_folder(s.common.out);
   RunRecord record("train_var", options.to_json(), s.common.seed);
 

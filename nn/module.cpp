@@ -31,7 +31,7 @@ std::string suggestion(const std::string& wanted, const std::vector<std::string>
 }
 
 std::string join(const std::string& prefix, const std::string& name) {
-  return prefix.empty() ? name : prefix + "." + name;
+  return prefix.empty() || name.empty() ? prefix + name : prefix + "." + name;
 }
 
 }  // namespace
@@ -142,12 +142,18 @@ void Module::set_training(bool training) {
   for (auto& [name, module] : modules_) { module->set_training(training); }
 }
 
-void Module::check_free(const std::string& name) const {
-  const auto taken = [&name](const auto& list) {
+bool Module::is_taken(const std::string& name) const {
+  const auto among = [&name](const auto& list) {
     return std::any_of(list.begin(), list.end(), [&name](const auto& entry) { return entry.first == name; });
   };
+  return among(parameters_) || among(buffers_) || among(modules_) ||
+         std::any_of(modules_.begin(), modules_.end(),
+                     [&name](const auto& entry) { return entry.first.empty() && entry.second->is_taken(name); });
+}
+
+void Module::check_free(const std::string& name) const {
   if (name.empty()) { throw ConfigError("register: a name must not be empty"); }
-  if (taken(parameters_) || taken(buffers_) || taken(modules_)) {
+  if (is_taken(name)) {
     throw ConfigError(cat("register: the name \"", name, "\" is taken in this module; choose another"));
   }
 }
@@ -169,6 +175,13 @@ void Module::register_buffer(std::string name, Tensor& buffer) {
 void Module::register_module(std::string name, Module& module) {
   check_free(name);
   modules_.emplace_back(std::move(name), &module);
+}
+
+void Module::register_members(Module& module) {
+  for (const auto& [name, parameter] : module.parameters_) { check_free(name); }
+  for (const auto& [name, buffer] : module.buffers_) { check_free(name); }
+  for (const auto& [name, child] : module.modules_) { check_free(name); }
+  modules_.emplace_back("", &module);
 }
 
 }  // namespace terrace

@@ -81,16 +81,19 @@ class Module {
   void register_parameter(std::string name, Variable& parameter);
   void register_buffer(std::string name, Tensor& buffer);
   void register_module(std::string name, Module& module);
+  /// The parameters, buffers and children of `module` under their own names, without one in front of them.
+  void register_members(Module& module);
 
  private:
   template <class F>
   void visit(const std::string& prefix, const F& f) const;
+  bool is_taken(const std::string& name) const;
   void check_free(const std::string& name) const;
   void set_training(bool training);
 
   std::vector<std::pair<std::string, Variable*>> parameters_;
   std::vector<std::pair<std::string, Tensor*>> buffers_;
-  std::vector<std::pair<std::string, Module*>> modules_;
+  std::vector<std::pair<std::string, Module*>> modules_;  // "": its members have no prefix
   bool training_ = true;
 };
 

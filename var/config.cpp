@@ -52,23 +52,6 @@ void require_rate(const char* field, double value) { require(value >= 0 && value
 
 }  // namespace
 
-const std::vector<std::string>& positional_kind_names() {
-  static const std::vector<std::string> names = {"learned",     "learned-xavier", "sinusoid-1d",
-                                                 "sinusoid-2d", "mixed",          "none"};
-  return names;
-}
-
-const char* name_of(PositionalKind kind) { return positional_kind_names()[static_cast<size_t>(kind)].c_str(); }
-
-PositionalKind positional_kind_from_name(const std::string& name) {
-  const auto& names = positional_kind_names();
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found != names.end()) { return static_cast<PositionalKind>(found - names.begin()); }
-  std::string list;
-  for (const std::string& known : names) { list += (list.empty() ? "" : ", ") + known; }
-  throw ConfigError(cat("positional encoding '", name, "' is not known; there are ", list));
-}
-
 int64_t VarConfig::hidden_dim() const {
   return static_cast<int64_t>(std::llround(static_cast<double>(embed_dim) * mlp_ratio));
 }
@@ -110,7 +93,7 @@ VarConfig var_preset32() {
 }
 
 void to_json(Json& j, const PositionalConfig& c) {
-  j = Json{{"kind", name_of(c.kind)},
+  j = Json{{"kind", c.kind},
            {"learned_weight", c.learned_weight},
            {"scale", c.scale},
            {"rms", c.rms},
@@ -119,9 +102,7 @@ void to_json(Json& j, const PositionalConfig& c) {
 
 void from_json(const Json& j, PositionalConfig& c) {
   ObjectReader reader(j, "positions");
-  std::string kind = name_of(c.kind);
-  reader.read("kind", kind);
-  c.kind = positional_kind_from_name(kind);
+  reader.read("kind", c.kind);
   reader.read("learned_weight", c.learned_weight);
   reader.read("scale", c.scale);
   reader.read("rms", c.rms);

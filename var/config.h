@@ -8,16 +8,11 @@
 
 namespace terrace {
 
-enum class PositionalKind : uint8_t { kLearned, kLearnedXavier, kSinusoid1d, kSinusoid2d, kMixed, kNone };
-const char* name_of(PositionalKind kind);                           // "learned-xavier"
-PositionalKind positional_kind_from_name(const std::string& name);  // throws ConfigError that lists the names
-const std::vector<std::string>& positional_kind_names();
-
 struct PositionalConfig {
-  PositionalKind kind = PositionalKind::kLearned;
-  double learned_weight = 0.7;  // kMixed: table = w learned + (1 - w) fixed
-  double scale = 1;             // multiplies a fixed table
-  double rms = 0;               // > 0: a fixed table is scaled to this root mean square instead
+  std::string kind = "learned";  // a name of var/positions/encodings.h, checked where an encoding is made of it
+  double learned_weight = 0.7;   // w where a table is w learned + (1 - w) fixed
+  double scale = 1;              // multiplies a fixed table
+  double rms = 0;                // > 0: a fixed table is scaled to this root mean square instead
   bool level_embedding = true;
   bool operator==(const PositionalConfig&) const = default;
 };

@@ -25,6 +25,20 @@ Tensor rows_of(const Variable& table, int64_t channels) {
   return table.defined() ? table.value().reshape({-1, channels}).clone() : Tensor();
 }
 
+/// What the encoding makes of its parameters' first values.
+Tensor initial_table(const PositionalEncoding& encoding, const State& initial, int64_t channels) {
+  NamedParameters parameters = encoding.named_parameters();  // handles
+  std::vector<Tensor> now;
+  for (auto& [name, parameter] : parameters) {
+    now.push_back(parameter.value());
+    const auto found = initial.find(name);
+    if (found != initial.end()) { parameter.set_value(found->second); }
+  }
+  Tensor rows = rows_of(encoding.table(), channels);
+  for (size_t i = 0; i < now.size(); ++i) { parameters[i].second.set_value(now[i]); }
+  return rows;
+}
+
 double finite(double v) { return std::isfinite(v) ? v : 0; }
 
 /// Mean over the pairs of neighbours (left-right and above-below) of a scale; NaN where there are none.
@@ -61,17 +75,9 @@ Inspection inspect_checkpoint(const std::string& path) {
   result.step = loaded.step;
   result.summary = model.table_summary();
   NoGrad no_grad;
-  PositionalEncoding& encoding = model.positions();
+  const PositionalEncoding& encoding = model.positions();
   result.table = rows_of(encoding.table(), C);
-  result.initial = result.table;
-  const auto learned = loaded.initial.find("pos_1LC");
-  if (encoding.learned().defined() && learned != loaded.initial.end()) {
-    // The sum's first value is what the encoding makes of the learned part's first value.
-    const Tensor now = encoding.learned().value().clone();
-    encoding.learned().set_value(learned->second);
-    result.initial = rows_of(encoding.table(), C);
-    encoding.learned().set_value(now);
-  }
+  result.initial = initial_table(encoding, loaded.initial, C);
   if (model.lvl_embed) {
     result.levels = model.parameter("lvl_embed.weight").value().clone();
     const auto levels = loaded.initial.find("lvl_embed.weight");
@@ -121,7 +127,7 @@ Json inspection_json(const Inspection& inspection) {
   Json j;
   j["checkpoint"] = inspection.source;
   j["step"] = inspection.step;
-  j["encoding"] = name_of(inspection.config.positions.kind);
+  j["encoding"] = inspection.config.positions.kind;
   j["tables"] = Json::array();
   for (const TableSummary& t : inspection.summary) {
     j["tables"].push_back({{"name", t.name}, {"rms", t.rms}, {"learned", t.learned}});

@@ -7,7 +7,7 @@
 #include "experiments/cli/json.h"
 #include "tensor/tensor.h"
 #include "var/config.h"
-#include "var/positions/positional_encoding.h"
+#include "var/positions/encoding.h"
 
 namespace terrace {
 

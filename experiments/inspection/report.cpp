@@ -175,7 +175,7 @@ std::string inspection_report(const Inspection& inspection) {
     report_gradients_of(inspection, pyramid, page);
   }
   report_drift(inspection, pyramid, page);
-  return page.page(cat("Position tables: ", name_of(inspection.config.positions.kind)),
+  return page.page(cat("Position tables: ", inspection.config.positions.kind),
                    cat(pyramid.length(), " positions in ", pyramid.scales(), " scales, ", inspection.config.embed_dim,
                        " channels, after ", inspection.step, " steps."),
                    inspection.source);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tensor/base/error.h"
+#include "var/positions/encodings.h"
 
 namespace terrace {
 namespace {
@@ -13,6 +14,12 @@ constexpr const char* kMatched = "@matched";
 constexpr int64_t kRecords = 60, kEvaluations = 12, kCheckpoints = 4;  // over a run
 
 int64_t every(int64_t steps, int64_t times) { return std::max<int64_t>(1, steps / times); }
+
+std::string known_encodings() {
+  std::string names;
+  for (const std::string& name : encoding_names()) { names += (names.empty() ? "" : ", ") + name; }
+  return names;
+}
 
 }  // namespace
 
@@ -23,11 +30,10 @@ void StudyConfig::declare(Options& options) {
   options.group("What is compared");
   options.add(
       "encodings", encodings,
-      "learned, learned-xavier, sinusoid-1d, sinusoid-2d, mixed, none; NAME@matched scales a fixed table to the "
-      "RMS that a learned one starts with");
+      cat(known_encodings(), "; NAME", kMatched, " scales a fixed table to the RMS that a learned one starts with"));
   options.add("seeds", seeds, "one run per encoding and seed; three or more allow a comparison");
   options.add("pe-scale", pe_scale, "factor on fixed tables").positive();
-  options.add("pe-mix", mix, "weight of the learned part of mixed").range(0, 1);
+  options.add("pe-mix", mix, "weight of the learned part of " + names_of_mixing_encodings(", ")).range(0, 1);
   options.add("level-embedding", level_embedding, "add one vector per scale");
   options.group("Length");
   options.add("minutes", minutes, "choose the steps so that the study takes about this long; 0: as given below")
@@ -84,7 +90,7 @@ void StudyConfig::validate() const {
 
 void StudyConfig::refuse_unread_options() const {
   const StudyConfig defaults;
-  const auto refuse = [](const char* option, const char* reason) {
+  const auto refuse = [](const char* option, const std::string& reason) {
     throw ConfigError(cat("--", option, " has no effect: ", reason, "; leave it out"));
   };
   if (!tokenizer.empty()) {
@@ -98,17 +104,14 @@ void StudyConfig::refuse_unread_options() const {
     if (vocab != defaults.vocab) { refuse("vocab", reason); }
     if (patch_nums != defaults.patch_nums) { refuse("patch-nums", reason); }
   }
-  bool scaled = false, mixed = false;
-  for (const std::string& encoding : encodings) {
-    const PositionalConfig positions = positional_from_text(encoding, embed_dim);
-    const bool mixes = positions.kind == PositionalKind::kMixed;
-    const bool fixed =
-        mixes || positions.kind == PositionalKind::kSinusoid1d || positions.kind == PositionalKind::kSinusoid2d;
-    mixed = mixed || mixes;
-    scaled = scaled || (fixed && !(positions.rms > 0));
-  }
-  if (pe_scale != defaults.pe_scale && !scaled) { refuse("pe-scale", "no encoding has a fixed table of free size"); }
-  if (mix != defaults.mix && !mixed) { refuse("pe-mix", "no encoding is mixed"); }
+  const auto none_reads = [&](const std::string& option) {
+    return std::all_of(encodings.begin(), encodings.end(), [&](const std::string& encoding) {
+      const std::vector<UnreadOption> unread = unread_options(positions(encoding));
+      return std::any_of(unread.begin(), unread.end(), [&](const UnreadOption& u) { return u.option == option; });
+    });
+  };
+  if (none_reads("pe-scale")) { refuse("pe-scale", "no encoding has a fixed table of free size"); }
+  if (none_reads("pe-mix")) { refuse("pe-mix", "no encoding is " + names_of_mixing_encodings(" or ")); }
 }
 
 double learned_table_rms(int64_t embed_dim) { return std::sqrt(1.0 / (3.0 * static_cast<double>(embed_dim))); }
@@ -116,17 +119,24 @@ double learned_table_rms(int64_t embed_dim) { return std::sqrt(1.0 / (3.0 * stat
 PositionalConfig positional_from_text(const std::string& text, int64_t embed_dim) {
   PositionalConfig positions;
   const size_t at = text.find('@');
-  positions.kind = positional_kind_from_name(text.substr(0, at));
+  positions.kind = find_encoding(text.substr(0, at)).name;
   if (at == std::string::npos) { return positions; }
   if (text.substr(at) != kMatched) {
     throw ConfigError(cat("encoding '", text, "': after a name only ", kMatched, " may follow"));
   }
-  if (positions.kind != PositionalKind::kSinusoid1d && positions.kind != PositionalKind::kSinusoid2d &&
-      positions.kind != PositionalKind::kMixed) {
-    throw ConfigError(cat("encoding '", text, "': ", text.substr(0, at), " has no fixed table to scale"));
+  if (!find_encoding(positions.kind).has_fixed_table) {
+    throw ConfigError(cat("encoding '", text, "': ", positions.kind, " has no fixed table to scale"));
   }
   positions.rms = learned_table_rms(embed_dim);
   return positions;
+}
+
+PositionalConfig StudyConfig::positions(const std::string& encoding) const {
+  PositionalConfig config = positional_from_text(encoding, embed_dim);
+  config.learned_weight = mix;
+  config.scale = pe_scale;
+  config.level_embedding = level_embedding;
+  return config;
 }
 
 VqvaeConfig StudyConfig::tokenizer_config() const {
@@ -161,10 +171,7 @@ VarConfig StudyConfig::transformer_config(const std::string& encoding, const Vqv
   config.vocab_size = codes.vocab_size;
   config.Cvae = codes.z_channels;
   config.num_classes = classes;
-  config.positions = positional_from_text(encoding, embed_dim);
-  config.positions.learned_weight = mix;
-  config.positions.scale = pe_scale;
-  config.positions.level_embedding = level_embedding;
+  config.positions = positions(encoding);
   return config;
 }
 

@@ -53,6 +53,7 @@ struct StudyConfig {
   void validate() const;
 
   void refuse_unread_options() const;
+  PositionalConfig positions(const std::string& encoding) const;
   VqvaeConfig tokenizer_config() const;
   VqvaeTrainOptions tokenizer_training(int64_t training_steps) const;
   /// The transformer of an encoding, on a tokenizer's codes.

@@ -10,7 +10,7 @@
 
 #include "experiments/cli/json.h"
 #include "tensor/tensor.h"
-#include "var/positions/positional_encoding.h"
+#include "var/positions/encoding.h"
 #include "var/training/var_trainer.h"
 
 namespace terrace {

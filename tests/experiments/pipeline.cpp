@@ -5,6 +5,7 @@
 #include "data/files/atomic_file.h"
 #include "experiments/cli/run_record.h"
 #include "tests/support.h"
+#include "var/positions/encodings.h"
 
 namespace terrace {
 namespace {
@@ -69,7 +70,7 @@ TEST_F(Pipeline, TrainingLeavesItsFiles) {
 }
 
 TEST_F(Pipeline, EveryEncodingTrains) {
-  for (const char* pe : {"learned-xavier", "sinusoid-1d", "sinusoid-2d", "mixed", "none"}) {
+  for (const std::string& pe : encoding_names()) {
     run(train_var(cat("var-", pe), 2, cat("--pe ", pe)));
     EXPECT_TRUE(exists(cat("var-", pe, "/checkpoint.h5"))) << pe;
   }

@@ -105,6 +105,26 @@ TEST(Module, ZeroGrad) {
   EXPECT_FALSE(net.pos.grad().defined());
 }
 
+TEST(Module, MembersOfAnotherKeepTheirNames) {
+  class Outer : public Module {
+   public:
+    explicit Outer(bool clash) {
+      register_parameter(clash ? "gamma" : "w", w);
+      register_members(inner);
+    }
+    Variable w{Tensor::zeros({1}), Requires::kGrad};
+    Block inner;
+  };
+  Outer outer(false);
+  std::vector<std::string> names;
+  for (const auto& [name, parameter] : outer.named_parameters()) { names.push_back(name); }
+  EXPECT_EQ(names, (std::vector<std::string>{"w", "gamma", "fc.weight", "ada_lin.1.weight", "ada_lin.1.bias"}));
+  EXPECT_EQ(outer.named_buffers().front().first, "zero_k_bias");
+  outer.eval();
+  EXPECT_FALSE(outer.inner.drop.training());
+  expect_error<ConfigError>([] { Outer(true); }, "\"gamma\" is taken");
+}
+
 TEST(Module, NamesAreUniqueAndSet) {
   class Twice : public Module {
    public:

@@ -140,7 +140,7 @@ VarTrainer::VarTrainer(VarTransformer& model, const VarTrainingData& data, const
       data_(data),
       options_((check_options(options), options)),
       callbacks_(std::move(callbacks)),
-      optimizer_(decay_groups(model.named_parameters(), VarTransformer::no_decay_names()),
+      optimizer_(decay_groups(model.named_parameters(), model.no_decay_names()),
                  {.beta1 = options.beta1, .beta2 = options.beta2}),
       schedule_(schedule_options(options)),
       ranks_(ranks),
@@ -179,12 +179,9 @@ void VarTrainer::check_data() const {
 }
 
 State VarTrainer::tables() const {
-  State found;
-  for (auto& [name, value] : model_.state()) {
-    if (name == "pos_1LC" || name == "pos_fixed_1LC" || name == "pos_start" || name == "lvl_embed.weight") {
-      found[name] = value;
-    }
-  }
+  State found = model_.positions().state();
+  found["pos_start"] = model_.pos_start.value();
+  if (model_.lvl_embed) { found["lvl_embed.weight"] = model_.lvl_embed->weight.value(); }
   return found;
 }
 

@@ -10,11 +10,12 @@
 #include "tensor/device/allocator.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"
+#include "var/positions/encodings.h"
 
 namespace terrace {
 namespace {
 
-const double kLargestLogScale = std::log(100.0);  // scale_mul is a logarithm, clamped here
+const double kMaxLogScale = std::log(100.0);  // scale_mul is a logarithm, clamped here
 
 /// Splits (B, n*C) or (.., n, C) conditions into n vectors (B, 1, C).
 std::vector<Variable> vectors(const Variable& x, int64_t n, int64_t C) {
@@ -71,7 +72,7 @@ Variable SelfAttention::forward_cached(const Variable& x, KeyValueCache& cache, 
   Variable q = select(qkv, 2, 0);
   Variable k = select(qkv, 2, 1);
   if (scale_mul.defined()) {
-    q = l2_normalize(q) * reshape(exp(clamp_max(scale_mul, kLargestLogScale)), {1, 1, heads_, 1});
+    q = l2_normalize(q) * reshape(exp(clamp_max(scale_mul, kMaxLogScale)), {1, 1, heads_, 1});
     k = l2_normalize(k);
   }
   const int64_t begin = cache.length, end = begin + l;
@@ -168,10 +169,9 @@ VarTransformer::VarTransformer(const VarConfig& config, Generator& generator, Ge
   const int64_t C = config.embed_dim, L = pyramid_.length();
   Generator for_table = own_stream(generator, streams::kPositionOffset);
   trunc_normal_(pos_start, std::sqrt(1.0 / static_cast<double>(3 * C)), generator);
-  positions_ = make_positional_encoding(config.positions, pyramid_, C, for_table);
+  positions_ = make_encoding(config, for_table);
   register_parameter("pos_start", pos_start);
-  if (positions_->learned().defined()) { register_parameter("pos_1LC", positions_->learned()); }
-  if (positions_->fixed().defined()) { register_buffer("pos_fixed_1LC", positions_->fixed()); }
+  register_members(*positions_);
 
   std::vector<int64_t> levels;
   for (int64_t t = 0; t < L; ++t) { levels.push_back(pyramid_.scale_of(t)); }
@@ -238,16 +238,18 @@ void VarTransformer::initialise(Generator& g) {
   start(head, 0.02);
 }
 
-const std::vector<std::string>& VarTransformer::no_decay_names() {
-  static const std::vector<std::string> names = {"pos_1LC", "pos_start", "lvl_embed", "ada_gss", "scale_mul"};
+std::vector<std::string> VarTransformer::no_decay_names() const {
+  std::vector<std::string> names = {"pos_start", "lvl_embed", "ada_gss", "scale_mul"};
+  for (const auto& [name, parameter] : positions_->named_parameters()) { names.push_back(name); }
   return names;
 }
 
 NamedParameters VarTransformer::compute_in_bf16() const {
+  const State of_positions = positions_->state();
   NamedParameters matrices;
   for (const auto& [name, parameter] : named_parameters()) {
     const bool inside = name.starts_with("blocks.") || name.starts_with("head") || name.starts_with("shared_ada_lin");
-    const bool stays_f32 = name.ends_with("scale_mul_1H11") || name == "head.bias";
+    const bool stays_f32 = name.ends_with("scale_mul_1H11") || name == "head.bias" || of_positions.contains(name);
     if (inside && !stays_f32) { matrices.emplace_back(name, parameter); }
   }
   return matrices;
@@ -286,7 +288,7 @@ Conditions VarTransformer::conditions(const Tensor& labels) const {
   return c;
 }
 
-Variable VarTransformer::position_terms(int64_t begin, int64_t end) {
+Variable VarTransformer::position_terms(int64_t begin, int64_t end) const {
   Variable terms = positions_->table();
   if (terms.defined()) { terms = slice(terms, 1, begin, end); }
   if (lvl_embed) {

@@ -11,7 +11,7 @@
 #include "autograd/ops/attention.h"
 #include "nn/layers.h"
 #include "var/config.h"
-#include "var/positions/positional_encoding.h"
+#include "var/positions/encoding.h"
 #include "var/pyramid.h"
 
 namespace terrace {
@@ -113,7 +113,7 @@ class VarTransformer : public Module {
   const Pyramid& pyramid() const { return pyramid_; }
   /// Where the weights are. to() of Module moves them.
   Device device() const { return pos_start.device(); }
-  PositionalEncoding& positions() { return *positions_; }
+  const PositionalEncoding& positions() const { return *positions_; }
   const Tensor& level_of_token() const { return level_of_token_; }  // i64 (1, L)
   /// RMS of position tables, pos_start and the level embedding as they are now.
   std::vector<TableSummary> table_summary() const;
@@ -124,7 +124,7 @@ class VarTransformer : public Module {
   /// and the bias of the logits stay f32.
   NamedParameters compute_in_bf16() const;
   /// Names of the parameters that weight decay leaves alone, beside those of one dimension and biases.
-  static const std::vector<std::string>& no_decay_names();
+  std::vector<std::string> no_decay_names() const;
 
   Linear word_embed;                     // Cvae -> C
   Embedding class_emb;                   // num_classes + 1 rows
@@ -140,7 +140,7 @@ class VarTransformer : public Module {
   void initialise(Generator& generator);
   void check_input(const Tensor& labels, const Variable& input) const;
   Tensor drop_labels(const Tensor& labels) const;
-  Variable position_terms(int64_t begin, int64_t end);  // (1, end - begin, C), undefined where nothing is added
+  Variable position_terms(int64_t begin, int64_t end) const;  // (1, end - begin, C), undefined where nothing is added
 
   VarConfig config_;
   Pyramid pyramid_;

@@ -4,6 +4,8 @@
 #include <iostream>
 
 #include "tensor/base/error.h"
+#include "var/positions/encodings.h"
+#include "var/positions/tables.h"
 #include "var/weights/weights.h"
 
 namespace terrace {
@@ -50,7 +52,7 @@ std::vector<int64_t> patch_nums_of_length(const TensorFile& weights, int64_t len
                         length, " tokens"));
 }
 
-/// The number of heads that nothing in the file tells.
+/// The number of heads of weights that do not determine it.
 int64_t heads_of_width(int64_t width, const std::string& path, const WeightOptions& options) {
   constexpr int64_t kReleasedHeadWidth = 64;
   if (options.num_heads > 0) { return options.num_heads; }
@@ -98,16 +100,16 @@ VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions&
   c.attn_l2_norm = weights.has(block + "attn.scale_mul_1H11");
   c.shared_aln = weights.has(block + "ada_gss");
   c.positions.level_embedding = weights.has("lvl_embed.weight");
-  if (weights.has("pos_fixed_1LC")) {
-    throw ConfigError(cat(weights.path(),
-                          ": pos_fixed_1LC is a table of an encoding that the weights do not name; convert the "
+  if (weights.has(kFixedTable)) {
+    throw ConfigError(cat(weights.path(), ": ", kFixedTable,
+                          " is a table of an encoding that the weights do not name; convert the "
                           "checkpoint with its configuration"));
   }
-  c.positions.kind = weights.has("pos_1LC") ? PositionalKind::kLearned : PositionalKind::kNone;
+  c.positions.kind = weights.has(kLearnedTable) ? "learned" : "none";
   c.num_heads = c.attn_l2_norm ? extent(weights, block + "attn.scale_mul_1H11", 1, 4)
                                : heads_of_width(c.embed_dim, weights.path(), options);
   c.patch_nums = weights.has("lvl_1L") ? patch_nums_of_levels(weights.read("lvl_1L"), weights.path())
-                                       : patch_nums_of_length(weights, extent(weights, "pos_1LC", 1, 3));
+                                       : patch_nums_of_length(weights, extent(weights, kLearnedTable, 1, 3));
   c.validate();
   return c;
 }
@@ -153,7 +155,10 @@ VqvaeConfig vqvae_config_from_shapes(const TensorFile& weights, const WeightOpti
 
 VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
   const std::string text = stored_config(weights, WeightKind::kVar);
-  return text.empty() ? var_config_from_shapes(weights, options) : var_config_from_text(text);
+  if (text.empty()) { return var_config_from_shapes(weights, options); }
+  VarConfig config = var_config_from_text(text);
+  find_encoding(config.positions.kind);
+  return config;
 }
 
 VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOptions& options) {

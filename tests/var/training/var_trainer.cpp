@@ -11,6 +11,7 @@
 #include "tests/support.h"
 #include "tests/var/small_models.h"
 #include "tests/var/transformer/one_thread.h"
+#include "var/positions/encodings.h"
 #include "var/training/curves.h"
 #include "var/weights/load.h"
 
@@ -301,11 +302,11 @@ TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
 TEST(VarTrainer, EveryEncodingTrainsAndReloads) {
   const OneThread one_thread;
   const TemporaryFolder folder;
-  for (const std::string& kind : positional_kind_names()) {
+  for (const std::string& kind : encoding_names()) {
     for (const bool level : {true, false}) {
       SCOPED_TRACE(cat(kind, level ? " with" : " without", " level embedding"));
       VarConfig config = toy_config();
-      config.positions.kind = positional_kind_from_name(kind);
+      config.positions.kind = kind;
       config.positions.level_embedding = level;
       Generator g(5);
       VarTransformer model(config, g);
@@ -327,7 +328,7 @@ TEST(VarTrainer, DecaysMatricesOnly) {
   config.shared_aln = true;
   Generator g(5);
   const VarTransformer model(config, g);
-  for (const ParameterGroup& group : decay_groups(model.named_parameters(), VarTransformer::no_decay_names())) {
+  for (const ParameterGroup& group : decay_groups(model.named_parameters(), model.no_decay_names())) {
     for (const auto& [name, parameter] : group.params) {
       const bool decays = name.ends_with("weight") && name != "lvl_embed.weight";
       EXPECT_EQ(group.weight_decay_scale != 0, decays) << name;
@@ -345,7 +346,7 @@ TEST(VarTrainer, CheckpointsHoldWhatSamplingNeeds) {
   EXPECT_EQ(loaded.class_names, (std::vector<std::string>{"a", "b", "c"}));
   EXPECT_EQ(loaded.tokenizer_hash, "0123");
   EXPECT_EQ(loaded.initial.count("pos_1LC"), 1u);
-  EXPECT_GT(absolute_error(loaded.initial.at("pos_1LC"), loaded.model->positions().learned()), 0);
+  EXPECT_GT(absolute_error(loaded.initial.at("pos_1LC"), loaded.model->parameter("pos_1LC")), 0);
   EXPECT_FALSE(loaded.model->training());
 }
 

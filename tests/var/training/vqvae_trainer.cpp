@@ -7,7 +7,7 @@
 #include "tensor/pointwise.h"
 #include "tests/support.h"
 #include "tests/var/transformer/one_thread.h"
-#include "var/positions/positional_encoding.h"
+#include "var/positions/encoding.h"
 #include "var/tokenizer/token_cache.h"
 #include "var/weights/load.h"
 
