@@ -1,4 +1,5 @@
-// What keeps a codebook in use: a start from the data, counts of who is used, and new places for codes that are not.
+// What keeps a codebook in use: initial codes from the data, counts of how often codes are used, and new values for
+// codes that are not.
 #pragma once
 
 #include <vector>
@@ -42,8 +43,8 @@ class CodeClock {
   Tensor last_;
 };
 
-/// New places for `codes` of the codebook (V, C), in place: each takes a row of the residuals, drawn from `g` with a
-/// probability that grows with the squared distance to the row's nearest code, scales alternating.
+/// Overwrites `codes` of the codebook (V, C): each takes a row of the residuals, drawn from `g` with a probability
+/// proportional to the squared distance from the row's nearest code; the scales take turns.
 void reseed_codes(Tensor& codebook, const std::vector<int64_t>& codes, const std::vector<Tensor>& residuals,
                   const Tensor& indices, const Pyramid& pyramid, Generator& g);
 

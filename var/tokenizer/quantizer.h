@@ -55,10 +55,10 @@ class Quantizer : public Module {
   /// gives it.
   Tensor next_input(int64_t s, Tensor& f_hat, const Tensor& h) const;
 
-  /// The residual rows of every scale if each vector were its own code: what a codebook is begun from.
+  /// The residual rows of every scale if each vector were its own code: the data that initial codes are chosen from.
   std::vector<Tensor> ideal_residuals(const Tensor& f) const;
-  /// Moves the average of hits per scale and code, ema_vocab_hit_SV, towards `hits` (S, V) as the official trainer
-  /// does: replaced by the first, then with weight 0.1, after `recorded` = 100 times with 0.01.
+  /// Updates the moving average of hits per scale and code, ema_vocab_hit_SV, with `hits` (S, V) as the official
+  /// trainer does: the first hits replace it, later ones have the weight 0.1, from `recorded` = 100 on the weight 0.01.
   void record_hits(const Tensor& hits, int64_t recorded);
   const Tensor& hits() const { return ema_vocab_hit_; }
 

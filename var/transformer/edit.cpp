@@ -17,7 +17,7 @@ Tensor kept_cells(const Tensor& repaint, int64_t side) {
 }
 
 Tensor kept_tokens(const Tensor& mask, const Pyramid& pyramid) {
-  constexpr int64_t kCoarsest = 3;  // grids of up to so many tokens are kept whole
+  constexpr int64_t kMaxKeptWhole = 3;  // tokens of a scale that is kept as a whole
   const int64_t P = pyramid.largest();
   check_dtype(mask, DType::kF32, "kept_tokens", "mask");
   check_shape(mask, {P, P}, "kept_tokens", "mask");
@@ -26,7 +26,7 @@ Tensor kept_tokens(const Tensor& mask, const Pyramid& pyramid) {
     const int64_t p = pyramid.patch(s);
     const Tensor share = interpolate(mask.reshape({1, 1, P, P}), p, p, Interpolation::kBilinear).contiguous();
     for (int64_t t = 0; t < p * p; ++t) {
-      keep.data<bool>()[pyramid.begin(s) + t] = p * p <= kCoarsest || share.data<float>()[t] > 0.5F;
+      keep.data<bool>()[pyramid.begin(s) + t] = p * p <= kMaxKeptWhole || share.data<float>()[t] > 0.5F;
     }
   }
   return keep;

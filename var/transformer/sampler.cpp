@@ -39,7 +39,7 @@ Tensor kept_or_drawn(const Tensor& keep_in, const Tensor& given_in, const Tensor
   return indices;
 }
 
-/// Batches of one image each as one batch.
+/// Joins batches of one image each into one batch.
 Sampled join_images(const std::vector<Sampled>& images) {
   const auto join = [&](const auto& field) {
     std::vector<Variable> parts;
@@ -119,26 +119,26 @@ void filter_logits_(Tensor& logits, int64_t top_k, double top_p) {
 
 // --- A batch ---------------------------------------------------------------------------------------------------------
 
-/// The memory of batches of one size where the models are, and their scales once they are recorded.
+/// The memory of batches of one size on the models' device, and the recorded scales.
 struct Sampler::Batch {
   Batch(const VarTransformer& model, const Quantizer& quantizer, int64_t images, bool guided, bool with_given);
   bool fits(int64_t images, bool with_given) const { return images == B && with_given == given_keep.defined(); }
 
-  MemoryArena arena;  // of what is made and used within a scale
+  MemoryArena arena;  // of the tensors that live no longer than a scale
   int64_t B;
   Tensor labels;                     // (B) i64, with guidance (2B): then those without a class
   Tensor seeds;                      // (B) i64
   Tensor given_indices, given_keep;  // (B, L), where some tokens are given
-  Conditions conditions;             // from scale 0 on
+  Conditions conditions;             // made at scale 0
   KeyValueCache cache;
   Tensor f_hat;                 // (B, Cvae, P, P)
   std::vector<Tensor> indices;  // (B, n) of the scales that are done
   Tensor logits, next;          // of the last one: ScaleView
   Tensor input;                 // of the next
-  bool ran = false;             // whole, by launches
+  bool ran = false;             // all scales once; recording needs the memory that a first run has allocated
   bool launched_only = false;   // a scale could not be recorded
 
-  /// A scale's work, and what it leaves for those that follow.
+  /// The recorded kernels of a scale, and the tensors that they leave for the scales that follow.
   struct Recorded {
     explicit Recorded(MemoryArena& arena) : graph(arena) {}
     DeviceGraph graph;
@@ -213,7 +213,7 @@ void Sampler::launch_scale(int64_t s, bool keep_logits) {
   const Pyramid& pyramid = model_.pyramid();
   const bool guided = options_.cfg > 0;
   const int64_t S = pyramid.scales(), C = model_.config().Cvae;
-  b.cache.length = pyramid.begin(s);  // replayed scales leave it alone
+  b.cache.length = pyramid.begin(s);  // replaying a scale does not advance it
   if (s == 0) {
     b.conditions = model_.conditions(b.labels);
     b.f_hat.zero_();
@@ -229,7 +229,7 @@ void Sampler::launch_scale(int64_t s, bool keep_logits) {
   if (guided) { b.input = b.input.unsqueeze(0).expand({2, b.B, b.input.dim(1), C}).reshape({2 * b.B, -1, C}); }
 }
 
-/// Replays a scale, recorded where it was not; false where it must be launched.
+/// Replays a scale, which is recorded first where it was not yet; false where it must be launched instead.
 bool Sampler::replay_scale(int64_t s) {
   Batch& b = *batch_;
   if (graphs_ == Graphs::kNo || model_.device().is_cpu() || !b.ran || b.launched_only) { return false; }
@@ -261,7 +261,7 @@ int64_t Sampler::recorded_scales() const { return batch_ == nullptr ? 0 : static
 void Sampler::begin(const Tensor& labels, const std::vector<uint64_t>& seeds, const GivenTokens* given) {
   const int64_t B = labels.dim(0);
   if (batch_ == nullptr || !batch_->fits(B, given != nullptr)) {
-    batch_.reset();  // before memory for another is asked for
+    batch_.reset();  // frees its memory before the next one is allocated
     batch_ = std::make_unique<Batch>(model_, quantizer_, B, options_.cfg > 0, given != nullptr);
   }
   Batch& b = *batch_;
@@ -298,7 +298,7 @@ Sampled Sampler::operator()(const Tensor& labels, const std::vector<uint64_t>& s
   for (const Tensor& indices : b.indices) { result.indices.push_back(indices.to(kCpu)); }
   result.f_hat = b.f_hat.to(kCpu).clone();
   if (model_.device().is_cpu()) {
-    batch_.reset();  // nothing is recorded, and its memory is wanted elsewhere
+    batch_.reset();  // holds no recorded scales there, and its memory is of use elsewhere
   }
   return result;
 }

@@ -11,11 +11,13 @@
 
 namespace terrace {
 
-enum class Smoothing : uint8_t { kOff, kOn };  // more_smooth: the features are a Gumbel-softmax mix of codes
+/// kOn: a token's features are a Gumbel-softmax mixture of codes (`more_smooth` of the official code).
+enum class Smoothing : uint8_t { kOff, kOn };
 
 struct SampleOptions {
-  double cfg =
-      1.5;  // guidance; weighs t = cfg s/(S-1) at scale s: (1+t) cond - t uncond. 0: no guidance, half the work
+  /// Classifier-free guidance: the logits of scale s are (1 + t) cond - t uncond with t = cfg s / (S - 1). 0: no
+  /// guidance, half the work.
+  double cfg = 1.5;
   int64_t top_k = 0;  // 0: all
   double top_p = 0;   // 0: all
   Smoothing smoothing = Smoothing::kOff;
@@ -55,9 +57,9 @@ struct SampleExtras {
 };
 
 /// Draws batch after batch with the same options; the models outlive it and stay where they are. On a device (not the
-/// CPU) a batch of the size that came before has its scales recorded and replayed (tensor/device/device_graph.h), to the same
-/// tokens; where that cannot be had, and where scales are observed, they are launched as ever. Not for two threads at
-/// once.
+/// CPU) the second batch of one size records the kernels of every scale (tensor/device/device_graph.h); it and later ones
+/// replay them, to the same tokens. Where a scale cannot be recorded, and where scales are observed, its kernels are
+/// launched one by one. Not for two threads at once.
 class Sampler {
  public:
   enum class Graphs : uint8_t { kNo, kYes };
@@ -70,9 +72,9 @@ class Sampler {
   /// As sample().
   Sampled operator()(const Tensor& labels, const std::vector<uint64_t>& seeds, const SampleExtras& extras = {});
   const SampleOptions& options() const { return options_; }
-  /// How many scales are replayed by the next batch like the last one.
+  /// How many scales another batch of the last one's size would replay.
   int64_t recorded_scales() const;
-  /// Why not all are, if they could not be recorded.
+  /// Why a scale could not be recorded; empty where none was refused.
   const std::string& not_recorded() const { return not_recorded_; }
 
  private:

@@ -5,8 +5,8 @@
 //   VarTransformer model(config, scratch);
 //   load_var_weights(model, file);
 //
-// A model's configuration is read off the shapes as far as they tell it; what they do not tell is in WeightOptions, or
-// beside the tensors where Terrace wrote the file.
+// A model's configuration is read off the shapes of its weights. What these do not determine is given by WeightOptions,
+// or is stored beside the tensors where Terrace wrote the file.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +26,12 @@ namespace terrace {
 enum class WeightKind : uint8_t { kVar, kVqvae };
 const char* name_of(WeightKind kind);  // "var", "vqvae": as the checkpoints' terrace_kind
 
-/// What the shapes of the weights leave open.
+/// What the shapes of the weights do not determine.
 struct WeightOptions {
   std::string prefix = {};  // the part of the file, e.g. trainer/var_wo_ddp; "": found by its names
   int64_t num_heads = 0;    // of a VAR without attn_l2_norm; 0: width / 64, as in all released models
-  std::vector<int64_t> patch_nums =
-      {};  // of a tokenizer, whose weights tell only how many there are; {}: the official ones
+  /// Of a tokenizer, whose weights determine only how many there are; {}: the official ones.
+  std::vector<int64_t> patch_nums = {};
 };
 
 /// The model of that kind inside a file: at the top, or in a container (trainer/var_wo_ddp, model, state_dict ...),
@@ -43,13 +43,13 @@ TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::stri
 
 /// From shapes and presence of names: depth, embed_dim, num_heads, mlp_ratio, attn_l2_norm, shared_aln, patch_nums
 /// (lvl_1L, or the official ones of the same length), vocab_size, Cvae, num_classes, level embedding. The rest keeps
-/// its default. A number of heads that was taken from the width is a note on stderr. Throws ConfigError that says what
-/// cannot be told.
+/// its default. A number of heads that was taken from the width is a note on stderr. Throws ConfigError that names
+/// what they do not determine.
 VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions& options = {});
-/// in_channels, ch, ch_mult, num_res_blocks, z_channels, vocab_size, share_quant_resi, attention, quant_conv_ks. The
-/// weights tell the number of scales only.
+/// in_channels, ch, ch_mult, num_res_blocks, z_channels, vocab_size, share_quant_resi, attention, quant_conv_ks. Of
+/// the pyramid the weights determine the number of scales only.
 VqvaeConfig vqvae_config_from_shapes(const TensorFile& weights, const WeightOptions& options = {});
-/// The configuration that Terrace wrote beside the tensors where there is one, else as the shapes tell it.
+/// The configuration that Terrace wrote beside the tensors where there is one, else that of the shapes.
 VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options = {});
 VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOptions& options = {});
 
