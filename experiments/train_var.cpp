@@ -1,5 +1,5 @@
 // Trains a VAR transformer on the tokens of an image dataset.
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -13,6 +13,7 @@
 #include "experiments/cli/ranks.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/frechet_evaluator.h"
+#include "tensor/random_streams.h"
 #include "var/content_hash.h"
 #include "var/positions/encodings.h"
 #include "var/presets.h"
@@ -70,7 +71,7 @@ void declare_training(Options& options, Settings& s) {
   options.group("Training");
   options.add("steps", t.steps, "optimizer steps").at_least(1);
   options.add("batch", t.batch, "images per step").at_least(1);
-  options.add("accumulate", t.accumulate, "slices that a step's batch is computed in").at_least(1);
+  options.add("accumulate", t.accumulate, "micro-batches that a step's batch is computed in").at_least(1);
   options.add("lr", t.lr, "peak learning rate").at_least(0);
   options.add("schedule", t.schedule, "shape of its course: lin0, lin00, lin, linX, cos, exp");
   options.add("warmup", t.warmup_share, "share of the steps that warm up").range(0, 0.99);
@@ -99,8 +100,9 @@ void declare(Options& options, Settings& s) {
   declare_training(options, s);
   options.group("Run");
   options
-      .add("ranks", s.ranks,
-           "processes that share a batch, one for each GPU with --device cuda; its slices are that many at least")
+      .add(
+          "ranks", s.ranks,
+          "processes that share a batch, one for each GPU with --device cuda; its micro-batches are that many at least")
       .range(1, 1024);
   options.add("resume", s.resume, "go on from OUT/checkpoint.h5");
   options.add("checkpoint-every", s.training.checkpoint_every, "steps between checkpoints, 0 for the end only")
@@ -161,15 +163,10 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
   return data;
 }
 
-void print_tables(const VarTransformer& model, const std::vector<TableSummary>& tables) {
-  std::printf("%.2f million parameters; tables that the tokens get, root mean square at the start:\n",
-              static_cast<double>(model.parameter_count()) / 1e6);
-  for (const TableSummary& row : tables) {
-    std::printf("  %-24s %.5f  %s\n", row.name.c_str(), row.rms, row.learned ? "learned" : "fixed");
-  }
-}
-
-void keep_results(RunRecord& record, const VarStepRecord& last, const VarTransformer& model, Json tables) {
+void keep_results(RunRecord& record, const VarStepRecord& last, const VarTransformer& model,
+                  const std::vector<TableSummary>& tables_at_start) {
+  Json tables = Json::object();
+  for (const TableSummary& row : tables_at_start) { tables[row.name] = row.rms; }
   Json& results = record.results();
   results["steps"] = last.step;
   results["parameters"] = model.parameter_count();
@@ -186,33 +183,6 @@ void keep_results(RunRecord& record, const VarStepRecord& last, const VarTransfo
   results["held_out_scale_loss"] = last.held_out_scale_loss;
 }
 
-/// curves.csv and curves.jsonl, a row per record. Each is replaced whole, every few seconds and by publish(), so that a
-/// run can be watched and no reader finds half a row.
-class CurveFiles {
- public:
-  CurveFiles(const std::string& folder, int64_t scales)
-      : folder_(folder), scales_(scales), csv_(curves_csv_header(scales) + "\n") {}
-  void add(const VarStepRecord& r) {
-    csv_ += curves_csv_row(r, scales_) + "\n";
-    jsonl_ += curves_json(r) + "\n";
-  }
-  void publish_sometimes() {
-    if (Clock::now() - published_ > std::chrono::seconds(3)) { publish(); }
-  }
-  void publish() {
-    write_file(folder_ + "/curves.csv", csv_);
-    write_file(folder_ + "/curves.jsonl", jsonl_);
-    published_ = Clock::now();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  std::string folder_;
-  int64_t scales_;
-  std::string csv_, jsonl_;
-  Clock::time_point published_;
-};
-
 /// The log of a resumed run; times come from the curves that the run left.
 std::vector<VarStepRecord> earlier_log(const VarTrainer& trainer, const std::string& folder) {
   std::vector<VarStepRecord> log = trainer.log();
@@ -220,9 +190,115 @@ std::vector<VarStepRecord> earlier_log(const VarTrainer& trainer, const std::str
   return log;
 }
 
-void train(int argc, char** argv) {
-  Settings s;
-  Options options("train_var", "Trains a VAR transformer on the tokens of an image dataset.");
+void print_result(const VarStepRecord& last) {
+  std::printf("loss %.4f, token accuracy %.1f %%", last.loss, 100 * last.accuracy);
+  if (last.held_out_loss >= 0) {
+    std::printf("; held out %.4f, %.1f %% over %lld images", last.held_out_loss, 100 * last.held_out_accuracy,
+                static_cast<long long>(last.held_out_images));
+  }
+  if (last.seconds_per_step > 0) {
+    std::printf("; %.1f ms a step, peak %s of tensors", 1e3 * last.seconds_per_step,
+                format_bytes(static_cast<double>(last.peak_bytes)).c_str());
+  }
+  std::printf("\n");
+}
+
+/// What is shown of a training while it runs, and kept of it in the end.
+class TrainingReport {
+ public:
+  TrainingReport(const Settings& s, const VarTransformer& model)
+      : settings_(s),
+        model_(model),
+        tables_(model.table_summary()),
+        curves_(s.common.out, model.pyramid().scales()),
+        progress_("transformer", s.training.steps) {}
+
+  /// Draws samples at every evaluation. Throws ConfigError where there are no images to compare them with.
+  void evaluate_samples(Vqvae& tokenizer, const std::optional<ImageDataset>& held_out) {
+    if (settings_.data.empty()) { throw ConfigError("a Frechet distance needs images: give --data"); }
+    tokenizer.eval();
+    const ImageDataset images = held_out ? *held_out : ImageDataset::open(settings_.data, "train");
+    evaluator_.emplace(tokenizer, images, settings_.evaluator);
+  }
+
+  VarTrainCallbacks callbacks() {
+    VarTrainCallbacks callbacks;
+    callbacks.record = [this](const VarStepRecord& r) {
+      add(r);
+      curves_.publish_sometimes();
+    };
+    callbacks.progress = [this](int64_t done, int64_t, double loss) { update(done, loss); };
+    if (evaluator_) {
+      callbacks.evaluate = [this](int64_t done, VarTransformer& trained) {
+        distance_ = evaluator_->distance(trained);
+        progress_.message(cat("step ", done, ": ", evaluator_->line(distance_)));
+      };
+    }
+    return callbacks;
+  }
+
+  /// Before the first step of this process: what the model gets, and the log of a resumed run.
+  void begin(const VarTrainer& trainer) {
+    std::printf("%.2f million parameters; tables that the tokens get, root mean square at the start:\n",
+                static_cast<double>(model_.parameter_count()) / 1e6);
+    for (const TableSummary& row : tables_) {
+      std::printf("  %-24s %.5f  %s\n", row.name.c_str(), row.rms, row.learned ? "learned" : "fixed");
+    }
+    for (const VarStepRecord& r : earlier_log(trainer, settings_.common.out)) {
+      curves_.add(r);
+      last_ = r;
+    }
+  }
+
+  void finish(const VarTrainer& trainer, const std::optional<ImageDataset>& held_out, RunRecord& record) {
+    progress_.finish();
+    if (!trainer.not_recorded().empty()) {
+      std::printf("steps were launched one kernel at a time: %s\n", trainer.not_recorded().c_str());
+    }
+    curves_.publish();
+    keep_results(record, last_, model_, tables_);
+    if (distance_ >= 0) {
+      record.results()["frechet"] = {{"name", evaluator_->frechet().name()},
+                                     {"about", evaluator_->frechet().about()},
+                                     {"samples", distance_},
+                                     {"reconstructions", evaluator_->distance_of_reconstructions()},
+                                     {"images", evaluator_->frechet().reference_images()}};
+    }
+    record.results()["held_out_split"] = held_out ? Json(held_out->split()) : Json();
+    record.write(settings_.common.out);
+    print_result(last_);
+    std::printf("%s\n", settings_.training.checkpoint_path.c_str());
+  }
+
+ private:
+  void add(const VarStepRecord& r) {
+    curves_.add(r);
+    last_ = r;
+    if (r.held_out_loss >= 0) { held_out_loss_ = r.held_out_loss; }
+  }
+
+  void update(int64_t done, double loss) {
+    Progress::Fields fields = {{"loss", loss}};
+    if (held_out_loss_ >= 0) { fields.emplace_back("held-out", held_out_loss_); }
+    progress_.update(done, fields);
+    if (interrupted() && done < settings_.training.steps) {
+      curves_.publish();
+      throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
+    }
+  }
+
+  const Settings& settings_;
+  const VarTransformer& model_;
+  std::vector<TableSummary> tables_;  // at the start
+  CurveFiles curves_;
+  Progress progress_;
+  VarStepRecord last_;
+  double held_out_loss_ = -1;  // the last one, for the line of progress; negative: none yet
+  std::optional<SampleEvaluator> evaluator_;
+  double distance_ = -1;
+};
+
+void parse(Options& options, Settings& s, int argc, char** argv) {
   s.common.out = "runs/var";
   declare(options, s);
   options.epilog(
@@ -230,6 +306,29 @@ void train(int argc, char** argv) {
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --out runs/var\n"
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --pe sinusoid-2d --pe-rms 0.03");
   options.parse(argc, argv);
+}
+
+/// The options that follow from others, from the tokenizer and from its tokens.
+void complete(Settings& s, const VqvaeConfig& tokenizer, const VarTrainingData& data) {
+  s.model.patch_nums = tokenizer.patch_nums;
+  s.model.vocab_size = tokenizer.vocab_size;
+  s.model.Cvae = tokenizer.z_channels;
+  s.model.num_classes = static_cast<int64_t>(data.class_names.size());
+  s.training.seed = s.common.seed;
+  s.training.recompute = s.recompute ? Recompute::kBlocks : Recompute::kNothing;
+  s.training.dtype = dtype_from_name(s.dtype);
+  s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
+}
+
+bool is_finished(const Settings& s, const VarTrainer& trainer) {
+  return trainer.steps_done() == s.training.steps &&
+         recorded_results(s.common.out).value("steps", 0) == s.training.steps;
+}
+
+void train(int argc, char** argv) {
+  Settings s;
+  Options options("train_var", "Trains a VAR transformer on the tokens of an image dataset.");
+  parse(options, s, argc, argv);
   const std::unique_ptr<HostCommunicator> host = join_ranks(s.ranks);
   s.common.device = device_of_rank(s.common.device, host.get());
   const Device device = s.common.apply();
@@ -251,98 +350,23 @@ void train(int argc, char** argv) {
   }
   const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
   if (host != nullptr && first_rank) { host->barrier(); }
-  s.model.patch_nums = tokenizer->config().patch_nums;
-  s.model.vocab_size = tokenizer->config().vocab_size;
-  s.model.Cvae = tokenizer->config().z_channels;
-  s.model.num_classes = static_cast<int64_t>(data.class_names.size());
-  s.training.seed = s.common.seed;
-  s.training.recompute = s.recompute ? Recompute::kBlocks : Recompute::kNothing;
-  s.training.dtype = dtype_from_name(s.dtype);
-  s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
+  complete(s, tokenizer->config(), data);
 
-  Generator initial(s.common.seed);
+  Generator initial(s.common.seed, streams::kDefault);
   VarTransformer model(s.model, initial);
   model.to(device);
-  const std::vector<TableSummary> at_start = model.table_summary();
-  Json tables = Json::object();
-  for (const TableSummary& row : at_start) { tables[row.name] = row.rms; }
-
-  CurveFiles curves(s.common.out, model.pyramid().scales());
-  Progress progress("transformer", s.training.steps);
-  VarStepRecord last;
-  double held_out_loss = -1;
-  VarTrainCallbacks callbacks;
-  if (first_rank) {
-    callbacks.record = [&](const VarStepRecord& r) {
-      curves.add(r);
-      curves.publish_sometimes();
-      last = r;
-      if (r.held_out_loss >= 0) { held_out_loss = r.held_out_loss; }
-    };
-  }
-  if (first_rank) {
-    callbacks.progress = [&](int64_t done, int64_t, double loss) {
-      Progress::Fields fields = {{"loss", loss}};
-      if (held_out_loss >= 0) { fields.emplace_back("held-out", held_out_loss); }
-      progress.update(done, fields);
-      if (interrupted() && done < s.training.steps) {
-        curves.publish();
-        throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
-      }
-    };
-  }
-  std::optional<SampleEvaluator> evaluator;
-  double distance = -1;
-  if (s.evaluator.images > 0 && first_rank) {
-    if (s.data.empty()) { throw ConfigError("a Frechet distance needs images: give --data"); }
-    tokenizer->eval();
-    evaluator.emplace(*tokenizer, held_out ? *held_out : ImageDataset::open(s.data, "train"), s.evaluator);
-    callbacks.evaluate = [&](int64_t done, VarTransformer& trained) {
-      distance = evaluator->distance(trained);
-      progress.message(cat("step ", done, ": ", evaluator->line(distance)));
-    };
-  }
-  VarTrainer trainer(model, data, s.training, callbacks, ranks.get());
+  TrainingReport report(s, model);
+  if (s.evaluator.images > 0 && first_rank) { report.evaluate_samples(*tokenizer, held_out); }
+  VarTrainer trainer(model, data, s.training, first_rank ? report.callbacks() : VarTrainCallbacks(), ranks.get());
   if (s.resume) { trainer.resume(s.training.checkpoint_path); }
-  if (trainer.steps_done() == s.training.steps &&
-      recorded_results(s.common.out).value("steps", 0) == s.training.steps) {
+  if (is_finished(s, trainer)) {
     std::printf("nothing is left to do: %s has all %lld steps\n", s.training.checkpoint_path.c_str(),
                 static_cast<long long>(s.training.steps));
     return;
   }
-  print_tables(model, at_start);
-  for (const VarStepRecord& r : earlier_log(trainer, s.common.out)) {
-    curves.add(r);
-    last = r;
-  }
+  report.begin(trainer);
   trainer.run();
-  if (!first_rank) { return; }
-  progress.finish();
-  if (!trainer.not_recorded().empty()) {
-    std::printf("steps were launched one kernel at a time: %s\n", trainer.not_recorded().c_str());
-  }
-
-  curves.publish();
-  keep_results(record, last, model, std::move(tables));
-  if (distance >= 0) {
-    record.results()["frechet"] = {{"name", evaluator->frechet().name()},
-                                   {"about", evaluator->frechet().about()},
-                                   {"samples", distance},
-                                   {"reconstructions", evaluator->distance_of_reconstructions()},
-                                   {"images", evaluator->frechet().reference_images()}};
-  }
-  record.results()["held_out_split"] = held_out ? Json(held_out->split()) : Json();
-  record.write(s.common.out);
-  std::printf("loss %.4f, token accuracy %.1f %%", last.loss, 100 * last.accuracy);
-  if (last.held_out_loss >= 0) {
-    std::printf("; held out %.4f, %.1f %% over %lld images", last.held_out_loss, 100 * last.held_out_accuracy,
-                static_cast<long long>(last.held_out_images));
-  }
-  if (last.seconds_per_step > 0) {
-    std::printf("; %.1f ms a step, peak %s of tensors", 1e3 * last.seconds_per_step,
-                format_bytes(static_cast<double>(last.peak_bytes)).c_str());
-  }
-  std::printf("\n%s\n", s.training.checkpoint_path.c_str());
+  if (first_rank) { report.finish(trainer, held_out, record); }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "experiments/evaluation/frechet_evaluator.h"
 #include "experiments/report/image_grid.h"
 #include "var/presets.h"
+#include "var/training/curves.h"
 #include "var/training/vqvae_trainer.h"
 #include "var/weights/load.h"
 
@@ -79,22 +80,6 @@ void declare(Options& options, Settings& s) {
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, recon.png and run.json");
 }
 
-std::string curves_csv(const std::vector<VqvaeStepRecord>& log) {
-  std::string text = "step,loss,mse,vq_loss,psnr,lr,gradient_norm,revived,codes_used";
-  const size_t scales = log.empty() ? 0 : log[0].usage.size();
-  for (size_t s = 0; s < scales; ++s) { text += cat(",usage_", s); }
-  for (size_t s = 0; s < scales; ++s) { text += cat(",perplexity_", s); }
-  text += "\n";
-  for (const VqvaeStepRecord& r : log) {
-    text += cat(r.step, ",", r.loss, ",", r.mse, ",", r.vq_loss, ",", r.psnr, ",", r.lr, ",", r.gradient_norm, ",",
-                r.revived, ",", r.codes_used);
-    for (const double value : r.usage) { text += cat(",", value); }
-    for (const double value : r.perplexity) { text += cat(",", value); }
-    text += "\n";
-  }
-  return text;
-}
-
 // Rows of pictures, each followed by the row of their reconstructions.
 void write_reconstructions(const std::string& path, const Vqvae& model, const ImageDataset& images) {
   constexpr int64_t kColumns = 8, kRows = 4;
@@ -148,9 +133,7 @@ bool is_finished(const Settings& s, const VqvaeTrainer& trainer) {
          (s.evaluator.images == 0 || results.contains("frechet"));
 }
 
-void train(int argc, char** argv) {
-  Settings s;
-  Options options("train_vqvae", "Trains a multi-scale VQVAE tokenizer on an image dataset.");
+void parse(Options& options, Settings& s, int argc, char** argv) {
   s.common.out = "runs/vqvae";
   declare(options, s);
   options.epilog(
@@ -158,6 +141,37 @@ void train(int argc, char** argv) {
       "  train_vqvae --data procedural.h5 --out runs/vqvae\n"
       "  train_vqvae --data procedural.h5 --out runs/vqvae --resume");
   options.parse(argc, argv);
+}
+
+VqvaeTrainCallbacks callbacks_of(const Settings& s, Progress& progress) {
+  VqvaeTrainCallbacks callbacks;
+  const auto psnr = std::make_shared<double>(0);
+  callbacks.record = [psnr](const VqvaeStepRecord& r) { *psnr = r.psnr; };
+  callbacks.progress = [&s, &progress, psnr](int64_t done, int64_t, double loss) {
+    progress.update(done, {{"loss", loss}, {"psnr", *psnr}});
+    if (interrupted() && done < s.training.steps) {
+      throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
+    }
+  };
+  return callbacks;
+}
+
+/// Measures the Frechet distance of reconstructions, where it is asked for; the line that says it.
+std::string measure_distance(const Settings& s, Vqvae& model, const ImageDataset& held_out, RunRecord& record) {
+  if (s.evaluator.images == 0) { return ""; }
+  const SampleEvaluator evaluator(model, held_out, s.evaluator);
+  record.results()["frechet"] = {{"name", evaluator.frechet().name()},
+                                 {"about", evaluator.frechet().about()},
+                                 {"reconstructions", evaluator.distance_of_reconstructions()},
+                                 {"images", evaluator.frechet().reference_images()}};
+  return cat(evaluator.frechet().name(), ": ", format_number(evaluator.distance_of_reconstructions()),
+             " of the reconstructions of ", evaluator.frechet().reference_images(), " images\n");
+}
+
+void train(int argc, char** argv) {
+  Settings s;
+  Options options("train_vqvae", "Trains a multi-scale VQVAE tokenizer on an image dataset.");
+  parse(options, s, argc, argv);
   const Device device = s.common.apply();
   s.training.seed = s.common.seed;
   make_folder(s.common.out);
@@ -171,16 +185,7 @@ void train(int argc, char** argv) {
   Vqvae model(s.model);
   model.to(device);
   Progress progress("tokenizer", s.training.steps);
-  VqvaeTrainCallbacks callbacks;
-  double psnr = 0;
-  callbacks.record = [&](const VqvaeStepRecord& r) { psnr = r.psnr; };
-  callbacks.progress = [&](int64_t done, int64_t, double loss) {
-    progress.update(done, {{"loss", loss}, {"psnr", psnr}});
-    if (interrupted() && done < s.training.steps) {
-      throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
-    }
-  };
-  VqvaeTrainer trainer(model, images, &held_out, s.training, callbacks);
+  VqvaeTrainer trainer(model, images, &held_out, s.training, callbacks_of(s, progress));
   if (s.resume) { trainer.resume(s.training.checkpoint_path); }
   if (is_finished(s, trainer)) {
     std::printf("nothing is left to do: %s has all %lld steps\n", s.training.checkpoint_path.c_str(),
@@ -196,16 +201,7 @@ void train(int argc, char** argv) {
   write_reconstructions(s.common.out + "/recon.png", *stored, held_out);
   keep_results(record, trainer, model);
   record.results()["evaluated_split"] = held_out.split();
-  std::string distance;
-  if (s.evaluator.images > 0) {
-    const SampleEvaluator evaluator(*stored, held_out, s.evaluator);
-    distance = cat(evaluator.frechet().name(), ": ", format_number(evaluator.distance_of_reconstructions()),
-                   " of the reconstructions of ", evaluator.frechet().reference_images(), " images\n");
-    record.results()["frechet"] = {{"name", evaluator.frechet().name()},
-                                   {"about", evaluator.frechet().about()},
-                                   {"reconstructions", evaluator.distance_of_reconstructions()},
-                                   {"images", evaluator.frechet().reference_images()}};
-  }
+  const std::string distance = measure_distance(s, *stored, held_out, record);
   record.write(s.common.out);
   if (!trainer.evaluations().empty()) { print_result(trainer.evaluations().back(), held_out.split()); }
   std::printf("%s", distance.c_str());

@@ -17,48 +17,41 @@ namespace {
 Json number(double v) { return std::isfinite(v) ? Json(v) : Json(); }
 double number(const Json& v) { return v.is_null() ? kNotMeasured : v.get<double>(); }
 
-Json record_json(const VarStepRecord& r) {
-  return {{"step", r.step},
-          {"epoch", r.epoch},
-          {"loss", r.loss},
-          {"accuracy", r.accuracy},
-          {"scale_loss", r.scale_loss},
-          {"scale_accuracy", r.scale_accuracy},
-          {"lr", r.lr},
-          {"weight_decay", r.weight_decay},
-          {"gradient_norm", r.gradient_norm},
-          {"position_gradient", r.position_gradient},
-          {"scale_gradient", r.scale_gradient},
-          {"start_gradient", r.start_gradient},
-          {"level_gradient", r.level_gradient},
-          {"held_out_loss", r.held_out_loss},
-          {"held_out_accuracy", r.held_out_accuracy},
-          {"held_out_scale_loss", r.held_out_scale_loss},
-          {"seconds_per_step", r.seconds_per_step},
-          {"peak_bytes", r.peak_bytes}};
+/// The columns of a record that a run's result keeps, in the order of its JSON. How many held-out images there were is
+/// the same for all of a study's records.
+std::vector<RecordColumn<VarStepRecord>> kept_columns() {
+  std::vector<RecordColumn<VarStepRecord>> kept;
+  for (const Measured measured : {Measured::kAlways, Measured::kHeldOut, Measured::kTime}) {
+    for (const RecordColumn<VarStepRecord>& column : record_columns<VarStepRecord>()) {
+      const bool images = std::string_view(column.name) == "held_out_images";
+      if (column.measured == measured && !images) { kept.push_back(column); }
+    }
+  }
+  return kept;
+}
+
+Json record_json(const VarStepRecord& record) {
+  Json j;
+  for (const RecordColumn<VarStepRecord>& column : kept_columns()) {
+    std::visit([&](auto member) { j[column.name] = record.*member; }, column.member);
+  }
+  return j;
 }
 
 VarStepRecord record_from(const Json& j) {
-  VarStepRecord r;
-  r.step = j.at("step");
-  r.epoch = number(j.at("epoch"));
-  r.loss = number(j.at("loss"));
-  r.accuracy = number(j.at("accuracy"));
-  r.scale_loss = j.at("scale_loss").get<std::vector<double>>();
-  r.scale_accuracy = j.at("scale_accuracy").get<std::vector<double>>();
-  r.lr = number(j.at("lr"));
-  r.weight_decay = number(j.at("weight_decay"));
-  r.gradient_norm = number(j.at("gradient_norm"));
-  r.position_gradient = j.at("position_gradient").get<std::vector<double>>();
-  r.scale_gradient = j.at("scale_gradient").get<std::vector<double>>();
-  r.start_gradient = number(j.at("start_gradient"));
-  r.level_gradient = number(j.at("level_gradient"));
-  r.held_out_loss = number(j.at("held_out_loss"));
-  r.held_out_accuracy = number(j.at("held_out_accuracy"));
-  r.held_out_scale_loss = j.at("held_out_scale_loss").get<std::vector<double>>();
-  r.seconds_per_step = number(j.at("seconds_per_step"));
-  r.peak_bytes = j.at("peak_bytes");
-  return r;
+  VarStepRecord record;
+  for (const RecordColumn<VarStepRecord>& column : kept_columns()) {
+    const Json& value = j.at(column.name);
+    const auto read = [&]<class T>(T VarStepRecord::*member) {
+      if constexpr (std::is_same_v<T, double>) {
+        record.*member = number(value);
+      } else {
+        value.get_to(record.*member);
+      }
+    };
+    std::visit(read, column.member);
+  }
+  return record;
 }
 
 Json tables_json(const std::vector<TableSummary>& tables) {
@@ -180,17 +173,6 @@ Json tokenizer_json(const StudyTokenizer& t) {
 Json spread_json(const std::vector<double>& values) {
   const Spread s = spread_of(values);
   return {{"mean", number(s.mean)}, {"sd", s.count > 1 ? number(s.sd) : Json()}, {"runs", s.count}};
-}
-
-std::string csv_values(const std::vector<double>& values, size_t count) {
-  std::string text;
-  char piece[32];
-  for (size_t i = 0; i < count; ++i) {
-    piece[0] = '\0';
-    if (i < values.size()) { std::snprintf(piece, sizeof piece, "%.6g", values[i]); }
-    text += std::string(",") + piece;
-  }
-  return text;
 }
 
 }  // namespace
@@ -361,28 +343,6 @@ Json study_json(const StudyResults& results) {
   j["machine"] = results.machine;
   j["libraries"] = results.libraries;
   return j;
-}
-
-std::string study_csv(const StudyResults& results) {
-  const size_t S = results.patch_nums.size();
-  std::string text =
-      "encoding,seed,step,epoch,loss,accuracy,held_out_loss,held_out_accuracy,lr,gradient_norm,seconds_per_step";
-  for (const char* name : {"loss_scale_", "accuracy_scale_", "held_out_loss_scale_", "table_gradient_scale_"}) {
-    for (const std::string& scale : results.scale_names()) { text += "," + std::string(name) + scale; }
-  }
-  text += "\n";
-  for (const StudyRun& run : results.runs) {
-    for (const VarStepRecord& r : run.log) {
-      const bool measured = r.held_out_loss >= 0;
-      text += cat(run.encoding, ",", run.seed, ",", r.step);
-      text += csv_values({r.epoch, r.loss, r.accuracy}, 3);
-      text += measured ? csv_values({r.held_out_loss, r.held_out_accuracy}, 2) : ",,";
-      text += csv_values({r.lr, r.gradient_norm, r.seconds_per_step}, 3);
-      text += csv_values(r.scale_loss, S) + csv_values(r.scale_accuracy, S) + csv_values(r.held_out_scale_loss, S) +
-              csv_values(r.scale_gradient, S) + "\n";
-    }
-  }
-  return text;
 }
 
 }  // namespace terrace

@@ -4,75 +4,103 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "data/files/atomic_file.h"
+#include "tensor/base/error.h"
+
 namespace terrace {
 namespace {
 
-std::string number(double value) {
+using Values = std::vector<double>;
+
+std::string text_of(int64_t value, int) { return std::to_string(value); }
+std::string text_of(double value, int digits) {
   std::ostringstream out;
-  out.precision(7);
+  out.precision(digits);
   out << value;
   return out.str();
 }
 
-/// Empty fields where something was not measured.
-void append_scales(std::string& row, const std::vector<double>& values, int64_t scales) {
-  for (size_t s = 0; s < static_cast<size_t>(scales); ++s) {
-    row += "," + (s < values.size() ? number(values[s]) : "");
-  }
+template <class Record>
+bool is_vector(const RecordColumn<Record>& column) {
+  return std::holds_alternative<Values Record::*>(column.member);
 }
+
+/// The header of a CSV: the numbers of the table, then a column a scale of each vector.
+template <class Record>
+std::string csv_header(size_t scales) {
+  std::string numbers, vectors;
+  for (const RecordColumn<Record>& column : record_columns<Record>()) {
+    if (column.csv == nullptr) { continue; }
+    if (!is_vector(column)) {
+      numbers += cat(numbers.empty() ? "" : ",", column.csv);
+      continue;
+    }
+    for (size_t s = 0; s < scales; ++s) { vectors += cat(",", column.csv, s); }
+  }
+  return numbers + vectors;
+}
+
+/// The row under csv_header(). Fields are empty where `measured(column)` says no, and beyond a vector's end.
+template <class Record, class F>
+std::string csv_row(const Record& record, size_t scales, int digits, const F& measured) {
+  std::string numbers, vectors;
+  for (const RecordColumn<Record>& column : record_columns<Record>()) {
+    if (column.csv == nullptr) { continue; }
+    const auto append = [&]<class T>(T Record::*member) {
+      if constexpr (std::is_same_v<T, Values>) {
+        const Values& values = record.*member;
+        for (size_t s = 0; s < scales; ++s) { vectors += "," + (s < values.size() ? text_of(values[s], digits) : ""); }
+      } else {
+        if (&column != &record_columns<Record>().front()) { numbers += ","; }
+        if (measured(column)) { numbers += text_of(record.*member, digits); }
+      }
+    };
+    std::visit(append, column.member);
+  }
+  return numbers + vectors;
+}
+
+/// Whether a record has what a column is for.
+bool is_measured(const VarStepRecord& record, const RecordColumn<VarStepRecord>& column) {
+  if (column.measured == Measured::kHeldOut) { return record.held_out_loss >= 0; }
+  if (column.measured == Measured::kAlways) { return true; }
+  const auto positive = [&]<class T>(T VarStepRecord::*member) {
+    if constexpr (std::is_same_v<T, Values>) {
+      return !(record.*member).empty();
+    } else {
+      return record.*member > 0;
+    }
+  };
+  return std::visit(positive, column.member);
+}
+
+constexpr int kVarDigits = 7, kVqvaeDigits = 6;
 
 }  // namespace
 
-std::string curves_csv_header(int64_t scales) {
-  std::string row =
-      "step,epoch,loss,accuracy,held_out_loss,held_out_accuracy,held_out_images,lr,weight_decay,gradient_norm,start_"
-      "gradient,"
-      "level_gradient,seconds_per_step,peak_bytes";
-  for (int64_t s = 0; s < scales; ++s) { row += cat(",loss_scale_", s); }
-  for (int64_t s = 0; s < scales; ++s) { row += cat(",accuracy_scale_", s); }
-  for (int64_t s = 0; s < scales; ++s) { row += cat(",position_gradient_scale_", s); }
-  return row;
+std::string curves_csv_header(int64_t scales) { return csv_header<VarStepRecord>(static_cast<size_t>(scales)); }
+
+std::string curves_csv_row(const VarStepRecord& record, int64_t scales) {
+  return csv_row(record, static_cast<size_t>(scales), kVarDigits,
+                 [&](const RecordColumn<VarStepRecord>& column) { return is_measured(record, column); });
 }
 
-std::string curves_csv_row(const VarStepRecord& r, int64_t scales) {
-  const bool held_out = r.held_out_loss >= 0;
-  std::string row = std::to_string(r.step);
-  for (const double value : {r.epoch, r.loss, r.accuracy}) { row += "," + number(value); }
-  row += "," + (held_out ? number(r.held_out_loss) : "");
-  row += "," + (held_out ? number(r.held_out_accuracy) : "");
-  row += "," + (held_out ? std::to_string(r.held_out_images) : "");
-  for (const double value : {r.lr, r.weight_decay, r.gradient_norm, r.start_gradient, r.level_gradient}) {
-    row += "," + number(value);
+std::string curves_csv(const std::vector<VqvaeStepRecord>& log) {
+  const size_t scales = log.empty() ? 0 : log[0].usage.size();
+  std::string text = csv_header<VqvaeStepRecord>(scales) + "\n";
+  for (const VqvaeStepRecord& record : log) {
+    text += csv_row(record, scales, kVqvaeDigits, [](const auto&) { return true; }) + "\n";
   }
-  row += "," + (r.seconds_per_step > 0 ? number(r.seconds_per_step) : "");
-  row += "," + (r.peak_bytes > 0 ? std::to_string(r.peak_bytes) : "");
-  append_scales(row, r.scale_loss, scales);
-  append_scales(row, r.scale_accuracy, scales);
-  append_scales(row, r.scale_gradient, scales);
-  return row;
+  return text;
 }
 
-std::string curves_json(const VarStepRecord& r) {
-  nlohmann::ordered_json j = {{"step", r.step},
-                              {"epoch", r.epoch},
-                              {"loss", r.loss},
-                              {"accuracy", r.accuracy},
-                              {"scale_loss", r.scale_loss},
-                              {"scale_accuracy", r.scale_accuracy},
-                              {"lr", r.lr},
-                              {"weight_decay", r.weight_decay},
-                              {"gradient_norm", r.gradient_norm},
-                              {"start_gradient", r.start_gradient},
-                              {"level_gradient", r.level_gradient},
-                              {"scale_gradient", r.scale_gradient},
-                              {"position_gradient", r.position_gradient}};
-  if (r.seconds_per_step > 0) { j["seconds_per_step"] = r.seconds_per_step; }
-  if (r.peak_bytes > 0) { j["peak_bytes"] = r.peak_bytes; }
-  if (r.held_out_loss >= 0) {
-    j["held_out_loss"] = r.held_out_loss;
-    j["held_out_accuracy"] = r.held_out_accuracy;
-    j["held_out_images"] = r.held_out_images;
-    j["held_out_scale_loss"] = r.held_out_scale_loss;
+std::string curves_json(const VarStepRecord& record) {
+  nlohmann::ordered_json j;
+  for (const Measured measured : {Measured::kAlways, Measured::kTime, Measured::kHeldOut}) {
+    for (const RecordColumn<VarStepRecord>& column : record_columns<VarStepRecord>()) {
+      if (column.measured != measured || !is_measured(record, column)) { continue; }
+      std::visit([&](auto member) { j[column.name] = record.*member; }, column.member);
+    }
   }
   return j.dump();
 }
@@ -86,14 +114,37 @@ void restore_times(std::vector<VarStepRecord>& log, const std::string& lines) {
       by_step.emplace(j["step"].get<int64_t>(), j);
     }
   }
-  for (VarStepRecord& r : log) {
-    const auto found = by_step.find(r.step);
-    if (found == by_step.end() || r.seconds_per_step > 0) { continue; }
-    const nlohmann::json seconds = found->second.value("seconds_per_step", nlohmann::json()),
-                         bytes = found->second.value("peak_bytes", nlohmann::json());
-    if (seconds.is_number()) { r.seconds_per_step = seconds.get<double>(); }
-    if (bytes.is_number_integer()) { r.peak_bytes = bytes.get<int64_t>(); }
+  for (VarStepRecord& record : log) {
+    const auto found = by_step.find(record.step);
+    if (found == by_step.end() || record.seconds_per_step > 0) { continue; }
+    for (const RecordColumn<VarStepRecord>& column : record_columns<VarStepRecord>()) {
+      if (column.measured != Measured::kTime) { continue; }
+      const nlohmann::json value = found->second.value(column.name, nlohmann::json());
+      const auto restore = [&]<class T>(T VarStepRecord::*member) {
+        const bool fits = std::is_same_v<T, double> ? value.is_number() : value.is_number_integer();
+        if (fits) { value.get_to(record.*member); }
+      };
+      std::visit(restore, column.member);
+    }
   }
+}
+
+CurveFiles::CurveFiles(const std::string& folder, int64_t scales)
+    : folder_(folder), scales_(scales), csv_(curves_csv_header(scales) + "\n") {}
+
+void CurveFiles::add(const VarStepRecord& record) {
+  csv_ += curves_csv_row(record, scales_) + "\n";
+  jsonl_ += curves_json(record) + "\n";
+}
+
+void CurveFiles::publish_sometimes() {
+  if (Clock::now() - published_ > std::chrono::seconds(3)) { publish(); }
+}
+
+void CurveFiles::publish() {
+  write_file(folder_ + "/curves.csv", csv_);
+  write_file(folder_ + "/curves.jsonl", jsonl_);
+  published_ = Clock::now();
 }
 
 }  // namespace terrace

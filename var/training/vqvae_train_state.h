@@ -20,7 +20,6 @@ struct VqvaeTrainer::State {
   void start_codes();
   int64_t revive_codes(const Quantizer::Output& quantized);
   void reseed(const std::vector<int64_t>& codes, const Quantizer::Output& quantized, Generator& g);
-  void accumulate(const VqvaeStepRecord& one);
   void close_record();
   /// The averages of the codes, which the codes' jumps (start, revival) must reach at once; undefined without an EMA.
   Tensor averaged_codes();

@@ -17,6 +17,7 @@
 #include "tensor/random_streams.h"
 #include "tensor/reduce.h"
 #include "var/tokenizer/codebook.h"
+#include "var/training/option_json.h"
 #include "var/training/vqvae_train_state.h"
 #include "var/weights/checkpoint.h"
 
@@ -38,15 +39,6 @@ double learning_rate(const VqvaeTrainOptions& o, int64_t step) {
   const double rest = static_cast<double>(std::max<int64_t>(o.steps - 1 - o.warmup, 1));
   const double x = std::min(1.0, static_cast<double>(step - o.warmup) / rest);
   return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * x)));
-}
-
-void check_options(const VqvaeTrainOptions& o) {
-  if (o.steps < 0) { throw ConfigError(cat("steps: must not be negative, got ", o.steps)); }
-  if (o.batch < 1) { throw ConfigError(cat("batch: must be positive, got ", o.batch)); }
-  if (!(o.lr > 0)) { throw ConfigError(cat("lr: must be positive, got ", o.lr)); }
-  if (o.ema_decay < 0 || o.ema_decay >= 1) {
-    throw ConfigError(cat("ema_decay: must be in [0, 1), got ", o.ema_decay));
-  }
 }
 
 void check_images(const VqvaeConfig& config, const ImageDataset& dataset) {
@@ -84,7 +76,7 @@ VqvaeTrainer::State::State(Vqvae& model_, const ImageDataset& train_, const Imag
 
 VqvaeTrainer::VqvaeTrainer(Vqvae& model, const ImageDataset& train, const ImageDataset* held_out,
                            const VqvaeTrainOptions& options, VqvaeTrainCallbacks callbacks) {
-  check_options(options);
+  check_rules(kVqvaeTrainFields, options, "", ": ");
   check_images(model.config(), train);
   if (held_out != nullptr) { check_images(model.config(), *held_out); }
   if (train.size() < options.batch) {
@@ -220,27 +212,9 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   return record;
 }
 
-// Means over the steps since the last record.
-void VqvaeTrainer::State::accumulate(const VqvaeStepRecord& one) {
-  VqvaeStepRecord& r = pending;
-  r.loss += one.loss;
-  r.mse += one.mse;
-  r.l1 += one.l1;
-  r.edge += one.edge;
-  r.vq_loss += one.vq_loss;
-  r.gradient_norm += one.gradient_norm;
-  r.revived += one.revived;
-  r.seconds_per_step += one.seconds_per_step;
-  r.step = one.step;
-  r.lr = one.lr;
-  ++pending_steps;
-  ++timed_steps;
-}
-
 void VqvaeTrainer::State::close_record() {
-  const double share = 1 / static_cast<double>(pending_steps);
   VqvaeStepRecord r = pending;
-  for (double* value : {&r.loss, &r.mse, &r.l1, &r.edge, &r.vq_loss, &r.gradient_norm}) { *value *= share; }
+  divide_means(r, pending_steps);
   r.seconds_per_step /= static_cast<double>(timed_steps);
   r.psnr = psnr_from_mse(r.mse);
   // The official trainer counts a code as used from 8 % of an even share of the hits.
@@ -292,21 +266,19 @@ void VqvaeTrainer::run() {
   State& s = *state_;
   const VqvaeTrainOptions& o = s.options;
   const bool evaluates = s.held_out && o.evaluate_images > 0;
-  const auto due = [&](int64_t every) { return every > 0 && s.step % every == 0; };
+  const auto save_checkpoint = [&] {
+    if (!o.checkpoint_path.empty()) { save(o.checkpoint_path); }
+  };
   while (s.step < o.steps) {
     const VqvaeStepRecord one = s.run_step();
-    s.accumulate(one);
+    add_step(s.pending, one);
+    ++s.pending_steps;
+    ++s.timed_steps;
     const bool last = s.step == o.steps;
-    if (due(o.log_every) || last) { s.close_record(); }
-    if (evaluates && (due(o.evaluate_every) || last)) { evaluate(); }
-    if (!o.checkpoint_path.empty() && (due(o.checkpoint_every) || last)) { save(o.checkpoint_path); }
-    if (!s.callbacks.progress) { continue; }
-    try {
-      s.callbacks.progress(s.step, o.steps, one.loss);
-    } catch (...) {
-      if (!o.checkpoint_path.empty()) { save(o.checkpoint_path); }
-      throw;
-    }
+    if (due(s.step, o.log_every) || last) { s.close_record(); }
+    if (evaluates && (due(s.step, o.evaluate_every) || last)) { evaluate(); }
+    if (due(s.step, o.checkpoint_every) || last) { save_checkpoint(); }
+    report_progress(s.callbacks.progress, s.step, o.steps, one.loss, save_checkpoint);
   }
 }
 

@@ -12,7 +12,6 @@
 #include "tests/var/small_models.h"
 #include "tests/var/transformer/one_thread.h"
 #include "var/positions/encodings.h"
-#include "var/training/curves.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -94,30 +93,6 @@ TEST(VarTrainer, TheLastHeldOutLossIsThatOfAllImagesWithoutSmoothing) {
   EXPECT_NEAR(last.held_out_loss, mean(cross_entropy(logits, data.held_out_indices)).item<double>(), 1e-5);
   EXPECT_EQ(trainer.evaluate().loss, last.held_out_loss);
   EXPECT_EQ(trainer.evaluate(VarTrainer::HeldOutPart::kSome).images, 3);
-}
-
-TEST(VarTrainer, CurvesLeaveOutWhatWasNotMeasured) {
-  const OneThread one_thread;
-  VarStepRecord r;
-  r.step = 7;
-  r.loss = 2;
-  r.scale_loss = {1, 3};
-  const std::string bare = curves_csv_row(r, 2);
-  EXPECT_EQ(std::count(bare.begin(), bare.end(), ','), [] {
-    const std::string header = curves_csv_header(2);
-    return std::count(header.begin(), header.end(), ',');
-  }());
-  EXPECT_NE(bare.find("7,0,2,0,,,,0,0,0,0,0,,,1,3,,,,"), std::string::npos) << bare;
-  EXPECT_EQ(curves_json(r).find("seconds_per_step"), std::string::npos);
-  VarStepRecord timed = r;
-  timed.seconds_per_step = 0.25;
-  timed.peak_bytes = 1024;
-  std::vector<VarStepRecord> log(2, r);
-  log[1].step = 8;
-  restore_times(log, "not JSON\n{}\n" + curves_json(timed) + "\n{\"step\": 8}");
-  EXPECT_EQ(log[0].seconds_per_step, 0.25);
-  EXPECT_EQ(log[0].peak_bytes, 1024);
-  EXPECT_EQ(log[1].seconds_per_step, 0);
 }
 
 TEST(VarTrainer, LearnsToyTokens) {
@@ -293,10 +268,10 @@ TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
   EXPECT_EQ(plain.loss, loss_after(1, Recompute::kBlocks).loss);
   EXPECT_EQ(loss_after(1, Recompute::kNothing, DType::kBF16).loss,
             loss_after(1, Recompute::kBlocks, DType::kBF16).loss);
-  const VarStepRecord sliced = loss_after(2, Recompute::kNothing);
-  EXPECT_NEAR(plain.loss, sliced.loss, 1e-4);
-  EXPECT_NEAR(plain.gradient_norm, sliced.gradient_norm, 1e-3 * plain.gradient_norm);
-  EXPECT_NEAR(plain.scale_gradient[1], sliced.scale_gradient[1], 1e-3 * plain.scale_gradient[1]);
+  const VarStepRecord accumulated = loss_after(2, Recompute::kNothing);
+  EXPECT_NEAR(plain.loss, accumulated.loss, 1e-4);
+  EXPECT_NEAR(plain.gradient_norm, accumulated.gradient_norm, 1e-3 * plain.gradient_norm);
+  EXPECT_NEAR(plain.scale_gradient[1], accumulated.scale_gradient[1], 1e-3 * plain.scale_gradient[1]);
 }
 
 TEST(VarTrainer, EveryEncodingTrainsAndReloads) {

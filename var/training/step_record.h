@@ -1,0 +1,104 @@
+// What the trainers log: one record every few steps, and for each kind of record one table of its members. The table is
+// all that checkpoints (step_log.h), curves (curves.h) and the study's results know of a record: a figure is added here
+// and where it is measured.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "tensor/base/error.h"
+
+namespace terrace {
+
+/// When a member of a record says something.
+enum class Measured : uint8_t {
+  kAlways,   // at every record, as far as the model has what it measures
+  kTime,     // times and memory: not in checkpoints, which hold no clock; 0 where the record was read from one
+  kHeldOut,  // at records that an evaluation on held-out images was due at
+};
+
+/// How the records of single steps become one of several steps.
+enum class Pooling : uint8_t {
+  kLast,  // the last step's
+  kMean,
+  kSum,
+  kOwn,  // computed from other members, or where the record is closed
+};
+
+template <class Record>
+struct RecordColumn {
+  using Member = std::variant<int64_t Record::*, double Record::*, std::vector<double> Record::*>;
+
+  const char* name;  // in HDF5 and JSON
+  Member member;
+  /// The column of a CSV; of a vector, one value a scale, what stands before the scale's number. Null: not in CSVs.
+  const char* csv = nullptr;
+  Measured measured = Measured::kAlways;
+  Pooling pooling = Pooling::kOwn;
+};
+
+/// One row of the transformer's log.
+struct VarStepRecord {
+  int64_t step = 0;  // steps done
+  double epoch = 0;
+  double loss = 0, accuracy = 0;  // means over tokens of this step
+  std::vector<double> scale_loss, scale_accuracy;
+  double lr = 0, weight_decay = 0, gradient_norm = 0;
+  std::vector<double> position_gradient;          // (L) norm over channels of the gradient of what the encoding adds
+  std::vector<double> scale_gradient;             // (S) the same per scale
+  double start_gradient = 0, level_gradient = 0;  // pos_start's, lvl_embed's
+  double held_out_loss = -1, held_out_accuracy = -1;  // negative: not measured at this step
+  int64_t held_out_images = 0;                        // that these are means over
+  std::vector<double> held_out_scale_loss;
+  double seconds_per_step = 0;  // since the last record; not in checkpoints: 0 where the record was read from one
+  int64_t peak_bytes = 0;       // of tensors; likewise
+};
+
+/// One row of the tokenizer's log. Losses are means over the steps since the last record.
+struct VqvaeStepRecord {
+  int64_t step = 0;  // steps done
+  double loss = 0, mse = 0, l1 = 0, edge = 0, vq_loss = 0;
+  double psnr = 0;  // from mse
+  double lr = 0, gradient_norm = 0;
+  int64_t revived = 0;                    // codes moved since the last record
+  std::vector<double> usage, perplexity;  // per scale, of the moving average of hits
+  double codes_used = 0;                  // share of the codebook that some scale uses
+  double seconds_per_step = 0;            // since the last record; not in checkpoints
+};
+
+/// One evaluation of the tokenizer on held-out images.
+struct VqvaeEvaluation {
+  int64_t step = 0, images = 0;
+  double mse = 0, psnr = 0;               // of clamped reconstructions; psnr of the mean squared error
+  std::vector<double> usage, perplexity;  // per scale, over these images
+  double codes_used = 0;
+};
+
+/// The table of a record's members, in the order of a CSV's columns.
+template <class Record>
+std::span<const RecordColumn<Record>> record_columns();
+template <>
+std::span<const RecordColumn<VarStepRecord>> record_columns();
+template <>
+std::span<const RecordColumn<VqvaeStepRecord>> record_columns();
+template <>
+std::span<const RecordColumn<VqvaeEvaluation>> record_columns();
+
+/// The column of that name, which must be one.
+template <class Record>
+const RecordColumn<Record>& record_column(std::string_view name) {
+  for (const RecordColumn<Record>& column : record_columns<Record>()) {
+    if (column.name == name) { return column; }
+  }
+  throw IndexError(cat("records have no column ", name));
+}
+
+/// Adds a step's record to those before it, and divides the sum of `steps` of them into their mean. What is
+/// Pooling::kOwn is left alone.
+void add_step(VqvaeStepRecord& sum, const VqvaeStepRecord& step);
+void divide_means(VqvaeStepRecord& sum, int64_t steps);
+
+}  // namespace terrace

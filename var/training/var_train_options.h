@@ -1,0 +1,71 @@
+// The options of VarTrainer.
+#pragma once
+
+#include <string>
+
+#include "nn/schedule.h"
+#include "var/training/option_table.h"
+#include "var/transformer/transformer.h"
+
+namespace terrace {
+
+struct VarTrainOptions {
+  int64_t steps = 1000;
+  int64_t batch = 32;      // images per step
+  int64_t accumulate = 1;  // micro-batches that a batch is computed in; with ranks a multiple of their number
+  double lr = 1e-3;        // peak
+  double weight_decay = 0.05;
+  double weight_decay_end = -1;  // negative: as weight_decay
+  std::string schedule = "lin0";
+  double warmup_share = 0.02;   // of the steps
+  double warmup_start = 0.005;  // x lr
+  double final_lr = 0.1;        // x lr
+  double beta1 = 0.9, beta2 = 0.95;
+  double clip = 2.0;  // global gradient norm; 0: off
+  double label_smoothing = 0;
+  Recompute recompute = Recompute::kNothing;
+  /// kF32 or kBF16: what products, attention and activations from the first block to the head are computed in. Under
+  /// bf16 the weights and their moments stay f32, as do checkpoints; products take bf16 copies that every step makes
+  /// anew. Sums, the statistics of softmax and norms, the logits, the loss and the gradients that are kept are f32.
+  DType dtype = DType::kF32;
+  /// On a device, record the launches of a step once (tensor/device/device_graph.h) and replay them: the same bits.
+  /// Steps of Detail::kAll are launched as ever, and all are where a step cannot be recorded.
+  bool graphs = true;
+  uint64_t seed = 0;              // order of the data, dropout, dropped labels and paths
+  int64_t log_every = 10;         // steps between records
+  int64_t evaluate_every = 0;     // steps between held-out losses (0: at the end only)
+  int64_t evaluate_images = 256;  // of the held-out set, before the end: for the curve (0: all; at the end always all)
+  int64_t checkpoint_every = 0;   // 0: at the end only
+  std::string checkpoint_path;    // empty: none are written
+};
+
+/// Everything above but what changes neither numbers nor log: recompute, graphs, and when and where checkpoints are
+/// written.
+inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
+    {"steps", &VarTrainOptions::steps, kPositive},
+    {"batch", &VarTrainOptions::batch, kPositive},
+    {"accumulate", &VarTrainOptions::accumulate},
+    {"lr", &VarTrainOptions::lr, kNotNegative},
+    {"weight_decay", &VarTrainOptions::weight_decay},
+    {"weight_decay_end", &VarTrainOptions::weight_decay_end},
+    {"schedule", &VarTrainOptions::schedule},
+    {"warmup_share", &VarTrainOptions::warmup_share, kShareBelowOne},
+    {"warmup_start", &VarTrainOptions::warmup_start},
+    {"final_lr", &VarTrainOptions::final_lr},
+    {"beta1", &VarTrainOptions::beta1},
+    {"beta2", &VarTrainOptions::beta2},
+    {"clip", &VarTrainOptions::clip, kNotNegative},
+    {"label_smoothing", &VarTrainOptions::label_smoothing},
+    {"seed", &VarTrainOptions::seed},
+    {"log_every", &VarTrainOptions::log_every, kPositive},
+    {"evaluate_every", &VarTrainOptions::evaluate_every},
+    {"evaluate_images", &VarTrainOptions::evaluate_images},
+    {"dtype", &VarTrainOptions::dtype, kAnyValue, Stored::kUnlessDefault}};
+
+/// JSON of the options that the course of training depends on; a run is resumed with the same ones only.
+std::string to_text(const VarTrainOptions& options);
+/// Throws ConfigError: "VAR training: batch must be positive, got 0".
+void check_options(const VarTrainOptions& options);
+ScheduleOptions schedule_options(const VarTrainOptions& options);
+
+}  // namespace terrace
