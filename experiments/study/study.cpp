@@ -19,6 +19,33 @@ namespace {
 constexpr double kReserve = 0.06;  // of --minutes, for the report and what was not foreseen
 constexpr int64_t kShownPerClass = 8;
 
+/// (L, C), what the encoding adds to the tokens; undefined where it adds nothing.
+Tensor table_of(VarTransformer& model) {
+  NoGrad no_grad;
+  const Variable table = model.positions().table();
+  if (!table.defined()) { return {}; }
+  return table.value().to(kCpu).reshape({model.pyramid().length(), model.config().embed_dim}).clone();
+}
+
+/// Puts the costs into the records of a run's log, and sums the log up.
+void summarize_log(const StageCosts& costs, StudyRun& run) {
+  std::vector<double> seconds;
+  for (VarStepRecord& r : run.log) {
+    const auto cost = costs.records.find(r.step);
+    if (cost == costs.records.end()) { continue; }
+    r.seconds_per_step = cost->second.first;
+    r.peak_bytes = cost->second.second;
+    if (r.seconds_per_step > 0) { seconds.push_back(r.seconds_per_step); }
+    run.peak_bytes = std::max(run.peak_bytes, r.peak_bytes);
+  }
+  run.seconds_per_step = median(seconds);
+  const size_t last = std::max<size_t>(1, run.log.size() / 10);
+  run.train_loss = 0;
+  for (size_t i = run.log.size() - last; i < run.log.size(); ++i) {
+    run.train_loss += run.log[i].loss / static_cast<double>(last);
+  }
+}
+
 }  // namespace
 
 double own_class_share(const Tensor& images, const Tensor& labels, std::vector<double>* per_class) {
@@ -171,7 +198,7 @@ void Study::plan_transformers() {
                                                                 static_cast<double>(options.evaluate_images));
   const double overhead = sampling + distance_seconds_ + 13 * evaluation + last_evaluation + 1;
   const double budget = seconds_left() / runs - overhead;
-  plan("steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
+  plan("steps", std::max<int64_t>(kMinSteps, static_cast<int64_t>(budget / median(seconds))));
   say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
           runs, " transformers (planned in ", format_duration(seconds_since(start)), ")"));
 }
@@ -197,67 +224,36 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   run.batch = config_.batch;
   run.parameters = model.parameter_count();
   run.start = model.table_summary();
-  const auto table_now = [&]() -> Tensor {
-    NoGrad no_grad;
-    const Variable table = model.positions().table();
-    if (!table.defined()) { return {}; }
-    return table.value().to(kCpu).reshape({model.pyramid().length(), config_.embed_dim}).clone();
-  };
-  run.initial_table = table_now();
+  run.initial_table = table_of(model);
+  StageCostFile costs(folder + "/costs.json", start);
+  train_transformer(model, folder, live_before, costs, run);
+  run.held_out = evaluate_all(model);
+  run.end = model.table_summary();
+  run.table = table_of(model);
+  draw_samples(model, run);
+  run.origin = origin(costs.seconds());
+  write_run(folder + "/result.h5", run);
+  return run;
+}
 
-  VarTrainOptions options = config_.transformer_training(run.steps, seed);
+/// Trains the model of a run and fills in what was logged, and what it cost beyond the `live_before` bytes.
+void Study::train_transformer(VarTransformer& model, const std::string& folder, int64_t live_before,
+                              StageCostFile& costs, StudyRun& run) {
+  VarTrainOptions options = config_.transformer_training(run.steps, run.seed);
   options.checkpoint_path = folder + "/checkpoint.h5";
-  Progress progress(name, run.steps);
-  const std::string costs_path = folder + "/costs.json";
-  StageCosts costs = read_costs(costs_path);
-  const double earlier = costs.seconds;
-  const auto save_costs = [&] {
-    costs.seconds = earlier + seconds_since(start);
-    write_costs(costs_path, costs);
-  };
+  Progress progress(cat(run.encoding, "-seed", run.seed), run.steps);
   VarTrainCallbacks callbacks;
-  callbacks.record = [&](const VarStepRecord& r) {
-    costs.records[r.step] = {r.seconds_per_step, r.peak_bytes - live_before};
-    save_costs();
-  };
+  callbacks.record = [&](const VarStepRecord& r) { costs.add(r.step, r.seconds_per_step, r.peak_bytes - live_before); };
   callbacks.progress = [&](int64_t done, int64_t, double loss) {
     check_interrupt();
     progress.update(done, {{"loss", loss}});
   };
   reset_peak_memory(device_);
   VarTrainer trainer(model, training_data(), options, callbacks);
-  if (std::filesystem::exists(options.checkpoint_path)) { trainer.resume(options.checkpoint_path); }
-  try {
-    trainer.run();
-  } catch (const Interrupted&) {
-    save_costs();
-    throw;
-  }
+  run_from_checkpoint(trainer, options.checkpoint_path, costs);
   progress.finish();
-
   run.log = trainer.log();
-  std::vector<double> seconds;
-  for (VarStepRecord& r : run.log) {
-    const auto cost = costs.records.find(r.step);
-    if (cost == costs.records.end()) { continue; }
-    r.seconds_per_step = cost->second.first;
-    r.peak_bytes = cost->second.second;
-    if (r.seconds_per_step > 0) { seconds.push_back(r.seconds_per_step); }
-    run.peak_bytes = std::max(run.peak_bytes, r.peak_bytes);
-  }
-  run.seconds_per_step = median(seconds);
-  const size_t last = std::max<size_t>(1, run.log.size() / 10);
-  run.train_loss = 0;
-  for (size_t i = run.log.size() - last; i < run.log.size(); ++i) {
-    run.train_loss += run.log[i].loss / static_cast<double>(last);
-  }
-  run.held_out = evaluate_all(model);
-  run.end = model.table_summary();
-  run.table = table_now();
-  draw_samples(model, run);
-  run.origin = origin(earlier + seconds_since(start));
-  write_run(folder + "/result.h5", run);
-  return run;
+  summarize_log(costs.costs(), run);
 }
 
 /// The final figure is over every held-out image, where those during training are over a part.

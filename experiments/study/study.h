@@ -19,6 +19,8 @@
 
 namespace terrace {
 
+class StageCostFile;
+
 class Study {
  public:
   /// `configuration` is the JSON of the options in effect. Throws ConfigError where the folder holds another study.
@@ -33,6 +35,7 @@ class Study {
   void open_folder();
   void prepare_data();
   void prepare_tokenizer();
+  void plan_tokenizer();
   void train_tokenizer();
   void describe_tokenizer();
   /// Of some of these images; kNotMeasured where there are too few. The evaluator is made at the first call.
@@ -41,6 +44,8 @@ class Study {
   void prepare_tokens();
   void plan_transformers();
   StudyRun run_transformer(const std::string& encoding, uint64_t seed);
+  void train_transformer(VarTransformer& model, const std::string& folder, int64_t live_before, StageCostFile& costs,
+                         StudyRun& run);
   void draw_samples(VarTransformer& model, StudyRun& run);
   VarTrainingData training_data() const;
   HeldOut evaluate_all(VarTransformer& model) const;

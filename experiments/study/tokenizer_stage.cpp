@@ -77,7 +77,8 @@ void Study::prepare_tokenizer() {
   }
 }
 
-void Study::train_tokenizer() {
+/// Chooses the steps of the tokenizer so that its share of --minutes is used up.
+void Study::plan_tokenizer() {
   if (config_.minutes > 0 && !plan_.contains("tokenizer_steps")) {
     Generator g(config_.common.seed, streams::kStudyWeights);
     Vqvae model(config_.tokenizer_config(), g);
@@ -90,11 +91,14 @@ void Study::train_tokenizer() {
       if (i >= 2) { seconds.push_back(step); }
     }
     const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left());
-    plan("tokenizer_steps", std::max<int64_t>(kLeastSteps, static_cast<int64_t>(budget / median(seconds))));
+    plan("tokenizer_steps", std::max<int64_t>(kMinSteps, static_cast<int64_t>(budget / median(seconds))));
   }
-  const int64_t steps = planned("tokenizer_steps", config_.tokenizer_steps);
-  plan("tokenizer_steps", steps);
+  plan("tokenizer_steps", planned("tokenizer_steps", config_.tokenizer_steps));
+}
 
+void Study::train_tokenizer() {
+  plan_tokenizer();
+  const int64_t steps = planned("tokenizer_steps", config_.tokenizer_steps);
   Generator g(config_.common.seed, streams::kStudyWeights);
   Vqvae model(config_.tokenizer_config(), g);
   model.to(device_);
@@ -102,34 +106,22 @@ void Study::train_tokenizer() {
   training.checkpoint_path = path("tokenizer.h5");
   Progress progress("tokenizer", steps);
   double psnr = 0;
-  const std::string costs_path = path("tokenizer_costs.json");
-  StageCosts costs = read_costs(costs_path);
-  earlier_tokenizer_seconds_ = costs.seconds;
-  const auto save_costs = [&] {
-    costs.seconds = earlier_tokenizer_seconds_ + seconds_since(start_);
-    write_costs(costs_path, costs);
-  };
+  StageCostFile costs(path("tokenizer_costs.json"), start_);
+  earlier_tokenizer_seconds_ = costs.earlier();
   VqvaeTrainCallbacks callbacks;
   callbacks.record = [&](const VqvaeStepRecord& r) {
     psnr = r.psnr;
-    costs.records[r.step] = {r.seconds_per_step, 0};
-    save_costs();
+    costs.add(r.step, r.seconds_per_step, 0);
   };
   callbacks.progress = [&](int64_t done, int64_t, double loss) {
     check_interrupt();
     progress.update(done, {{"loss", loss}, {"psnr", psnr}});
   };
   VqvaeTrainer trainer(model, *train_, &*held_out_, training, callbacks);
-  if (std::filesystem::exists(training.checkpoint_path)) { trainer.resume(training.checkpoint_path); }
-  try {
-    trainer.run();
-  } catch (const Interrupted&) {
-    save_costs();
-    throw;
-  }
+  run_from_checkpoint(trainer, training.checkpoint_path, costs);
   progress.finish();
   std::vector<double> seconds;
-  for (const auto& [step, cost] : costs.records) { seconds.push_back(cost.first); }
+  for (const auto& [step, cost] : costs.costs().records) { seconds.push_back(cost.first); }
   for (const VqvaeStepRecord& r : trainer.log()) {
     tokenizer_result_.log_step.push_back(static_cast<double>(r.step));
     tokenizer_result_.log_loss.push_back(r.loss);
