@@ -73,7 +73,7 @@ void declare_training(Options& options, Settings& s) {
   options.add("batch", t.batch, "images per step").at_least(1);
   options.add("accumulate", t.accumulate, "micro-batches that a step's batch is computed in").at_least(1);
   options.add("lr", t.lr, "peak learning rate").at_least(0);
-  options.add("schedule", t.schedule, "shape of its course: lin0, lin00, lin, linX, cos, exp");
+  options.add("schedule", t.schedule, "schedule of the learning rate: lin0, lin00, lin, linX, cos, exp");
   options.add("warmup", t.warmup_share, "share of the steps that warm up").range(0, 0.99);
   options.add("final-lr", t.final_lr, "share of the rate that is left at the end").range(0, 1);
   options.add("weight-decay", t.weight_decay, "decoupled weight decay").at_least(0);
