@@ -24,10 +24,6 @@ bool is_of_cuda(const std::string& name) { return name.starts_with("Cuda"); }
 /// Whether a test of tests/tensor and tests/ops has inputs on test_device(). Those named here are about the CPU alone.
 bool runs_on_a_device(const std::string& file, const std::string& name) {
   static const std::map<std::string, std::string> about_the_cpu = {
-      {"PackedGemm.EveryFormAndExtent", "a block of the CPU's products; CUDA's are the slot matmul"},
-      {"PackedGemm.ARowDoesNotDependOnItsNeighboursOrOnThreads", "a block of the CPU's products, as the one before"},
-      {"Linear.EveryExtentAndWeight", "a form of the CPU's products; CUDA's are the slot matmul"},
-      {"Linear.SumsAsThePackedProductDoesToTheBit", "two forms of the CPU's products"},
       {"Linear.NaNsOfBf16WeightsStay", "how the CPU rounds to bf16"},
       {"Conv2d.LargeImagesAgreeWithF64",
        "where the CPU's algorithms change; in the executor it takes most of a minute"},

@@ -25,7 +25,7 @@ struct Conv2dOptions {
 /// Errors: ShapeError for extents that do not agree or are 0 and for a kernel larger than the padded image; DTypeError
 ///   unless all are f32, bf16 or f64 alike; ConfigError for a stride below 1 or a negative padding.
 /// Numerics: f32 accumulation (f64 for f64; on the CPU bf16 is converted to f32 and back); the same number of threads
-///   gives the same bits. tensor/kernels/conv2d.h says which algorithm computes what.
+///   gives the same bits. tensor/convolution/conv2d.cpp chooses the algorithm.
 /// Source: torch.nn.functional.conv2d.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& options = {});
 

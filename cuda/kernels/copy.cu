@@ -101,7 +101,7 @@ void convert_elements(const From* from, To* to, int64_t count) {
 struct RegisterConversion {
   template <class From, class To>
   void operator()() const {
-    convert<From, To>.set(Backend::TERRACE_BACKEND, &convert_elements<From, To>);
+    convert<From, To>.set(TERRACE_COLUMN, &convert_elements<From, To>);
   }
 };
 

@@ -125,14 +125,14 @@ void add_with_factor(T* x, const T* y, double factor, const LoopPlan<2>& plan) {
 
 template <class Op, class T>
 void register_unary() {
-  unary_forward<Op, T>.set(Backend::TERRACE_BACKEND, &forward<Op, T>);
-  unary_backward<Op, T>.set(Backend::TERRACE_BACKEND, &backward<Op, T>);
+  unary_forward<Op, T>.set(TERRACE_COLUMN, &forward<Op, T>);
+  unary_backward<Op, T>.set(TERRACE_COLUMN, &backward<Op, T>);
 }
 template <class Op, class T>
 void register_binary() {
-  binary_forward<Op, T>.set(Backend::TERRACE_BACKEND, &forward_binary<Op, T>);
-  binary_backward_a<Op, T>.set(Backend::TERRACE_BACKEND, &backward_binary<Side::kA, Op, T>);
-  binary_backward_b<Op, T>.set(Backend::TERRACE_BACKEND, &backward_binary<Side::kB, Op, T>);
+  binary_forward<Op, T>.set(TERRACE_COLUMN, &forward_binary<Op, T>);
+  binary_backward_a<Op, T>.set(TERRACE_COLUMN, &backward_binary<Side::kA, Op, T>);
+  binary_backward_b<Op, T>.set(TERRACE_COLUMN, &backward_binary<Side::kB, Op, T>);
 }
 
 struct RegisterFormulas {

@@ -106,8 +106,7 @@ TERRACE_PRODUCT(BFloat16, float);
 namespace {
 
 TERRACE_REGISTER_FLOATS(matrix_product, cuda::tiled_product);
-TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(Backend::TERRACE_BACKEND,
-                                                        &cuda::tiled_product<BFloat16, float>));
+TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(TERRACE_COLUMN, &cuda::tiled_product<BFloat16, float>));
 
 }  // namespace
 #endif

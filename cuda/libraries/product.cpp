@@ -233,7 +233,7 @@ void multiply(const Product<T, R>& p) {
 }
 
 TERRACE_REGISTER_FLOATS(matrix_product, multiply);
-TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(Backend::TERRACE_BACKEND, &multiply<BFloat16, float>));
+TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(TERRACE_COLUMN, &multiply<BFloat16, float>));
 
 }  // namespace
 }  // namespace terrace

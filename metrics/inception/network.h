@@ -7,7 +7,7 @@
 
 #include "data/formats/open_tensor_file.h"
 #include "metrics/inception/plan.h"
-#include "tensor/convolution/inference_layer.h"
+#include "tensor/inference_layer.h"
 
 namespace terrace {
 

@@ -9,6 +9,7 @@
 
 #include "tensor/convolution/onednn_engine.h"
 #include "tensor/device/allocator.h"
+#include "tensor/device/buffer.h"
 
 namespace terrace {
 namespace {
@@ -21,22 +22,7 @@ using onednn::wrap;
 
 constexpr const char* kScratchName = "convolution layouts";  // in the report of memory by purpose
 
-/// Working memory for the length of a call.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes) : bytes_(bytes), data_(bytes == 0 ? nullptr : allocate(bytes, &tag_)) {}
-  ~Scratch() {
-    if (data_ != nullptr) { deallocate(data_, bytes_, tag_); }
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  void* data() const { return data_; }
-
- private:
-  size_t bytes_;
-  int tag_ = 0;
-  void* data_;
-};
+using Bytes = Buffer<std::byte>;
 
 enum class Pass : uint8_t { kForward, kBackwardData, kBackwardWeights };
 enum class Bias : bool { kNone = false, kPresent = true };
@@ -198,17 +184,17 @@ class Input {
   memory in_layout_of(const Operand& operand) {
     if (operand.same()) { return wrap(operand.plain, plain_); }
     if (!converted_ || layout_ != operand.chosen) {
-      converted_ = std::make_unique<Scratch>(operand.chosen.get_size());
+      converted_ = std::make_unique<Bytes>(operand.chosen.get_size());
       layout_ = operand.chosen;
-      memory from = wrap(operand.plain, plain_), to = wrap(layout_, converted_->data());
+      memory from = wrap(operand.plain, plain_), to = wrap(layout_, converted_->data);
       operand.convert.execute(stream(), from, to);
     }
-    return wrap(layout_, converted_->data());
+    return wrap(layout_, converted_->data);
   }
 
  private:
   const float* plain_;
-  std::unique_ptr<Scratch> converted_;
+  std::unique_ptr<Bytes> converted_;
   memory::desc layout_;
 };
 
@@ -217,11 +203,11 @@ using Arguments = std::unordered_map<int, memory>;
 /// Runs `plan` with its output delivered to `output` in the plain layout.
 void execute(const Plan& plan, Role role, int output_argument, float* output, Arguments arguments) {
   const Operand& operand = plan.operands[role];
-  const Scratch scratchpad(plan.scratchpad.get_size());
-  const Scratch blocked(operand.same() ? 0 : operand.chosen.get_size());
-  memory result = wrap(operand.chosen, operand.same() ? output : blocked.data());
+  const Bytes scratchpad(plan.scratchpad.get_size());
+  const Bytes blocked(operand.same() ? 0 : operand.chosen.get_size());
+  memory result = wrap(operand.chosen, operand.same() ? static_cast<void*>(output) : blocked.data);
   arguments.emplace(output_argument, result);
-  arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(plan.scratchpad, scratchpad.data()));
+  arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(plan.scratchpad, scratchpad.data));
   plan.primitive.execute(stream(), arguments);
   if (!operand.same()) {
     memory plain = wrap(operand.plain, output);

@@ -31,12 +31,19 @@ std::vector<const KernelSlot*> kernel_slots() {
   extern "C" __attribute__((visibility("hidden"))) Registrar TERRACE_CONCAT(__stop_terrace_, backend)[]
 TERRACE_SECTION_BOUNDS(kAvx2);
 TERRACE_SECTION_BOUNDS(kAvx512);
+TERRACE_SECTION_BOUNDS(kEveryCpu);
 
 void fill_kernel_table(Backend backend) {
-  const bool wide = backend == Backend::kAvx512;
-  Registrar* const end = wide ? __stop_terrace_kAvx512 : __stop_terrace_kAvx2;
-  for (Registrar* r = wide ? __start_terrace_kAvx512 : __start_terrace_kAvx2; r != end; ++r) {
-    if (*r != nullptr) { (*r)(); }
+  const auto fill_by = [backend](Registrar* begin, const Registrar* end) {
+    for (Registrar* r = begin; r != end; ++r) {
+      if (*r != nullptr) { (*r)(backend); }
+    }
+  };
+  fill_by(__start_terrace_kEveryCpu, __stop_terrace_kEveryCpu);
+  if (backend == Backend::kAvx512) {
+    fill_by(__start_terrace_kAvx512, __stop_terrace_kAvx512);
+  } else {
+    fill_by(__start_terrace_kAvx2, __stop_terrace_kAvx2);
   }
 }
 

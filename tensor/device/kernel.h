@@ -8,11 +8,13 @@
 //   TERRACE_REGISTER_FLOATS(softmax_forward, forward);   // forward<T> for f32, bf16 and f64
 //   TERRACE_REGISTER(gradient_norm, norm_of);            // one entry: of a slot without a type, or of another type
 //
-// A registration leaves the address of a function that fills the entry in a section of the object, named after the
-// backend; cpu_backend() calls those of the instruction sets that this processor has. Loading the library runs no code
-// of these objects, so AVX-512 instructions in them (which the compiler may use anywhere) are met by processors with
-// AVX-512 only. A call names the device: softmax_forward<float>(x.device(), x.data<float>(), ...). An entry nobody
-// filled is a DeviceError that names the op.
+// A registration leaves the address of a function that fills the entry in a section of the object: of the files of
+// tensor/kernels/, which are compiled once for each instruction set, in a section named after the backend; of the files
+// of tensor/gemm/ and tensor/convolution/, which are compiled once for any x86-64, in one whose functions fill the
+// column of every CPU backend. cpu_backend() calls those of the instruction sets that this processor has. Loading the
+// library runs no code of the objects of tensor/kernels/, so AVX-512 instructions in them (which the compiler may use
+// anywhere) are met by processors with AVX-512 only. A call names the device: softmax_forward<float>(x.device(),
+// x.data<float>(), ...). An entry nobody filled is a DeviceError that names the op.
 #pragma once
 
 #include <typeinfo>
@@ -77,39 +79,48 @@ class Kernel<Result(Args...)> : public KernelSlot {
   Function entries_[kBackends] = {};
 };
 
-using Registrar = void (*)();
+/// Fills an entry of the column `backend`.
+using Registrar = void (*)(Backend backend);
 
-/// Calls every registrar of a CPU backend, by cpu_backend() alone.
+/// Calls every registrar of a CPU backend's column. For cpu_backend() alone.
 void fill_kernel_table(Backend backend);
 
 #define TERRACE_CONCAT_(a, b) a##b
 #define TERRACE_CONCAT(a, b) TERRACE_CONCAT_(a, b)
 #define TERRACE_TEXT_(a) #a
 #define TERRACE_TEXT(a) TERRACE_TEXT_(a)
+// -DTERRACE_BACKEND names the backend that a file is compiled for; without it, it is compiled for every CPU backend,
+// and its registrars are called once for each column.
+#ifdef TERRACE_BACKEND
+#define TERRACE_COLUMN ::terrace::Backend::TERRACE_BACKEND
+#define TERRACE_SECTION_ TERRACE_BACKEND
+#else
+#define TERRACE_COLUMN backend
+#define TERRACE_SECTION_ kEveryCpu
+#endif
+#define TERRACE_REGISTRAR_(backend) __attribute__((section("terrace_" TERRACE_TEXT(backend)), used))
 // A backend that is a library of its own (-DTERRACE_LOADED_BACKEND) runs its registrars when it is loaded.
 #ifdef TERRACE_LOADED_BACKEND
 #define TERRACE_REGISTER_(id, ...) \
   [[maybe_unused]] static const bool TERRACE_CONCAT(registered_, id) = ((__VA_ARGS__), true)
 #else
-#define TERRACE_REGISTRAR_(backend) __attribute__((section("terrace_" TERRACE_TEXT(backend)), used))
-#define TERRACE_REGISTER_(id, ...)                             \
-  static void TERRACE_CONCAT(register_, id)() { __VA_ARGS__; } \
-  TERRACE_REGISTRAR_(TERRACE_BACKEND)                          \
+#define TERRACE_REGISTER_(id, ...)                                                                        \
+  static void TERRACE_CONCAT(register_, id)([[maybe_unused]] ::terrace::Backend backend) { __VA_ARGS__; } \
+  TERRACE_REGISTRAR_(TERRACE_SECTION_)                                                                    \
   static constinit ::terrace::Registrar TERRACE_CONCAT(registrar_, id) = &TERRACE_CONCAT(register_, id)
 #endif
 
-/// Fills this translation unit's backend entry of a slot: TERRACE_REGISTER(where_select<int64_t>, select<int64_t>);
-/// The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the files of tensor/kernels/, kCuda or kCudaHost to those of
-/// cuda/kernels/.
-#define TERRACE_REGISTER(slot, ...) \
-  TERRACE_REGISTER_(__COUNTER__, ::terrace::slot.set(::terrace::Backend::TERRACE_BACKEND, &__VA_ARGS__))
+/// Fills a slot's entry of the backend that this file is compiled for, or of every CPU backend:
+/// TERRACE_REGISTER(where_select<int64_t>, select<int64_t>); The build passes -DTERRACE_BACKEND=kAvx2 or kAvx512 to the
+/// files of tensor/kernels/, kCuda or kCudaHost to those of cuda/.
+#define TERRACE_REGISTER(slot, ...) TERRACE_REGISTER_(__COUNTER__, ::terrace::slot.set(TERRACE_COLUMN, &__VA_ARGS__))
 /// Fills the entries of a slot's three floating types with those of one function template.
 #define TERRACE_REGISTER_FLOATS(slot, function)                               \
   TERRACE_REGISTER(slot<float>, function<float>);                             \
   TERRACE_REGISTER(slot<::terrace::BFloat16>, function<::terrace::BFloat16>); \
   TERRACE_REGISTER(slot<double>, function<double>)
 /// Fills what a list of types or formulas expands to: TERRACE_REGISTER_BY(for_each_conversion(RegisterConversion{}))
-/// evaluates the expression, which calls set().
+/// evaluates the expression, which calls set() with the column TERRACE_COLUMN.
 #define TERRACE_REGISTER_BY(...) TERRACE_REGISTER_(__COUNTER__, __VA_ARGS__)
 
 }  // namespace terrace

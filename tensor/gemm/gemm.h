@@ -2,21 +2,10 @@
 // OpenBLAS's (openblas_gemm.cpp); gemm() takes ours for f32.
 #pragma once
 
-#include <cstdint>
-
-#include "tensor/base/dtype.h"
 #include "tensor/device/kernel.h"
+#include "tensor/kernels/gemm/gemm_shape.h"
 
 namespace terrace {
-
-enum class Transpose : bool { kNo = false, kYes = true };
-
-/// op(A) is M x K and op(B) K x N; `lda`, `ldb`, `ldc` are the lengths of stored rows.
-struct GemmShape {
-  Transpose transpose_a = Transpose::kNo, transpose_b = Transpose::kNo;
-  int64_t M = 0, N = 0, K = 0;
-  int64_t lda = 0, ldb = 0, ldc = 0;
-};
 
 void openblas_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write);
 void openblas_gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);

@@ -1,10 +1,12 @@
 // Divides a product among the threads: each computes a rectangle of C with panels that it packs itself.
 #include <omp.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "tensor/device/buffer.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/gemm/gemm_block.h"
-#include "tensor/tensor.h"
 
 namespace terrace {
 namespace {
@@ -45,9 +47,8 @@ void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, W
   const Grid grid = best_grid(s, threads);
   const int64_t count = grid.rows * grid.columns;
   const int64_t rows = share(s.M, kGemmRowPanel, grid.rows), columns = share(s.N, kGemmColumnPanel, grid.columns);
-  const Tensor workspace = Tensor::empty({count * kGemmWorkspace});
-  float* memory = workspace.data<float>();
-  const auto part = [&](int64_t i) {
+  const Buffer<float> workspace(count * kGemmWorkspace);
+  const auto multiply_part = [&](int64_t i) {
     const int64_t m = i / grid.columns * rows, n = i % grid.columns * columns;
     if (m >= s.M || n >= s.N) { return; }
     GemmShape piece = s;
@@ -55,11 +56,11 @@ void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, W
     piece.N = std::min(columns, s.N - n);
     gemm_block(kCpu, piece, a + (s.transpose_a == Transpose::kYes ? m : m * s.lda),
                b + (s.transpose_b == Transpose::kYes ? n * s.ldb : n), bias == nullptr ? nullptr : bias + n,
-               c + m * s.ldc + n, write, memory + i * kGemmWorkspace);
+               c + m * s.ldc + n, write, workspace.data + i * kGemmWorkspace);
   };
-  if (count == 1) { return part(0); }
+  if (count == 1) { return multiply_part(0); }
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; ++i) { part(i); }
+  for (int64_t i = 0; i < count; ++i) { multiply_part(i); }
 }
 
 }  // namespace terrace

@@ -1,10 +1,10 @@
-// Convolution of NCHW images: the slots of autograd/ops/conv2d.h.
+// Convolution of NCHW images: the slots of autograd/ops/conv2d.h. The CPU's are filled by
+// tensor/convolution/conv2d.cpp.
 //
 // On the CPU f32 runs by one sgemm per image for 1x1 kernels, by Winograd's algorithm for 3x3 kernels of stride 1 on
 // all but small images (forward, and the gradient of x; tensor/kernels/winograd.h), else through oneDNN
 // (tensor/convolution/onednn_conv.h); f64 runs through im2col and dgemm; bf16 is converted by the card. On a GPU all
-// three run through cuDNN (cuda/libraries/conv2d.cpp). Unlike other kernels these take working memory from the allocator
-// themselves, because only the library knows how much it needs.
+// three run through cuDNN (cuda/libraries/conv2d.cpp).
 #pragma once
 
 #include "tensor/base/host_device.h"

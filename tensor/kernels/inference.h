@@ -1,5 +1,5 @@
 // Layers of a convolutional network that only runs forward, on a device: batches of images, channels last. The CPU runs
-// such networks an image at a time (tensor/convolution/inference_layer.h) and has no entries here.
+// such networks an image at a time (tensor/inference_layer.h) and has no entries here.
 //
 // Images are (B, H, W, C), weights (O, kh, kw, C). What a layer writes may be some channels of a wider image: the next
 // pixel of y is `pixel_stride` elements on, so that branches write their part of a concatenation in place.

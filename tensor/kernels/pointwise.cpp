@@ -136,7 +136,7 @@ void add_with_factor(T* x, const T* y, double factor, const LoopPlan<2>& plan) {
   });
 }
 
-constexpr Backend kBackend = Backend::TERRACE_BACKEND;
+constexpr Backend kBackend = TERRACE_COLUMN;
 
 struct RegisterFormulas {
   template <class T>

@@ -1,11 +1,11 @@
 // Products of strided matrices, many at once, with what is done to a product before it is stored: the slot of
-// tensor/matmul.h. On the CPU it calls gemm() of tensor/gemm/gemm.h; on a GPU cuBLASLt (cuda/libraries/product.cpp).
+// tensor/matmul.h. The CPU's is in tensor/gemm/product.cpp; on a GPU it is cuBLASLt's (cuda/libraries/product.cpp).
 #pragma once
 
 #include <cstdint>
 
 #include "tensor/device/kernel.h"
-#include "tensor/gemm/gemm.h"
+#include "tensor/kernels/gemm/gemm_shape.h"
 #include "tensor/kernels/reduce.h"
 
 namespace terrace {

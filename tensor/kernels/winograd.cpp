@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "tensor/device/allocator.h"
-#include "tensor/kernels/buffer.h"
+#include "tensor/device/buffer.h"
 #include "tensor/kernels/gemm/panel_product.h"
 #include "tensor/kernels/winograd_plan.h"
 #include "tensor/kernels/winograd_transforms.h"

@@ -16,6 +16,7 @@ const std::map<std::string, std::string>& without_an_entry() {
       {"gemm", "a block of the CPU's products; CUDA's are the slot matmul"},
       {"linear", "a form of the CPU's products; CUDA's are the slot matmul"},
       {"linear (bf16 products)", "a form of the CPU's products; CUDA's are the slot matmul"},
+      {"conv2d (products)", "loops around the products of the CPU's convolutions; CUDA's are cuDNN's"},
       {"conv2d (Winograd)", "an algorithm of the CPU's convolutions; CUDA's are cuDNN's"},
       {"bincount", "made of the host's copy of its indices, whose number of bins the host must know"},
       {"nearest_code", "the least of products made before; CUDA finds products and their least in one kernel"},

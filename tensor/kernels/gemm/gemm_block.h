@@ -3,7 +3,7 @@
 #pragma once
 
 #include "tensor/device/kernel.h"
-#include "tensor/gemm/gemm.h"
+#include "tensor/kernels/gemm/gemm_shape.h"
 
 namespace terrace {
 

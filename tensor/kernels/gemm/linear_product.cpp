@@ -2,7 +2,7 @@
 
 #include <omp.h>
 
-#include "tensor/kernels/buffer.h"
+#include "tensor/device/buffer.h"
 #include "tensor/kernels/gemm/gemm_block.h"
 #include "tensor/kernels/gemm/lane_product.h"
 

@@ -1,3 +1,4 @@
+// The CPU's convolutions: which algorithm computes one, and those made of matrix products.
 #include "tensor/kernels/conv2d.h"
 
 #include <omp.h>
@@ -6,8 +7,9 @@
 #include <utility>
 
 #include "tensor/convolution/onednn_conv.h"
+#include "tensor/device/buffer.h"
 #include "tensor/gemm/gemm.h"
-#include "tensor/kernels/buffer.h"
+#include "tensor/kernels/conv2d_product.h"
 #include "tensor/kernels/winograd.h"
 
 namespace terrace {
@@ -19,41 +21,24 @@ GemmShape packed(Transpose ta, Transpose tb, int64_t m, int64_t n, int64_t k) {
   return {ta, tb, m, n, k, ta == Transpose::kNo ? k : m, tb == Transpose::kNo ? n : k, n};
 }
 
-template <class T>
-void fill_with_bias(const T* bias, int64_t channels, int64_t positions, T* y) {
-  for (int64_t o = 0; o < channels; ++o) {
-    for (int64_t i = 0; i < positions; ++i) { y[o * positions + i] = bias == nullptr ? T(0) : bias[o]; }
-  }
-}
-
-/// dbias (O) [+]= the sums over the positions of dy (O, positions).
-template <class T>
-void sum_positions(const T* dy, int64_t channels, int64_t positions, Write write, T* dbias) {
-  for (int64_t o = 0; o < channels; ++o) {
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < positions; ++i) { sum += dy[o * positions + i]; }
-    dbias[o] = write == Write::kOverwrite ? sum : dbias[o] + sum;
-  }
-}
-
 // --- f32: one sgemm per image for 1x1 kernels, Winograd's algorithm for most 3x3 ones, else oneDNN -------------------
 
-/// A matrix product as it stands: y[b] (O,HW) = weight (O,C) x[b] (C,HW). At eight shapes of 32 to 640 channels this
-/// took 0.75 to 0.95 of the time of oneDNN's 1x1 kernels with their change of layout.
+/// Whether the convolution is a matrix product of the tensors as they are: y[b] (O,HW) = weight (O,C) x[b] (C,HW). At
+/// eight shapes of 32 to 640 channels this took 0.75 to 0.95 of the time of oneDNN's 1x1 kernels, layouts converted.
 bool is_product(const Conv2dGeometry& g) {
   return g.kernel_height == 1 && g.kernel_width == 1 && g.stride == 1 && g.top == 0 && g.bottom == 0 && g.left == 0 &&
          g.right == 0;
 }
 
-/// Threads that take whole images; with fewer images than threads one, and the products are threaded instead.
+/// How many threads compute whole images; one where there are fewer images than threads, and then the products are
+/// threaded instead.
 int image_workers(const Conv2dGeometry& g) {
   const int all = omp_get_max_threads();
   return g.batch >= all ? all : 1;
 }
 
-/// body(i) for i of [0, count). One worker runs outside any parallel region: inside one of a single thread the
-/// libraries' own regions would make and end threads at every call.
+/// Calls body(i) for i of [0, count). A single worker runs outside any parallel region: inside a region of one thread
+/// the libraries' own regions would start and end threads at every call.
 template <class Body>
 void for_each(int64_t count, int workers, const Body& body) {
   if (workers == 1) {
@@ -70,7 +55,7 @@ void product_forward(const Conv2dGeometry& g, const float* x, const float* weigh
   check_openblas_extents(shape);
   for_each(g.batch, image_workers(g), [&](int64_t b) {
     float* out = y + b * g.out_channels * positions;
-    if (bias != nullptr) { fill_with_bias(bias, g.out_channels, positions, out); }
+    if (bias != nullptr) { conv2d_fill_bias<float>(kCpu, bias, g.out_channels, positions, out); }
     openblas_gemm(shape, weight, x + b * g.in_channels * positions, out,
                   bias == nullptr ? Write::kOverwrite : Write::kAccumulate);
   });
@@ -86,7 +71,17 @@ void product_backward_data(const Conv2dGeometry& g, const float* weight, const f
   });
 }
 
-/// Each worker sums its own run of images; the partial sums are added in the order of the workers.
+/// total (count) = [total +] partial.
+void add_partial(const float* partial, int64_t count, Write write, float* total) {
+  if (write == Write::kOverwrite) {
+    std::copy_n(partial, count, total);
+    return;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) { total[i] += partial[i]; }
+}
+
+/// Each worker sums its own range of images; the partial sums are added in the order of the workers.
 void product_backward_weights(const Conv2dGeometry& g, const float* x, const float* dy, float* dweight, float* dbias) {
   const int64_t positions = g.height * g.width, weights = g.out_channels * g.in_channels;
   const int workers = image_workers(g);
@@ -100,14 +95,14 @@ void product_backward_weights(const Conv2dGeometry& g, const float* x, const flo
       const float* gradient = dy + b * g.out_channels * positions;
       const Write write = b == begin ? Write::kOverwrite : Write::kAccumulate;
       openblas_gemm(shape, gradient, x + b * g.in_channels * positions, sum, write);
-      sum_positions(gradient, g.out_channels, positions, write, sum + weights);
+      conv2d_sum_bias<float>(kCpu, gradient, g.out_channels, positions, write, sum + weights);
     }
   });
   for (int64_t worker = 0; worker < workers; ++worker) {
     const float* sum = partial.data + worker * (weights + g.out_channels);
-    for (int64_t i = 0; i < weights; ++i) { dweight[i] = worker == 0 ? sum[i] : dweight[i] + sum[i]; }
-    for (int64_t o = 0; dbias != nullptr && o < g.out_channels; ++o) {
-      dbias[o] = worker == 0 ? sum[weights + o] : dbias[o] + sum[weights + o];
+    add_partial(sum, weights, worker == 0 ? Write::kOverwrite : Write::kAccumulate, dweight);
+    if (dbias != nullptr) {
+      add_partial(sum + weights, g.out_channels, worker == 0 ? Write::kOverwrite : Write::kAccumulate, dbias);
     }
   }
 }
@@ -119,7 +114,7 @@ bool winograd_pays(const Conv2dGeometry& g) {
          g.batch * g.out_height() * g.out_width() >= kMinResults;
 }
 
-/// The convolution that takes dy to dx.
+/// The geometry of the convolution that computes dx from dy.
 Conv2dGeometry gradient_of(const Conv2dGeometry& g) {
   Conv2dGeometry r = g;
   std::swap(r.in_channels, r.out_channels);
@@ -155,59 +150,13 @@ void backward_f32(const Conv2dGeometry& g, const float* x, const float* weight, 
 
 // --- f64: one image at a time, columns (C*kh*kw, h*w) in scratch, one dgemm ------------------------------------------
 
-/// The output positions [begin, end) whose source position i*stride + offset lies in [0, extent).
-struct Range {
-  Range(int64_t offset, int64_t stride, int64_t extent, int64_t outputs) {
-    begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-    end = extent - offset <= 0 ? 0 : (extent - offset + stride - 1) / stride;
-    if (end > outputs) { end = outputs; }
-    if (begin > end) { begin = end; }
-  }
-  int64_t begin, end;
-};
-
-/// columns[(c,u,v), (i,j)] = x[c, i*stride+u-top, j*stride+v-left], 0 outside.
-void unfold(const Conv2dGeometry& g, const double* x, double* columns) {
-  const int64_t h = g.out_height(), w = g.out_width(), taps = g.kernel_height * g.kernel_width;
-#pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < g.in_channels * taps; ++row) {
-    const int64_t c = row / taps, u = row % taps / g.kernel_width, v = row % g.kernel_width;
-    const Range is(u - g.top, g.stride, g.height, h), js(v - g.left, g.stride, g.width, w);
-    double* out = columns + row * h * w;
-    for (int64_t i = 0; i < h; ++i, out += w) {
-      const bool inside = i >= is.begin && i < is.end;
-      const double* in = x + (c * g.height + (inside ? i * g.stride + u - g.top : 0)) * g.width + v - g.left;
-      for (int64_t j = 0; j < w; ++j) { out[j] = inside && j >= js.begin && j < js.end ? in[j * g.stride] : 0.0; }
-    }
-  }
-}
-
-/// The reverse of unfold: overwrites x with the sums of its columns. Each thread owns whole channels.
-void fold(const Conv2dGeometry& g, const double* columns, double* x) {
-  const int64_t h = g.out_height(), w = g.out_width(), taps = g.kernel_height * g.kernel_width;
-#pragma omp parallel for schedule(static)
-  for (int64_t c = 0; c < g.in_channels; ++c) {
-    double* image = x + c * g.height * g.width;
-    for (int64_t i = 0; i < g.height * g.width; ++i) { image[i] = 0; }
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const int64_t u = tap / g.kernel_width, v = tap % g.kernel_width;
-      const Range is(u - g.top, g.stride, g.height, h), js(v - g.left, g.stride, g.width, w);
-      const double* in = columns + (c * taps + tap) * h * w;
-      for (int64_t i = is.begin; i < is.end; ++i) {
-        double* out = image + (i * g.stride + u - g.top) * g.width + v - g.left;
-        for (int64_t j = js.begin; j < js.end; ++j) { out[j * g.stride] += in[i * w + j]; }
-      }
-    }
-  }
-}
-
 void forward_f64(const Conv2dGeometry& g, const double* x, const double* weight, const double* bias, double* y) {
   const int64_t rows = g.in_channels * g.kernel_height * g.kernel_width, positions = g.out_height() * g.out_width();
   const Buffer<double> columns(rows * positions);
   for (int64_t b = 0; b < g.batch; ++b) {
     double* out = y + b * g.out_channels * positions;
-    unfold(g, x + b * g.in_channels * g.height * g.width, columns.data);
-    fill_with_bias(bias, g.out_channels, positions, out);
+    conv2d_unfold(kCpu, g, x + b * g.in_channels * g.height * g.width, columns.data);
+    conv2d_fill_bias<double>(kCpu, bias, g.out_channels, positions, out);
     gemm(packed(Transpose::kNo, Transpose::kNo, g.out_channels, positions, rows), weight, columns.data, out,
          Write::kAccumulate);
   }
@@ -222,15 +171,15 @@ void backward_f64(const Conv2dGeometry& g, const double* x, const double* weight
     const double* gradient = dy + b * g.out_channels * positions;
     const Write write = b == 0 ? Write::kOverwrite : Write::kAccumulate;
     if (dweight != nullptr) {
-      unfold(g, x + b * image, columns.data);
+      conv2d_unfold(kCpu, g, x + b * image, columns.data);
       gemm(packed(Transpose::kNo, Transpose::kYes, g.out_channels, rows, positions), gradient, columns.data, dweight,
            write);
     }
-    if (dbias != nullptr) { sum_positions(gradient, g.out_channels, positions, write, dbias); }
+    if (dbias != nullptr) { conv2d_sum_bias<double>(kCpu, gradient, g.out_channels, positions, write, dbias); }
     if (dx != nullptr) {
       gemm(packed(Transpose::kYes, Transpose::kNo, rows, positions, g.out_channels), weight, gradient, columns.data,
            Write::kOverwrite);
-      fold(g, columns.data, dx + b * image);
+      conv2d_fold(kCpu, g, columns.data, dx + b * image);
     }
   }
 }

@@ -1,10 +1,12 @@
+// The CPU's entries of the slot matrix_product: batches, epilogues and bf16 around gemm().
 #include "tensor/kernels/product.h"
 
 #include <omp.h>
 
 #include <algorithm>
 
-#include "tensor/kernels/buffer.h"
+#include "tensor/device/buffer.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/copy.h"
 #include "tensor/kernels/pointwise.h"
 
@@ -28,8 +30,8 @@ void multiply_batches(const Product<T>& p) {
   const auto one = [&p](int64_t i) {
     multiply_one(p.shape, p.a + i * p.step_a, p.b + i * p.step_b, p.c + i * p.step_c, p.write, p.bias);
   };
-  // Many small products: one thread each. A region of one thread must not surround the library's own: OpenMP would
-  // make and end a thread for every call.
+  // Many small products are computed by one thread each. A parallel region of a single thread must not surround the
+  // library's own: OpenMP would start and end threads at every call.
   constexpr int64_t kSmall = int64_t{1} << 22;
   const bool thread_each =
       p.batch > 1 && p.batch >= omp_get_max_threads() && p.shape.M * p.shape.N * p.shape.K < kSmall;
@@ -60,7 +62,8 @@ void multiply(const Product<T>& p) {
   sum_up(kCpu, p);
 }
 
-// --- bf16: converted, multiplied in f32, rounded once or not --------------------------------------------------------
+// --- bf16: converted, multiplied in f32, rounded once or not at all
+// --------------------------------------------------------
 
 /// Elements from the first to the last one of `batch` matrices op(X) (rows, columns), whose stored rows lie `stride`
 /// apart.
@@ -89,7 +92,7 @@ struct WideOperands {
   Widened a, b;
 };
 
-/// `p` of the copies; its results and what goes with them are still to be named.
+/// `p` with the copies as operands; c, bias and sums are left for the caller to set.
 template <class R>
 Product<float> widened(const Product<BFloat16, R>& p, const WideOperands& operands) {
   return {.shape = p.shape,
@@ -102,7 +105,7 @@ Product<float> widened(const Product<BFloat16, R>& p, const WideOperands& operan
           .epilogue = p.epilogue};
 }
 
-/// Sums of bf16 products as they are.
+/// bf16 operands, f32 results: the sums are not rounded.
 void multiply_bf16_to_f32(const Product<BFloat16, float>& p) {
   const WideOperands operands(p);
   Product<float> wide = widened(p, operands);
@@ -147,7 +150,7 @@ void multiply_bf16(const Product<BFloat16>& p) {
 TERRACE_REGISTER(matrix_product<float>, multiply<float>);
 TERRACE_REGISTER(matrix_product<double>, multiply<double>);
 TERRACE_REGISTER(matrix_product<BFloat16>, multiply_bf16);
-TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(Backend::TERRACE_BACKEND, &multiply_bf16_to_f32));
+TERRACE_REGISTER_BY(matrix_product<BFloat16, float>.set(TERRACE_COLUMN, &multiply_bf16_to_f32));
 
 }  // namespace
 }  // namespace terrace

@@ -1,4 +1,4 @@
-#include "tensor/convolution/inference_layer.h"
+#include "tensor/inference_layer.h"
 
 #include <unordered_map>
 
@@ -33,7 +33,7 @@ int64_t inference_block() { return cpu_backend() == Backend::kAvx512 ? 16 : 8; }
 struct InferenceConv::Prepared {
   dnnl::convolution_forward::primitive_desc description;
   dnnl::primitive primitive;
-  Tensor weight, bias;  // `weight` as `description` wants it
+  Tensor weight, bias;  // `weight` in the layout that `description` names
 
   Prepared(const Conv2dGeometry& g, const Tensor& plain_weight, const Tensor& plain_bias) {
     const auto f32 = memory::data_type::f32;

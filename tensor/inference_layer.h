@@ -5,8 +5,8 @@
 // multiples of b, are one contiguous range at c * H * W: branches write their part of a concatenation in place.
 // Everything that depends on the extents alone (kernels, packed weights) is made once, by the constructors.
 //
-// One thread computes one image: images are what is shared out (tensor/device/parallel.h). So an image's numbers depend
-// neither on its batch nor on the number of threads, and its activations stay in that thread's caches.
+// Each image is computed by one thread (tensor/device/parallel.h). So its results depend neither on its batch nor on
+// the number of threads, and its activations stay in that thread's caches.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@ namespace terrace {
 /// Channels of a block: the width of a vector, 8 or 16.
 int64_t inference_block();
 
-/// relu(x * weight + bias), the weights packed for the kernel that was chosen.
+/// relu(conv(x, weight) + bias), the weights packed for the kernel that the library chose.
 class InferenceConv {
  public:
   /// `geometry` of a batch of one. Its channels are multiples of the block; or there are 3 input channels, which then
