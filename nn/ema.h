@@ -21,7 +21,7 @@ class Ema {
   /// once.
   void load_state(const State& state, int64_t updates);
 
-  /// Exchanges the values of parameters and averages; twice is nothing.
+  /// Exchanges the values of parameters and averages; a second call undoes the first.
   void swap();
 
  private:

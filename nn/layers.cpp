@@ -48,7 +48,7 @@ Variable Linear::operator()(const Variable& x) const {
   return linear(copied ? terrace::to(x, w.dtype()) : x, w, compute_copy(bias));
 }
 
-Variable Linear::unrounded(const Variable& x) const {
+Variable Linear::f32_output(const Variable& x) const {
   const Variable w = compute_copy(weight);
   if (w.impl() == weight.impl()) { return linear(x, w, bias); }
   return linear(terrace::to(x, w.dtype()), w, bias, weight.dtype());

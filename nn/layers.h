@@ -19,8 +19,8 @@ class Linear : public Module {
  public:
   Linear(int64_t in, int64_t out, Bias with_bias = Bias::kYes, Generator& g = default_generator());
   Variable operator()(const Variable& x) const;
-  /// The same in f32 where products are of bf16 copies: their f32 sums as they are, plus the bias itself.
-  Variable unrounded(const Variable& x) const;
+  /// The same, but of the weight's own type: with a bf16 compute copy, y is the f32 sums, not rounded, plus the bias.
+  Variable f32_output(const Variable& x) const;
 
   Variable weight;
   Variable bias;  // undefined without

@@ -24,7 +24,7 @@ bool matches_any(const std::string& name, const std::vector<std::string>& patter
 
 /// " [there is NAME]" with the nearest of `names`, where one is near enough to be meant.
 std::string suggestion(const std::string& wanted, const std::vector<std::string>& names) {
-  constexpr size_t kCompared = 1000;  // a file of something else altogether is not worth a search
+  constexpr size_t kCompared = 1000;  // with more names the file is of another model, and none is near
   const std::string best =
       nearest_within(wanted, std::span(names).first(std::min(names.size(), kCompared)), wanted.size() / 3);
   return best.empty() ? "" : cat(" [there is ", best, "]");

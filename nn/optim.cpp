@@ -93,7 +93,7 @@ AdamW::AllGathered AdamW::gather(std::vector<Tensor>& gradients) {
   return all;
 }
 
-/// Of the size that all parameters need, made once: what was recorded finds it again.
+/// Allocated once, of the size that all parameters need, so that recorded work finds it at the same address.
 void AdamW::reserve_memory() {
   const Device device = moments_.empty() ? kCpu : moments_.front().param.device();
   if (norm_.defined() && device_ == device) { return; }

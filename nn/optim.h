@@ -49,9 +49,9 @@ class AdamW {
   double gradient_norm() const;
   void zero_grad();
 
-  /// clipped_step() in two parts, for work that is recorded and replayed (tensor/device/device_graph.h): launch_clipped() is
-  /// recorded, for the gradients that are there; schedule() before each replay counts a step and says its rate and
-  /// decay.
+  /// clipped_step() in two parts, for work that is recorded and replayed (tensor/device/device_graph.h):
+  /// launch_clipped() is recorded, for the gradients that are there; schedule() before each replay counts a step and
+  /// sets its learning rate and weight decay.
   void launch_clipped(double max_norm);
   void schedule(double lr, double weight_decay);
 
@@ -119,7 +119,7 @@ double global_grad_norm(const std::vector<Variable>& params);
 double global_grad_norm(const NamedParameters& params);
 
 /// Scales the gradients in place by clip_coefficient() (tensor/kernels/adamw.h), where their norm exceeds max_norm.
-/// Returns the norm before.
+/// Returns the norm before clipping.
 double clip_grad_norm_(const std::vector<Variable>& params, double max_norm);
 
 }  // namespace terrace

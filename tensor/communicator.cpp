@@ -10,7 +10,7 @@ namespace {
 
 constinit CommunicatorMaker makers[kDeviceTypes] = {};
 
-/// `host` under a lifetime of its own.
+/// Forwards to `host`, which outlives it.
 class ThroughHost : public Communicator {
  public:
   explicit ThroughHost(HostCommunicator& host) : Communicator(host.rank(), host.size()), host_(host) {}
@@ -94,17 +94,17 @@ void HostCommunicator::sum(const std::vector<Tensor>& tensors) {
     if (!tensor.is_contiguous()) {
       throw ShapeError(cat("Communicator::sum: the tensor must be contiguous, got ", tensor.describe()));
     }
-    const Tensor here = tensor.to(kCpu);
-    sum_bytes(here.raw_data(), static_cast<size_t>(here.numel() * size_of(here.dtype())), here.dtype());
+    const Tensor on_cpu = tensor.to(kCpu);
+    sum_bytes(on_cpu.raw_data(), static_cast<size_t>(on_cpu.numel() * size_of(on_cpu.dtype())), on_cpu.dtype());
     Tensor target = tensor;
-    if (!target.device().is_cpu()) { target.copy_(here); }
+    if (!target.device().is_cpu()) { target.copy_(on_cpu); }
     target.bump_version();
   }
 }
 
 void HostCommunicator::barrier() {
-  double nothing = 0;
-  sum_bytes(&nothing, sizeof nothing, DType::kF64);
+  double zero = 0;
+  sum_bytes(&zero, sizeof zero, DType::kF64);
 }
 
 std::unique_ptr<Communicator> make_communicator(Device device, HostCommunicator& host) {

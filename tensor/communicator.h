@@ -13,7 +13,7 @@
 
 namespace terrace {
 
-/// Another rank has ended: "rank 1 has left".
+/// The process of another rank has ended: "rank 1 has left".
 struct RankLeft : Error {
   using Error::Error;
 };
@@ -61,7 +61,7 @@ class HostCommunicator : public Communicator {
 /// DeviceError where NCCL is missing.
 std::unique_ptr<Communicator> make_communicator(Device device, HostCommunicator& host);
 
-/// What a backend gives in place of it.
+/// A backend's own communicator, in place of the host's.
 using CommunicatorMaker = std::unique_ptr<Communicator> (*)(HostCommunicator& host);
 void set_communicator_maker(DeviceType type, CommunicatorMaker maker);
 

@@ -10,7 +10,7 @@ namespace {
 
 enum class Reduction { kSum, kMax };
 
-/// Which dimensions go; all of them where `dims` is empty.
+/// Which dimensions are reduced; all of them where `dims` is empty.
 std::vector<bool> reduced_dims(const Tensor& x, const std::vector<int64_t>& dims, const char* op) {
   std::vector<bool> reduced(static_cast<size_t>(x.ndim()), dims.empty());
   for (int64_t d : dims) {

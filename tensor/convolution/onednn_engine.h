@@ -1,4 +1,4 @@
-// What every caller of oneDNN's primitives shares: for the files that include its header anyway.
+// What every caller of oneDNN's primitives shares. For .cpp files only: it includes the library's header.
 #pragma once
 
 #include <dnnl.hpp>
@@ -11,13 +11,13 @@ inline const dnnl::engine& cpu() {
   return engine;
 }
 
-/// The calling thread's order of work.
+/// The calling thread's stream: its primitives run one after the other.
 inline dnnl::stream& stream() {
   static thread_local dnnl::stream instance(cpu());
   return instance;
 }
 
-/// Our memory as the library takes it; what is only read may be const.
+/// Wraps memory of ours for the library, whose type does not tell inputs, which it only reads, from outputs.
 inline dnnl::memory wrap(const dnnl::memory::desc& description, const void* data) {
   return dnnl::memory(description, cpu(), const_cast<void*>(data));
 }

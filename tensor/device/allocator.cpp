@@ -26,7 +26,7 @@ size_t rounded_size(size_t bytes) {
 
 using FreeBlocks = std::map<size_t, std::vector<void*>>;  // by rounded size
 
-/// One of `size` bytes, null where there is none.
+/// Takes a free block of `size` bytes; null where there is none.
 void* take(FreeBlocks& free, size_t size) {
   const auto found = free.find(size);
   if (found == free.end() || found->second.empty()) { return nullptr; }
@@ -47,10 +47,10 @@ struct Pool {
   std::mutex mutex;
   FreeBlocks free;
   std::unordered_map<void*, MemoryArena::Blocks*> owners;  // of the blocks of arenas
-  std::unordered_map<void*, size_t> lent;                  // the sizes of blocks larger than what was asked for
+  std::unordered_map<void*, size_t> lent;                  // the whole sizes of blocks that are larger than requested
   int64_t live = 0, peak = 0;
   int64_t cached = 0, kept = 0;     // in `free`, in arenas
-  int64_t surplus = 0;              // what lent blocks are larger by
+  int64_t surplus = 0;              // by how much lent blocks are larger than requested
   std::vector<MemoryFigure> named;  // by tag; as long as the largest tag met
   MemoryFigure& figure(int tag) {
     if (named.size() <= static_cast<size_t>(tag)) { named.resize(static_cast<size_t>(tag) + 1); }
@@ -99,8 +99,8 @@ void* take_exactly(Pool& p, size_t size) {
   return block;
 }
 
-/// A cached block of `size`, or a large one of up to twice as much; null where there is none. What is given to the
-/// system and asked for again is cleared page by page: that took a twentieth of the time of sampling.
+/// A cached block of `size`, or for large sizes one of up to twice as much; null where there is none. The system clears
+/// memory page by page when it is released and requested again, which took a twentieth of the time of sampling.
 void* take_cached(Pool& p, size_t size) {
   if (void* block = take_exactly(p, size)) { return block; }
   if (size < kLarge) { return nullptr; }
@@ -115,7 +115,7 @@ void* take_cached(Pool& p, size_t size) {
   return nullptr;
 }
 
-/// Back to the cache with a block that `size` bytes were asked of.
+/// Returns a block that was requested with `size` bytes to the cache.
 void put_back(Pool& p, void* block, size_t size) {
   size_t whole = size;
   if (const auto found = size < kLarge ? p.lent.end() : p.lent.find(block); found != p.lent.end()) {
@@ -129,7 +129,7 @@ void put_back(Pool& p, void* block, size_t size) {
 
 void* allocate_fresh(Pool& p, size_t size, Device device) {
   const DeviceMemory& memory = device_memory(device);
-  // On the CPU cached blocks of other sizes are one piece of memory to the C library, and this one a part of it.
+  // The C library joins neighbouring blocks that are released: cached blocks of other sizes make room for this one.
   if (device.is_cpu() && p.cached >= static_cast<int64_t>(size) && size >= kLarge) { release_cached(p, memory); }
   if (void* block = memory.allocate(size)) { return block; }
   release_cached(p, memory);

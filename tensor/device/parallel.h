@@ -1,4 +1,4 @@
-// Work whose parts do not share anything: one thread a part.
+// Independent pieces of work, each computed by one thread.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,9 @@
 
 namespace terrace {
 
-/// Runs job(0) ... job(count - 1), up to threads() of them at once, each on one thread: neither loops nor library calls
-/// in a job share their work, so that a job's result depends neither on threads() nor on the other jobs. After a job
-/// has thrown no further one is begun, and the exception is thrown here.
-void each_on_one_thread(int64_t count, const std::function<void(int64_t)>& job);
+/// Calls body(0) ... body(count - 1), up to threads() of them at once, each on one thread: loops and library calls
+/// inside a call start no further threads, so that its result depends neither on threads() nor on the other calls.
+/// After a call has thrown, no further one begins, and the exception is rethrown here.
+void each_on_one_thread(int64_t count, const std::function<void(int64_t)>& body);
 
 }  // namespace terrace

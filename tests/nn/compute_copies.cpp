@@ -36,10 +36,10 @@ TEST(ComputeCopies, UnroundedLayersGiveTheSumsOfCopiesInF32) {
   Generator g(1);
   const Linear layer(257, 3, Bias::kYes, g);
   const Variable x = random_leaf({4, 257}, 2);
-  EXPECT_SAME(layer.unrounded(x), layer(x)) << "without copies";
+  EXPECT_SAME(layer.f32_output(x), layer(x)) << "without copies";
   const ComputeCopies copies({{"weight", layer.weight}});
   const ComputeWith scope(copies);
-  const Variable y = layer.unrounded(x);
+  const Variable y = layer.f32_output(x);
   EXPECT_EQ(y.dtype(), DType::kF32);
   const auto exact = [](const Tensor& t) { return Variable(t.to(DType::kF64)); };
   EXPECT_CLOSE(y, linear(exact(x.value().to(DType::kBF16)), exact(copies.of(layer.weight)), exact(layer.bias.value())),

@@ -320,7 +320,7 @@ Variable VarTransformer::head_norm(const Variable& x, const Conditions& c) const
 }
 
 Variable VarTransformer::logits(const Variable& x, const Conditions& c) const {
-  return head.unrounded(head_norm(x, c));
+  return head.f32_output(head_norm(x, c));
 }
 
 void VarTransformer::check_input(const Tensor& labels, const Variable& input) const {
