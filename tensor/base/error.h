@@ -12,30 +12,38 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Extents that do not fit each other.
 struct ShapeError : Error {
   using Error::Error;
-};  // extents that do not fit each other
+};
+/// An element type that an operation does not take.
 struct DTypeError : Error {
   using Error::Error;
-};  // an element type an operation does not take
+};
+/// A position or a class beyond the end.
 struct IndexError : Error {
   using Error::Error;
-};  // a position or a class beyond the end
+};
+/// A device, or a kernel of it, that is not available.
 struct DeviceError : Error {
   using Error::Error;
-};  // a device, or a kernel of it, that is not here
+};
+/// Files: missing, truncated, foreign, unwritable.
 struct IoError : Error {
   using Error::Error;
-};  // files: missing, truncated, foreign, unwritable
+};
+/// Options and configuration files.
 struct ConfigError : Error {
   using Error::Error;
-};  // options and configuration files
+};
+/// Misuse of the graph; NaN found by anomaly mode.
 struct AutogradError : Error {
   using Error::Error;
-};  // misuse of the graph, NaN found by anomaly mode
+};
+/// Ctrl-C; programs exit with 130.
 struct Interrupted : Error {
   using Error::Error;
-};  // Ctrl-C; programs exit with 130
+};
 
 /// Concatenates anything that has operator<< into one string: cat("got ", shape, " on ", device).
 template <class... Parts>

@@ -1,5 +1,5 @@
 // 3x3 convolutions of stride 1 by Winograd's algorithm F(4x4, 3x3): a tile of 4x4 results takes 36 multiplications for
-// each pair of channels instead of 144. Slots of tensor/kernels/conv2d.cpp.
+// each pair of channels instead of 144. tensor/convolution/conv2d.cpp chooses where it is used.
 //
 // Tiles of 6x6 values of x, 4 apart, and the weights are transformed by evaluation of polynomials in both directions at
 // the points 0, 3/4, -3/4, 3/2, -3/2 and infinity; at each of the 36 pairs of points the convolution is a product of
