@@ -1,8 +1,8 @@
 // A block has a row, and nothing is sorted. Logits are compared by their ordered bits (their keys). The k-th largest is
 // found by radix selection, eight bits of its key at a time from counts; the border of the nucleus by bisection over
-// keys, as the smallest key below which enough probability lies. Exponentials are computed in f64 and rounded to f32, so
-// that they equal the CPU's but for one in some hundreds, and sums are f64: a draw falls into the same class as on the
-// CPU.
+// keys, as the smallest key below which enough probability lies. Exponentials are computed in f64 and rounded to f32,
+// so that they equal the CPU's but for one in some hundreds, and sums are f64: a draw falls into the same class as on
+// the CPU.
 #include "tensor/kernels/sampling.h"
 
 #include "cuda/device/collectives.h"
