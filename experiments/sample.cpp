@@ -109,7 +109,7 @@ bool is_finished(const Settings& s, const Models& models, const std::vector<int6
   return std::all_of(files.begin(), files.end(), [](const std::string& f) { return std::filesystem::exists(f); });
 }
 
-/// One run: image i is of class i mod C and has the seed `seed` + i, so that any stretch of a run, and any split that
+/// One run: image i is of class i mod C and has the seed `seed` + i, so that any range of them, and any split that
 /// an evaluator makes of its file, holds all classes.
 class Run {
  public:

@@ -15,7 +15,7 @@ namespace terrace {
 namespace {
 
 constexpr int64_t kDigest = 64, kHeader = kDigest + 3 * sizeof(int64_t);
-constexpr int64_t kMostColumns = 1 << 20;
+constexpr int64_t kMaxColumns = 1 << 20;
 constexpr int64_t kFloat = sizeof(float);
 
 [[noreturn]] void fail(const char* doing, const std::string& path) {
@@ -43,7 +43,7 @@ ActivationLog::ActivationLog(std::string path, const std::string& key, int descr
   if (header.substr(0, kDigest) != digest_) { return; }
   std::memcpy(widths_, header.data() + kDigest, sizeof widths_);
   for (const int64_t w : widths_) {
-    if (w < 0 || w > kMostColumns) { throw IoError(cat("cannot read ", path_, ": ", w, " columns; it is damaged")); }
+    if (w < 0 || w > kMaxColumns) { throw IoError(cat("cannot read ", path_, ": ", w, " columns; it is damaged")); }
   }
   if (width() == 0) { return; }
   size_ = (status.st_size - kHeader) / (width() * kFloat);

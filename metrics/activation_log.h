@@ -1,5 +1,4 @@
-// What a network said of the first images of a set, in a file: an interrupted pass over many images goes on behind
-// them.
+// The activations of the first images of a set, in a file: an interrupted pass over many images goes on behind them.
 //
 //   if (const auto log = ActivationLog::open(path, key)) {
 //     for (int64_t i = log->size(); i < images; i += n) log->append(network(batch(i, n)));
@@ -33,7 +32,7 @@ class ActivationLog {
   /// Of the images that come next, f32; which of the three are defined is the same in every call. Throws IoError,
   /// ShapeError.
   void append(const Activations& activations);
-  /// What is done needs no log.
+  /// Deletes the file of a pass that is complete.
   void remove();
 
  private:

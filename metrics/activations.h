@@ -1,4 +1,4 @@
-// What a network says of a batch of images.
+// The activations of a batch of images that metrics read.
 #pragma once
 
 #include "tensor/tensor.h"

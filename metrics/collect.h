@@ -16,7 +16,7 @@
 
 namespace terrace {
 
-/// A network that images are judged by, and how they come into it.
+/// A network whose features sets of images are compared by, and how its input is made.
 struct FeatureNetwork {
   std::string identity;  // network, weights, level, resize: all that its numbers depend on beside the images
   int64_t dim = 0;       // d
@@ -62,8 +62,8 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files = BadF
 /// two images remain.
 Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options);
 
-/// The same, going on behind the images that `log` holds and adding what the network says of the others; the result is
-/// equal to the last bit. `content_hash` is the set's, all of whose images can be read: a bad file is an IoError.
+/// The same, going on behind the images that `log` holds and adding the activations of the others to it; the result
+/// is equal to the last bit. `content_hash` is the set's, all of whose images can be read: a bad file is an IoError.
 Collected collect(const ImageSource& source, const FeatureNetwork& network, const CollectOptions& options,
                   const std::string& content_hash, ActivationLog& log);
 

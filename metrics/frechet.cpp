@@ -31,8 +31,8 @@ Tensor root_of(const Tensor& covariance) {
   const SymmetricEigen eigen = symmetric_eigen(covariance);
   const int64_t n = covariance.dim(0);
   const double* values = eigen.values.data<double>();
-  const double least = static_cast<double>(n) * std::numeric_limits<double>::epsilon() * values[n - 1];
-  const int64_t first = std::upper_bound(values, values + n, std::max(least, 0.0)) - values;
+  const double rounding = static_cast<double>(n) * std::numeric_limits<double>::epsilon() * values[n - 1];
+  const int64_t first = std::upper_bound(values, values + n, std::max(rounding, 0.0)) - values;
   Tensor root = eigen.vectors.slice(0, first, n).clone();
   double* rows = root.data<double>();
   for (int64_t r = 0; r < n - first; ++r) {

@@ -1,4 +1,4 @@
-// How two sets of features lie to each other by nearest neighbours: precision and recall (Kynkaanniemi et al. 2019), as
+// Two sets of features compared by nearest neighbours: precision and recall (Kynkaanniemi et al. 2019), as
 // the ADM evaluator computes them, density and coverage (Naeem et al. 2020).
 #pragma once
 

@@ -33,13 +33,13 @@ void Moments::add(const Tensor& features) {
   check_shape(features, {features.ndim() > 0 ? features.dim(0) : 0, dim_}, "moments", "features");
   if (features.dtype() != DType::kF32) { check_dtype(features, DType::kF64, "moments", "features"); }
   if (device_.is_cpu()) {
-    add_here(features.to(kCpu));
+    add_on_cpu(features.to(kCpu));
   } else {
-    add_there(features.to(device_));
+    add_on_device(features.to(device_));
   }
 }
 
-void Moments::add_here(const Tensor& features) {
+void Moments::add_on_cpu(const Tensor& features) {
   block_.resize(static_cast<size_t>(kBlockRows * dim_));
   for (int64_t begin = 0; begin < features.dim(0);) {
     const int64_t rows = std::min(features.dim(0) - begin, kBlockRows - pending_rows_);
@@ -53,11 +53,11 @@ void Moments::add_here(const Tensor& features) {
   }
 }
 
-void Moments::add_there(const Tensor& features) {
+void Moments::add_on_device(const Tensor& features) {
   for (int64_t begin = 0; begin < features.dim(0);) {
-    if (pending_rows_ == 0) { block_there_ = Tensor::empty({kBlockRows, dim_}, DType::kF64, device_); }
+    if (pending_rows_ == 0) { device_block_ = Tensor::empty({kBlockRows, dim_}, DType::kF64, device_); }
     const int64_t rows = std::min(features.dim(0) - begin, kBlockRows - pending_rows_);
-    block_there_.slice(0, pending_rows_, pending_rows_ + rows).copy_(features.slice(0, begin, begin + rows));
+    device_block_.slice(0, pending_rows_, pending_rows_ + rows).copy_(features.slice(0, begin, begin + rows));
     pending_rows_ += rows;
     begin += rows;
     if (pending_rows_ == kBlockRows) { flush(); }
@@ -68,13 +68,13 @@ void Moments::add_there(const Tensor& features) {
 void Moments::flush() {
   const int64_t rows = pending_rows_;
   if (rows == 0) { return; }
-  const std::vector<double> mean = device_.is_cpu() ? sum_here(rows) : sum_there(rows);
+  const std::vector<double> mean = device_.is_cpu() ? sum_on_cpu(rows) : sum_on_device(rows);
   pending_rows_ = 0;
   join(rows, mean);
 }
 
 /// Adds the scatter of the block about its own mean, and returns that.
-std::vector<double> Moments::sum_here(int64_t rows) {
+std::vector<double> Moments::sum_on_cpu(int64_t rows) {
   std::vector<double> mean(mean_.size(), 0);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < dim_; ++c) { mean[static_cast<size_t>(c)] += block_[static_cast<size_t>(r * dim_ + c)]; }
@@ -87,20 +87,21 @@ std::vector<double> Moments::sum_here(int64_t rows) {
   return mean;
 }
 
-std::vector<double> Moments::sum_there(int64_t rows) {
-  const Tensor block = block_there_.slice(0, 0, rows);
+std::vector<double> Moments::sum_on_device(int64_t rows) {
+  const Tensor block = device_block_.slice(0, 0, rows);
   const Tensor mean = scale(sum(block, {0}), 1 / static_cast<double>(rows));
-  std::vector<double> here = mean.to_vector<double>();
-  if (!std::all_of(here.begin(), here.end(), [](double m) { return std::isfinite(m); })) {
+  std::vector<double> values_of_mean = mean.to_vector<double>();
+  if (!std::all_of(values_of_mean.begin(), values_of_mean.end(), [](double m) { return std::isfinite(m); })) {
     const Tensor values = block.to(kCpu).contiguous();
     check_finite(values.data<double>(), values.numel(), dim_, count_);
   }
   const Tensor centred = sub(block, mean);
   matmul_into(centred.transpose(0, 1), centred, scatter_, Write::kAccumulate);
-  return here;
+  return values_of_mean;
 }
 
-/// Moves the mean and adds the outer product of the step; the scatter of the new rows is in already.
+/// Moves the mean to that of all rows and adds the outer product of the step to the scatter, which has that of the new
+/// rows already.
 void Moments::join(int64_t rows, const std::vector<double>& mean) {
   const auto before = static_cast<double>(count_), added = static_cast<double>(rows);
   std::vector<double> step(mean.size());
@@ -127,7 +128,7 @@ void Moments::merge(const Moments& other) {
   join(added.count_, added.mean_);
 }
 
-/// A copy without rows that wait.
+/// A copy whose pending rows are in the sums.
 Moments Moments::complete() const {
   Moments copy = *this;
   copy.scatter_ = scatter_.clone();

@@ -30,7 +30,7 @@ class Moments {
   /// The sums are kept, and the products computed, on `device`.
   explicit Moments(int64_t dim, Device device = kCpu);
 
-  /// features (n, d), f32 or f64, here or on any device. Throws ShapeError, DTypeError; Error naming the row where a
+  /// features (n, d), f32 or f64, on any device. Throws ShapeError, DTypeError; Error naming the row where a
   /// value is not finite: on a device other than the CPU once its block of rows is full or asked for.
   void add(const Tensor& features);
   /// As if the rows of `other`, on the same device, came next, up to rounding: its blocks are joined as they are.
@@ -43,11 +43,11 @@ class Moments {
   Gaussian gaussian() const;
 
  private:
-  void add_here(const Tensor& features);
-  void add_there(const Tensor& features);
+  void add_on_cpu(const Tensor& features);
+  void add_on_device(const Tensor& features);
   void flush();
-  std::vector<double> sum_here(int64_t rows);
-  std::vector<double> sum_there(int64_t rows);
+  std::vector<double> sum_on_cpu(int64_t rows);
+  std::vector<double> sum_on_device(int64_t rows);
   void join(int64_t rows, const std::vector<double>& mean);
   Moments complete() const;
 
@@ -56,7 +56,7 @@ class Moments {
   std::vector<double> mean_;   // of the rows in blocks
   Tensor scatter_;             // f64 (d, d), lower triangle: sum of (x - mean)(x - mean)^T
   std::vector<double> block_;  // rows that fill no block yet, on the CPU
-  Tensor block_there_;         // likewise on another device
+  Tensor device_block_;        // likewise on another device
   int64_t pending_rows_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// What a set of images was found to be, kept in a folder: a reference goes through the network once, whoever asks.
+// Statistics and features of sets of images, cached in a folder, so that a reference goes through the network once.
 #pragma once
 
 #include <memory>

@@ -49,18 +49,18 @@ ConfidenceInterval bootstrap_frechet(const FrechetReference& reference, const Fe
           .replicates = replicates};
 }
 
-FrechetCurve frechet_curve(const FrechetReference& reference, const FeatureRows& fake, int64_t points, int64_t least,
-                           uint64_t seed) {
+FrechetCurve frechet_curve(const FrechetReference& reference, const FeatureRows& fake, int64_t points,
+                           int64_t min_images, uint64_t seed) {
   FrechetCurve curve;
   for (int64_t p = 1; p <= points; ++p) {
     const int64_t count = fake.size() * p / points;
-    if (count < std::max<int64_t>(least, 2)) { continue; }
+    if (count < std::max<int64_t>(min_images, 2)) { continue; }
     Generator g(seed, streams::kFrechetCurve + p);
     curve.counts.push_back(count);
     curve.distances.push_back(reference.distance(gaussian_of_rows(fake, random_subset(fake.size(), count, g))));
   }
   if (curve.counts.size() < 2) {
-    throw ConfigError(cat("frechet_curve: ", fake.size(), " images in ", points, " steps with ", least,
+    throw ConfigError(cat("frechet_curve: ", fake.size(), " images in ", points, " steps with ", min_images,
                           " images or more leave ", curve.counts.size(), " points; a line needs two"));
   }
   double x_mean = 0, y_mean = 0, xy = 0, xx = 0;

@@ -117,7 +117,7 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
   }
   for (const auto& [name, value] : fields) { rest += "  " + name + " " + format_number(value); }
   if (!doing_.empty()) { rest += "  " + doing_; }
-  // A bar is for the eye that watches it grow: not for logs, and not where it would push figures out.
+  // The bar is drawn on a terminal alone, and only where all figures fit beside it.
   if (width == 0 || static_cast<int>(text.size() + bar.size() + rest.size()) > width) { bar.clear(); }
   text += bar + rest;
   if (width > 0 && static_cast<int>(text.size()) > width) { text.resize(width); }

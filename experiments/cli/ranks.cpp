@@ -24,8 +24,8 @@ namespace {
 
 /// The environment variable that makes a process a rank: "RANK SIZE SOCKET...".
 constexpr const char* kRankVariable = "TERRACE_RANK";
-/// The exit code of a rank that another has left.
-constexpr int kLeftAlone = 75;
+/// The exit code of a rank that lost its connection because another rank ended.
+constexpr int kPeerLeft = 75;
 
 std::vector<std::string> own_arguments() {
   std::istringstream text(read_file("/proc/self/cmdline"));
@@ -65,16 +65,16 @@ std::pair<size_t, int> wait_for_one(const std::vector<pid_t>& ranks) {
   }
 }
 
-/// Rank 0's end, or the failure of another, ends all and gives the exit code. One that ended because another had left
-/// says nothing: that one will.
+/// Returns the exit code: that of rank 0, or of the first rank that fails; either ends the others. The exit code
+/// kPeerLeft decides nothing, since the rank that left gives its own.
 int wait_for(const std::vector<pid_t>& ranks) {
   std::vector<bool> running(ranks.size(), true);
   int result = -1;
   for (size_t left = ranks.size(); left > 0; --left) {
     const auto [rank, status] = wait_for_one(ranks);
     running[rank] = false;
-    const bool left_alone = WIFEXITED(status) && WEXITSTATUS(status) == kLeftAlone;
-    if (result >= 0 || left_alone || (rank > 0 && status == 0)) { continue; }
+    const bool peer_left = WIFEXITED(status) && WEXITSTATUS(status) == kPeerLeft;
+    if (result >= 0 || peer_left || (rank > 0 && status == 0)) { continue; }
     result = WIFEXITED(status) ? WEXITSTATUS(status) : 2;
     if (WIFSIGNALED(status)) { std::fprintf(stderr, "rank %zu was ended by signal %d\n", rank, WTERMSIG(status)); }
     for (size_t other = 0; other < ranks.size(); ++other) {
@@ -141,8 +141,8 @@ std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks) {
 void as_rank(const std::function<void()>& body) {
   try {
     body();
-  } catch (const RankLeft&) { throw EarlyExit{kLeftAlone}; } catch (const std::exception&) {
-    constexpr unsigned kSeconds = 2;  // in which rank 0, if it meets the same, has ended this process
+  } catch (const RankLeft&) { throw EarlyExit{kPeerLeft}; } catch (const std::exception&) {
+    constexpr unsigned kSeconds = 2;  // enough for rank 0, if it meets the same error, to end this process
     const char* rank_arguments = std::getenv(kRankVariable);
     if (rank_arguments != nullptr && rank_arguments[0] != '0') { sleep(kSeconds); }
     throw;

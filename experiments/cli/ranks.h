@@ -16,8 +16,8 @@ namespace terrace {
 /// ConfigError where they cannot be started.
 std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks);
 
-/// Runs the body of a program that may be a rank, so that an error is said once: of one that all ranks meet rank 0
-/// speaks, and of RankLeft the rank that left.
+/// Runs the body of a program that may be a rank and lets one process report an error: rank 0 where all ranks meet it,
+/// and where the others get RankLeft the rank that left.
 void as_rank(const std::function<void()>& body);
 
 /// The device of a rank: `cuda` becomes `cuda:RANK`; the CPU and cuda-host stay. Throws ConfigError for one GPU by

@@ -24,7 +24,7 @@ class RunRecord {
   double seconds() const;  // since construction
   Json to_json() const;
 
-  /// Writes `folder`/run.json beside and renames. The folder must exist. Throws IoError.
+  /// Writes `folder`/run.json under another name and renames it. The folder must exist. Throws IoError.
   void write(const std::string& folder) const;
 
  private:
@@ -38,7 +38,7 @@ class RunRecord {
 Json describe_machine();
 /// Versions of oneDNN, OpenBLAS, HDF5 and the compiler.
 Json describe_libraries();
-/// Most resident memory of this process so far, in bytes.
+/// The peak resident memory of this process so far, in bytes.
 int64_t peak_resident_bytes();
 /// UTC, "2025-01-31T12:00:00Z".
 std::string timestamp_now();

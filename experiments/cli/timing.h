@@ -1,4 +1,4 @@
-// Measuring time: of one call, and the middle of many.
+// Measuring time: that of one call, and the median of many.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ double seconds_of(const F& f) {
   return seconds_since(start);
 }
 
-/// The upper one where there are two in the middle; NaN of nothing.
+/// The upper of the two middle values where their number is even; NaN without values.
 inline double median(std::vector<double> values) {
   if (values.empty()) { return std::numeric_limits<double>::quiet_NaN(); }
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);

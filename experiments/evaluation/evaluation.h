@@ -1,4 +1,4 @@
-// evaluate: the figures that generated images are judged by, each with a stamp that says what it was measured with.
+// evaluate: the metrics of generated images, each figure with a stamp that says what it was measured with.
 //
 //   EvaluationOptions options{.fake = "samples.npz", .real = "imagenet.h5", .metrics = {"fid", "is"}};
 //   const Evaluation result = evaluate(options);

@@ -35,8 +35,9 @@ class FrechetEvaluator {
   int64_t count_ = 0;
 };
 
-/// The tokenizer's own view of an image: mean and deviation over the map of each channel of encode(), 2 z_channels
-/// numbers. A distance in it needs no other network, and compares with itself alone. The model outlives the network.
+/// Features of an image from the tokenizer's encoder: mean and deviation over the map of each channel of encode(),
+/// 2 z_channels numbers. A distance in them needs no other network, and compares with distances of the same tokenizer
+/// alone. The model outlives the network.
 FeatureNetwork tokenizer_features(const Vqvae& tokenizer);
 /// An evaluator with these features. The distance depends on the tokenizer, so nothing is cached.
 std::unique_ptr<FrechetEvaluator> tokenizer_evaluator(const Vqvae& tokenizer, const Tensor& reference);
@@ -56,7 +57,7 @@ struct EvaluatorOptions {
 std::unique_ptr<FrechetEvaluator> open_evaluator(const Vqvae& tokenizer, const Tensor& reference,
                                                  const EvaluatorOptions& options);
 
-/// What a trainer is handed: the distance of samples to some of a dataset's images, that of the tokenizer's
+/// The evaluator of a trainer: the distance of samples to some of a dataset's images, that of the tokenizer's
 /// reconstructions of these beside it.
 class SampleEvaluator {
  public:

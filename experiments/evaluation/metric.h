@@ -59,7 +59,7 @@ struct Metric {
   std::vector<Figure> (*compute)(const MetricInput& input) = nullptr;
 };
 
-/// In the order in which figures are computed and printed.
+/// The table, in the order in which figures are computed and printed.
 const std::vector<Metric>& metrics();
 
 /// Whether --metrics names it.

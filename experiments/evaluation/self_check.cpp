@@ -29,8 +29,8 @@ class Checks {
   void near(const std::string& what, double value, double expected, double allowed) {
     rows_.push_back({what, value, expected, allowed, std::abs(value - expected) <= allowed});
   }
-  void differs(const std::string& what, double value, double other, double least) {
-    rows_.push_back({what, value, other, least, std::abs(value - other) >= least});
+  void differs(const std::string& what, double value, double other, double min_difference) {
+    rows_.push_back({what, value, other, min_difference, std::abs(value - other) >= min_difference});
   }
   std::vector<SelfCheck> rows() { return std::move(rows_); }
 

@@ -1,4 +1,4 @@
-// What stands beside every number of an evaluation.
+// The stamp of every figure of an evaluation: the protocol, weights, images and reference it was measured with.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-// A microscope for position tables: what a checkpoint's tables look like, what moved them, how far they went.
+// The position tables of a checkpoint: their values and similarities, their gradients, their distance from the start.
 #pragma once
 
 #include <string>

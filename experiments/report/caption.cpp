@@ -94,7 +94,7 @@ std::vector<std::string> wrap_text(const std::string& text, int64_t columns, int
 }
 
 Tensor captioned_grid(const Tensor& images, const std::vector<std::string>& captions, int64_t columns) {
-  constexpr int64_t kCellWidth = 96, kMostLines = 3, kLeading = 2, kGap = 6;
+  constexpr int64_t kCellWidth = 96, kMaxLines = 3, kLeading = 2, kGap = 6;
   constexpr Rgb kBlack{0, 0, 0};
   if (images.ndim() != 4 || images.dim(0) != static_cast<int64_t>(captions.size())) {
     throw ShapeError(cat("captioned_grid: needs images (N,H,W,3) and N captions, got ", images.describe(), " and ",
@@ -105,7 +105,7 @@ Tensor captioned_grid(const Tensor& images, const std::vector<std::string>& capt
   std::vector<std::vector<std::string>> wrapped;
   size_t lines = 0;
   for (const std::string& caption : captions) {
-    wrapped.push_back(wrap_text(caption, W / kGlyphAdvance, kMostLines));
+    wrapped.push_back(wrap_text(caption, W / kGlyphAdvance, kMaxLines));
     lines = std::max(lines, wrapped.back().size());
   }
   const int64_t line = kGlyphHeight + kLeading, below = static_cast<int64_t>(lines) * line + kLeading;

@@ -132,11 +132,11 @@ Models open_models(const ModelOptions& chosen, Device device) {
 }
 
 int64_t fitting_batch(const Models& models, int64_t asked) {
-  constexpr int64_t kMost = 64, kCacheBytes = int64_t{1} << 30;
+  constexpr int64_t kMaxBatch = 64, kCacheBytes = int64_t{1} << 30;
   if (asked > 0) { return asked; }
   const VarConfig& c = models.transformer->config();
   const int64_t an_image = 2 * 2 * 4 * c.depth * c.length() * c.embed_dim;  // keys and values, twice with guidance, f32
-  return std::clamp<int64_t>(kCacheBytes / an_image, 1, kMost);
+  return std::clamp<int64_t>(kCacheBytes / an_image, 1, kMaxBatch);
 }
 
 Json identity_of(const ModelOptions& chosen) {

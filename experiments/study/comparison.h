@@ -17,7 +17,7 @@ std::vector<double> figures(const StudyResults& results, const std::string& enco
   return values;
 }
 
-/// Figures that encodings are judged by.
+/// The figures that encodings are compared by.
 inline double loss_of(const StudyRun& run) { return run.held_out.loss; }
 inline double share_of(const StudyRun& run) { return 100 * run.own_share; }
 
@@ -39,7 +39,7 @@ std::string significance_sentence(const StudyResults& results);
 
 // --- Phrases ---
 std::string percent(double share);                       // "12.5 %", a dash where it was not measured
-bool has_rule(const StudyResults& results);              // whether samples can be judged by the set's own rule
+bool has_rule(const StudyResults& results);              // that recognises the class of a sample
 std::string seeds_text(const StudyResults& results);     // "3 seeds"
 std::string sampling_text(const StudyResults& results);  // "guidance 1.5, all codes allowed"
 /// "52.1 % to 60.3 %" of the samples of all seeds of an encoding; the draws alone, not the spread between seeds.

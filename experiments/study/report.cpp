@@ -124,9 +124,9 @@ void report_samples(const StudyResults& results, Html& page) {
   page.text(
       "One row per class, generated with guidance, from the runs of the first seed. Places share their random draws "
       "between encodings, so that they can be compared one by one.");
-  constexpr int64_t kMostClasses = 16;
+  constexpr int64_t kMaxClasses = 16;
   const auto classes = static_cast<int64_t>(results.class_names.size());
-  const int64_t stride = (classes + kMostClasses - 1) / kMostClasses;
+  const int64_t stride = (classes + kMaxClasses - 1) / kMaxClasses;
   std::vector<const StudyRun*> shown;
   for (const std::string& encoding : results.encodings()) {
     const StudyRun* run = results.runs_of(encoding).front();

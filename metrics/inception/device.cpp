@@ -8,7 +8,7 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kInputChannels = 8;  // 3 and zeros: what tensor cores take at once
+constexpr int64_t kInputChannels = 8;  // 3 and zeros: tensor cores take 8 at once
 
 /// Channels of the image that step `i` writes to: what the next step that reads it reads.
 int64_t width_written(const InceptionPlan& plan, size_t i) {

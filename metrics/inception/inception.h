@@ -75,9 +75,9 @@ class Inception {
   Inception(const TensorFile& weights, InceptionReading reading, InceptionRequest request,
             InceptionPlacement placement = {});
 
-  /// images (N, 3, 299, 299) f32 as inception_input() of metrics/inception/resize.h makes them: -1 is black, 1 (or 127/128, by
-  /// the resize's own convention) is white. N may be 0. They may lie anywhere; what is returned lies where the network
-  /// computes. On the CPU safe to call from several threads.
+  /// images (N, 3, 299, 299) f32 as inception_input() of metrics/inception/resize.h makes them: -1 is black, 1 (or
+  /// 127/128, by the resize's own convention) is white. N may be 0. They may lie anywhere; what is returned lies where
+  /// the network computes. On the CPU safe to call from several threads.
   /// Throws ShapeError, DTypeError.
   InceptionActivations operator()(const Tensor& images) const;
 

@@ -28,7 +28,7 @@ struct TapMatrix {
   }
 };
 
-/// Makes it.
+/// Computes the matrix.
 class Taps {
  public:
   Taps(int64_t inputs, InceptionResize resize) : inputs_(inputs) {
@@ -73,16 +73,16 @@ class Taps {
   std::vector<float> weight_;
 };
 
-/// Kept: a set of images has few sizes.
+/// The matrices are kept, as a set of images has few sizes.
 TapMatrix taps_for(int64_t inputs, InceptionResize resize, Device device) {
-  constexpr size_t kMost = 256;  // a set that has more starts over
+  constexpr size_t kMaxSizes = 256;  // beyond them the cache is emptied
   using Key = std::tuple<int64_t, InceptionResize, DeviceType, int>;
   static std::mutex mutex;
   static std::map<Key, TapMatrix> made;
   const std::lock_guard lock(mutex);
   const Key key{inputs, resize, device.type, device.index};
   if (const auto found = made.find(key); found != made.end()) { return found->second; }
-  if (made.size() >= kMost) { made.clear(); }
+  if (made.size() >= kMaxSizes) { made.clear(); }
   return made.emplace(key, Taps(inputs, resize).matrix(device)).first->second;
 }
 

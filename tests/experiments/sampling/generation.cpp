@@ -244,10 +244,10 @@ TEST_F(Generation, EditKeepsWhatTheMaskKeeps) {
     run("edit", arguments + how + " --out " + file("edit2"));
     expect_same_files("edit", "edit2");
   }
-  Tensor turned = Tensor::full({32, 32, 3}, 255, DType::kU8);
-  turned.slice(0, 16, 32).zero_();
-  write_png(file("turned.png"), turned);
-  run("edit", arguments + "--invert-mask --mask " + file("turned.png") + " --out " + file("edit2"));
+  Tensor inverted = Tensor::full({32, 32, 3}, 255, DType::kU8);
+  inverted.slice(0, 16, 32).zero_();
+  write_png(file("inverted.png"), inverted);
+  run("edit", arguments + "--invert-mask --mask " + file("inverted.png") + " --out " + file("edit2"));
   expect_same_files("edit", "edit2");
 }
 
