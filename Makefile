@@ -286,7 +286,7 @@ PRECOMPILED := $(OBJ)/precompiled
 PRECOMPILE := $(if $(findstring g++,$(notdir $(CXX))),$(if $(findstring clang,$(CXX)),,yes))
 CORE_HEADERS := "tensor/tensor.h" <algorithm> <cmath> <filesystem> <functional> <map> <sstream>
 $(PRECOMPILED)/library.h.gch: HEADERS := $(CORE_HEADERS)
-$(PRECOMPILED)/programs.h.gch: HEADERS := $(CORE_HEADERS) "experiments/cli/json.h"
+$(PRECOMPILED)/programs.h.gch: HEADERS := $(CORE_HEADERS) "data/files/json.h"
 $(PRECOMPILED)/tests.h.gch: HEADERS := "tests/support.h"
 $(PRECOMPILED)/tests.h.gch: private OPTIMIZE := $(TEST_OPTIMIZE)
 $(PRECOMPILED)/%.h.gch: $(OBJ)/flags

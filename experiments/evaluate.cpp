@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
@@ -113,7 +114,7 @@ void run(int argc, char** argv) {
   RunRecord record("evaluate", options.to_json(), s.common.seed);
   const Evaluation result = evaluate(e);
   print(result);
-  if (!s.json.empty()) { write_file(s.json, result.json().dump(2) + "\n"); }
+  if (!s.json.empty()) { write_file(s.json, json_text(result.json(), 2) + "\n"); }
   if (s.common.out.empty()) { return; }
   make_folder(s.common.out);
   record.results() = result.json();

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
@@ -25,7 +26,7 @@ void inspect_pe(int argc, char** argv) {
   const Inspection inspection = inspect_checkpoint(checkpoint);
   make_folder(common.out);
   const Json figures = inspection_json(inspection);
-  write_file(common.out + "/inspect.json", figures.dump(2) + "\n");
+  write_file(common.out + "/inspect.json", json_text(figures, 2) + "\n");
   write_file(common.out + "/inspect.html", inspection_report(inspection));
   record.results() = figures["tables"];
   record.write(common.out);

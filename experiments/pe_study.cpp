@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/study/report.h"
@@ -41,7 +42,7 @@ void pe_study(int argc, char** argv) {
   const StudyResults results = study.run();
   const Json figures = study_json(results);
   const std::string& folder = config.common.out;
-  write_file(folder + "/results.json", figures.dump(2) + "\n");
+  write_file(folder + "/results.json", json_text(figures, 2) + "\n");
   write_file(folder + "/curves.csv", study_csv(results));
   write_file(folder + "/report.html", study_report(results));
   record.results() = {{"tokenizer-steps", results.configuration["tokenizer-steps"]},  // as --minutes chose them

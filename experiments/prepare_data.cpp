@@ -12,6 +12,7 @@
 
 #include "data/datasets/image_dataset.h"
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
@@ -134,7 +135,7 @@ void write_preview(const Arguments& a) {
 /// run.json of a dataset lies beside it: data.h5 has data.run.json.
 void write_record(const RunRecord& record, const std::string& out) {
   const std::string stem = out.ends_with(".h5") ? out.substr(0, out.size() - 3) : out;
-  write_file(stem + ".run.json", record.to_json().dump(2) + "\n");
+  write_file(stem + ".run.json", json_text(record.to_json(), 2) + "\n");
 }
 
 void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& a) {

@@ -10,6 +10,7 @@
 #include "autograd/functions.h"
 #include "data/datasets/image_source.h"
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"
 #include "data/images/resize.h"
@@ -221,7 +222,7 @@ void Reconstruction::write() const {
     }
     all["rows"].push_back(std::move(one));
   }
-  write_file(s_.common.out + "/reconstruct.json", all.dump(2) + "\n");
+  write_file(s_.common.out + "/reconstruct.json", json_text(all, 2) + "\n");
   const Tensor cells = concat(grid_, 0).value();
   write_png(s_.common.out + "/grid.png", captioned_grid(cells, grid_captions_, 8));
 }

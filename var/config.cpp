@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "data/files/json.h"
 #include "tensor/base/error.h"
 #include "var/config_json.h"
 #include "var/pyramid.h"
 
 namespace terrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// Reads the members of one JSON object; what was not asked for is refused at the end.
 class ObjectReader {
@@ -157,14 +155,14 @@ void from_json(const Json& j, VarConfig& c) {
 std::string to_text(const VarConfig& config) {
   Json j;
   to_json(j, config);
-  return j.dump();
+  return json_text(j);
 }
 
 VarConfig var_config_from_text(const std::string& text) {
   VarConfig config;
   try {
-    from_json(Json::parse(text), config);
-  } catch (const nlohmann::json::exception& error) {  // not JSON, or a number beyond every type
+    from_json(parse_json(text), config);
+  } catch (const SortedJson::exception& error) {  // not JSON, or a number beyond every type
     throw ConfigError(cat("VAR configuration: not JSON: ", error.what()));
   }
   config.validate();

@@ -1,8 +1,8 @@
 #include "var/vqvae_config.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "data/files/json.h"
 #include "tensor/base/error.h"
 #include "var/config_json.h"
 #include "var/pyramid.h"
@@ -78,19 +78,19 @@ void visit_fields(Config& c, F&& f) {
 
 }  // namespace
 
-void to_json(nlohmann::json& j, const VqvaeConfig& config) {
-  j = nlohmann::json::object();
+void to_json(SortedJson& j, const VqvaeConfig& config) {
+  j = SortedJson::object();
   visit_fields(config, [&](const char* key, const auto& value) { j[key] = value; });
 }
 
-void from_json(const nlohmann::json& j, VqvaeConfig& config) {
+void from_json(const SortedJson& j, VqvaeConfig& config) {
   if (!j.is_object()) { throw ConfigError("tokenizer configuration: expected a JSON object"); }
   std::set<std::string> known;
   visit_fields(config, [&](const char* key, auto& value) {
     known.insert(key);
     if (!j.contains(key)) { return; }
     if (!json_fits<std::decay_t<decltype(value)>>(j.at(key))) {
-      throw ConfigError(cat("tokenizer configuration: ", key, " has the wrong type: ", j.at(key).dump()));
+      throw ConfigError(cat("tokenizer configuration: ", key, " has the wrong type: ", json_text(j.at(key))));
     }
     j.at(key).get_to(value);
   });
@@ -99,10 +99,10 @@ void from_json(const nlohmann::json& j, VqvaeConfig& config) {
   }
 }
 
-std::string to_text(const VqvaeConfig& config) { return nlohmann::json(config).dump(); }
+std::string to_text(const VqvaeConfig& config) { return json_text(SortedJson(config)); }
 
 VqvaeConfig vqvae_config_from_text(const std::string& text) {
-  const nlohmann::json j = nlohmann::json::parse(text, nullptr, false);
+  const SortedJson j = parse_json_if_valid<SortedJson>(text);
   if (j.is_discarded()) { throw ConfigError("tokenizer configuration: not JSON"); }
   return j.get<VqvaeConfig>();
 }

@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "data/formats/stored_tensor.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr int64_t kMaxHeader = 100'000'000;
 constexpr const char* kMetadata = "__metadata__";
@@ -38,28 +36,28 @@ uint64_t header_length(const MappedFile& file) {
 }
 
 /// Parses the header; a name that comes twice in one object is an error.
-Json parse_header(const MappedFile& file, int64_t length) {
+SortedJson parse_header(const MappedFile& file, int64_t length) {
   std::vector<std::set<std::string>> names;
   std::string repeated;
-  const auto watch = [&](int, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) { names.emplace_back(); }
-    if (event == Json::parse_event_t::object_end) { names.pop_back(); }
-    if (event == Json::parse_event_t::key && !names.back().insert(value.get<std::string>()).second) {
+  const auto watch = [&](int, SortedJson::parse_event_t event, SortedJson& value) {
+    if (event == SortedJson::parse_event_t::object_start) { names.emplace_back(); }
+    if (event == SortedJson::parse_event_t::object_end) { names.pop_back(); }
+    if (event == SortedJson::parse_event_t::key && !names.back().insert(value.get<std::string>()).second) {
       repeated = value.get<std::string>();
     }
     return true;
   };
   const char* text = reinterpret_cast<const char*>(file.data()) + 8;
-  Json header;
+  SortedJson header;
   try {
-    header = Json::parse(text, text + length, watch);
-  } catch (const nlohmann::json::exception& error) { fail(file.path(), cat("the header is not JSON: ", error.what())); }
+    header = SortedJson::parse(text, text + length, watch);
+  } catch (const SortedJson::exception& error) { fail(file.path(), cat("the header is not JSON: ", error.what())); }
   if (!header.is_object()) { fail(file.path(), "the header is not a JSON object"); }
   if (!repeated.empty()) { fail(file.path(), cat("the name \"", repeated, "\" comes twice")); }
   return header;
 }
 
-std::map<std::string, std::string> parse_metadata(const Json& value, const std::string& path) {
+std::map<std::string, std::string> parse_metadata(const SortedJson& value, const std::string& path) {
   std::map<std::string, std::string> metadata;
   if (!value.is_object()) { fail(path, "__metadata__ is not an object"); }
   for (const auto& item : value.items()) {
@@ -70,10 +68,11 @@ std::map<std::string, std::string> parse_metadata(const Json& value, const std::
 }
 
 /// An array of whole numbers of 0 or more.
-std::vector<int64_t> numbers(const Json& tensor, const char* key, const std::string& path, const std::string& name) {
+std::vector<int64_t> numbers(const SortedJson& tensor, const char* key, const std::string& path,
+                             const std::string& name) {
   const auto found = tensor.find(key);
   const bool valid =
-      found != tensor.end() && found->is_array() && std::all_of(found->begin(), found->end(), [](const Json& n) {
+      found != tensor.end() && found->is_array() && std::all_of(found->begin(), found->end(), [](const SortedJson& n) {
         return n.is_number_unsigned() && n.get<uint64_t>() < (uint64_t{1} << 63);
       });
   if (!valid) { fail(path, cat("tensor \"", name, "\": ", key, " is not a list of whole numbers")); }
@@ -85,7 +84,7 @@ struct Part {
   StoredTensor tensor;
 };
 
-Part parse_tensor(const std::string& name, const Json& value, const std::shared_ptr<const MappedFile>& file,
+Part parse_tensor(const std::string& name, const SortedJson& value, const std::shared_ptr<const MappedFile>& file,
                   int64_t data_begin) {
   const std::string& path = file->path();
   if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string()) {
@@ -131,7 +130,7 @@ class SafetensorsWriter : public TensorWriter {
   SafetensorsWriter(const std::string& path, std::vector<TensorEntry> entries,
                     const std::map<std::string, std::string>& metadata)
       : TensorWriter(path, std::move(entries)), file_(path) {
-    nlohmann::ordered_json header = nlohmann::ordered_json::object();
+    Json header = Json::object();
     if (!metadata.empty()) { header[kMetadata] = metadata; }
     int64_t offset = 0;
     for (const TensorEntry& entry : this->entries()) {
@@ -142,8 +141,8 @@ class SafetensorsWriter : public TensorWriter {
     }
     std::string text;
     try {
-      text = header.dump();
-    } catch (const nlohmann::json::exception&) { throw IoError(cat("cannot write ", path, ": a name is not UTF-8")); }
+      text = json_text(header);
+    } catch (const Json::exception&) { throw IoError(cat("cannot write ", path, ": a name is not UTF-8")); }
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const uint64_t length = text.size();
     file_.write(&length, sizeof length);
@@ -174,7 +173,7 @@ std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const Mappe
     fail(path, cat("truncated: a header of ", length, " bytes in a file of ", file->size()));
   }
   const int64_t data_begin = 8 + static_cast<int64_t>(length);
-  const Json header = parse_header(*file, static_cast<int64_t>(length));
+  const SortedJson header = parse_header(*file, static_cast<int64_t>(length));
   std::map<std::string, std::string> metadata;
   std::vector<Part> parts;
   for (const auto& item : header.items()) {

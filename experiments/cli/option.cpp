@@ -4,6 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "data/files/json.h"
 #include "experiments/cli/options.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
@@ -78,7 +79,7 @@ T from_text(const std::string& text, const std::string& where) {
 template <class T>
 T from_json(const Json& value, const std::string& where) {
   if constexpr (IsVector<T>::value) {
-    if (!value.is_array()) { throw ConfigError(cat(where, " must be an array, got ", value.dump())); }
+    if (!value.is_array()) { throw ConfigError(cat(where, " must be an array, got ", json_text(value))); }
     T values;
     for (const Json& item : value) { values.push_back(from_json<typename T::value_type>(item, where)); }
     return values;
@@ -89,7 +90,7 @@ T from_json(const Json& value, const std::string& where) {
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
       fits = std::is_unsigned_v<T> ? value.is_number_unsigned() : value.is_number_integer();
     }
-    if (!fits) { refuse<T>(where, value.dump()); }
+    if (!fits) { refuse<T>(where, json_text(value)); }
     return value.get<T>();
   }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "data/files/json.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/names.h"
@@ -250,7 +251,7 @@ void Options::load_json(const Json& object, const std::string& where) {
   }
   if (!commands_.empty() && object.contains("command")) {
     const Json& name = object["command"];
-    if (!name.is_string()) { throw ConfigError(cat(where, ": key 'command' must be text, got ", name.dump())); }
+    if (!name.is_string()) { throw ConfigError(cat(where, ": key 'command' must be text, got ", json_text(name))); }
     if (chosen_.empty()) { chosen_ = name.get<std::string>(); }
     if (chosen_command() == nullptr || chosen_ != name.get<std::string>()) {
       throw ConfigError(cat(where, ": key 'command' is '", name.get<std::string>(), "', which is not ",

@@ -21,7 +21,7 @@
 #include <variant>
 #include <vector>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "tensor/device/device.h"
 
 namespace CLI {

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/error.h"
 #include "tensor/device/allocator.h"
@@ -56,7 +57,9 @@ Json RunRecord::to_json() const {
   return record;
 }
 
-void RunRecord::write(const std::string& folder) const { write_file(folder + "/run.json", to_json().dump(2) + "\n"); }
+void RunRecord::write(const std::string& folder) const {
+  write_file(folder + "/run.json", json_text(to_json(), 2) + "\n");
+}
 
 Json describe_machine() {
   utsname system = {};
@@ -95,7 +98,7 @@ std::string timestamp_now() {
 Json read_json_file(const std::string& path) {
   const std::string text = read_file(path);
   try {
-    return Json::parse(text);
+    return parse_json(text);
   } catch (const Json::parse_error& e) {
     const size_t line =
         1 + static_cast<size_t>(std::count(text.begin(), text.begin() + std::min(e.byte, text.size()), '\n'));

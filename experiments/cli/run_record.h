@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <string>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 
 namespace terrace {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "experiments/evaluation/inception_features.h"
 #include "metrics/manifold.h"
 #include "metrics/reference_cache.h"

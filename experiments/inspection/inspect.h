@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "tensor/tensor.h"
 #include "var/config.h"
 #include "var/positions/encoding.h"

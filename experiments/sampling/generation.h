@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/progress.h"
 #include "var/tokenizer/vqvae.h"

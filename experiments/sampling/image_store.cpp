@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/error.h"
 
@@ -47,7 +48,7 @@ ImageStore::ImageStore(const std::string& folder, const Json& key, int64_t side,
     require_same_images(key, read_json_file(key_path_), folder);
   } else {
     std::filesystem::remove(path_);
-    write_file(key_path_, key.dump(2) + "\n");
+    write_file(key_path_, json_text(key, 2) + "\n");
   }
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) { fail("write", path_); }

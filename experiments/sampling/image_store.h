@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <string>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "tensor/tensor.h"
 
 namespace terrace {

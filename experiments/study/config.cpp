@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "data/files/json.h"
 #include "tensor/base/error.h"
 #include "var/positions/encodings.h"
 
@@ -195,8 +196,8 @@ void require_same_study(const Json& stored, const Json& own, const std::string& 
     if (free.count(key) != 0) { continue; }
     const Json there = stored.contains(key) ? stored[key] : Json();
     if (there != value) {
-      throw ConfigError(cat(folder, " holds a study with another ", key, " (there ", there.dump(), ", here ",
-                            value.dump(), "); give another --out, or remove the folder"));
+      throw ConfigError(cat(folder, " holds a study with another ", key, " (there ", json_text(there), ", here ",
+                            json_text(value), "); give another --out, or remove the folder"));
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/files/json.h"
 #include "experiments/cli/progress.h"
 #include "experiments/report/chart.h"
 #include "experiments/report/image_grid.h"
@@ -190,8 +191,9 @@ void report_setup(const StudyResults& results, Html& page) {
                   " machine descriptions (results.json has them for each run). Times of "
                   "different machines do not compare."));
   }
-  page.details("Full configuration", preformatted(results.configuration.dump(2)));
-  page.details("Machine and libraries", preformatted(results.machine.dump(2) + "\n" + results.libraries.dump(2)));
+  page.details("Full configuration", preformatted(json_text(results.configuration, 2)));
+  page.details("Machine and libraries",
+               preformatted(json_text(results.machine, 2) + "\n" + json_text(results.libraries, 2)));
 }
 
 std::string study_report(const StudyResults& results) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "data/hdf5/file.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/report/statistics.h"
@@ -132,7 +133,7 @@ Tensor read_optional(const Hdf5File& file, const std::string& name) {
 Json stored_json(const Hdf5File& file) {
   const std::vector<std::string> text = file.read_strings("result");
   try {
-    return Json::parse(text.at(0));
+    return parse_json(text.at(0));
   } catch (const std::exception& e) {
     throw IoError(cat(file.path(), ": the stored result cannot be read: ", e.what()));
   }
@@ -210,7 +211,7 @@ std::vector<std::string> StudyResults::scale_names() const {
 void write_costs(const std::string& path, const StageCosts& costs) {
   Json records = Json::array();
   for (const auto& [step, cost] : costs.records) { records.push_back({step, number(cost.first), cost.second}); }
-  write_file(path, Json{{"seconds", costs.seconds}, {"step_seconds_bytes", records}}.dump() + "\n");
+  write_file(path, json_text(Json{{"seconds", costs.seconds}, {"step_seconds_bytes", records}}) + "\n");
 }
 
 StageCosts read_costs(const std::string& path) {
@@ -231,7 +232,7 @@ void write_run(const std::string& path, const StudyRun& run) {
   j["log"] = Json::array();
   for (const VarStepRecord& r : run.log) { j["log"].push_back(record_json(r)); }
   Hdf5File file = Hdf5File::create(path);
-  file.write_strings("result", {j.dump()});
+  file.write_strings("result", {json_text(j)});
   write_optional(file, "samples", run.samples);
   write_optional(file, "sample_labels", run.sample_labels);
   write_optional(file, "initial_table", run.initial_table);
@@ -275,7 +276,7 @@ StudyRun read_run(const std::string& path) {
 
 void write_tokenizer_result(const std::string& path, const StudyTokenizer& tokenizer) {
   Hdf5File file = Hdf5File::create(path);
-  file.write_strings("result", {tokenizer_json(tokenizer).dump()});
+  file.write_strings("result", {json_text(tokenizer_json(tokenizer))});
   write_optional(file, "originals", tokenizer.originals);
   write_optional(file, "reconstructions", tokenizer.reconstructions);
   file.commit();

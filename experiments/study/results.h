@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "tensor/tensor.h"
 #include "var/positions/encoding.h"
 #include "var/training/var_trainer.h"

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "data/images/pixels.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
@@ -107,7 +108,7 @@ void Study::plan(const char* what, int64_t steps) {
 }
 
 void Study::save_state() const {
-  write_file(path("study.json"), Json{{"configuration", configuration_}, {"plan", plan_}}.dump(2) + "\n");
+  write_file(path("study.json"), json_text(Json{{"configuration", configuration_}, {"plan", plan_}}, 2) + "\n");
 }
 
 void Study::prepare_data() {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "data/files/atomic_file.h"
-#include "experiments/cli/json.h"
+#include "data/files/json.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/cli/timing.h"
 #include "tensor/device/allocator.h"

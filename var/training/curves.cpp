@@ -1,10 +1,10 @@
 #include "var/training/curves.h"
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -95,21 +95,21 @@ std::string curves_csv(const std::vector<VqvaeStepRecord>& log) {
 }
 
 std::string curves_json(const VarStepRecord& record) {
-  nlohmann::ordered_json j;
+  Json j;
   for (const Measured measured : {Measured::kAlways, Measured::kTime, Measured::kHeldOut}) {
     for (const RecordColumn<VarStepRecord>& column : record_columns<VarStepRecord>()) {
       if (column.measured != measured || !is_measured(record, column)) { continue; }
       std::visit([&](auto member) { j[column.name] = record.*member; }, column.member);
     }
   }
-  return j.dump();
+  return json_text(j);
 }
 
 void restore_times(std::vector<VarStepRecord>& log, const std::string& lines) {
   std::istringstream in(lines);
-  std::map<int64_t, nlohmann::json> by_step;
+  std::map<int64_t, SortedJson> by_step;
   for (std::string line; std::getline(in, line);) {
-    nlohmann::json j = nlohmann::json::parse(line, nullptr, false);
+    SortedJson j = parse_json_if_valid<SortedJson>(line);
     if (j.is_object() && j.contains("step") && j["step"].is_number_integer()) {
       by_step.emplace(j["step"].get<int64_t>(), j);
     }
@@ -119,7 +119,7 @@ void restore_times(std::vector<VarStepRecord>& log, const std::string& lines) {
     if (found == by_step.end() || record.seconds_per_step > 0) { continue; }
     for (const RecordColumn<VarStepRecord>& column : record_columns<VarStepRecord>()) {
       if (column.measured != Measured::kTime) { continue; }
-      const nlohmann::json value = found->second.value(column.name, nlohmann::json());
+      const SortedJson value = found->second.value(column.name, SortedJson());
       const auto restore = [&]<class T>(T VarStepRecord::*member) {
         const bool fits = std::is_same_v<T, double> ? value.is_number() : value.is_number_integer();
         if (fits) { value.get_to(record.*member); }

@@ -1,20 +1,20 @@
 // What trainers do with the tables of their options.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "data/files/json.h"
 #include "tensor/base/error.h"
 #include "var/training/option_table.h"
 
 namespace terrace {
 
-/// A JSON object of the options, in the order of the table where `Json` keeps one. With Stored::kAlways all of them,
+/// A JSON object of the options, in the order of the table where J keeps one. With Stored::kAlways all of them,
 /// with Stored::kUnlessDefault what checkpoints hold.
-template <class Json, class Options, size_t N>
-Json options_to_json(const OptionField<Options> (&fields)[N], const Options& options, Stored which) {
+template <class J, class Options, size_t N>
+J options_to_json(const OptionField<Options> (&fields)[N], const Options& options, Stored which) {
   const Options defaults;
-  Json j = Json::object();
+  J j = J::object();
   for (const OptionField<Options>& field : fields) {
     const auto add = [&]<class T>(T Options::*member) {
       const bool may_stay_out = which == Stored::kUnlessDefault && field.stored == Stored::kUnlessDefault;
@@ -49,17 +49,17 @@ void check_rules(const OptionField<Options> (&fields)[N], const Options& options
 
 /// Throws ConfigError for the first option whose value in the checkpoint `path`, `stored`, is another than here.
 template <class Options, size_t N>
-void check_same_options(const std::string& path, const OptionField<Options> (&fields)[N], const nlohmann::json& stored,
+void check_same_options(const std::string& path, const OptionField<Options> (&fields)[N], const SortedJson& stored,
                         const Options& options) {
-  using Json = nlohmann::json;
-  const Json here = options_to_json<Json>(fields, options, Stored::kAlways);
-  const Json defaults = options_to_json<Json>(fields, Options(), Stored::kAlways);
+  const SortedJson here = options_to_json<SortedJson>(fields, options, Stored::kAlways);
+  const SortedJson defaults = options_to_json<SortedJson>(fields, Options(), Stored::kAlways);
   for (const OptionField<Options>& field : fields) {
     const bool found = stored.contains(field.name), implied = field.stored == Stored::kUnlessDefault;
-    const Json& there = found ? stored.at(field.name) : defaults.at(field.name);
+    const SortedJson& there = found ? stored.at(field.name) : defaults.at(field.name);
     if ((found || implied) && there == here.at(field.name)) { continue; }
-    throw ConfigError(cat(path, ": was trained with ", field.name, " = ", found || implied ? there.dump() : "nothing",
-                          ", not ", here.at(field.name).dump(), "; resume with the same options"));
+    throw ConfigError(cat(path, ": was trained with ", field.name, " = ",
+                          found || implied ? json_text(there) : "nothing", ", not ", json_text(here.at(field.name)),
+                          "; resume with the same options"));
   }
 }
 

@@ -2,12 +2,13 @@
 
 #include <cmath>
 
+#include "data/files/json.h"
 #include "var/training/option_json.h"
 
 namespace terrace {
 
 std::string to_text(const VarTrainOptions& options) {
-  return options_to_json<nlohmann::ordered_json>(kVarTrainFields, options, Stored::kUnlessDefault).dump();
+  return json_text(options_to_json<Json>(kVarTrainFields, options, Stored::kUnlessDefault));
 }
 
 void check_options(const VarTrainOptions& o) {

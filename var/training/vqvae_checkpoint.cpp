@@ -4,8 +4,8 @@
 //
 // Attributes of the root: terrace_kind = "vqvae", terrace_version, config, training (JSON), step, dataset_hash.
 // Nothing in the file depends on the clock.
-#include <nlohmann/json.hpp>
 
+#include "data/files/json.h"
 #include "data/hdf5/kind.h"
 #include "var/training/option_json.h"
 #include "var/training/step_log.h"
@@ -20,7 +20,7 @@ void VqvaeTrainer::save(const std::string& path) const {
   write_kind(file, "vqvae");
   file.write_attr_string("/", "config", to_text(s.model.config()));
   file.write_attr_string("/", "training",
-                         options_to_json<nlohmann::json>(kVqvaeTrainFields, s.options, Stored::kUnlessDefault).dump());
+                         json_text(options_to_json<SortedJson>(kVqvaeTrainFields, s.options, Stored::kUnlessDefault)));
   file.write_attr_string("/", "dataset_hash", s.train.content_hash());
   file.write_attr_int("/", "step", s.step);
   file.write_attr_int("/", "pending_steps", s.pending_steps);
@@ -42,7 +42,7 @@ void VqvaeTrainer::resume(const std::string& path) {
     throw ConfigError(
         cat(path, ": holds a tokenizer of another configuration: ", file.read_attr_string("/", "config")));
   }
-  const nlohmann::json stored = nlohmann::json::parse(file.read_attr_string("/", "training"), nullptr, false);
+  const SortedJson stored = parse_json_if_valid<SortedJson>(file.read_attr_string("/", "training"));
   if (!stored.is_object()) { throw IoError(cat(path, ": attribute training is not JSON")); }
   check_same_options(path, kVqvaeTrainFields, stored, s.options);
   if (file.read_attr_string("/", "dataset_hash") != s.train.content_hash()) {
