@@ -116,7 +116,7 @@ TEST(Conv2d, LargeImagesAgreeWithF64) {
       {{1, 32, 4, 301}, {32, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // more tiles in a row than a block wants
       {{1, 32, 700, 2}, {40, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // one tile in a row
       {{300, 32, 2, 2}, {32, 32, 3, 3}, {1, {1, 1, 1, 1}}},     // blocks across images
-      {{3, 400, 19, 21}, {350, 400, 3, 3}, {1, {1, 1, 1, 1}}},  // sums in two stretches
+      {{3, 400, 19, 21}, {350, 400, 3, 3}, {1, {1, 1, 1, 1}}},  // sums in two chunks of channels
       {{1, 401, 17, 16}, {29, 401, 3, 3}, {1, {1, 1, 1, 1}}},   // few tiles: some out channels after the other
       {{9, 37, 5, 7}, {35, 37, 3, 3}, {1, {0, 2, 1, 1}}},       // few, of several images in a vector
   };

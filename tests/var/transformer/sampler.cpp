@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/ops/bincount.h"
 #include "tests/support.h"
 #include "tests/var/small_models.h"
 
