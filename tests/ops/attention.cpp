@@ -8,6 +8,7 @@
 #include "autograd/functions.h"
 #include "autograd/gradcheck.h"
 #include "tensor/pointwise.h"
+#include "tests/cuda/one_device.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -305,6 +306,15 @@ TEST(Attention, SaysWhatDoesNotFit) {
       "pyramid_attention: scale_mul");
   expect_error<ShapeError>([&] { feature_map_attention(zeros({1, 4, 2, 2}), 1); }, "(B, 3C, H, W)");
   expect_error<ShapeError>([] { Visibility::pyramid({1, 0}); }, "patch numbers");
+}
+
+TEST(CudaAttention, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("attention", {{"q", {1, 2, 1, 3}}, {"k", {1, 2, 1, 3}}, {"v", {1, 2, 1, 3}}}, [](const Tensors& t) {
+    attention(Variable(t[0]), Variable(t[1]), Variable(t[2]), Visibility::full(), 1);
+  });
+  expect_one_device("pyramid_attention", {{"qkv", {1, 1, 6}}, {"scale_mul", {1, 2, 1, 1}}}, [](const Tensors& t) {
+    pyramid_attention(Variable(t[0]), 2, Variable(t[1]), Visibility::full(), 1);
+  });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
@@ -81,6 +82,13 @@ TEST(CudaBatchNorm, AsOnTheCpu) {
         },
         {x, {x[1]}, {x[1]}});
   }
+}
+
+TEST(CudaBatchNorm, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device(
+      "batch_norm_eval",
+      {{"x", {1, 4, 2}}, {"running_mean", {4}}, {"running_var", {4}}, {"weight", {4}}, {"bias", {4}}},
+      [](const Tensors& t) { batch_norm_eval(Variable(t[0]), t[1], t[2], Variable(t[3]), Variable(t[4]), 1e-5); });
 }
 
 }  // namespace

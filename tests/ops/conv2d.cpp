@@ -8,6 +8,7 @@
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "tensor/device/device.h"
+#include "tests/cuda/one_device.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -325,6 +326,11 @@ TEST(Conv2d, SaysWhatIsWrong) {
         conv2d(Variable(Here::zeros({2, 3, 8, 8}, DType::kI64)), Variable(Here::zeros({4, 3, 3, 3}, DType::kI64)), {});
       },
       "needs f32, bf16 or f64");
+}
+
+TEST(CudaConv2d, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("conv2d", {{"x", {1, 2, 3, 3}}, {"weight", {4, 2, 3, 3}}, {"bias", {4}}},
+                    [](const Tensors& t) { conv2d(Variable(t[0]), Variable(t[1]), Variable(t[2])); });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/pointwise.h"
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
@@ -152,6 +153,11 @@ TEST(CudaCrossEntropy, ExtremeLogits) {
   const Tensor wrong = Tensor::from<int64_t>({-1, 300, 0}, {3}).to(device);
   const Tensor unknown = cross_entropy(Variable(random_tensor({3, 300}, 1).to(device)), wrong).value().to(kCpu);
   EXPECT_TRUE(has_nan(unknown.slice(0, 0, 1)) && has_nan(unknown.slice(0, 1, 2)) && !has_nan(unknown.slice(0, 2, 3)));
+}
+
+TEST(CudaCrossEntropy, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("cross_entropy", {{"logits", {3, 5}}, {"targets", {3}, DType::kI64}},
+                    [](const Tensors& t) { cross_entropy(Variable(t[0]), t[1]); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "autograd/ops/embedding.h"
 
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
@@ -98,6 +99,11 @@ TEST(CudaEmbedding, IndicesOutsideTheTable) {
     }
   }
   EXPECT_CLOSE(table.grad().to(kCpu), expected, 1e-6);
+}
+
+TEST(CudaEmbedding, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("embedding", {{"weight", {4, 2}}, {"indices", {3}, DType::kI64}},
+                    [](const Tensors& t) { embedding(Variable(t[0]), t[1]); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "autograd/ops/feed_forward.h"
 
+#include "tests/cuda/one_device.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -75,6 +76,14 @@ TEST(FeedForwardOp, BadInput) {
   expect_error<ShapeError>([&] { feed_forward(x, w1, {}, w1, {}); }, "linear: x must end in K = 4");
   expect_error<ShapeError>([&] { feed_forward(x, w1, Variable(Here::zeros({4})), w2, {}); }, "linear_gelu: bias");
   expect_error<DTypeError>([&] { feed_forward(x, Variable(Here::zeros({5, 4}, kF64)), {}, w2, {}); }, "linear_gelu");
+}
+
+TEST(CudaFeedForward, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("feed_forward",
+                    {{"x", {2, 3}}, {"weight1", {4, 3}}, {"bias1", {4}}, {"weight2", {3, 4}}, {"bias2", {3}}},
+                    [](const Tensors& t) {
+                      feed_forward(Variable(t[0]), Variable(t[1]), Variable(t[2]), Variable(t[3]), Variable(t[4]));
+                    });
 }
 
 }  // namespace

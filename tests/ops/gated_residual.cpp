@@ -1,5 +1,6 @@
 #include "autograd/ops/gated_residual.h"
 
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
@@ -53,6 +54,11 @@ TEST(CudaGatedResidual, AsOnTheCpu) {
     expect_parity(op, {{2, 67, cols}, {2, 67, cols}, {2, 1, cols}});
     expect_parity(op, {{2, 9, cols}, {2, 9, cols}, {1, 1, cols}});
   }
+}
+
+TEST(CudaGatedResidual, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("gated_residual", {{"x", {1, 2, 3}}, {"y", {1, 2, 3}}, {"gamma", {1, 1, 3}}},
+                    [](const Tensors& t) { gated_residual(Variable(t[0]), Variable(t[1]), Variable(t[2])); });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "autograd/gradcheck.h"
 #include "tensor/random.h"
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/elements.h"
 #include "tests/ops/golden_case.h"
@@ -76,6 +77,11 @@ TEST(CudaGather, AsOnTheCpu) {
   expect({2, 5, 33}, 1, {2, 64, 33});
   expect({2, 40, 3}, 1, {2, 65, 3});  // an element is read about twice: in bf16 the CPU rounds every sum
   expect({1, 3000}, 1, {1, 4500});
+}
+
+TEST(CudaGather, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("gather", {{"x", {3}}, {"index", {3}, DType::kI64}},
+                    [](const Tensors& t) { gather(Variable(t[0]), 0, t[1]); });
 }
 
 }  // namespace

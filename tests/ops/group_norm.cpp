@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/pointwise.h"
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/oracle.h"
 
@@ -121,6 +122,13 @@ TEST(CudaGroupNorm, FarOffset) {
   const auto norm = [](const Tensor& t) { return group_norm(Variable(t), 1, {}, {}, 1e-6).value().to(kCpu); };
   // An f32 sum of numbers near 1000, over 0.3.
   EXPECT_CLOSE(norm(x.to(executor_device())), norm(x.to(DType::kF64)), 2e-3);
+}
+
+TEST(CudaGroupNorm, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("group_norm", {{"x", {1, 4, 2}}, {"weight", {4}}, {"bias", {4}}},
+                    [](const Tensors& t) { group_norm(Variable(t[0]), 2, Variable(t[1]), Variable(t[2]), 1e-6); });
+  expect_one_device("group_norm_silu", {{"x", {1, 4, 2}}, {"weight", {4}}, {"bias", {4}}},
+                    [](const Tensors& t) { group_norm_silu(Variable(t[0]), 2, Variable(t[1]), Variable(t[2]), 1e-6); });
 }
 
 }  // namespace

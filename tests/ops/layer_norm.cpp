@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/pointwise.h"
+#include "tests/cuda/one_device.h"
 #include "tests/ops/oracle.h"
 
 namespace terrace {
@@ -139,6 +140,14 @@ TEST(LayerNorm, BadInput) {
         layer_norm_modulate(leaf({2, 8}), leaf({2, 1, 8}), leaf({2, 1, 8}), 1e-6);
       },
       "layer_norm_modulate");
+}
+
+TEST(CudaLayerNorm, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("layer_norm", {{"x", {2, 3}}, {"weight", {3}}, {"bias", {3}}},
+                    [](const Tensors& t) { layer_norm(Variable(t[0]), 1e-6, Variable(t[1]), Variable(t[2])); });
+  expect_one_device(
+      "layer_norm_modulate", {{"x", {1, 2, 3}}, {"scale", {1, 1, 3}}, {"shift", {1, 1, 3}}},
+      [](const Tensors& t) { layer_norm_modulate(Variable(t[0]), Variable(t[1]), Variable(t[2]), 1e-6); });
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
+#include "tensor/matmul.h"
 #include "autograd/functions.h"
 #include "autograd/gradcheck.h"
+#include "tests/cuda/one_device.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -114,6 +116,19 @@ TEST(LinearOp, EmptyBatch) {
   EXPECT_EQ(y.shape(), Shape({0, 4}));
   sum(y).backward();
   EXPECT_SAME(weight.grad(), Here::zeros({4, 5}));
+}
+
+TEST(CudaMatmul, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("matmul", {{"a", {2, 3}}, {"b", {3, 2}}},
+                    [](const Tensors& t) { matmul(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("matmul_into", {{"a", {2, 3}}, {"b", {3, 2}}, {"c", {2, 2}}}, [](const Tensors& t) {
+    Tensor c = t[2];
+    matmul_into(t[0], t[1], c);
+  });
+  expect_one_device("linear", {{"x", {2, 3}}, {"weight", {4, 3}}, {"bias", {4}}},
+                    [](const Tensors& t) { linear(Variable(t[0]), Variable(t[1]), Variable(t[2])); });
+  expect_one_device("linear_gelu", {{"x", {2, 3}}, {"weight", {4, 3}}, {"bias", {4}}},
+                    [](const Tensors& t) { linear_gelu(t[0], t[1], t[2], nullptr); });
 }
 
 }  // namespace

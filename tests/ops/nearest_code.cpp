@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/elements.h"
 
@@ -115,6 +116,11 @@ TEST(CudaNearestCode, NanIsNeverNear) {
   x.data<float>()[7] = NAN;          // the second row: no distance is a number, and the first code is taken
   table.data<float>()[5 * 9] = NAN;  // code 9 is never near
   expect_same_as_cpu([&](Device device) { return nearest_code(x.to(device), table.to(device)); });
+}
+
+TEST(CudaNearestCode, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("nearest_code", {{"x", {2, 3}}, {"codes", {4, 3}}},
+                    [](const Tensors& t) { nearest_code(t[0], t[1]); });
 }
 
 }  // namespace

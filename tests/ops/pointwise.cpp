@@ -5,6 +5,7 @@
 #include "autograd/gradcheck.h"
 #include "tensor/device/allocator.h"
 #include "tensor/pointwise.h"
+#include "tests/cuda/one_device.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -173,6 +174,21 @@ TEST(PointwiseOps, RefuseMixedAndIntegerTypes) {
   expect_error<DTypeError>([&] { f + d; }, "add");
   expect_error<DTypeError>([&] { exp(i); }, "exp");
   expect_error<ShapeError>([&] { f* Variable(Here::zeros({3})); }, "mul");
+}
+
+TEST(CudaPointwise, OperandsOfTwoDevicesAreRefused) {
+  const std::vector<NamedOperand> two = {{"a", {3}}, {"b", {3}}};
+  expect_one_device("add", two, [](const Tensors& t) { add(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("sub", two, [](const Tensors& t) { sub(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("mul", two, [](const Tensors& t) { mul(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("div", two, [](const Tensors& t) { div(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("maximum", two, [](const Tensors& t) { maximum(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("minimum", two, [](const Tensors& t) { minimum(Variable(t[0]), Variable(t[1])); });
+  expect_one_device("add", two, [](const Tensors& t) { apply(Add{}, Variable(t[0]), Variable(t[1])); });
+  expect_one_device("add_", two, [](const Tensors& t) {
+    Tensor a = t[0];
+    add_(a, t[1]);
+  });
 }
 
 }  // namespace

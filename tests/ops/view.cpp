@@ -1,6 +1,7 @@
 // Views and rearrangements: values against the tensor's own views, gradients by gradcheck.
 #include "autograd/functions.h"
 #include "autograd/gradcheck.h"
+#include "tests/cuda/one_device.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -130,6 +131,12 @@ TEST(ViewOps, Refuse) {
   expect_error<IndexError>([&] { slice(x, 1, 2, 4); }, "slice");
   expect_error<IndexError>([&] { select(x, 0, 2); }, "select");
   expect_error<ShapeError>([&] { expand(x, {4, 3}); }, "expand");
+}
+
+TEST(CudaView, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("concat", {{"the first part", {3}}, {"another", {3}}}, [](const Tensors& t) {
+    concat({Variable(t[0]), Variable(t[1])}, 0);
+  });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "autograd/gradcheck.h"
+#include "tests/cuda/one_device.h"
 #include "tests/cuda/parity.h"
 #include "tests/ops/elements.h"
 #include "tests/ops/golden_case.h"
@@ -52,6 +53,11 @@ TEST(CudaWhere, AsOnTheCpu) {
         [&](const std::vector<Variable>& in) { return where(condition.to(in[0].value().device()), in[0], in[1]); },
         {shape, {1}});
   }
+}
+
+TEST(CudaWhere, OperandsOfTwoDevicesAreRefused) {
+  expect_one_device("where", {{"condition", {3}, DType::kBool}, {"a", {3}}, {"b", {3}}},
+                    [](const Tensors& t) { where(t[0], Variable(t[1]), Variable(t[2])); });
 }
 
 }  // namespace
