@@ -1,6 +1,5 @@
 // Every program at toy size, as a user runs it: from pixels to a report, and what happens when something is wrong.
 #include <filesystem>
-#include <fstream>
 
 #include "data/datasets/image_dataset.h"
 #include "data/datasets/procedural.h"
@@ -10,6 +9,7 @@
 #include "experiments/cli/run_record.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
+#include "tests/experiments/programs.h"
 #include "tests/support.h"
 #include "var/weights/load.h"
 
@@ -17,74 +17,6 @@ namespace terrace {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kTinyTokenizer =
-    " --threads 1 --ch 8 --ch-mult 1,1,1,2 --patch-nums 1,2,4 --z-channels 4 --vocab 16 ";
-constexpr const char* kTinyTransformer = " --threads 1 --depth 1 --embed-dim 16 --heads 2 ";
-
-CommandResult run(const std::string& program, const std::string& arguments) {
-  return run_command(program_path(program).string() + " " + arguments);
-}
-
-void expect_success(const CommandResult& result) { EXPECT_EQ(result.status, 0) << result.output; }
-
-/// Status 2 and one line that holds `text`.
-void expect_refusal(const CommandResult& result, const std::string& text) {
-  EXPECT_EQ(result.status, 2) << result.output;
-  EXPECT_NE(result.output.find(text), std::string::npos) << result.output;
-  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
-}
-
-/// Files beside which something was being written: none may stay.
-int64_t files_in(const std::string& folder) {
-  int64_t count = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) { count += entry.is_regular_file() ? 1 : 0; }
-  return count;
-}
-
-/// A training that is interrupted once it is under way, its first checkpoint written, however long the machine took to
-/// get there.
-void run_interrupted(const std::string& program, const std::string& arguments, const std::string& folder) {
-  const CommandResult stopped = run_command("bash -c 'set -m; " + program_path(program).string() + " " + arguments +
-                                            " & for i in $(seq 6000); do [ -e " + folder +
-                                            "/checkpoint.h5 ] && break; sleep 0.01; done; kill -INT %1; wait %1'");
-  EXPECT_EQ(stopped.status, 130) << stopped.output;
-  EXPECT_NE(stopped.output.find("add --resume to the same command"), std::string::npos) << stopped.output;
-  EXPECT_TRUE(fs::exists(folder + "/checkpoint.h5"));
-}
-
-/// A dataset, a tokenizer and a transformer that all tests of this file use; made once, by the programs.
-class Programs : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    expect_success(run("prepare_data", "procedural --count 48 --test-count 16 --out " + file("data.h5")));
-    expect_success(run("train_vqvae", vqvae_arguments("vqvae")));
-    expect_success(run("train_var", var_arguments("var")));
-  }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
-  static std::string file(const std::string& name) { return *folder_ / name; }
-  static std::string vqvae_arguments(const std::string& out) {
-    return "--data " + file("data.h5") + kTinyTokenizer +
-           "--norm-groups 8 --steps 3 --batch 4 --init-iterations 1 --evaluate-images 8 --out " + file(out);
-  }
-  static std::string var_arguments(const std::string& out) {
-    return "--data " + file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
-           "--pe mixed --steps 4 --batch 4 --log-every 1 --evaluate-images 8 --out " + file(out);
-  }
-  static std::string study_arguments(const std::string& out) {
-    return kTinyTokenizer + std::string(kTinyTransformer) +
-           "--train-images 32 --held-out-images 16 --tokenizer-steps 3 --tokenizer-batch 4 --steps 4 --batch 4 "
-           "--samples 1 "
-           "--encodings learned,none --out " +
-           file(out);
-  }
-  static TemporaryFolder* folder_;
-};
-TemporaryFolder* Programs::folder_ = nullptr;
 
 TEST_F(Programs, HelpAndVersionOfEachEndWell) {
   for (const char* program :
@@ -221,85 +153,6 @@ TEST_F(Programs, StudyTakesATokenizerAndADataset) {
   expect_success(run("pe_study", file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
                                      "--steps 2 --batch 4 --samples 1 --encodings sinusoid-2d@matched --out " +
                                      file("study_given")));
-}
-
-TEST_F(Programs, AResumedRunKeepsItsTimesAndItsCourse) {
-  const std::string record = read_file(file("var/run.json"));
-  const Json before = Json::parse(record);
-  EXPECT_EQ(before["results"]["held_out_images"], 16) << "the last loss is over the whole split, whatever the curve's";
-  EXPECT_EQ(before["results"]["held_out_split"], "test");
-  const std::string checkpoint = read_file(file("var/checkpoint.h5")), curves = read_file(file("var/curves.csv"));
-  const CommandResult again = run("train_var", var_arguments("var") + " --resume");
-  expect_success(again);
-  EXPECT_EQ(again.output, cat("nothing is left to do: ", file("var/checkpoint.h5"), " has all ",
-                              before["results"]["steps"], " steps\n"));
-  EXPECT_EQ(read_file(file("var/checkpoint.h5")), checkpoint);
-  EXPECT_EQ(read_file(file("var/curves.csv")), curves);
-  EXPECT_EQ(read_file(file("var/run.json")), record);
-
-  fs::remove(file("var/run.json"));  // as where the run was stopped between its last checkpoint and its end
-  expect_success(run("train_var", var_arguments("var") + " --resume"));
-  EXPECT_EQ(read_file(file("var/curves.csv")), curves) << "nothing was left to train, nothing was lost";
-  const Json after = read_json_file(file("var/run.json"));
-  EXPECT_EQ(after["results"]["seconds_per_step"], before["results"]["seconds_per_step"]);
-
-  const std::string arguments = var_arguments("var_long");
-  run_interrupted("train_var", arguments + " --steps 100000 --checkpoint-every 2", file("var_long"));
-  EXPECT_TRUE(fs::exists(file("var_long/curves.csv")));
-  const CommandResult other = run("train_var", arguments + " --resume");
-  EXPECT_EQ(other.status, 2);
-  EXPECT_NE(other.output.find("another set of training options"), std::string::npos) << other.output;
-}
-
-TEST_F(Programs, AFinishedTokenizerHasNothingLeftToDo) {
-  const std::string record = read_file(file("vqvae/run.json")), checkpoint = read_file(file("vqvae/checkpoint.h5"));
-  const CommandResult again = run("train_vqvae", vqvae_arguments("vqvae") + " --resume");
-  expect_success(again);
-  EXPECT_EQ(again.output, cat("nothing is left to do: ", file("vqvae/checkpoint.h5"), " has all ",
-                              Json::parse(record)["results"]["steps"], " steps\n"));
-  EXPECT_EQ(read_file(file("vqvae/run.json")), record);
-  EXPECT_EQ(read_file(file("vqvae/checkpoint.h5")), checkpoint);
-}
-
-TEST_F(Programs, TrainersReportAFrechetDistanceOnRequestWhichChangesNothing) {
-  const CommandResult var = run("train_var", var_arguments("var_evaluated") + " --frechet-images 6");
-  expect_success(var);
-  EXPECT_NE(var.output.find(" of 6 samples, "), std::string::npos) << var.output;
-  const Json frechet = read_json_file(file("var_evaluated/run.json"))["results"]["frechet"];
-  EXPECT_GT(frechet["samples"].get<double>(), 0);
-  EXPECT_GT(frechet["reconstructions"].get<double>(), 0);
-  EXPECT_EQ(frechet["images"], 6);
-  EXPECT_EQ(read_file(file("var_evaluated/checkpoint.h5")), read_file(file("var/checkpoint.h5")));
-  const CommandResult one = run("train_var", var_arguments("var_one") + " --frechet-images 1");
-  EXPECT_EQ(one.status, 2);
-  EXPECT_NE(one.output.find("a Frechet distance needs two images or more, got 1"), std::string::npos) << one.output;
-
-  const CommandResult vqvae = run("train_vqvae", vqvae_arguments("vqvae_evaluated") + " --frechet-images 6");
-  expect_success(vqvae);
-  EXPECT_NE(vqvae.output.find(" of the reconstructions of 6 images"), std::string::npos) << vqvae.output;
-  EXPECT_GT(read_json_file(file("vqvae_evaluated/run.json"))["results"]["frechet"]["reconstructions"].get<double>(), 0);
-}
-
-TEST_F(Programs, ATransformerStoppedAndResumedIsTheUninterruptedOne) {
-  const auto arguments = [](const char* out) { return var_arguments(out) + " --steps 400 --checkpoint-every 40"; };
-  expect_success(run("train_var", arguments("var_through")));
-  run_interrupted("train_var", arguments("var_stopped"), file("var_stopped"));
-  const std::string stopped = read_file(file("var_stopped/checkpoint.h5"));
-  expect_success(run("train_var", arguments("var_stopped") + " --resume"));
-  EXPECT_NE(stopped, read_file(file("var_stopped/checkpoint.h5"))) << "it had been stopped before its end";
-  EXPECT_EQ(read_file(file("var_stopped/checkpoint.h5")), read_file(file("var_through/checkpoint.h5")));
-}
-
-TEST_F(Programs, ATokenizerStoppedAndResumedIsTheUninterruptedOne) {
-  const auto arguments = [](const char* out) {
-    return vqvae_arguments(out) + " --steps 200 --checkpoint-every 20 --revive-after 5 --evaluate-every 50";
-  };
-  expect_success(run("train_vqvae", arguments("vqvae_through")));
-  run_interrupted("train_vqvae", arguments("vqvae_stopped"), file("vqvae_stopped"));
-  const std::string stopped = read_file(file("vqvae_stopped/checkpoint.h5"));
-  expect_success(run("train_vqvae", arguments("vqvae_stopped") + " --resume"));
-  EXPECT_NE(stopped, read_file(file("vqvae_stopped/checkpoint.h5"))) << "it had been stopped before its end";
-  EXPECT_EQ(read_file(file("vqvae_stopped/checkpoint.h5")), read_file(file("vqvae_through/checkpoint.h5")));
 }
 
 TEST_F(Programs, OptionsThatWouldDoNothingAreRefused) {
