@@ -84,7 +84,8 @@ OBJ := $(BUILD)/obj
 # The AVX-512 objects come last: where two objects hold the same inline function the linker keeps the first, so that
 # no code an older processor lacks is reached outside the kernel table.
 CPU_BACKENDS := avx2 avx512
-LIB_OBJECTS := $(LIB_SOURCES:%.cpp=$(OBJ)/%.o) $(foreach backend,$(CPU_BACKENDS),$(KERNEL_SOURCES:%.cpp=$(OBJ)/$(backend)/%.o))
+KERNEL_OBJECTS := $(foreach backend,$(CPU_BACKENDS),$(KERNEL_SOURCES:%.cpp=$(OBJ)/$(backend)/%.o))
+LIB_OBJECTS := $(LIB_SOURCES:%.cpp=$(OBJ)/%.o) $(KERNEL_OBJECTS)
 TEST_OBJECTS := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 BENCH_OBJECTS := $(BENCH_SOURCES:%.cpp=$(OBJ)/%.o)
 PROGRAMS := $(PROGRAM_SOURCES:experiments/%.cpp=%)
@@ -201,7 +202,8 @@ benches: $(BENCHES)
 fuzzers: $(FUZZERS)
 $(PROGRAMS): %: $(BUILD)/bin/%
 
-$(LIBRARY): $(LIB_OBJECTS) $(OBJ)/library.list
+# Kernels take longest to compile, so they are begun first.
+$(LIBRARY): $(KERNEL_OBJECTS) $(LIB_OBJECTS) $(OBJ)/library.list
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(LIB_OBJECTS) -Wl,-rpath,'$$ORIGIN' $(LDLIBS)
 

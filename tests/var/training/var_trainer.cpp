@@ -212,11 +212,11 @@ TEST(VarTrainer, LearnsInBf16AsInF32) {
   };
   const std::vector<VarStepRecord> wide = train_in(DType::kF32), narrow = train_in(DType::kBF16);
   const double start = wide.front().loss;
-  for (size_t i = 0; i < wide.size(); ++i) {
-    // Rounding to bf16 moves a logit by 2^-9 of its size and the loss by twice that: by its own logit and by the
-    // normaliser. The two runs stay together because the optimizer updates f32 masters.
-    EXPECT_NEAR(narrow[i].loss, wide[i].loss, 2 * 0x1p-9 * start) << "step " << i + 1;
-  }
+  // While the loss falls, to a fortieth within 30 steps, the two differ by what rounding to bf16 moves the logits, 2^-9 of
+  // the largest loss: the optimizer updates f32 masters. What is left afterwards is noise in which rounding is amplified.
+  for (size_t i = 0; i < 30; ++i) { EXPECT_NEAR(narrow[i].loss, wide[i].loss, 0x1p-9 * start) << "step " << i + 1; }
+  EXPECT_LT(wide[29].loss, start / 40);
+  EXPECT_NEAR(narrow.back().loss, wide.back().loss, 0x1p-9 * start);
   EXPECT_LT(narrow.back().scale_loss[2], 0.05);
   EXPECT_NEAR(narrow.front().gradient_norm, wide.front().gradient_norm, 0.02 * wide.front().gradient_norm);
   EXPECT_GT(narrow.front().scale_gradient[2], 0);
