@@ -13,6 +13,7 @@
 #include "experiments/cli/ranks.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/frechet_evaluator.h"
+#include "tensor/base/names.h"
 #include "tensor/random_streams.h"
 #include "var/content_hash.h"
 #include "var/positions/encodings.h"
@@ -59,7 +60,9 @@ void declare_model(Options& options, Settings& s) {
   options.add("drop", m.drop_rate, "dropout on the branches").range(0, 0.99);
   options.group("Positional encoding");
   options.add("pe", m.positions.kind, "what is added to the tokens").choices(encoding_names());
-  options.add("pe-mix", m.positions.learned_weight, "weight of the learned table in " + names_of_mixing_encodings(", "))
+  options
+      .add("pe-mix", m.positions.learned_weight,
+           "weight of the learned table in " + join_names(mixing_encoding_names()))
       .range(0, 1);
   options.add("pe-scale", m.positions.scale, "factor on a fixed table");
   options.add("pe-rms", m.positions.rms, "root mean square to scale a fixed table to, 0 for its own").at_least(0);

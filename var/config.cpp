@@ -5,6 +5,7 @@
 
 #include "data/files/json.h"
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 #include "var/config_json.h"
 #include "var/pyramid.h"
 
@@ -30,9 +31,7 @@ class ObjectReader {
   void refuse_unknown() const {
     for (const auto& item : object_.items()) {
       if (std::find(known_.begin(), known_.end(), item.key()) != known_.end()) { continue; }
-      std::string names;
-      for (const std::string& name : known_) { names += (names.empty() ? "" : " ") + name; }
-      throw ConfigError(cat(what_, ": unknown key '", item.key(), "'; known: ", names));
+      throw ConfigError(cat(what_, ": unknown key '", item.key(), "'; known: ", join_names(known_, " ")));
     }
   }
 

@@ -6,6 +6,7 @@
 
 #include "data/files/json.h"
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 #include "var/positions/encodings.h"
 
 namespace terrace {
@@ -16,12 +17,6 @@ constexpr int64_t kRecords = 60, kEvaluations = 12, kCheckpoints = 4;  // over a
 
 int64_t every(int64_t steps, int64_t times) { return std::max<int64_t>(1, steps / times); }
 
-std::string known_encodings() {
-  std::string names;
-  for (const std::string& name : encoding_names()) { names += (names.empty() ? "" : ", ") + name; }
-  return names;
-}
-
 }  // namespace
 
 void StudyConfig::declare(Options& options) {
@@ -29,12 +24,12 @@ void StudyConfig::declare(Options& options) {
       .positional()
       .default_text("a generated set");
   options.group("What is compared");
-  options.add(
-      "encodings", encodings,
-      cat(known_encodings(), "; NAME", kMatched, " scales a fixed table to the RMS that a learned one starts with"));
+  options.add("encodings", encodings,
+              cat(join_names(encoding_names()), "; NAME", kMatched,
+                  " scales a fixed table to the RMS that a learned one starts with"));
   options.add("seeds", seeds, "one run per encoding and seed; three or more allow a comparison");
   options.add("pe-scale", pe_scale, "factor on fixed tables").positive();
-  options.add("pe-mix", mix, "weight of the learned part of " + names_of_mixing_encodings(", ")).range(0, 1);
+  options.add("pe-mix", mix, "weight of the learned part of " + join_names(mixing_encoding_names())).range(0, 1);
   options.add("level-embedding", level_embedding, "add one vector per scale");
   options.group("Length");
   options.add("minutes", minutes, "choose the steps so that the study takes about this long; 0: as given below")
@@ -112,7 +107,7 @@ void StudyConfig::refuse_unread_options() const {
     });
   };
   if (none_reads("pe-scale")) { refuse("pe-scale", "no encoding has a fixed table of free size"); }
-  if (none_reads("pe-mix")) { refuse("pe-mix", "no encoding is " + names_of_mixing_encodings(" or ")); }
+  if (none_reads("pe-mix")) { refuse("pe-mix", "no encoding is " + join_names(mixing_encoding_names(), " or ")); }
 }
 
 double learned_table_rms(int64_t embed_dim) { return std::sqrt(1.0 / (3.0 * static_cast<double>(embed_dim))); }

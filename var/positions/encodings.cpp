@@ -1,6 +1,7 @@
 #include "var/positions/encodings.h"
 
 #include "tensor/base/error.h"
+#include "tensor/base/names.h"
 
 namespace terrace {
 
@@ -25,12 +26,10 @@ constexpr EncodingEntry kEncodings[] = {
 }  // namespace
 
 const EncodingEntry& find_encoding(const std::string& name) {
-  std::string known;
   for (const EncodingEntry& entry : kEncodings) {
     if (name == entry.name) { return entry; }
-    known += cat(known.empty() ? "" : ", ", entry.name);
   }
-  throw ConfigError(cat("positional encoding '", name, "' is not known; there are ", known));
+  throw ConfigError(cat("positional encoding '", name, "' is not known; there are ", join_names(encoding_names())));
 }
 
 const std::vector<std::string>& encoding_names() {
@@ -42,10 +41,10 @@ const std::vector<std::string>& encoding_names() {
   return names;
 }
 
-std::string names_of_mixing_encodings(const std::string& separator) {
-  std::string names;
+std::vector<std::string> mixing_encoding_names() {
+  std::vector<std::string> names;
   for (const EncodingEntry& entry : kEncodings) {
-    if (entry.reads_learned_weight) { names += cat(names.empty() ? "" : separator, entry.name); }
+    if (entry.reads_learned_weight) { names.emplace_back(entry.name); }
   }
   return names;
 }
@@ -65,7 +64,7 @@ std::vector<UnreadOption> unread_options(const PositionalConfig& positions) {
   const std::string no_table = cat("--pe ", entry.name, " has no fixed table");
   std::vector<UnreadOption> unread;
   if (!entry.reads_learned_weight && positions.learned_weight != defaults.learned_weight) {
-    unread.push_back({"pe-mix", "it is for --pe " + names_of_mixing_encodings(", ")});
+    unread.push_back({"pe-mix", "it is for --pe " + join_names(mixing_encoding_names())});
   }
   if (!entry.has_fixed_table && positions.scale != defaults.scale) { unread.push_back({"pe-scale", no_table}); }
   if (!entry.has_fixed_table && positions.rms != defaults.rms) { unread.push_back({"pe-rms", no_table}); }

@@ -33,8 +33,8 @@ struct EncodingEntry {
 /// and when programs read their options.
 const EncodingEntry& find_encoding(const std::string& name);
 const std::vector<std::string>& encoding_names();
-/// "mixed": the names of the encodings that read `learned_weight`, joined by `separator`.
-std::string names_of_mixing_encodings(const std::string& separator);
+/// Those of the encodings that read `learned_weight`.
+std::vector<std::string> mixing_encoding_names();
 
 /// The encoding that config.positions names. Throws ConfigError where there is none of that name, or where the width
 /// does not suit it.
