@@ -1,4 +1,5 @@
-// The activations of the first images of a set, in a file: an interrupted pass over many images goes on behind them.
+// The activations of the first images of a set, in a file: an interrupted pass over many images resumes after the last
+// image that is stored.
 //
 //   if (const auto log = ActivationLog::open(path, key)) {
 //     for (int64_t i = log->size(); i < images; i += n) log->append(network(batch(i, n)));
@@ -29,7 +30,7 @@ class ActivationLog {
   int64_t size() const { return size_; }
   /// Those of images [begin, end). Throws IndexError, IoError.
   Activations read(int64_t begin, int64_t end) const;
-  /// Of the images that come next, f32; which of the three are defined is the same in every call. Throws IoError,
+  /// Appends the activations of the next images, f32; which of the three are defined is the same in every call. Throws IoError,
   /// ShapeError.
   void append(const Activations& activations);
   /// Deletes the file of a pass that is complete.

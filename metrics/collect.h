@@ -1,4 +1,5 @@
-// A set of images through a network: moments as they pass, and rows where a metric needs them again.
+// Runs a set of images through a network: sums the moments of their features, and keeps rows of features where a metric
+// needs them later.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ struct CollectOptions {
   BadFiles bad_files = BadFiles::kStop;
   /// Called before the first batch, with the images that are there already, and after each. May throw to stop.
   std::function<void(int64_t done, int64_t total)> progress = {};
-  std::function<void(int64_t done, int64_t total)> hashing = {};  // the same of the pass that only reads
+  std::function<void(int64_t done, int64_t total)> hashing = {};  // of the pass that hashes the pixels
 };
 
 struct Collected {

@@ -60,7 +60,7 @@ class Moments {
   int64_t pending_rows_ = 0;
 };
 
-/// Of all rows of a tensor (n, d).
+/// Mean and covariance of all rows of a tensor (n, d).
 Gaussian gaussian_of(const Tensor& features);
 
 }  // namespace terrace

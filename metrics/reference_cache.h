@@ -19,13 +19,13 @@ class ReferenceCache {
   static std::string default_folder();
   bool keeps() const { return !folder_.empty(); }
 
-  /// What was kept of these images, with features in memory of the file where `features` asks for them; nothing where
-  /// there is nothing, or no features though they are asked for.
+  /// What was kept of these images, with features in memory of the file where `features` asks for them; nullopt
+  /// where nothing is cached, or no features though they are asked for.
   std::optional<Collected> find(const std::string& content_hash, const std::string& identity, KeepRows features) const;
   /// Keeps statistics, labels, class names and the rows that are there. A folder that cannot be written to is an
   /// IoError.
   void store(const Collected& collected, const std::string& identity) const;
-  /// Where an interrupted pass goes on; null where another process is at it.
+  /// The log of an unfinished pass, to resume it; null where another process has it open.
   std::unique_ptr<ActivationLog> log(const std::string& content_hash, const std::string& identity) const;
 
  private:

@@ -78,7 +78,7 @@ struct AttentionCall {
   AttentionRows<T> dq, dk, dv;
   A* dlog_parts;  // (B, H, query_tiles): each tile's share of d loss / d ln(head_factor), or null
 
-  /// What the products q k of head h are multiplied by, the norms not counted.
+  /// The factor on q k of head h, without the normalisation of q and k.
   __device__ A factor(int h) const { return head_factor ? scale * head_factor[h] : scale; }
 };
 

@@ -28,7 +28,7 @@ __device__ Candidate<T> better(const Candidate<T>& a, const Candidate<T>& b, Ext
   return b.index < a.index && !beats(a.value, b.value, extreme) ? b : a;
 }
 
-/// Over groups of `Lanes` neighbouring lanes; every lane of the warp calls it and gets its group's.
+/// The best over each group of `Lanes` neighbouring lanes. All lanes of the warp must call it; each gets its group's.
 template <int Lanes, class T>
 __device__ Candidate<T> best_of_lanes(Candidate<T> own, Extreme extreme) {
 #pragma unroll

@@ -20,7 +20,8 @@ struct Largest {
   }
 };
 
-/// Over groups of `Lanes` neighbouring lanes, a power of two: every lane of the warp calls it and gets its group's.
+/// Combines each group of `Lanes` neighbouring lanes, a power of two. All lanes of the warp must call it; each gets its
+/// group's result.
 template <int Lanes, class T, class Combine>
 __device__ T lanes_reduce(T value, Combine combine) {
 #pragma unroll

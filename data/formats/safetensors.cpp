@@ -161,7 +161,7 @@ class SafetensorsWriter : public TensorWriter {
 }  // namespace
 
 bool is_safetensors(const MappedFile& file) {
-  // The reference writes a header that begins with an open brace; a length beyond the file is told by the reader.
+  // The reference writes a header that begins with an open brace; a header length beyond the file is reported by the reader.
   return file.size() >= 9 && file.data()[8] == std::byte{'{'};
 }
 

@@ -30,10 +30,10 @@ class ByteRange {
   int64_t size() const { return size_; }
   /// The bytes where they lie in the map, nullptr where they are compressed.
   const std::byte* mapped() const { return compressed_ ? nullptr : file_->data() + begin_; }
-  /// Throws IoError where they belong to an entry of an archive that is not what was written (ZipReader::check).
+  /// Throws IoError where they are a zip entry whose CRC-32 does not match (ZipReader::check).
   void check() const;
   void read(int64_t offset, std::byte* out, int64_t count) const;
-  /// MappedFile::release of [offset, offset + count).
+  /// Gives the pages of [offset, offset + count) back to the system (MappedFile::release).
   void release(int64_t offset, int64_t count) const;
   ByteRange part(int64_t offset, int64_t size) const;
 
@@ -62,7 +62,7 @@ int64_t checked_numel(const Shape& shape, const std::string& where);
 /// (stride 0) may be larger than its bytes, up to a limit.
 void check_layout(const StoredTensor& tensor, const std::string& where);
 
-/// A reader of tensors that are all described.
+/// A TensorReader over a complete list of stored tensors.
 class StoredTensors : public TensorReader {
  public:
   /// The layouts have been checked. Throws IoError where two tensors have one name.

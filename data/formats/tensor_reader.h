@@ -24,8 +24,8 @@ class TensorReader {
  public:
   virtual ~TensorReader() = default;
   virtual const std::vector<TensorEntry>& entries() const = 0;  // in file order
-  /// Values of entry `index` into `out`, contiguous, of the entry's dtype; rows [begin, end) of it where `out` has
-  /// fewer than all: along the first dimension.
+  /// Values of entry `index` into `out`, contiguous, of the entry's dtype; where `out` has
+  /// fewer rows than the entry, only rows [begin, end) of the first dimension.
   virtual void read(size_t index, int64_t begin, int64_t end, Tensor& out) const = 0;
   virtual const std::map<std::string, std::string>& metadata() const = 0;
 };

@@ -1,9 +1,9 @@
 // Zip archives for tensor files: entries that are stored as they are can be read where they lie in the file, compressed
 // ones are inflated; archives are written in one pass, entries stored.
 //
-// Every entry has a CRC-32 of its content. The reader computes it once for each entry that is read, and refuses what
-// the file does not hold as it was written. A CRC of 0 says that the writer computed none (torch.save has that option)
-// and is taken for what it is.
+// Every entry has a CRC-32 of its content. The reader computes it once for each entry that is read, and throws an
+// IoError where it is another. A CRC of 0 says that the writer computed none (torch.save has that option): such an entry
+// is not checked.
 #pragma once
 
 #include <map>

@@ -14,7 +14,7 @@
 
 namespace terrace {
 
-/// What every dataset is told.
+/// Options that all datasets have.
 struct DatasetOutput {
   std::string path;
   uint64_t seed = 0;

@@ -26,7 +26,7 @@ struct StudyConfig {
   std::string tokenizer;  // "": one is trained
   int64_t tokenizer_steps = 1200, tokenizer_batch = 16;
   double tokenizer_lr = 4e-3;
-  // The measured preset; tokenizer_config() takes the rest of it as it is.
+  // Defaults of vqvae_preset32(); tokenizer_config() takes the fields that are not listed here from it.
   int64_t ch = vqvae_preset32().ch, z_channels = vqvae_preset32().z_channels, vocab = vqvae_preset32().vocab_size;
   std::vector<int64_t> ch_mult = vqvae_preset32().ch_mult, patch_nums = vqvae_preset32().patch_nums;
 
@@ -47,9 +47,8 @@ struct StudyConfig {
   EvaluatorOptions evaluator{.images = 512};
 
   void declare(Options& options);
-  /// Throws ConfigError for encodings that are not, or that are given twice, for no seeds, and for options that
-  /// differ from their defaults where nothing reads them (those of a tokenizer that is loaded; scales of tables that no
-  /// encoding has).
+  /// Throws ConfigError for encodings that are unknown or repeated, for an empty list of seeds, and for options that
+  /// differ from their defaults where no selected encoding or tokenizer uses them.
   void validate() const;
 
   void refuse_unread_options() const;

@@ -7,7 +7,8 @@
 namespace terrace {
 namespace {
 
-/// What curves.csv holds of a record: a number, or a value of each scale under a heading that the scale's side ends.
+/// What curves.csv holds of a record: a number, or a column per scale, named by a heading
+/// followed by the scale's side.
 struct CurveColumn {
   const char* name;     // of step_record.h
   const char* heading;  // of a vector; null: the name

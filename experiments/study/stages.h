@@ -15,8 +15,8 @@ namespace terrace {
 
 using StudyClock = std::chrono::steady_clock;
 
-inline constexpr int64_t kTrialSteps = 8;   // measured before steps are chosen
-inline constexpr int64_t kMinSteps = 20;    // that a time budget chooses
+inline constexpr int64_t kTrialSteps = 8;   // timed to estimate a step's cost
+inline constexpr int64_t kMinSteps = 20;    // the fewest that --minutes may give
 inline constexpr int64_t kStudyBatch = 64;  // images encoded or sampled at once
 
 /// The costs of a stage under way, which an earlier session may have begun: kept in a file after every record.

@@ -34,7 +34,7 @@
 
 namespace terrace {
 
-/// Who is followed where published evaluators read the same network differently: in the logits. ADM's, TensorFlow's and
+/// Which published evaluator's logits are computed; they differ in the bias of the last layer. ADM's, TensorFlow's and
 /// torch-fidelity's Inception Score leaves fc.bias out, so a score is computed under kAdm; kPytorchFid adds it, as the
 /// module of that name does.
 enum class InceptionReading : uint8_t { kPytorchFid, kAdm };

@@ -57,7 +57,7 @@ class InceptionNetwork {
   InceptionNetwork(const TensorFile& weights, std::vector<InceptionRead> reads);
 
   InceptionWorkspace workspace() const;
-  /// image (3, 299, 299); outputs[i] takes what reads[i] is about.
+  /// image (3, 299, 299); outputs[i] receives the values of reads[i].
   void run(const float* image, std::span<float* const> outputs, InceptionWorkspace& workspace) const;
 
  private:

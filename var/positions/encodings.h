@@ -3,7 +3,7 @@
 //   for (const std::string& name : encoding_names()) { ... }
 //   std::unique_ptr<PositionalEncoding> positions = make_encoding(config, generator);   // config.positions.kind
 //
-// A new one is a file of var/positions with its maker, and the maker's line in encodings.cpp.
+// A new one is a file of var/positions with its maker, and the maker's row in encodings.cpp.
 #pragma once
 
 #include <cstdint>

@@ -27,8 +27,8 @@ enum class Stored : uint8_t {
   kUnlessDefault,
 };
 
-/// An option that the course of training depends on. What only says where and how often something is written, or how the
-/// same numbers are computed, is in no table: it may change when a run is resumed.
+/// An option that changes the results of training or its log. Options that change neither (path and interval of
+/// checkpoints, recompute, graphs) are in no table and may change when a run is resumed.
 template <class Options>
 struct OptionField {
   const char* name;

@@ -21,7 +21,7 @@ class RecordedStep {
   /// then is not run; where that fails, `undo` puts back what it changed on the host, and no other attempt is made.
   bool record_once(const std::function<void()>& launch, const std::function<void()>& undo);
   void replay() const { graph_.replay(); }
-  /// Why recording failed; empty before it was tried and where it did not.
+  /// Why recording failed; empty where it was not tried or succeeded.
   const std::string& reason() const { return graph_.reason(); }
 
  private:

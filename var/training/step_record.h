@@ -15,7 +15,7 @@ namespace terrace {
 
 /// When a member of a record says something.
 enum class Measured : uint8_t {
-  kAlways,   // at every record, as far as the model has what it measures
+  kAlways,   // in every record of a model that has the quantity
   kTime,     // times and memory: not in checkpoints, which hold no clock; 0 where the record was read from one
   kHeldOut,  // at records that an evaluation on held-out images was due at
 };
@@ -25,7 +25,7 @@ enum class Pooling : uint8_t {
   kLast,  // the last step's
   kMean,
   kSum,
-  kOwn,  // computed from other members, or where the record is closed
+  kOwn,  // computed from other members, or when the record is finished
 };
 
 template <class Record>
@@ -34,7 +34,7 @@ struct RecordColumn {
 
   const char* name;  // in HDF5 and JSON
   Member member;
-  /// The column of a CSV; of a vector, one value a scale, what stands before the scale's number. Null: not in CSVs.
+  /// The name of the CSV column; of a vector, one value per scale, the prefix of its columns. Null: not in CSVs.
   const char* csv = nullptr;
   Measured measured = Measured::kAlways;
   Pooling pooling = Pooling::kOwn;

@@ -29,7 +29,7 @@ struct VarTrainOptions {
   /// anew. Sums, the statistics of softmax and norms, the logits, the loss and the gradients that are kept are f32.
   DType dtype = DType::kF32;
   /// On a device, record the launches of a step once (tensor/device/device_graph.h) and replay them: the same bits.
-  /// Steps of Detail::kAll are launched as ever, and all are where a step cannot be recorded.
+  /// Steps of Detail::kAll are launched one kernel at a time, as are all steps where recording fails.
   bool graphs = true;
   uint64_t seed = 0;              // order of the data, dropout, dropped labels and paths
   int64_t log_every = 10;         // steps between records
@@ -39,8 +39,7 @@ struct VarTrainOptions {
   std::string checkpoint_path;    // empty: none are written
 };
 
-/// Everything above but what changes neither numbers nor log: recompute, graphs, and when and where checkpoints are
-/// written.
+/// All options that change results or log; not recompute, graphs, checkpoint_every and checkpoint_path.
 inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"steps", &VarTrainOptions::steps, kPositive},
     {"batch", &VarTrainOptions::batch, kPositive},
@@ -62,7 +61,7 @@ inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"evaluate_images", &VarTrainOptions::evaluate_images},
     {"dtype", &VarTrainOptions::dtype, kAnyValue, Stored::kUnlessDefault}};
 
-/// JSON of the options that the course of training depends on; a run is resumed with the same ones only.
+/// JSON of the options that change results or log; a run is resumed with the same ones only.
 std::string to_text(const VarTrainOptions& options);
 /// Throws ConfigError: "VAR training: batch must be positive, got 0".
 void check_options(const VarTrainOptions& options);

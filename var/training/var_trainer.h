@@ -62,8 +62,8 @@ class VarTrainer {
   /// tokens are not these.
   void resume(const std::string& path);
   int64_t steps_done() const { return step_; }
-  /// Why options.graphs could not be had: "copying to the host cannot be recorded"; empty before it was tried and where
-  /// steps are replayed.
+  /// Why options.graphs could not be had: "copying to the host cannot be recorded"; empty where recording was not
+  /// tried or succeeded.
   const std::string& not_recorded() const { return recorded_step_.reason(); }
   const std::vector<VarStepRecord>& log() const { return log_; }
   const State& initial_tables() const { return initial_tables_; }

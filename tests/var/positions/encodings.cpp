@@ -62,8 +62,8 @@ TEST(Encodings, OfTheTable) {
 }
 
 TEST(Encodings, UnknownNamesAreRefusedWithTheKnownOnes) {
-  expect_error<ConfigError>([] { make({.kind = "rope"}); },
-                            "positional encoding 'rope' is not known; there are learned, learned-xavier, ");
+  expect_error<ConfigError>([] { make({.kind = "no-such-encoding"}); },
+                            "positional encoding 'no-such-encoding' is not known; there are learned, learned-xavier, ");
 }
 
 TEST(Encodings, TellsOptionsThatChangeNothing) {
