@@ -1,5 +1,5 @@
-// Makes datasets (docs/datasets.md), each by a command of its own (experiments/datasets/datasets.h), and shows what is in
-// one.
+// Makes datasets (docs/datasets.md), each by a command of its own (experiments/datasets/datasets.h), and shows what is
+// in one.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

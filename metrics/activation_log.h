@@ -30,8 +30,8 @@ class ActivationLog {
   int64_t size() const { return size_; }
   /// Those of images [begin, end). Throws IndexError, IoError.
   Activations read(int64_t begin, int64_t end) const;
-  /// Appends the activations of the next images, f32; which of the three are defined is the same in every call. Throws IoError,
-  /// ShapeError.
+  /// Appends the activations of the next images, f32; which of the three are defined is the same in every call. Throws
+  /// IoError, ShapeError.
   void append(const Activations& activations);
   /// Deletes the file of a pass that is complete.
   void remove();

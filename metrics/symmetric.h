@@ -11,8 +11,8 @@ struct SymmetricEigen {
   Tensor vectors;  // f64 (n, n)
 };
 
-/// Eigenvalues and eigenvectors of a symmetric f64 (n, n); its lower triangle is what is read. Divide and conquer (dsyevd). Throws ShapeError,
-/// DTypeError; Error where a value is not finite or the iteration does not converge.
+/// Eigenvalues and eigenvectors of a symmetric f64 (n, n); its lower triangle is what is read. Divide and conquer
+/// (dsyevd). Throws ShapeError, DTypeError; Error where a value is not finite or the iteration does not converge.
 SymmetricEigen symmetric_eigen(const Tensor& a);
 /// The eigenvalues alone, f64 (n), ascending.
 Tensor symmetric_eigenvalues(const Tensor& a);

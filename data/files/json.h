@@ -1,5 +1,5 @@
-// JSON. Sources use these types and functions rather than the library's own, so that its parser and its serializer, which
-// cost more to compile than most sources, are compiled once.
+// JSON. Sources use these types and functions rather than the library's own, so that its parser and its serializer,
+// which cost more to compile than most sources, are compiled once.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -161,7 +161,8 @@ class SafetensorsWriter : public TensorWriter {
 }  // namespace
 
 bool is_safetensors(const MappedFile& file) {
-  // The reference writes a header that begins with an open brace; a header length beyond the file is reported by the reader.
+  // The reference writes a header that begins with an open brace; a header length beyond the file is reported by the
+  // reader.
   return file.size() >= 9 && file.data()[8] == std::byte{'{'};
 }
 

@@ -2,8 +2,8 @@
 // ones are inflated; archives are written in one pass, entries stored.
 //
 // Every entry has a CRC-32 of its content. The reader computes it once for each entry that is read, and throws an
-// IoError where it is another. A CRC of 0 says that the writer computed none (torch.save has that option): such an entry
-// is not checked.
+// IoError where it is another. A CRC of 0 says that the writer computed none (torch.save has that option): such an
+// entry is not checked.
 #pragma once
 
 #include <map>

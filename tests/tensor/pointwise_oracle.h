@@ -1,4 +1,5 @@
-// What the formulas of tensor/base/formulas.h mean, in terms of the C++ library and in long double: their oracle in tests.
+// What the formulas of tensor/base/formulas.h mean, in terms of the C++ library and in long double: their oracle in
+// tests.
 #pragma once
 
 #include <algorithm>

@@ -80,6 +80,14 @@ TEST(Lint, ALongFileIsNamed) {
   expect_refused(tree.check("check_lengths"), "cuda/kernels/softmax.cu: 401 lines");
 }
 
+TEST(Lint, AWideCommentIsNamed) {
+  const Planted tree;
+  tree.write("nn/layers.h", "#pragma once\n\n  // " + std::string(115, 'a') + "\n// " + std::string(118, 'b') + "\n");
+  const CommandResult result = tree.check("check_lengths");
+  expect_refused(result, "nn/layers.h:4: a comment beyond 120 columns");
+  EXPECT_EQ(result.output.find("nn/layers.h:3"), std::string::npos) << result.output;
+}
+
 TEST(Lint, ALeftOverIsNamedInEveryFolder) {
   for (const char* path : {"tensor/a.h", "cuda/kernels/a.cu", "experiments/cli/a.cpp", "tests/a.cpp"}) {
     const Planted tree;

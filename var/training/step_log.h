@@ -15,7 +15,8 @@ void write_var_log(Hdf5File& file, const std::vector<VarStepRecord>& log);
 std::vector<VarStepRecord> read_var_log(const Hdf5File& file);
 
 /// GROUP/values, (R, columns), integers first, and GROUP/NAME, (R, n), for each vector; nothing where there are no
-/// records. Of VqvaeStepRecord and VqvaeEvaluation. Reading throws IoError where the columns are not those of the table.
+/// records. Of VqvaeStepRecord and VqvaeEvaluation. Reading throws IoError where the columns are not those of the
+/// table.
 template <class Record>
 void write_table(Hdf5File& file, const std::string& group, const std::vector<Record>& records);
 template <class Record>

@@ -40,8 +40,8 @@ struct VarTrainCallbacks {
 class VarTrainer {
  public:
   /// The model outlives the trainer, and so do `ranks`. With these, each rank computes its share of a batch's
-  /// micro-batches, and gradients and statistics are added: all ranks have the same weights and records. Draws depend on
-  /// (seed, step, micro-batch), so that ranks train as one process with as many micro-batches does, to the same bits
+  /// micro-batches, and gradients and statistics are added: all ranks have the same weights and records. Draws depend
+  /// on (seed, step, micro-batch), so that ranks train as one process with as many micro-batches does, to the same bits
   /// where each rank has one. Rank 0 alone writes checkpoints; every rank evaluates all that is held out. Throws
   /// ConfigError, ShapeError, IndexError where data, options and model do not fit.
   VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,

@@ -57,9 +57,9 @@ struct SampleExtras {
 };
 
 /// Draws batch after batch with the same options; the models outlive it and stay where they are. On a device (not the
-/// CPU) the second batch of one size records the kernels of every scale (tensor/device/device_graph.h); it and later ones
-/// replay them, to the same tokens. Where a scale cannot be recorded, and where scales are observed, its kernels are
-/// launched one by one. Not for two threads at once.
+/// CPU) the second batch of one size records the kernels of every scale (tensor/device/device_graph.h); it and later
+/// ones replay them, to the same tokens. Where a scale cannot be recorded, and where scales are observed, its kernels
+/// are launched one by one. Not for two threads at once.
 class Sampler {
  public:
   enum class Graphs : uint8_t { kNo, kYes };

@@ -3,8 +3,9 @@
 //
 //   /model/NAME      parameters and buffers under their official names     /optimizer/NAME   moments and step counts
 //   /initial/NAME    position tables before the first step                 /log/NAME         one row per logged step
-// VarTrainer::save and VqvaeTrainer::save write them (var/training/*_checkpoint.cpp). Attributes of the root: terrace_kind, terrace_version, config (JSON of the model), training (JSON of the trainer),
-// step, seed... Nothing in the file depends on the clock: two runs of one seed write the same bytes.
+// VarTrainer::save and VqvaeTrainer::save write them (var/training/*_checkpoint.cpp). Attributes of the root:
+// terrace_kind, terrace_version, config (JSON of the model), training (JSON of the trainer), step, seed... Nothing in
+// the file depends on the clock: two runs of one seed write the same bytes.
 #pragma once
 
 #include <string>

@@ -212,8 +212,9 @@ TEST(VarTrainer, LearnsInBf16AsInF32) {
   };
   const std::vector<VarStepRecord> wide = train_in(DType::kF32), narrow = train_in(DType::kBF16);
   const double start = wide.front().loss;
-  // While the loss falls, to a fortieth within 30 steps, the two differ by what rounding to bf16 moves the logits, 2^-9 of
-  // the largest loss: the optimizer updates f32 masters. What is left afterwards is noise in which rounding is amplified.
+  // While the loss falls, to a fortieth within 30 steps, the two differ by what rounding to bf16 moves the logits, 2^-9
+  // of the largest loss: the optimizer updates f32 masters. What is left afterwards is noise in which rounding is
+  // amplified.
   for (size_t i = 0; i < 30; ++i) { EXPECT_NEAR(narrow[i].loss, wide[i].loss, 0x1p-9 * start) << "step " << i + 1; }
   EXPECT_LT(wide[29].loss, start / 40);
   EXPECT_NEAR(narrow.back().loss, wide.back().loss, 0x1p-9 * start);
