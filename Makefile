@@ -34,7 +34,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror
 OPENMP := -fopenmp
-DEBUG ?= -g1
+DEBUG := -g1
 CXXFLAGS := -std=c++20 $(DEBUG) -fPIC $(OPENMP) $(WARNINGS) -MMD -MP -I. $(HDF5_CFLAGS) $(SANITIZE)
 OPTIMIZE := -O2
 TEST_OPTIMIZE := -O1
@@ -177,7 +177,7 @@ FUZZ_CORPUS ?= $(BUILD)/fuzz/corpus
 fuzz: deps  ## each parser of files under libFuzzer, TIME seconds in all; FUZZ_CORPUS=FOLDER keeps what was found
 	@tools/install_dependencies fuzz
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CXX=clang++ OPTIMIZE=-O1 CPU_BACKENDS=avx2 WARNINGS=-w \
-	  OPENMP="-fopenmp=libgomp -idirafter $(shell $(CXX) -print-file-name=include)" LIB_SOURCES="$(filter tensor/% data/%,$(LIB_SOURCES)) $(wildcard var/*.cpp)" \
+	  OPENMP="-fopenmp=libgomp -idirafter $(shell $(CXX) -print-file-name=include)" LIB_SOURCES="$(filter tensor/% data/%,$(LIB_SOURCES)) var/config.cpp var/pyramid.cpp var/vqvae_config.cpp" \
 	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" fuzzers
 	@tools/fuzz $(BUILD)/fuzz/bin $(FUZZ_CORPUS) $(TIME) $(FUZZ_TARGETS)
 
@@ -290,11 +290,12 @@ CORE_HEADERS := "tensor/tensor.h" <algorithm> <cmath> <filesystem> <functional> 
 $(PRECOMPILED)/library.h.gch: HEADERS := $(CORE_HEADERS)
 $(PRECOMPILED)/programs.h.gch: HEADERS := $(CORE_HEADERS) "data/files/json.h"
 $(PRECOMPILED)/tests.h.gch: HEADERS := "tests/support.h"
-$(PRECOMPILED)/tests.h.gch: private OPTIMIZE := $(TEST_OPTIMIZE)
+$(PRECOMPILED)/library.h.gch $(PRECOMPILED)/programs.h.gch: HEADER_OPTIMIZE := $(OPTIMIZE)
+$(PRECOMPILED)/tests.h.gch: HEADER_OPTIMIZE := $(TEST_OPTIMIZE)
 $(PRECOMPILED)/%.h.gch: $(OBJ)/flags
 	@mkdir -p $(@D)
 	@printf '#include %s\n' $(foreach header,$(HEADERS),'$(header)') > $(PRECOMPILED)/$*.h
-	@echo "c++ $*.h"; $(CXX) $(CXXFLAGS) $(OPTIMIZE) -x c++-header $(PRECOMPILED)/$*.h -o $@
+	@echo "c++ $*.h"; $(CXX) $(CXXFLAGS) $(HEADER_OPTIMIZE) -x c++-header $(PRECOMPILED)/$*.h -o $@
 COMPILE_WITH_HEADER = CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE) $(CXXFLAGS) -fpch-preprocess $(if $(PRECOMPILE),-include $(PRECOMPILED)/$(1).h)
 precompiled = $(if $(PRECOMPILE),$(PRECOMPILED)/$(1).h.gch)
 
@@ -324,7 +325,7 @@ define record
 	@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
 endef
 $(OBJ)/flags: FORCE
-	$(call record,$(CXX) $(CXXFLAGS) $(OPTIMIZE) $(TEST_OPTIMIZE) $(KERNEL_FLAGS) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CUDA_HOST_FLAGS))
+	$(call record,$(CXX) $(CXXFLAGS) $(OPTIMIZE) $(TEST_OPTIMIZE) $(KERNEL_FLAGS) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CUDA_HOST_FLAGS) $(CORE_HEADERS))
 $(OBJ)/cuda.flags: FORCE
 	$(call record,$(NVCC) $(NVCC_FLAGS) $(CUDA_LIBS))
 $(OBJ)/version: FORCE

@@ -8,7 +8,7 @@ namespace terrace {
 enum class Mode : uint8_t { kTrain, kEval };
 
 /// While it lives, the module is in `mode`; then again in the mode that it had, after an exception too. A module that
-/// is in that mode already is not written to, since other threads may be using it.
+/// is in that mode already is not written to, nor are its children, since other threads may be using it.
 class ModeScope {
  public:
   ModeScope(Module& module, Mode mode) : module_(module), changes_(module.training() != (mode == Mode::kTrain)) {

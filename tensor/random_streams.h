@@ -20,6 +20,8 @@ struct Range {
 
 /// Initial weights, as the programs start them, and whatever draws from default_generator() outside a trainer.
 inline constexpr uint64_t kDefault = 0;
+/// The tokenizer's weights where `sample --random-weights` draws both models from one seed.
+inline constexpr uint64_t kTokenizerWeights = 1;
 
 inline constexpr uint64_t kTrainingCount = uint64_t{1} << 40;
 /// VarTrainer: the order of the images, one an epoch.
@@ -86,6 +88,7 @@ consteval bool disjoint(const Range (&ranges)[N]) {
 }
 
 static_assert(disjoint({{kDefault, 1},
+                        {kTokenizerWeights, 1},
                         kTransformerOrder,
                         kTransformerStep,
                         kCodebookStart,

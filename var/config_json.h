@@ -18,8 +18,8 @@ bool json_fits(const Json& value) {
   if constexpr (std::is_same_v<T, double>) { return value.is_number(); }
   if constexpr (std::is_same_v<T, std::string>) { return value.is_string(); }
   if constexpr (std::is_same_v<T, int64_t>) {
-    constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-    return value.is_number_integer() && (!value.is_number_unsigned() || value.template get<uint64_t>() <= kLargest);
+    constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+    return value.is_number_integer() && (!value.is_number_unsigned() || value.template get<uint64_t>() <= kMax);
   }
   if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
     return value.is_array() && std::all_of(value.begin(), value.end(), json_fits<int64_t, Json>);

@@ -8,13 +8,13 @@ namespace terrace {
 
 Pyramid::Pyramid(std::vector<int64_t> patch_nums) : patch_nums_(std::move(patch_nums)) {
   if (patch_nums_.empty()) { throw ConfigError("patch_nums: needs at least one scale"); }
-  constexpr int64_t kLargest = 1 << 15;
+  constexpr int64_t kMaxSide = 1 << 15;
   int64_t previous = 0, length = 0;
   for (const int64_t patch : patch_nums_) {
     if (patch < 1 || patch < previous) {
       throw ConfigError(cat("patch_nums: sides must be positive and must not fall, got ", patch, " after ", previous));
     }
-    if (patch > kLargest) { throw ConfigError(cat("patch_nums: sides must be at most ", kLargest, ", got ", patch)); }
+    if (patch > kMaxSide) { throw ConfigError(cat("patch_nums: sides must be at most ", kMaxSide, ", got ", patch)); }
     previous = patch;
     length += patch * patch;
     ends_.push_back(length);

@@ -22,7 +22,7 @@ QuantizerConfig VqvaeConfig::quantizer() const {
 }
 
 void VqvaeConfig::validate() const {
-  constexpr int64_t kLargest = 1 << 24;  // so that products of two fit
+  constexpr int64_t kMaxField = 1 << 24;  // so that products of two fit
   const std::pair<const char*, int64_t> positive[] = {
       {"in_channels", in_channels},       {"ch", ch},
       {"num_res_blocks", num_res_blocks}, {"z_channels", z_channels},
@@ -30,13 +30,13 @@ void VqvaeConfig::validate() const {
       {"norm_groups", norm_groups}};
   for (const auto& [name, value] : positive) {
     if (value < 1) { throw ConfigError(cat(name, ": must be positive, got ", value)); }
-    if (value > kLargest) { throw ConfigError(cat(name, ": must be at most ", kLargest, ", got ", value)); }
+    if (value > kMaxField) { throw ConfigError(cat(name, ": must be at most ", kMaxField, ", got ", value)); }
   }
   if (ch_mult.empty() || ch_mult.size() > 12) {
     throw ConfigError(cat("ch_mult: needs 1 to 12 levels, got ", ch_mult.size()));
   }
   for (const int64_t mult : ch_mult) {
-    if (mult < 1 || mult > kLargest || ch * mult % norm_groups != 0) {
+    if (mult < 1 || mult > kMaxField || ch * mult % norm_groups != 0) {
       throw ConfigError(
           cat("ch_mult: ch * mult = ", ch, " * ", mult, " must be a positive multiple of norm_groups = ", norm_groups));
     }

@@ -1,6 +1,7 @@
 // Results made ahead by threads and given out in order.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>

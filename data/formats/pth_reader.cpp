@@ -1,5 +1,6 @@
 #include "data/formats/pth_reader.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <set>

@@ -13,6 +13,7 @@
 #include "nn/weight_scopes.h"
 #include "tensor/base/names.h"
 #include "tensor/device/parallel.h"
+#include "tensor/random_streams.h"
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"
 #include "var/weights/load.h"
@@ -37,7 +38,7 @@ Models random_models(const std::string& preset, uint64_t seed, DType dtype) {
   tokenizer.patch_nums = config.patch_nums;
   config.vocab_size = tokenizer.vocab_size;
   config.Cvae = tokenizer.z_channels;
-  Generator for_transformer(seed, 0), for_tokenizer(seed, 1);
+  Generator for_transformer(seed, streams::kDefault), for_tokenizer(seed, streams::kTokenizerWeights);
   Models models;
   {
     const LinearWeightsIn type(dtype);

@@ -62,8 +62,7 @@ void multiply(const Product<T>& p) {
   sum_up(kCpu, p);
 }
 
-// --- bf16: converted, multiplied in f32, rounded once or not at all
-// --------------------------------------------------------
+// --- bf16: converted, multiplied in f32, rounded once or not at all ------------------------------------------------
 
 /// Elements from the first to the last one of `batch` matrices op(X) (rows, columns), whose stored rows lie `stride`
 /// apart.

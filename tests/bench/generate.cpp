@@ -29,16 +29,16 @@
 namespace terrace {
 namespace {
 
-struct Work {
+struct Cost {
   double gflop = 0, gbyte = 0;
-  void operator+=(const Work& other) {
+  void operator+=(const Cost& other) {
     gflop += other.gflop;
     gbyte += other.gbyte;
   }
 };
 
 /// Scale `s` of one image with guidance: two rows a token.
-Work scale_work(const VarConfig& c, int64_t s, int64_t weight_bytes) {
+Cost scale_work(const VarConfig& c, int64_t s, int64_t weight_bytes) {
   const Pyramid pyramid(c.patch_nums);
   const auto C = static_cast<double>(c.embed_dim), depth = static_cast<double>(c.depth);
   const auto rows = static_cast<double>(2 * pyramid.tokens(s)), seen = static_cast<double>(pyramid.end(s));
@@ -48,16 +48,16 @@ Work scale_work(const VarConfig& c, int64_t s, int64_t weight_bytes) {
 }
 
 /// adaLN of all blocks, once for all scales.
-Work condition_work(const VarConfig& c, int64_t weight_bytes) {
+Cost condition_work(const VarConfig& c, int64_t weight_bytes) {
   const auto C = static_cast<double>(c.embed_dim), depth = static_cast<double>(c.depth);
   const double weights = (6 * depth + 2) * C * C;
   return {.gflop = 2 * 2 * weights / 1e9, .gbyte = weights * static_cast<double>(weight_bytes) / 1e9};
 }
 
 /// The decoder's convolutions, with the multiplications that Winograd's F(4x4, 3x3) needs: a quarter.
-class DecoderWork {
+class DecoderCost {
  public:
-  explicit DecoderWork(const VqvaeConfig& c) : side_(c.patch_nums.back()) {
+  explicit DecoderCost(const VqvaeConfig& c) : side_(c.patch_nums.back()) {
     int64_t width = c.ch * c.ch_mult.back();
     conv(c.z_channels, c.z_channels, 3);
     conv(c.z_channels, width, 3);
@@ -77,7 +77,7 @@ class DecoderWork {
     }
     conv(width, c.in_channels, 3);
   }
-  Work work() const { return work_; }
+  Cost work() const { return work_; }
 
  private:
   void conv(int64_t in, int64_t out, int64_t kernel) {
@@ -97,7 +97,7 @@ class DecoderWork {
     work_.gflop += 4e-9 * static_cast<double>(side_ * side_ * side_ * side_ * width);
   }
   int64_t side_;
-  Work work_;
+  Cost work_;
 };
 
 struct Models {
@@ -138,7 +138,7 @@ std::vector<double> draw(const Models& m, int64_t batch, Device device) {
   return seconds;
 }
 
-void print_stage(const std::string& name, const Work& w, double seconds, double peak, double rate) {
+void print_stage(const std::string& name, const Cost& w, double seconds, double peak, double rate) {
   const double least = std::max(w.gflop / peak, w.gbyte / rate);
   std::printf("%-12s %8.2f GFLOP %7.3f GB  least %7.1f ms  took %7.1f ms  %6.1f GF/s  %5.1f GB/s  %3.0f %%\n",
               name.c_str(), w.gflop, w.gbyte, 1e3 * least, 1e3 * seconds, w.gflop / seconds, w.gbyte / seconds,
@@ -151,9 +151,9 @@ void print_stages(const Models& m, int64_t weight_bytes, const std::vector<doubl
   if (pairs > 0) { std::printf("peak of bf16 pairs, for all but decoding: %.0f GF/s\n", pairs); }
   const VarConfig& c = m.transformer->config();
   const auto scales = static_cast<int64_t>(c.patch_nums.size());
-  Work total;
+  Cost total;
   double least = 0;
-  const auto stage = [&](const std::string& name, const Work& w, double took) {
+  const auto stage = [&](const std::string& name, const Cost& w, double took) {
     const double peak = pairs > 0 && name != "decoding" ? pairs : single;
     print_stage(name, w, took, peak, rate);
     total += w;
@@ -161,11 +161,11 @@ void print_stages(const Models& m, int64_t weight_bytes, const std::vector<doubl
   };
   for (int64_t s = 0; s < scales; ++s) {
     const auto i = static_cast<size_t>(s);
-    Work work = scale_work(c, s, weight_bytes);
+    Cost work = scale_work(c, s, weight_bytes);
     if (s == 0) { work += condition_work(c, weight_bytes); }
     stage(cat(c.patch_nums[i], "x", c.patch_nums[i], s == 0 ? ", adaLN" : ""), work, seconds[i + 1]);
   }
-  stage("decoding", DecoderWork(m.tokenizer->config()).work(), seconds.back());
+  stage("decoding", DecoderCost(m.tokenizer->config()).work(), seconds.back());
   double sum = 0;
   for (const double each : seconds) { sum += each; }
   std::printf("in all %.1f GFLOP, %.2f GB; least %.2f s, took %.2f s: %.0f %%\n", total.gflop, total.gbyte, least, sum,

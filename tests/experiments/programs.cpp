@@ -57,13 +57,13 @@ TEST_F(Programs, TrainingInBf16IsAnOptionOfItsOwn) {
                  "train_var: error: --dtype must be one of f32,bf16, got 'f16'");
 }
 
-/// One process with a batch in two slices does what two processes do with one each.
+/// One process with a batch in two micro-batches does what two processes do with one each.
 TEST_F(Programs, RanksTrainAsOneProcessToTheLastBit) {
   const std::string often = " --drop 0.1 --checkpoint-every 1 ";
-  expect_success(run("train_var", var_arguments("var_slices") + often + "--accumulate 2"));
+  expect_success(run("train_var", var_arguments("var_micro_batches") + often + "--accumulate 2"));
   const CommandResult together = run("train_var", var_arguments("var_ranks") + often + "--ranks 2");
   expect_success(together);
-  EXPECT_EQ(read_file(file("var_slices/checkpoint.h5")), read_file(file("var_ranks/checkpoint.h5")));
+  EXPECT_EQ(read_file(file("var_micro_batches/checkpoint.h5")), read_file(file("var_ranks/checkpoint.h5")));
   EXPECT_EQ(together.output.find("parameters"), together.output.rfind("parameters")) << together.output;
   for (const char* name : {"curves.csv", "run.json"}) {
     EXPECT_TRUE(fs::exists(file("var_ranks") + "/" + name)) << name;

@@ -7,7 +7,7 @@
 #include "tensor/base/error.h"
 #include "tests/data/formats/weight_files.h"
 #include "var/config.h"
-#include "var/tokenizer/vqvae.h"
+#include "var/vqvae_config.h"
 
 namespace terrace {
 namespace {

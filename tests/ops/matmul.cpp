@@ -80,7 +80,7 @@ TEST(LinearOp, F32ResultOfBf16OperandsIsNotRounded) {
       for (size_t i = 0; i < 2; ++i) { EXPECT_CLOSE(in[i].grad(), exact[i].grad(), 0x1p-8) << "of input " << i; }
       if (!with_bias) { continue; }
       EXPECT_EQ(in[2].grad().dtype(), DType::kF32);
-      EXPECT_CLOSE(in[2].grad(), sum(Variable(dy.to(kF64).reshape({-1, N})), {0}), 1e-6) << "the sum of dy, unrounded";
+      EXPECT_CLOSE(in[2].grad(), sum(Variable(dy.to(kF64).reshape({-1, N})), {0}), 1e-6) << "the sum of dy in f64";
     }
   }
 }

@@ -39,7 +39,7 @@ void check_rules(const OptionField<Options> (&fields)[N], const Options& options
       if constexpr (std::is_arithmetic_v<T>) {
         const auto value = static_cast<double>(options.*member);
         if (!field.rule.holds(value)) {
-          throw ConfigError(cat(prefix, field.name, separator, field.rule.text, ", got ", value));
+          throw ConfigError(cat(prefix, field.name, separator, field.rule.text, ", got ", options.*member));
         }
       }
     };

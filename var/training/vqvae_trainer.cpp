@@ -1,5 +1,6 @@
 #include "var/training/vqvae_trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numbers>
@@ -19,7 +20,6 @@
 #include "var/tokenizer/codebook.h"
 #include "var/training/option_json.h"
 #include "var/training/vqvae_train_state.h"
-#include "var/weights/checkpoint.h"
 
 namespace terrace {
 namespace {

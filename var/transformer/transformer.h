@@ -95,7 +95,7 @@ class VarTransformer : public Module {
   /// ShapeError, IndexError.
   /// Under a ComputeWith of compute_in_bf16() everything from the first block to the head's product is bf16, as in the
   /// authors' mixed precision; norms' statistics, softmax and sums are f32 inside. The logits are f32: the sums of the
-  /// head's product of bf16, unrounded, plus its f32 bias.
+  /// head's f32 sums of bf16 products plus its f32 bias.
   Variable forward(const Tensor& labels, const Variable& input, Recompute recompute = Recompute::kNothing);
 
   // --- The parts of forward ---
