@@ -296,7 +296,9 @@ $(PRECOMPILED)/%.h.gch: $(OBJ)/flags
 	@mkdir -p $(@D)
 	@printf '#include %s\n' $(foreach header,$(HEADERS),'$(header)') > $(PRECOMPILED)/$*.h
 	@echo "c++ $*.h"; $(CXX) $(CXXFLAGS) $(HEADER_OPTIMIZE) -x c++-header $(PRECOMPILED)/$*.h -o $@
-COMPILE_WITH_HEADER = CCACHE_SLOPPINESS=pch_defines,time_macros $(COMPILE) $(CXXFLAGS) -fpch-preprocess $(if $(PRECOMPILE),-include $(PRECOMPILED)/$(1).h)
+	@$(if $(CCACHE),$(CXX) $(filter-out -MMD -MP,$(CXXFLAGS)) -E -P $(PRECOMPILED)/$*.h | sha256sum > $@.sum)
+# Two builds of one header differ in their bytes; ccache takes the checksum of what was precompiled instead.
+COMPILE_WITH_HEADER = CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1 $(COMPILE) $(CXXFLAGS) -fpch-preprocess $(if $(PRECOMPILE),-include $(PRECOMPILED)/$(1).h)
 precompiled = $(if $(PRECOMPILE),$(PRECOMPILED)/$(1).h.gch)
 
 $(filter $(OBJ)/experiments/%,$(ROOM_OBJECTS) $(PROGRAM_SOURCES:%.cpp=$(OBJ)/%.o)): $(OBJ)/%.o: %.cpp $(OBJ)/flags $(call precompiled,programs)
