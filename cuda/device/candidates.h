@@ -14,13 +14,6 @@ struct Candidate {
   int64_t index = kNoIndex;
 };
 
-/// Whether a replaces b. Nothing replaces a NaN.
-template <class T>
-__device__ bool beats(T a, T b, Extreme extreme) {
-  if (b != b) { return false; }
-  return a != a || (extreme == Extreme::kLargest ? a > b : a < b);
-}
-
 template <class T>
 __device__ Candidate<T> better(const Candidate<T>& a, const Candidate<T>& b, Extreme extreme) {
   if (b.index == kNoIndex) { return a; }

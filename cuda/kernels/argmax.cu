@@ -27,7 +27,7 @@ struct ExtremeOfColumn {
     C most = static_cast<C>(first[0]);
     for (int64_t e = 1; e < extent; ++e) {
       const C value = static_cast<C>(first[e * inner]);
-      if (!cuda::beats(value, most, extreme)) { continue; }
+      if (!beats(value, most, extreme)) { continue; }
       most = value;
       best = e;
     }

@@ -1,14 +1,12 @@
 // The study's curves.csv.
-#include <cstdio>
-
+#include "var/training/curves.h"
 #include "experiments/study/results.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
 namespace {
 
-/// What curves.csv holds of a record: a number, or a column per scale, named by a heading
-/// followed by the scale's side.
+/// What curves.csv holds of a record: a number, or a column per scale, named by a heading followed by the scale's side.
 struct CurveColumn {
   const char* name;     // of step_record.h
   const char* heading;  // of a vector; null: the name
@@ -27,12 +25,7 @@ constexpr CurveColumn kCurveColumns[] = {{"step", nullptr},
                                          {"held_out_scale_loss", "held_out_loss_scale_"},
                                          {"scale_gradient", "table_gradient_scale_"}};
 
-std::string csv_number(int64_t value) { return std::to_string(value); }
-std::string csv_number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
+constexpr int kDigits = 6;
 
 /// A record's fields, each after a comma; empty where nothing was measured.
 std::string csv_fields(const VarStepRecord& record, size_t scales) {
@@ -43,9 +36,9 @@ std::string csv_fields(const VarStepRecord& record, size_t scales) {
     const auto append = [&]<class T>(T VarStepRecord::*member) {
       if constexpr (std::is_same_v<T, std::vector<double>>) {
         const std::vector<double>& values = record.*member;
-        for (size_t s = 0; s < scales; ++s) { text += "," + (s < values.size() ? csv_number(values[s]) : ""); }
+        for (size_t s = 0; s < scales; ++s) { text += "," + (s < values.size() ? csv_number(values[s], kDigits) : ""); }
       } else {
-        text += "," + (measured ? csv_number(record.*member) : "");
+        text += "," + (measured ? csv_number(record.*member, kDigits) : "");
       }
     };
     std::visit(append, column.member);

@@ -7,18 +7,6 @@ namespace terrace {
 namespace {
 
 template <class T>
-bool is_nan(T value) {
-  return value != value;
-}
-
-/// a takes the place of b. Nothing takes the place of a NaN.
-template <class A>
-bool beats(A a, A b, Extreme extreme) {
-  if (is_nan(b)) { return false; }
-  return is_nan(a) || (extreme == Extreme::kLargest ? a > b : a < b);
-}
-
-template <class T>
 void find_extreme(int64_t outer, int64_t extent, int64_t inner, Extreme extreme, const T* x, int64_t* index) {
   for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

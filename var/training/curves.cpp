@@ -12,14 +12,6 @@ namespace {
 
 using Values = std::vector<double>;
 
-std::string text_of(int64_t value, int) { return std::to_string(value); }
-std::string text_of(double value, int digits) {
-  std::ostringstream out;
-  out.precision(digits);
-  out << value;
-  return out.str();
-}
-
 template <class Record>
 bool is_vector(const RecordColumn<Record>& column) {
   return std::holds_alternative<Values Record::*>(column.member);
@@ -49,10 +41,12 @@ std::string csv_row(const Record& record, size_t scales, int digits, const F& me
     const auto append = [&]<class T>(T Record::*member) {
       if constexpr (std::is_same_v<T, Values>) {
         const Values& values = record.*member;
-        for (size_t s = 0; s < scales; ++s) { vectors += "," + (s < values.size() ? text_of(values[s], digits) : ""); }
+        for (size_t s = 0; s < scales; ++s) {
+          vectors += "," + (s < values.size() ? csv_number(values[s], digits) : "");
+        }
       } else {
         if (&column != &record_columns<Record>().front()) { numbers += ","; }
-        if (measured(column)) { numbers += text_of(record.*member, digits); }
+        if (measured(column)) { numbers += csv_number(record.*member, digits); }
       }
     };
     std::visit(append, column.member);
@@ -77,6 +71,15 @@ bool is_measured(const VarStepRecord& record, const RecordColumn<VarStepRecord>&
 constexpr int kVarDigits = 7, kVqvaeDigits = 6;
 
 }  // namespace
+
+std::string csv_number(int64_t value, int) { return std::to_string(value); }
+
+std::string csv_number(double value, int digits) {
+  std::ostringstream out;
+  out.precision(digits);
+  out << value;
+  return out.str();
+}
 
 std::string curves_csv_header(int64_t scales) { return csv_header<VarStepRecord>(static_cast<size_t>(scales)); }
 

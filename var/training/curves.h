@@ -10,6 +10,10 @@
 
 namespace terrace {
 
+/// A field of a CSV, of that many significant digits where it is no integer.
+std::string csv_number(int64_t value, int digits);
+std::string csv_number(double value, int digits);
+
 /// Columns: the numbers of a record, then loss, accuracy and table gradient of each scale. Fields of what was not
 /// measured are empty. Without the line's end.
 std::string curves_csv_header(int64_t scales);

@@ -66,7 +66,6 @@ class VarTrainer {
   /// tried or succeeded.
   const std::string& not_recorded() const { return recorded_step_.reason(); }
   const std::vector<VarStepRecord>& log() const { return log_; }
-  const State& initial_tables() const { return initial_tables_; }
 
  private:
   /// A step's batch where the model is, in the same memory at every step.
