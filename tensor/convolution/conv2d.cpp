@@ -1,13 +1,14 @@
 // The CPU's convolutions: which algorithm computes one, and those made of matrix products.
 #include "tensor/kernels/conv2d.h"
 
-#include <omp.h>
-
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "tensor/convolution/onednn_conv.h"
+#include "tensor/device/allocator.h"
 #include "tensor/device/buffer.h"
+#include "tensor/device/parallel.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/conv2d_product.h"
 #include "tensor/kernels/winograd.h"
@@ -30,81 +31,75 @@ bool is_product(const Conv2dGeometry& g) {
          g.right == 0;
 }
 
-/// How many threads compute whole images; one where there are fewer images than threads, and then the products are
-/// threaded instead.
-int image_workers(const Conv2dGeometry& g) {
-  const int all = omp_get_max_threads();
-  return g.batch >= all ? all : 1;
-}
-
-/// Calls body(i) for i of [0, count). A single worker runs outside any parallel region: inside a region of one thread
-/// the libraries' own regions would start and end threads at every call.
-template <class Body>
-void for_each(int64_t count, int workers, const Body& body) {
-  if (workers == 1) {
-    for (int64_t i = 0; i < count; ++i) { body(i); }
-    return;
+/// The images of a batch in ranges, each computed by one thread (tensor/device/parallel.h). How many there are follows
+/// from the geometry alone: sums over the images then have one order whatever the number of threads.
+class ImageRanges {
+ public:
+  explicit ImageRanges(const Conv2dGeometry& g) : g_(g) {
+    // A range costs 5 to 10 microseconds and a partial sum of the weights' gradient. Two products of a million pay for
+    // that; more than four ranges, as more than four threads want them, are made of larger products only.
+    constexpr int64_t kMinProducts = int64_t{1} << 20, kManyProducts = int64_t{1} << 26, kMinPositions = 512, kFew = 4;
+    const int64_t positions = g.batch * g.out_height() * g.out_width();
+    const int64_t products = positions * g.in_channels * g.out_channels * g.kernel_height * g.kernel_width;
+    const int64_t worth = std::min(products / kMinProducts, std::max(kFew, products / kManyProducts));
+    // A power of two: as many threads then get equal shares of a batch of such a size.
+    count_ = std::bit_floor(
+        static_cast<uint64_t>(std::clamp<int64_t>(std::min(worth, positions / kMinPositions), 1, g.batch)));
   }
-#pragma omp parallel for schedule(static) num_threads(workers)
-  for (int64_t i = 0; i < count; ++i) { body(i); }
-}
+
+  int64_t count() const { return count_; }
+
+  /// Calls body(geometry of a range, its number, its first image) for every range.
+  template <class Body>
+  void each(const Body& body) const {
+    each_on_one_thread(count_, [&](int64_t i) {
+      Conv2dGeometry range = g_;
+      const int64_t first = g_.batch * i / count_;
+      range.batch = g_.batch * (i + 1) / count_ - first;
+      body(range, i, first);
+    });
+  }
+
+ private:
+  const Conv2dGeometry& g_;
+  int64_t count_;
+};
 
 void product_forward(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y) {
   const int64_t positions = g.height * g.width;
   const GemmShape shape = packed(Transpose::kNo, Transpose::kNo, g.out_channels, positions, g.in_channels);
-  check_openblas_extents(shape);
-  for_each(g.batch, image_workers(g), [&](int64_t b) {
+  for (int64_t b = 0; b < g.batch; ++b) {
     float* out = y + b * g.out_channels * positions;
     if (bias != nullptr) { conv2d_fill_bias<float>(kCpu, bias, g.out_channels, positions, out); }
     openblas_gemm(shape, weight, x + b * g.in_channels * positions, out,
                   bias == nullptr ? Write::kOverwrite : Write::kAccumulate);
-  });
+  }
 }
 
 void product_backward_data(const Conv2dGeometry& g, const float* weight, const float* dy, float* dx) {
   const int64_t positions = g.height * g.width;
   const GemmShape shape = packed(Transpose::kYes, Transpose::kNo, g.in_channels, positions, g.out_channels);
-  check_openblas_extents(shape);
-  for_each(g.batch, image_workers(g), [&](int64_t b) {
+  for (int64_t b = 0; b < g.batch; ++b) {
     openblas_gemm(shape, weight, dy + b * g.out_channels * positions, dx + b * g.in_channels * positions,
                   Write::kOverwrite);
-  });
-}
-
-/// total (count) = [total +] partial.
-void add_partial(const float* partial, int64_t count, Write write, float* total) {
-  if (write == Write::kOverwrite) {
-    std::copy_n(partial, count, total);
-    return;
   }
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) { total[i] += partial[i]; }
 }
 
-/// Each worker sums its own range of images; the partial sums are added in the order of the workers.
 void product_backward_weights(const Conv2dGeometry& g, const float* x, const float* dy, float* dweight, float* dbias) {
-  const int64_t positions = g.height * g.width, weights = g.out_channels * g.in_channels;
-  const int workers = image_workers(g);
-  const Buffer<float> partial(workers * (weights + g.out_channels));
+  const int64_t positions = g.height * g.width;
   const GemmShape shape = packed(Transpose::kNo, Transpose::kYes, g.out_channels, g.in_channels, positions);
-  check_openblas_extents(shape);
-  for_each(workers, workers, [&](int64_t worker) {
-    float* sum = partial.data + worker * (weights + g.out_channels);
-    const int64_t begin = g.batch * worker / workers, end = g.batch * (worker + 1) / workers;
-    for (int64_t b = begin; b < end; ++b) {
-      const float* gradient = dy + b * g.out_channels * positions;
-      const Write write = b == begin ? Write::kOverwrite : Write::kAccumulate;
-      openblas_gemm(shape, gradient, x + b * g.in_channels * positions, sum, write);
-      conv2d_sum_bias<float>(kCpu, gradient, g.out_channels, positions, write, sum + weights);
-    }
-  });
-  for (int64_t worker = 0; worker < workers; ++worker) {
-    const float* sum = partial.data + worker * (weights + g.out_channels);
-    add_partial(sum, weights, worker == 0 ? Write::kOverwrite : Write::kAccumulate, dweight);
-    if (dbias != nullptr) {
-      add_partial(sum + weights, g.out_channels, worker == 0 ? Write::kOverwrite : Write::kAccumulate, dbias);
-    }
+  for (int64_t b = 0; b < g.batch; ++b) {
+    const float* gradient = dy + b * g.out_channels * positions;
+    const Write write = b == 0 ? Write::kOverwrite : Write::kAccumulate;
+    openblas_gemm(shape, gradient, x + b * g.in_channels * positions, dweight, write);
+    if (dbias != nullptr) { conv2d_sum_bias<float>(kCpu, gradient, g.out_channels, positions, write, dbias); }
   }
+}
+
+void product_backward(const Conv2dGeometry& g, const float* x, const float* weight, const float* dy, float* dx,
+                      float* dweight, float* dbias) {
+  if (dx != nullptr) { product_backward_data(g, weight, dy, dx); }
+  if (dweight != nullptr) { product_backward_weights(g, x, dy, dweight, dbias); }
 }
 
 /// Measured with 32 to 640 channels on AVX2 and AVX-512: 0.95 to 3 times as fast as oneDNN where this holds.
@@ -112,6 +107,20 @@ bool winograd_pays(const Conv2dGeometry& g) {
   constexpr int64_t kMinChannels = 32, kMinResults = 256;
   return g.kernel_height == 3 && g.kernel_width == 3 && g.stride == 1 && g.in_channels >= kMinChannels &&
          g.batch * g.out_height() * g.out_width() >= kMinResults;
+}
+
+int64_t image_in(const Conv2dGeometry& g) { return g.in_channels * g.height * g.width; }
+int64_t image_out(const Conv2dGeometry& g) { return g.out_channels * g.out_height() * g.out_width(); }
+
+template <class T>
+T* advanced(T* pointer, int64_t count) {
+  return pointer == nullptr ? nullptr : pointer + count;
+}
+
+/// total += partial.
+void add(const float* partial, int64_t count, float* total) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) { total[i] += partial[i]; }
 }
 
 /// The geometry of the convolution that computes dx from dy.
@@ -128,24 +137,45 @@ Conv2dGeometry gradient_of(const Conv2dGeometry& g) {
 }
 
 void forward_f32(const Conv2dGeometry& g, const float* x, const float* weight, const float* bias, float* y) {
-  if (is_product(g)) { return product_forward(g, x, weight, bias, y); }
   if (winograd_pays(g)) { return winograd_conv2d(kCpu, g, x, weight, bias, y, WeightOrder::kForward); }
-  onednn_convolution(g, x, weight, bias, y);
+  const auto run = is_product(g) ? product_forward : onednn_convolution;
+  ImageRanges(g).each([&](const Conv2dGeometry& range, int64_t, int64_t first) {
+    run(range, x + first * image_in(g), weight, bias, y + first * image_out(g));
+  });
+}
+
+/// Every range sums its own images; the partial sums are added in the order of the ranges.
+void backward_by_ranges(const Conv2dGeometry& g, const float* x, const float* weight, const float* dy, float* dx,
+                        float* dweight, float* dbias) {
+  const AllocationName name("convolution gradients");
+  const ImageRanges ranges(g);
+  const int64_t taps = g.out_channels * g.in_channels * g.kernel_height * g.kernel_width;
+  const int64_t sums = dweight == nullptr ? 0 : taps + g.out_channels;
+  const Buffer<float> partial((ranges.count() - 1) * sums);  // of all ranges but the first
+  const auto run = is_product(g) ? product_backward : onednn_convolution_backward;
+  ranges.each([&](const Conv2dGeometry& range, int64_t i, int64_t first) {
+    float* const sum = partial.data + (i - 1) * sums;
+    run(range, advanced(x, first * image_in(g)), weight, dy + first * image_out(g), advanced(dx, first * image_in(g)),
+        i == 0 || dweight == nullptr ? dweight : sum, i == 0 || dbias == nullptr ? dbias : sum + taps);
+  });
+  for (int64_t i = 1; i < ranges.count() && dweight != nullptr; ++i) {
+    const float* const sum = partial.data + (i - 1) * sums;
+    add(sum, taps, dweight);
+    if (dbias != nullptr) { add(sum + taps, g.out_channels, dbias); }
+  }
 }
 
 void backward_f32(const Conv2dGeometry& g, const float* x, const float* weight, const float* dy, float* dx,
                   float* dweight, float* dbias) {
-  if (!is_product(g)) {
+  if (dx != nullptr && !is_product(g)) {
     const Conv2dGeometry gradient = gradient_of(g);
     const bool padded = std::min({gradient.top, gradient.bottom, gradient.left, gradient.right}) >= 0;
-    if (dx != nullptr && padded && winograd_pays(gradient)) {
+    if (padded && winograd_pays(gradient)) {
       winograd_conv2d(kCpu, gradient, dy, weight, nullptr, dx, WeightOrder::kGradient);
       dx = nullptr;
     }
-    return onednn_convolution_backward(g, x, weight, dy, dx, dweight, dbias);
   }
-  if (dx != nullptr) { product_backward_data(g, weight, dy, dx); }
-  if (dweight != nullptr) { product_backward_weights(g, x, dy, dweight, dbias); }
+  if (dx != nullptr || dweight != nullptr) { backward_by_ranges(g, x, weight, dy, dx, dweight, dbias); }
 }
 
 // --- f64: one image at a time, columns (C*kh*kw, h*w) in scratch, one dgemm ------------------------------------------

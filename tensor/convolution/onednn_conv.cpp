@@ -1,7 +1,5 @@
 #include "tensor/convolution/onednn_conv.h"
 
-#include <omp.h>
-
 #include <array>
 #include <memory>
 #include <mutex>
@@ -47,7 +45,6 @@ struct Key {
   Conv2dGeometry geometry;
   Pass pass;
   Bias bias;
-  int threads;
   bool operator==(const Key&) const = default;
 };
 
@@ -56,7 +53,7 @@ struct KeyHash {
     const Conv2dGeometry& g = key.geometry;
     size_t hash = static_cast<size_t>(key.pass) * 2 + static_cast<size_t>(key.bias);
     for (int64_t part : {g.batch, g.in_channels, g.height, g.width, g.out_channels, g.kernel_height, g.kernel_width,
-                         g.stride, g.top, g.bottom, g.left, g.right, static_cast<int64_t>(key.threads)}) {
+                         g.stride, g.top, g.bottom, g.left, g.right}) {
       hash = hash * 0x9E3779B97F4A7C15u + static_cast<size_t>(part);
     }
     return hash;
@@ -160,7 +157,7 @@ std::shared_ptr<const Plan> plan_for(const Conv2dGeometry& geometry, Pass pass, 
   constexpr size_t kMaxPlans = 1024;  // a program with more geometries than this starts over
   static std::mutex mutex;
   static std::unordered_map<Key, std::shared_ptr<const Plan>, KeyHash> plans;
-  const Key key{geometry, pass, bias, omp_get_max_threads()};
+  const Key key{geometry, pass, bias};
   const std::lock_guard<std::mutex> lock(mutex);
   if (const auto found = plans.find(key); found != plans.end()) { return found->second; }
   try {
