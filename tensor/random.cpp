@@ -5,6 +5,7 @@
 #include <numeric>
 #include <type_traits>
 
+#include "tensor/device/parallel_size.h"
 #include "tensor/overlap.h"
 
 namespace terrace {
@@ -22,7 +23,7 @@ void fill_from_draws(Tensor& t, Generator& g, const char* op, F&& value) {
     const int64_t n = target.numel();
     const uint64_t begin = g.offset, end = g.offset + static_cast<uint64_t>(n);
     const int64_t first_block = static_cast<int64_t>(begin / 4), last_block = static_cast<int64_t>((end + 3) / 4);
-#pragma omp parallel for schedule(static) if (n > 4096)
+#pragma omp parallel for schedule(static) if (4 * n > kMinParallelElements)
     for (int64_t block = first_block; block < last_block; ++block) {
       const auto words = draw_block(g.seed, g.stream, static_cast<uint64_t>(block));
       for (uint64_t k = 0; k < 4; ++k) {

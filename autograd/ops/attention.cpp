@@ -6,6 +6,7 @@
 
 #include "autograd/node.h"
 #include "autograd/ops/view.h"
+#include "tensor/device/parallel_size.h"
 #include "tensor/kernels/attention.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
@@ -36,7 +37,8 @@ struct Plan {
     AttentionProblem p = problem;
     p.blocks = blocks.data();
     p.block_count = static_cast<int64_t>(blocks.size());
-    p.threads = std::max<int64_t>(1, std::min<int64_t>(threads(), p.B * p.H));
+    const bool small = p.B * p.H * p.Lq * p.Lk * p.D < kMinParallelProducts;
+    p.threads = small ? 1 : std::max<int64_t>(1, std::min<int64_t>(threads(), p.B * p.H));
     return p;
   }
 };

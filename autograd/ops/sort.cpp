@@ -5,6 +5,7 @@
 #include "autograd/node.h"
 #include "autograd/ops/dim_split.h"
 #include "autograd/ops/gather.h"
+#include "tensor/device/parallel_size.h"
 
 namespace terrace {
 namespace {
@@ -18,7 +19,8 @@ ValuesAndIndices prefix(const char* op, const Variable& x, int64_t k, SortOrder 
   Tensor values = Tensor::empty(shape, input.dtype(), input.device());
   Tensor indices = Tensor::empty(shape, DType::kI64, input.device());
   const int64_t rows = DimSplit(input.shape(), last).outer;
-  const int64_t workers = std::max<int64_t>(1, std::min<int64_t>(threads(), rows));
+  const bool small = 2 * rows * extent < kMinParallelRowElements;
+  const int64_t workers = small ? 1 : std::max<int64_t>(1, std::min<int64_t>(threads(), rows));
   const Tensor scratch = Tensor::empty({workers, extent}, DType::kI64, input.device());
   visit_floating(input.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;

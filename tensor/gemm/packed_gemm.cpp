@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tensor/device/buffer.h"
+#include "tensor/device/parallel_size.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/gemm/gemm_block.h"
 
@@ -42,8 +43,7 @@ Grid best_grid(const GemmShape& s, int64_t threads) {
 }  // namespace
 
 void packed_gemm(const GemmShape& s, const float* a, const float* b, float* c, Write write, const float* bias) {
-  constexpr int64_t kSmall = int64_t{1} << 16;  // multiply-adds below which a second thread does not pay
-  const int64_t threads = omp_in_parallel() || s.M * s.N * s.K < kSmall ? 1 : omp_get_max_threads();
+  const int64_t threads = omp_in_parallel() || s.M * s.N * s.K < kMinParallelProducts ? 1 : omp_get_max_threads();
   const Grid grid = best_grid(s, threads);
   const int64_t count = grid.rows * grid.columns;
   const int64_t rows = share(s.M, kGemmRowPanel, grid.rows), columns = share(s.N, kGemmColumnPanel, grid.columns);

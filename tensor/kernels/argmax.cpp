@@ -8,7 +8,7 @@ namespace {
 
 template <class T>
 void find_extreme(int64_t outer, int64_t extent, int64_t inner, Extreme extreme, const T* x, int64_t* index) {
-  for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
+  for_columns(outer, extent, inner, [=](int64_t o, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const T* column = x + o * extent * inner + i;
       int64_t best = 0;

@@ -13,7 +13,7 @@ void forward(const T* x, const T* mean, const T* variance, const T* weight, cons
   const int64_t planes = layout.samples * layout.channels;
   const int64_t positions = layout.positions;
   const bool stream = should_stream(y, planes, positions);
-#pragma omp parallel if (planes * positions > kParallelElements)
+#pragma omp parallel if (planes * positions > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t p = 0; p < planes; ++p) {
@@ -37,7 +37,7 @@ void backward(const T* x, const T* mean, const T* variance, const T* weight, con
   const int64_t planes = layout.samples * layout.channels;
   const int64_t positions = layout.positions;
   const bool stream = should_stream(dx, planes, positions);
-#pragma omp parallel if (planes * positions > kParallelElements)
+#pragma omp parallel if (planes * positions > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t p = 0; p < planes; ++p) {

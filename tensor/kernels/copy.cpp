@@ -1,9 +1,9 @@
 #include "tensor/kernels/copy.h"
 
+#include "tensor/device/parallel_size.h"
+
 namespace terrace {
 namespace {
-
-constexpr int64_t kParallelElements = 32768;
 
 template <class Word>
 void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
@@ -13,7 +13,7 @@ void copy_words(Word* to, const Word* from, const LoopPlan<2>& plan) {
   constexpr int64_t kPiece = 16384;
   const int64_t pieces = outer == 1 ? (inner + kPiece - 1) / kPiece : 1;
   const int64_t length = outer == 1 ? kPiece : inner;
-#pragma omp parallel for schedule(static) if (outer * inner > kParallelElements)
+#pragma omp parallel for schedule(static) if (outer * inner > kMinParallelElements)
   for (int64_t row = 0; row < outer * pieces; ++row) {
     int64_t at[2] = {row * length * to_step, row * length * from_step};
     int64_t n = inner;
@@ -45,7 +45,7 @@ template <class Word>
 void fill_words(void* to, uint64_t bits, int64_t count) {
   Word* words = static_cast<Word*>(to);
   const Word word = static_cast<Word>(bits);
-#pragma omp parallel for simd schedule(static) if (parallel : count > kParallelElements)
+#pragma omp parallel for simd schedule(static) if (parallel : count > kMinParallelElements)
   for (int64_t i = 0; i < count; ++i) { words[i] = word; }
 }
 
@@ -55,7 +55,7 @@ void fill(void* to, uint64_t bits, int64_t count, int64_t bytes) {
 
 template <class From, class To>
 void convert_elements(const From* from, To* to, int64_t count) {
-#pragma omp parallel for schedule(static) if (count > kParallelElements)
+#pragma omp parallel for schedule(static) if (count > kMinParallelElements)
   for (int64_t i = 0; i < count; ++i) { to[i] = static_cast<To>(from[i]); }
 }
 

@@ -11,7 +11,7 @@ void forward(const T* logits, const int64_t* targets, Accumulator<T>* loss, Accu
              int64_t cols, double smoothing) {
   using A = Accumulator<T>;
   const A s = static_cast<A>(smoothing);
-#pragma omp parallel for schedule(static) if (rows * cols > kParallelElements)
+#pragma omp parallel for schedule(static) if (rows * cols > kMinParallelRowElements)
   for (int64_t r = 0; r < rows; ++r) {
     const T* x = logits + r * cols;
     const A largest = row_max<A>(x, cols);
@@ -35,7 +35,7 @@ void backward(const T* logits, const int64_t* targets, const Accumulator<T>* sta
   using A = Accumulator<T>;
   const bool stream = should_stream(dlogits, rows, cols);
   const A spread = static_cast<A>(smoothing / static_cast<double>(cols));
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {

@@ -8,7 +8,7 @@ namespace {
 
 template <class T>
 void cumulative_sum(int64_t outer, int64_t extent, int64_t inner, Scan scan, const T* x, T* y) {
-  for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
+  for_columns(outer, extent, inner, [=](int64_t o, int64_t begin, int64_t end) {
     double sums[kInnerBlock] = {};
     for (int64_t step = 0; step < extent; ++step) {
       const int64_t e = scan == Scan::kFromFirst ? step : extent - 1 - step;

@@ -8,7 +8,7 @@ namespace {
 
 void draw(float* y, int64_t count, DrawRange range) {
   const DrawRange draws = range.resolved();
-#pragma omp parallel for schedule(static) if (count > kParallelElements)
+#pragma omp parallel for schedule(static) if (count > kMinParallelElements)
   for (int64_t i = 0; i < count; ++i) {
     y[i] = static_cast<float>(uniform_draw(draws.seed, draws.stream, draws.first + static_cast<uint64_t>(i)));
   }
@@ -30,7 +30,7 @@ void apply(const T* x, T* y, int64_t count, DrawRange range, double p, double fa
   const A kept = static_cast<A>(factor);
   const uint64_t begin = draws.first, end = begin + static_cast<uint64_t>(count);
   const auto first_block = static_cast<int64_t>(begin / 4), last_block = static_cast<int64_t>((end + 3) / 4);
-#pragma omp parallel for schedule(static) if (count > kParallelElements)
+#pragma omp parallel for schedule(static) if (count > kMinParallelElements)
   for (int64_t block = first_block; block < last_block; ++block) {
     const auto words = draw_block(draws.seed, draws.stream, static_cast<uint64_t>(block));
     for (uint64_t k = 0; k < 4; ++k) {
@@ -47,7 +47,7 @@ void apply_rows(const T* x, const float* draws, T* y, int64_t rows, int64_t cols
   using A = Accumulator<T>;
   const float threshold = static_cast<float>(p);
   const bool stream = should_stream(y, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {

@@ -8,7 +8,7 @@ namespace {
 template <class T>
 void forward(const T* weight, const int64_t* indices, T* y, EmbeddingExtents extents) {
   const int64_t count = extents.count, cols = extents.cols;
-#pragma omp parallel for schedule(static) if (count * cols > kParallelElements)
+#pragma omp parallel for schedule(static) if (count * cols > kMinParallelElements)
   for (int64_t i = 0; i < count; ++i) {
     const T* from = weight + indices[i] * cols;
     write_row(y + i * cols, cols, false, [&](int64_t c) { return from[c]; });
@@ -23,7 +23,7 @@ void backward(const T* dy, const int64_t* indices, Accumulator<T>* dweight, Embe
   using A = Accumulator<T>;
   constexpr int64_t kStrip = 32;
   const int64_t strips = (cols + kStrip - 1) / kStrip;
-#pragma omp parallel for schedule(static) if (count * cols > kParallelElements)
+#pragma omp parallel for schedule(static) if (count * cols > kMinParallelElements)
   for (int64_t strip = 0; strip < strips; ++strip) {
     const int64_t begin = strip * kStrip;
     const int64_t end = begin + kStrip < cols ? begin + kStrip : cols;

@@ -11,7 +11,7 @@ void forward(const T* x, const T* y, const T* gamma, T* out, GateLayout layout) 
   const int64_t rows = layout.samples * layout.rows;
   const int64_t cols = layout.cols;
   const bool stream = should_stream(out, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {
@@ -31,7 +31,7 @@ void backward(const T* y, const T* gamma, const T* dout, T* dy, Accumulator<T>* 
   const int64_t cols = layout.cols;
   const int64_t blocks = gate_blocks(layout.rows);
   const bool stream = should_stream(dy, layout.samples * layout.rows, cols);
-#pragma omp parallel if (layout.samples * layout.rows * cols > kParallelElements)
+#pragma omp parallel if (layout.samples * layout.rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t part = 0; part < layout.samples * blocks; ++part) {

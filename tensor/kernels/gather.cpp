@@ -8,7 +8,7 @@ namespace {
 
 template <class T>
 void gather(int64_t outer, int64_t extent, int64_t inner, int64_t count, const T* x, const int64_t* index, T* y) {
-  for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
+  for_columns(outer, count, inner, [=](int64_t o, int64_t begin, int64_t end) {
     for (int64_t k = 0; k < count; ++k) {
       const int64_t row = (o * count + k) * inner;
       for (int64_t i = begin; i < end; ++i) { y[row + i] = x[(o * extent + index[row + i]) * inner + i]; }
@@ -21,7 +21,7 @@ template <class T>
 void scatter_add(int64_t outer, int64_t extent, int64_t inner, int64_t count, const int64_t* index, const T* dy,
                  T* dx) {
   using A = Accumulator<T>;
-  for_columns(outer, inner, [=](int64_t o, int64_t begin, int64_t end) {
+  for_columns(outer, extent + count, inner, [=](int64_t o, int64_t begin, int64_t end) {
     for (int64_t e = 0; e < extent; ++e) {
       for (int64_t i = begin; i < end; ++i) { dx[(o * extent + e) * inner + i] = T(); }
     }

@@ -40,7 +40,7 @@ void forward(const T* x, const T* weight, const T* bias, T* y, Accumulator<T>* m
   const int64_t positions = layout.positions;
   const int64_t size = width * positions;
   const bool stream = should_stream(y, groups * width, positions);
-#pragma omp parallel if (groups * size > kParallelElements)
+#pragma omp parallel if (groups * size > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t g = 0; g < groups; ++g) {
@@ -124,7 +124,7 @@ void backward(const T* x, const T* weight, const T* bias, const Accumulator<T>* 
   const int64_t width = layout.channels / layout.groups;
   const int64_t size = width * layout.positions;
   const bool stream = should_stream(dx, groups * width, layout.positions);
-#pragma omp parallel if (groups * size > kParallelElements)
+#pragma omp parallel if (groups * size > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t g = 0; g < groups; ++g) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tensor/device/parallel_size.h"
+
 namespace terrace {
 namespace {
 
@@ -69,7 +71,7 @@ void resample_planes(int64_t planes, const SparseRows<Accumulator<T>>& rows, con
   using A = Accumulator<T>;
   const int64_t each = resample_scratch(rows.outputs, rows.inputs, cols.outputs, cols.inputs);
   const bool selection = selects(rows) && selects(cols);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (planes * (each + rows.outputs * cols.outputs) > kMinParallelElements)
   for (int64_t p = 0; p < planes; ++p) {
     const T* in = x + p * rows.inputs * cols.inputs;
     A* between = scratch + p * each;

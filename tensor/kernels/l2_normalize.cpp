@@ -11,7 +11,7 @@ void forward(const T* x, T* y, Accumulator<T>* length, int64_t rows, int64_t col
   using A = Accumulator<T>;
   const A least = static_cast<A>(eps);
   const bool stream = should_stream(y, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {
@@ -31,7 +31,7 @@ void backward(const T* y, const Accumulator<T>* length, const T* dy, T* dx, int6
   using A = Accumulator<T>;
   const A least = static_cast<A>(eps);
   const bool stream = should_stream(dx, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {

@@ -14,7 +14,7 @@ void forward(const T* x, const T* gain, const T* shift, T* y, Accumulator<T>* me
   const int64_t cols = layout.cols;
   const A offset = static_cast<A>(layout.gain_offset);
   const bool stream = should_stream(y, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {
@@ -86,7 +86,7 @@ void backward(const T* x, const T* gain, const Accumulator<T>* mean, const Accum
   const int64_t blocks = layer_norm_blocks(layout.rows);
   const A offset = static_cast<A>(layout.gain_offset);
   const bool stream = should_stream(dx, layout.samples * layout.rows, cols);
-#pragma omp parallel if (layout.samples * layout.rows * cols > kParallelElements)
+#pragma omp parallel if (layout.samples * layout.rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t part = 0; part < layout.samples * blocks; ++part) {

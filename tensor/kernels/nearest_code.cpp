@@ -1,5 +1,7 @@
 #include "tensor/kernels/nearest_code.h"
 
+#include "tensor/device/parallel_size.h"
+
 namespace terrace {
 namespace {
 
@@ -13,13 +15,13 @@ T squared_norm_of(const T* row, int64_t cols) {
 
 template <class T>
 void row_norms(int64_t rows, int64_t cols, const T* x, T* norms) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * cols > kMinParallelRowElements)
   for (int64_t r = 0; r < rows; ++r) { norms[r] = squared_norm_of(x + r * cols, cols); }
 }
 
 template <class T>
 void unit_rows(int64_t rows, int64_t cols, const T* x, T* y) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * cols > kMinParallelRowElements)
   for (int64_t r = 0; r < rows; ++r) {
     const T norm = __builtin_sqrt(squared_norm_of(x + r * cols, cols));
     const T divisor = norm < T(1e-12) ? T(1e-12) : norm;
@@ -29,7 +31,7 @@ void unit_rows(int64_t rows, int64_t cols, const T* x, T* y) {
 
 template <class T>
 void nearest(int64_t rows, int64_t codes, const T* norms, const T* code_norms, const T* products, int64_t* index) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * codes > kMinParallelRowElements)
   for (int64_t r = 0; r < rows; ++r) {
     const T* row = products + r * codes;
     // The smallest distance first, as that vectorises, then where it is. A NaN distance never compares as smaller.

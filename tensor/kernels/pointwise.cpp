@@ -2,17 +2,18 @@
 
 #include <type_traits>
 
+#include "tensor/device/parallel_size.h"
+
 namespace terrace {
 namespace {
 
-constexpr int64_t kParallelElements = 16384;
 constexpr int64_t kPiece = 8192;
 
 /// Calls body(first, length) over pieces of [0, count), in parallel where the elements are worth starting threads for.
 template <class Body>
 void for_pieces(int64_t count, Body&& body) {
   const int64_t pieces = (count + kPiece - 1) / kPiece;
-#pragma omp parallel for schedule(static) if (count > kParallelElements)
+#pragma omp parallel for schedule(static) if (count > kMinParallelElements)
   for (int64_t p = 0; p < pieces; ++p) {
     const int64_t first = p * kPiece;
     body(first, count - first < kPiece ? count - first : kPiece);
@@ -31,7 +32,7 @@ void for_rows(const LoopPlan<N>& plan, Body&& body) {
     });
     return;
   }
-#pragma omp parallel for schedule(static) if (outer * inner > kParallelElements)
+#pragma omp parallel for schedule(static) if (outer * inner > kMinParallelElements)
   for (int64_t row = 0; row < outer; ++row) {
     int64_t at[N];
     plan.offsets(row, at);

@@ -1,6 +1,7 @@
 #include "tensor/kernels/pool2d.h"
 
 #include "tensor/base/dtype.h"
+#include "tensor/device/parallel_size.h"
 
 namespace terrace {
 namespace {
@@ -19,7 +20,7 @@ template <class T>
 void avg_forward(const Pool2dGeometry& g, int64_t divisor, const T* x, T* y) {
   using A = Accumulator<T>;
   const int64_t h = g.out_height(), w = g.out_width();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g.planes * g.height * g.width > kMinParallelElements)
   for (int64_t p = 0; p < g.planes; ++p) {
     const T* plane = x + p * g.height * g.width;
     T* out = y + p * h * w;
@@ -42,7 +43,7 @@ template <class T>
 void avg_backward(const Pool2dGeometry& g, int64_t divisor, const T* dy, T* dx) {
   using A = Accumulator<T>;
   const int64_t h = g.out_height(), w = g.out_width();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g.planes * g.height * g.width > kMinParallelElements)
   for (int64_t p = 0; p < g.planes; ++p) {
     T* plane = dx + p * g.height * g.width;
     const T* gradient = dy + p * h * w;
@@ -70,7 +71,7 @@ template <class T>
 void max_forward(const Pool2dGeometry& g, const T* x, T* y, int64_t* winner) {
   using A = Accumulator<T>;
   const int64_t h = g.out_height(), w = g.out_width();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g.planes * g.height * g.width > kMinParallelElements)
   for (int64_t p = 0; p < g.planes; ++p) {
     const T* plane = x + p * g.height * g.width;
     for (int64_t i = 0; i < h; ++i) {
@@ -99,7 +100,7 @@ template <class T>
 void max_backward(const Pool2dGeometry& g, const int64_t* winner, const T* dy, T* dx) {
   using A = Accumulator<T>;
   const int64_t size = g.height * g.width, outputs = g.out_height() * g.out_width();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g.planes * g.height * g.width > kMinParallelElements)
   for (int64_t p = 0; p < g.planes; ++p) {
     T* plane = dx + p * size;
     for (int64_t i = 0; i < size; ++i) { plane[i] = static_cast<T>(A(0)); }

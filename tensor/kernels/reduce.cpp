@@ -1,11 +1,13 @@
 #include "tensor/kernels/reduce.h"
 
+#include "tensor/device/parallel_size.h"
+
 namespace terrace {
 namespace {
 
-constexpr int64_t kParallelElements = 16384;
-constexpr int64_t kBlock = 1024;  // elements summed in T's accumulator before the partial sum moves to double
-constexpr int64_t kShards = 64;   // parts of one long row; fixed, so that the order of summation is
+constexpr int64_t kShortRow = 16384;  // summed as one part
+constexpr int64_t kBlock = 1024;      // elements summed in T's accumulator before the partial sum moves to double
+constexpr int64_t kShards = 64;       // parts of one long row; fixed, so that the order of summation is
 
 struct Identity {
   template <class A>
@@ -37,10 +39,10 @@ double sum_span(const T* x, int64_t count) {
 /// One long row, by all threads.
 template <class Map, class T>
 double sum_long(const T* x, int64_t count) {
-  if (count <= kParallelElements) { return sum_span<Map>(x, count); }
+  if (count <= kShortRow) { return sum_span<Map>(x, count); }
   double partial[kShards];
   const int64_t length = (count + kShards - 1) / kShards;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (count > kMinParallelElements)
   for (int64_t s = 0; s < kShards; ++s) {
     const int64_t first = s * length < count ? s * length : count;
     const int64_t last = first + length < count ? first + length : count;
@@ -94,12 +96,12 @@ void max_columns(const T* x, T* y, int64_t R, int64_t C, int64_t width) {
 template <class T, class Rows, class Columns>
 void reduce(const T* x, T* y, int64_t A, int64_t R, int64_t C, Rows&& rows, Columns&& columns) {
   if (C == 1) {
-#pragma omp parallel for schedule(static) if (A * R > kParallelElements)
+#pragma omp parallel for schedule(static) if (A * R > kMinParallelElements)
     for (int64_t a = 0; a < A; ++a) { y[a] = rows(x + a * R, R); }
     return;
   }
   const int64_t blocks = (C + kWidth - 1) / kWidth;
-#pragma omp parallel for schedule(static) if (A * R * C > kParallelElements)
+#pragma omp parallel for schedule(static) if (A * R * C > kMinParallelElements)
   for (int64_t job = 0; job < A * blocks; ++job) {
     const int64_t a = job / blocks, first = job % blocks * kWidth;
     columns(x + a * R * C + first, y + a * C + first, R, C, C - first < kWidth ? C - first : kWidth);
@@ -130,7 +132,7 @@ double squares(const T* x, int64_t count) {
 template <class T>
 bool find_nan(const T* x, int64_t count) {
   bool found = false;
-#pragma omp parallel for simd schedule(static) reduction(| : found) if (parallel : count > kParallelElements)
+#pragma omp parallel for simd schedule(static) reduction(| : found) if (parallel : count > kMinParallelElements)
   for (int64_t i = 0; i < count; ++i) {
     found |= static_cast<Accumulator<T>>(x[i]) != static_cast<Accumulator<T>>(x[i]);
   }

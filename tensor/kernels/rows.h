@@ -9,11 +9,10 @@
 #include <cstdint>
 
 #include "tensor/base/dtype.h"
+#include "tensor/device/parallel_size.h"
 
 namespace terrace {
 namespace {
-
-constexpr int64_t kParallelElements = 16384;  // below it starting the threads costs more than they save
 
 /// Outputs beyond the cache are written by streaming stores: a plain store first reads the line that it is about to
 /// replace, which for a kernel that reads one array and writes another is a third of all traffic.

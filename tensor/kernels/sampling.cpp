@@ -7,6 +7,7 @@
 
 #include "tensor/base/ordered_bits.h"
 #include "tensor/base/philox.h"
+#include "tensor/device/parallel_size.h"
 
 namespace terrace {
 namespace {
@@ -44,7 +45,7 @@ void keep_nucleus(float* row, int64_t V, double p, std::vector<uint64_t>& order,
 }
 
 void filter(float* logits, int64_t rows, int64_t classes, int64_t top_k, double top_p) {
-#pragma omp parallel
+#pragma omp parallel if (2 * rows * classes > kMinParallelRowElements)
   {
     std::vector<float> scratch;
     std::vector<uint64_t> order;
@@ -77,7 +78,7 @@ int64_t choose(const float* row, int64_t V, double u) {
 
 void draw(const float* logits, int64_t rows, int64_t classes, int64_t tokens, const int64_t* seeds, uint64_t stream,
           uint64_t first, int64_t* index) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (2 * rows * classes > kMinParallelRowElements)
   for (int64_t r = 0; r < rows; ++r) {
     const auto seed = static_cast<uint64_t>(seeds[r / tokens]);
     index[r] =
@@ -97,7 +98,7 @@ void smooth_row(float* row, int64_t classes, const GumbelSoftmax& how, uint64_t 
 }
 
 void smooth(float* logits, int64_t rows, int64_t classes, GumbelSoftmax how) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (2 * rows * classes > kMinParallelRowElements)
   for (int64_t r = 0; r < rows; ++r) {
     const uint64_t stream = how.stream + how.first + static_cast<uint64_t>(r % how.tokens);
     smooth_row(logits + r * classes, classes, how, static_cast<uint64_t>(how.seeds[r / how.tokens]), stream);

@@ -13,7 +13,7 @@ template <class T>
 void forward(const T* x, T* y, int64_t rows, int64_t cols) {
   using A = Accumulator<T>;
   const bool stream = should_stream(y, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
     alignas(kLineBytes) A staged[kStagedCols];
 #pragma omp for schedule(static) nowait
@@ -45,7 +45,7 @@ template <class T>
 void backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
   using A = Accumulator<T>;
   const bool stream = should_stream(dx, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {
@@ -63,7 +63,7 @@ template <class T>
 void log_forward(const T* x, T* y, int64_t rows, int64_t cols) {
   using A = Accumulator<T>;
   const bool stream = should_stream(y, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {
@@ -81,7 +81,7 @@ template <class T>
 void log_backward(const T* y, const T* dy, T* dx, int64_t rows, int64_t cols) {
   using A = Accumulator<T>;
   const bool stream = should_stream(dx, rows, cols);
-#pragma omp parallel if (rows * cols > kParallelElements)
+#pragma omp parallel if (rows * cols > kMinParallelRowElements)
   {
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; ++r) {

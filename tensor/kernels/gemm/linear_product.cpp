@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "tensor/device/buffer.h"
+#include "tensor/device/parallel_size.h"
 #include "tensor/kernels/gemm/gemm_block.h"
 #include "tensor/kernels/gemm/lane_product.h"
 
@@ -153,8 +154,7 @@ class LinearTask {
 
 template <class Micro, class W>
 void run(const LinearProduct<W>& p) {
-  constexpr int64_t kSmall = int64_t{1} << 16;  // multiply-adds below which a second thread does not pay
-  const int threads = omp_in_parallel() || p.M * p.N * p.K < kSmall ? 1 : omp_get_max_threads();
+  const int threads = omp_in_parallel() || p.M * p.N * p.K < kMinParallelProducts ? 1 : omp_get_max_threads();
   for (int64_t first = 0; first < p.M; first += kChunkRows) {
     const LinearTask<Micro, W> task(p, first, std::min(kChunkRows, p.M - first), threads);
     const Buffer<typename Micro::Lane> panels(task.panel_lanes());
