@@ -3,9 +3,11 @@
 
 #include <iostream>
 
+#include "experiments/cli/core_sharing.h"
 #include "tests/second_run.h"
 
 int main(int argc, char** argv) {
+  terrace::bound_spinning(argv);
   // A death test runs in a new process, not in a fork of this one, whose other threads would be missing there.
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   testing::InitGoogleTest(&argc, argv);

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "data/files/json.h"
+#include "experiments/cli/core_sharing.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/names.h"
@@ -54,7 +55,7 @@ std::string upper(std::string name) {
 // --- CommonOptions --------------------------------------------------------------------------------------------------
 
 Device CommonOptions::apply() const {
-  set_threads(threads);
+  begin_core_sharing(threads);
   default_generator() = Generator(seed);
   return device_from_name(device);
 }
@@ -85,7 +86,9 @@ void Options::add_common(CommonOptions& common, const std::string& out_help) {
   group("Common");
   add("out", common.out, out_help);
   add("seed", common.seed, "seed of every random draw");
-  add("threads", common.threads, "processor threads").range(0, 4096).default_text("all cores");
+  add("threads", common.threads, "processor threads, at most; fewer while other processes use the cores")
+      .range(0, 4096)
+      .default_text("all cores");
   add("device", common.device,
       "where to compute: cpu, cuda, cuda:N, or cuda-host, which tests CUDA's kernels on the CPU");
 }

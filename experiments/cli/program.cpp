@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 
+#include "experiments/cli/core_sharing.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/error.h"
@@ -55,6 +56,7 @@ int report(const char* program, const char* kind, std::string text, int code) {
 int run_program(int argc, char** argv, const std::function<void(int, char**)>& body) {
   const char* slash = argc > 0 ? std::strrchr(argv[0], '/') : nullptr;
   const char* program = slash != nullptr ? slash + 1 : (argc > 0 ? argv[0] : "terrace");
+  bound_spinning(argv);
   install_handlers();
   try {
     body(argc, argv);
@@ -73,10 +75,13 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
   } catch (const std::exception& e) { return report(program, "error: ", e.what(), 2); }
 }
 
-bool interrupted() { return g_signal != 0; }
+bool interrupted() {
+  share_cores();
+  return g_signal != 0;
+}
 
 void check_interrupt() {
-  if (g_signal != 0) { throw Interrupted(g_signal == SIGTERM ? "terminated" : "interrupted"); }
+  if (interrupted()) { throw Interrupted(g_signal == SIGTERM ? "terminated" : "interrupted"); }
 }
 
 }  // namespace terrace

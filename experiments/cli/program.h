@@ -15,13 +15,15 @@ struct EarlyExit {
 };
 
 /// Runs `body` and returns the exit code: 0; 2 after an exception, printed as "PROGRAM: error: one line" on stderr;
-/// 130 after Interrupted. Installs the handler of SIGINT and SIGTERM that check_interrupt() looks at.
+/// 130 after Interrupted. Installs the handler of SIGINT and SIGTERM that check_interrupt() looks at. Begins by
+/// bound_spinning() (core_sharing.h), which may execute the program anew.
 int run_program(int argc, char** argv, const std::function<void(int argc, char** argv)>& body);
 
-/// True after the first Ctrl-C or SIGTERM. Another one a second later or more ends the process at once.
+/// True after the first Ctrl-C or SIGTERM. Another one a second later or more ends the process at once. Call it, or
+/// check_interrupt(), between pieces of work: it also shares the cores with other processes (core_sharing.h).
 bool interrupted();
 
-/// Throws Interrupted after Ctrl-C or SIGTERM. Call it between steps: unfinished files are then removed on the way out.
+/// Throws Interrupted after Ctrl-C or SIGTERM; unfinished files are then removed on the way out.
 void check_interrupt();
 
 /// The revision this binary was built from, as `git describe` gave it.

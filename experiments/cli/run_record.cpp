@@ -15,6 +15,7 @@
 
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
+#include "experiments/cli/core_sharing.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/error.h"
 #include "tensor/device/allocator.h"
@@ -65,9 +66,9 @@ Json describe_machine() {
   utsname system = {};
   uname(&system);
   const int64_t memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
-  return {{"cpu", cpu_model()},     {"kernels", name_of(cpu_backend())},
-          {"threads", threads()},   {"cores", sysconf(_SC_NPROCESSORS_ONLN)},
-          {"memory_bytes", memory}, {"system", cat(system.sysname, " ", system.release, " ", system.machine)}};
+  return {{"cpu", cpu_model()},        {"kernels", name_of(cpu_backend())},
+          {"threads", thread_limit()}, {"cores", sysconf(_SC_NPROCESSORS_ONLN)},
+          {"memory_bytes", memory},    {"system", cat(system.sysname, " ", system.release, " ", system.machine)}};
 }
 
 Json describe_libraries() {

@@ -14,9 +14,9 @@ void openblas_gemm(const GemmShape& shape, const double* a, const double* b, dou
 void packed_gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write,
                  const float* bias = nullptr);
 
-/// f32: ours, by shape (see gemm.cpp), the same bits with any number of threads. f64: OpenBLAS, deterministic for a fixed
-/// number of threads. Inside a parallel region all run on the calling thread alone. `bias` (N), or null, is added to
-/// every row; it goes with Write::kOverwrite only.
+/// f32: ours, by shape (see gemm.cpp), the same bits with any number of threads. f64: OpenBLAS, deterministic for a
+/// fixed number of threads. Inside a parallel region all run on the calling thread alone. `bias` (N), or null, is added
+/// to every row; it goes with Write::kOverwrite only.
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c, Write write, const float* bias = nullptr);
 void gemm(const GemmShape& shape, const double* a, const double* b, double* c, Write write);
 

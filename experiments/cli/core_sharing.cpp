@@ -1,0 +1,80 @@
+#include "experiments/cli/core_sharing.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <thread>
+
+#include "tensor/device/cores.h"
+#include "tensor/device/device.h"
+
+namespace terrace {
+namespace {
+
+/// Rounds of spinning, 0.1 to 0.5 ms by processor: longer than the gaps between the ops of a step, and a small part of
+/// the milliseconds for which the scheduler gives a core to another process.
+constexpr const char* kSpins = "10000";
+constexpr std::chrono::milliseconds kFirstInterval(100), kInterval(250);
+
+using Clock = std::chrono::steady_clock;
+
+struct Sharing {
+  int limit, threads;
+  std::thread::id thread;
+  CpuTimes begin;
+  Clock::time_point next;
+  bool told = false;
+};
+std::optional<Sharing> sharing;
+
+void note(const char* format, auto... values) {
+  const char* begin = isatty(fileno(stderr)) != 0 ? "\r\033[K" : "";  // a progress line may be there
+  std::fprintf(stderr, "%s%s: note: ", begin, program_invocation_short_name);
+  std::fprintf(stderr, format, values...);
+}
+
+}  // namespace
+
+void bound_spinning(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) { return; }
+  setenv("GOMP_SPINCOUNT", kSpins, 1);
+  execv("/proc/self/exe", argv);
+}
+
+void begin_core_sharing(int threads) {
+  const int cores = available_cores(), limit = threads == 0 ? cores : std::min(threads, cores);
+  if (threads > cores) {
+    note("--threads %d: %d %s available; computing with %d\n", threads, cores, cores == 1 ? "core is" : "cores are",
+         limit);
+  }
+  set_threads(limit);
+  sharing = Sharing{limit, limit, std::this_thread::get_id(), cpu_times(), Clock::now() + kFirstInterval};
+}
+
+void share_cores() {
+  if (!sharing || sharing->limit == 1 || Clock::now() < sharing->next) { return; }
+  if (std::this_thread::get_id() != sharing->thread || omp_get_level() > 0) { return; }
+  const CpuTimes now = cpu_times();
+  const double others =
+      std::max(0.0, now.others - sharing->begin.others) / std::max(now.wall - sharing->begin.wall, 1e-3);
+  sharing->begin = now;
+  sharing->next = Clock::now() + kInterval;
+  const int threads = threads_beside(others, now.cores, sharing->limit);
+  if (threads < sharing->threads && !sharing->told) {
+    note("other processes use %.1f of %d cores: computing with %d %s while they do\n", others, now.cores, threads,
+         threads == 1 ? "thread" : "threads");
+    sharing->told = true;
+  }
+  if (threads != sharing->threads) { set_threads(threads); }
+  sharing->threads = threads;
+}
+
+int thread_limit() { return sharing ? sharing->limit : threads(); }
+
+}  // namespace terrace
