@@ -1,5 +1,6 @@
 // One option: text and JSON to its target, and back.
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <type_traits>
@@ -111,6 +112,12 @@ std::string text_of(const T& value) {
   }
 }
 
+/// In any case: A.NPZ ends in .npz.
+bool ends_in(std::string path, const std::vector<std::string>& endings) {
+  std::transform(path.begin(), path.end(), path.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::any_of(endings.begin(), endings.end(), [&](const std::string& e) { return path.ends_with(e); });
+}
+
 template <class T, class F>
 void for_each_value(const T& value, const F& f) {
   if constexpr (IsVector<T>::value) {
@@ -161,6 +168,16 @@ Option& Option::default_text(std::string text) {
   return *this;
 }
 
+Option& Option::unrecorded() {
+  recorded_ = false;
+  return *this;
+}
+
+Option& Option::endings(std::vector<std::string> allowed) {
+  endings_ = std::move(allowed);
+  return *this;
+}
+
 Option& Option::preset(std::function<void(const std::string&)> apply) {
   preset_ = std::move(apply);
   return *this;
@@ -186,6 +203,10 @@ void Option::check(const std::string& where) const {
   const auto check_value = [&](const auto& value) {
     using T = std::decay_t<decltype(value)>;
     if constexpr (std::is_same_v<T, std::string>) {
+      if (!value.empty() && !endings_.empty() && !ends_in(value, endings_)) {
+        throw ConfigError(cat(where, " must end in ", join_names(endings_, " or "),
+                              ", the format that is written, got '", value, "'"));
+      }
       if (choices_.empty() || std::find(choices_.begin(), choices_.end(), value) != choices_.end()) { return; }
       throw ConfigError(cat(where, " must be one of ", text_of(choices_), ", got '", value, "'"));
     } else if constexpr (!std::is_same_v<T, bool>) {
@@ -209,10 +230,10 @@ std::string Option::default_string() const {
 
 std::string Option::type_name() const {
   return std::visit(
-      [](auto* p) -> std::string {
+      [this](auto* p) -> std::string {
         using T = std::decay_t<decltype(*p)>;
         if constexpr (std::is_same_v<T, bool>) { return ""; }
-        if constexpr (std::is_same_v<T, std::string>) { return "TEXT"; }
+        if constexpr (std::is_same_v<T, std::string>) { return endings_.empty() ? "TEXT" : "FILE" + endings_.front(); }
         if constexpr (std::is_same_v<T, std::vector<std::string>>) { return "A,B,.."; }
         if constexpr (IsVector<T>::value) { return "N,N,.."; }
         if constexpr (std::is_floating_point_v<T>) { return "X"; }

@@ -82,15 +82,16 @@ Option& Options::add(const std::string& name, OptionTarget target, const std::st
   return *options_.back();
 }
 
-void Options::add_common(CommonOptions& common, const std::string& out_help) {
+Option& Options::add_common(CommonOptions& common, const std::string& out_help) {
   group("Common");
-  add("out", common.out, out_help);
+  Option& out = add("out", common.out, out_help);
   add("seed", common.seed, "seed of every random draw");
   add("threads", common.threads, "processor threads, at most; fewer while other processes use the cores")
       .range(0, 4096)
       .default_text("all cores");
   add("device", common.device,
       "where to compute: cpu, cuda, cuda:N, or cuda-host, which tests CUDA's kernels on the CPU");
+  return out;
 }
 
 Options& Options::command(const std::string& name, const std::string& purpose) {
@@ -277,7 +278,9 @@ void Options::load_json(const Json& object, const std::string& where) {
 Json Options::to_json() const {
   Json object = Json::object();
   if (!chosen_.empty()) { object["command"] = chosen_; }
-  for (const auto& option : options_) { object[option->name_] = option->json(); }
+  for (const auto& option : options_) {
+    if (option->recorded_) { object[option->name_] = option->json(); }
+  }
   if (const Options* sub = chosen_command()) { object.update(sub->to_json()); }
   return object;
 }

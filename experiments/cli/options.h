@@ -48,6 +48,8 @@ class Option {
   Option& positional();                             // given by place, without --name; still a key of --config. A
                                                     // list of texts takes all that is given by place, one by one
   Option& default_text(std::string text);           // shown in --help in place of the default value
+  Option& unrecorded();  // is no part of to_json(): it is of one call, not of what is computed
+  Option& endings(std::vector<std::string> allowed);  // of the file that a text names, in lower case: ".h5"
   /// The text names a whole set of values: `apply` writes them into the targets of other options, and what is given of
   /// these beside it stands.
   Option& preset(std::function<void(const std::string& name)> apply);
@@ -73,10 +75,11 @@ class Option {
   double low_ = -std::numeric_limits<double>::infinity();
   double high_ = std::numeric_limits<double>::infinity();
   bool open_low_ = false;
-  std::vector<std::string> choices_;
+  std::vector<std::string> choices_, endings_;
   std::function<void(const std::string&)> preset_;
   bool required_ = false;
   bool positional_ = false;
+  bool recorded_ = true;
   bool given_ = false;
 };
 
@@ -114,8 +117,8 @@ class Options {
   }
 
   /// --seed --threads --device --out. `out_help` says what the program writes there; an empty default makes it
-  /// optional.
-  void add_common(CommonOptions& common, const std::string& out_help = "folder for results");
+  /// optional. Returns --out.
+  Option& add_common(CommonOptions& common, const std::string& out_help = "folder for results");
 
   /// A subcommand with its own options: prepare_data cifar100 ... With subcommands, exactly one must be given.
   Options& command(const std::string& name, const std::string& purpose);

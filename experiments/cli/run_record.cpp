@@ -55,11 +55,18 @@ Json RunRecord::to_json() const {
   record["machine"] = describe_machine();
   record["libraries"] = describe_libraries();
   record["results"] = results_;
+  if (files_) { record["files"] = *files_; }
   return record;
 }
 
 void RunRecord::write(const std::string& folder) const {
   write_file(folder + "/run.json", json_text(to_json(), 2) + "\n");
+}
+
+void RunRecord::write_unfinished(const std::string& folder) const {
+  Json record = to_json();
+  record["ended"] = nullptr;
+  write_file(folder + "/run.json", json_text(record, 2) + "\n");
 }
 
 Json describe_machine() {

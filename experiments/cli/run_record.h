@@ -1,4 +1,4 @@
-// run.json: what a run was. Full configuration, seed, revision, machine, library versions, times, memory, results.
+// run.json: what a run was. Full configuration, seed, revision, machine, library versions, times, memory, results, files.
 //
 //   RunRecord record("train_var", options.to_json(), common.seed);
 //   ...
@@ -8,7 +8,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "data/files/json.h"
 
@@ -21,15 +24,21 @@ class RunRecord {
   /// Figures the program wants to keep, as an object.
   Json& results() { return results_; }
 
+  /// The files of the run, relative to its folder; what was never set is not recorded.
+  void set_files(std::vector<std::string> files) { files_ = std::move(files); }
+
   double seconds() const;  // since construction
   Json to_json() const;
 
   /// Writes `folder`/run.json under another name and renames it. The folder must exist. Throws IoError.
   void write(const std::string& folder) const;
+  /// The same of a run that has not come to its end: "ended" is null.
+  void write_unfinished(const std::string& folder) const;
 
  private:
   std::string program_, started_;
   Json configuration_, results_ = Json::object();
+  std::optional<std::vector<std::string>> files_;
   uint64_t seed_;
   std::chrono::steady_clock::time_point start_;
 };
@@ -45,7 +54,7 @@ std::string timestamp_now();
 
 /// Parses JSON from a file. Throws IoError, or ConfigError with the place of the first mistake.
 Json read_json_file(const std::string& path);
-/// The results in `folder`/run.json, which is written when a run has come to its end; an empty object where there is no
+/// The results in `folder`/run.json, which has them when a run has come to its end; an empty object where there is no
 /// such file. Throws as read_json_file.
 Json recorded_results(const std::string& folder);
 /// Creates a folder and its parents; an existing one is fine. Throws IoError where it cannot be written to.

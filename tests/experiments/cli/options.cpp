@@ -222,6 +222,34 @@ TEST(OptionsCommands, RefusesWrongOnes) {
   refuse({"cifar100", "--size", "3"}, "unknown option --size");
 }
 
+TEST(Options, AFileEndsAsItsFormatDoes) {
+  std::string out;
+  const auto parse_out = [&](const char* value) {
+    Options options("prog", "Does it.");
+    options.add("out", out, "dataset").endings({".h5", ".hdf5"});
+    EXPECT_NE(options.help().find("--out FILE.h5"), std::string::npos) << options.help();
+    const char* arguments[] = {"prog", "--out", value};
+    options.parse(3, arguments);
+  };
+  for (const char* fits : {"a.h5", "a.hdf5", "A.H5", ""}) {
+    parse_out(fits);
+    EXPECT_EQ(out, fits);
+  }
+  expect_error<ConfigError>([&] { parse_out("x.npz"); },
+                            "--out must end in .h5 or .hdf5, the format that is written, got 'x.npz'");
+  expect_error<ConfigError>([&] { parse_out("h5"); }, "must end in .h5 or .hdf5");
+}
+
+TEST(Options, WhatIsOfOneCallIsNotRecorded) {
+  bool overwrite = false;
+  Options options("prog", "Does it.");
+  options.add("overwrite", overwrite, "replace").unrecorded();
+  const char* arguments[] = {"prog", "--overwrite"};
+  options.parse(2, arguments);
+  EXPECT_TRUE(overwrite);
+  EXPECT_EQ(options.to_json(), Json::object());
+}
+
 TEST(Options, HelpListsEverythingWithDefaults) {
   Everything e;
   Options options("prog", "Does it.");

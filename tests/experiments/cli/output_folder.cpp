@@ -1,0 +1,211 @@
+// Folders and files that hold work already: refused with the way out, gone on with, or replaced, exactly as far as
+// run.json says.
+#include "experiments/cli/output_folder.h"
+
+#include <filesystem>
+
+#include "data/files/atomic_file.h"
+#include "experiments/cli/run_record.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+RunRecord record_of(const std::string& program) { return {program, Json::object(), 0}; }
+
+OutputPlan plan_of(std::vector<std::string> files) {
+  return {.program = "sample", .files = std::move(files), .temporary = {"part"}, .resumable = true, .inputs = {}};
+}
+
+/// A run that wrote its files; "ended" says whether it came to its end.
+void leave_run(const std::string& folder, const std::vector<std::string>& files, bool ended) {
+  RunRecord record = record_of("sample");
+  OutputFolder output(folder, plan_of(files), IfThere::kRefuse);
+  output.begin(record);
+  for (const std::string& file : files) { write_file(output.path(file), "of the run before"); }
+  if (!ended) { write_file(output.path("part"), "x"); }
+  if (ended) { output.finish(record); }
+}
+
+/// The whole error, the time of the run that is there left out.
+void expect_refused(const std::function<void()>& f, const std::string& text) {
+  try {
+    f();
+    ADD_FAILURE() << "no error; expected: " << text;
+  } catch (const ConfigError& error) {
+    std::string said = error.what();
+    for (const char* before : {" that ended ", " that began "}) {
+      const size_t at = said.find(before);
+      if (at != std::string::npos) { said.replace(at + std::string(before).size(), 20, "TIME"); }
+    }
+    EXPECT_EQ(said, text);
+  }
+}
+
+class OutputFolders : public testing::Test {
+ protected:
+  void open(IfThere how, std::vector<std::string> files = {"grid.png"}) {
+    OutputFolder output(out(), plan_of(std::move(files)), how);
+  }
+  std::string out() const { return folder_ / "out"; }
+  Json record() const { return read_json_file(out() + "/run.json"); }
+  TemporaryFolder folder_;
+};
+
+TEST_F(OutputFolders, ListTheirFilesFromTheStartToTheEnd) {
+  RunRecord record = record_of("sample");
+  OutputFolder output(out(), plan_of({"grid.png", "images/0.png"}), IfThere::kRefuse);
+  EXPECT_FALSE(fs::exists(out() + "/run.json"));
+  output.begin(record);
+  EXPECT_TRUE(fs::is_directory(out() + "/images"));
+  EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png", "part"}));
+  EXPECT_TRUE(this->record()["ended"].is_null());
+  output.add(record, "later.png");
+  output.add(record, "later.png");
+  EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png", "later.png", "part"}));
+  output.finish(record);
+  EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png", "later.png"}));
+  EXPECT_TRUE(this->record()["ended"].is_string());
+}
+
+TEST_F(OutputFolders, WithARunAreRefusedWithTheWayOut) {
+  leave_run(out(), {"grid.png"}, true);
+  expect_refused([&] { open(IfThere::kRefuse); },
+                 out() +
+                     " holds a run of sample that ended TIME; add --resume to go on with it, --overwrite to replace "
+                     "it, or give another folder with --out");
+  expect_refused(
+      [&] { OutputFolder(out(), {.program = "sample"}, IfThere::kRefuse); },
+      out() +
+          " holds a run of sample that ended TIME; add --overwrite to replace it, or give another folder with --out");
+  for (const IfThere how : {IfThere::kRefuse, IfThere::kResume, IfThere::kOverwrite}) {
+    expect_refused([&] { OutputFolder(out(), {.program = "edit"}, how); },
+                   out() + " holds a run of sample, which edit does not replace; give another folder with --out");
+  }
+  EXPECT_EQ(read_file(out() + "/grid.png"), "of the run before");
+}
+
+TEST_F(OutputFolders, WithAnUnfinishedRunSayThatItIs) {
+  leave_run(out(), {"images/0.png"}, false);
+  expect_refused([&] { open(IfThere::kRefuse); },
+                 out() +
+                     " holds an unfinished run of sample that began TIME; add --resume to go on with it, "
+                     "--overwrite to replace it, or give another folder with --out");
+  RunRecord record = record_of("sample");
+  OutputFolder output(out(), plan_of({"grid.png"}), IfThere::kResume);
+  EXPECT_EQ(output.files_before(), (std::vector<std::string>{"images/0.png", "part"}));
+  output.begin(record);
+  EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png", "part"})) << "what was listed stays";
+  output.finish(record);
+  EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png"}));
+}
+
+TEST_F(OutputFolders, AreClearedOfExactlyWhatTheRecordLists) {
+  leave_run(out(), {"grid.png", "images/0.png", "images/1.png", "scales/0.png"}, true);
+  write_file(out() + "/notes.txt", "mine");
+  write_file(out() + "/images/mine.png", "mine");
+  RunRecord record = record_of("sample");
+  OutputFolder output(out(), plan_of({"grid.png"}), IfThere::kOverwrite);
+  EXPECT_TRUE(fs::exists(out() + "/grid.png")) << "nothing is removed before the run begins";
+  output.begin(record);
+  for (const char* gone : {"grid.png", "images/0.png", "images/1.png", "scales"}) {
+    EXPECT_FALSE(fs::exists(out() + "/" + gone)) << gone;
+  }
+  for (const char* kept : {"notes.txt", "images/mine.png"}) { EXPECT_EQ(read_file(out() + "/" + kept), "mine"); }
+  write_file(output.path("grid.png"), "new");
+  output.finish(record);
+  EXPECT_EQ(this->record()["files"], Json({"grid.png"}));
+}
+
+TEST_F(OutputFolders, WithFilesOfNoRunAreRefused) {
+  make_folder(out());
+  write_file(out() + "/grid.png", "mine");
+  expect_refused([&] { open(IfThere::kRefuse); },
+                 out() +
+                     "/grid.png is there already and no run.json lists it; add --resume to go on with its run, move "
+                     "it away, or give another folder with --out");
+  expect_refused([&] { open(IfThere::kOverwrite); },
+                 out() +
+                     "/grid.png is there already and no run.json lists it; move it away, or give another folder "
+                     "with --out");
+  open(IfThere::kRefuse, {"other.png"});
+  open(IfThere::kResume);  // a run of an earlier version
+  EXPECT_EQ(read_file(out() + "/grid.png"), "mine");
+}
+
+TEST_F(OutputFolders, AreNotClearedByARecordThatCannotBeTrusted) {
+  leave_run(out(), {"grid.png"}, true);
+  Json record = this->record();
+  record["files"] = {"../secret"};
+  write_file(out() + "/run.json", record.dump());
+  expect_refused([&] { open(IfThere::kOverwrite, {}); },
+                 "--overwrite: " + out() +
+                     "/run.json lists \"../secret\", which is not below its folder; give another "
+                     "folder with --out");
+  record["files"] = {"/etc/passwd"};
+  write_file(out() + "/run.json", record.dump());
+  expect_refused([&] { open(IfThere::kOverwrite, {}); },
+                 "--overwrite: " + out() +
+                     "/run.json lists \"/etc/passwd\", which is not below its folder; give another "
+                     "folder with --out");
+  record.erase("files");
+  write_file(out() + "/run.json", record.dump());
+  expect_refused([&] { open(IfThere::kOverwrite, {}); },
+                 "--overwrite: " + out() +
+                     "/run.json does not list the files of its run (an earlier version wrote it); "
+                     "remove the folder yourself, or give another one with --out");
+  write_file(out() + "/run.json", "{\"speed\": 3}");
+  expect_refused([&] { open(IfThere::kRefuse, {}); },
+                 out() + "/run.json is not the record of a run; give another folder with --out");
+}
+
+TEST_F(OutputFolders, AreNotClearedOfWhatTheNewRunReads) {
+  leave_run(out(), {"images/0.png"}, true);
+  OutputPlan plan = plan_of({"grid.png"});
+  for (const std::string& input : {out() + "/images/0.png", out() + "/images", out() + "/images/", out()}) {
+    plan.inputs = {input};
+    expect_refused([&] { OutputFolder(out(), plan, IfThere::kOverwrite); },
+                   "--overwrite would remove " + out() + "/images/0.png, which this run reads (" + input +
+                       "); give another folder with --out");
+  }
+  plan.inputs = {out() + "/image", folder_ / "elsewhere"};
+  OutputFolder(out(), plan, IfThere::kOverwrite);
+}
+
+TEST_F(OutputFolders, OfARunThatLeftNoFileHaveNoRecord) {
+  RunRecord record = record_of("sample");
+  { OutputFolder(out(), plan_of({"images/0.png"}), IfThere::kRefuse).begin(record); }
+  EXPECT_TRUE(fs::is_empty(out()));
+  {
+    OutputFolder output(out(), plan_of({"images/0.png"}), IfThere::kRefuse);
+    output.begin(record);
+    write_file(output.path("images/0.png"), "x");
+  }
+  EXPECT_TRUE(fs::exists(out() + "/run.json"));
+}
+
+TEST(OutputFiles, AreReplacedOnRequestAlone) {
+  TemporaryFolder folder;
+  const std::string file = folder / "a.npz";
+  check_new_file("", false, "--npz");
+  check_new_file(file, false, "--npz");
+  write_file(file, "x");
+  check_new_file(file, true, "--npz");
+  expect_refused([&] { check_new_file(file, false, "--npz"); },
+                 file + " is there already; add --overwrite to replace it, or give another name with --npz");
+  expect_refused([&] { check_new_file(file, false, ""); },
+                 file + " is there already; add --overwrite to replace it, or give another name");
+}
+
+TEST(OutputFiles, ResumeAndOverwriteExcludeEachOther) {
+  EXPECT_EQ(if_there(false, false), IfThere::kRefuse);
+  EXPECT_EQ(if_there(true, false), IfThere::kResume);
+  EXPECT_EQ(if_there(false, true), IfThere::kOverwrite);
+  expect_refused([] { if_there(true, true); },
+                 "--resume goes on with the run in OUT, --overwrite replaces it; give one of them");
+}
+
+}  // namespace
+}  // namespace terrace
