@@ -6,6 +6,7 @@
 
 #include "data/formats/open_tensor_file.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/error.h"
 #include "var/weights/weight_export.h"
@@ -34,7 +35,7 @@ void print_list(const std::string& path, const std::string& prefix) {
 void run(int argc, char** argv) {
   std::string in, out, dtype = "as-is";
   ExportOptions settings;
-  bool list = false;
+  bool list = false, overwrite = false;
   Options options(
       "convert_weights",
       "Converts weights between .pth, .safetensors, .npz and Terrace's checkpoints; shows what a file holds.");
@@ -50,11 +51,13 @@ void run(int argc, char** argv) {
       .default_text("width / 64");
   options.add("patch-nums", settings.source.patch_nums, "a tokenizer's scales, of which weights tell only the number")
       .default_text("the official ones");
+  declare_overwrite_file(options, overwrite, "OUT");
   options.epilog(
       "  convert_weights var_d16.pth --list\n"
       "  convert_weights ar-ckpt-last.pth var.safetensors --prefix trainer/var_wo_ddp --dtype bf16");
   options.parse(argc, argv);
   if (out.empty() && !list) { throw ConfigError("convert_weights: give a file to write, or --list"); }
+  check_new_file(out, overwrite, "");
   if (dtype != "as-is") { settings.dtype = dtype_from_name(dtype); }
   if (list) { print_list(in, settings.source.prefix); }
   if (out.empty()) { return; }

@@ -7,6 +7,7 @@
 #include "data/images/pixels.h"
 #include "data/images/resize.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
@@ -25,7 +26,7 @@ struct Settings {
   SamplingOptions sampling;
   std::string image, mask, label = "none";
   std::vector<int64_t> box;
-  bool invert_mask = false, outpaint = false;
+  bool invert_mask = false, outpaint = false, overwrite = false;
   int64_t count = 4, batch = 0;
 };
 
@@ -37,13 +38,15 @@ void declare(Options& options, Settings& s) {
   options.add("invert-mask", s.invert_mask, "white is kept, black is painted anew");
   options.add("box", s.box, "in place of --mask: paint the pixels x0 <= x < x1, y0 <= y < y1 of the image anew");
   options.add("outpaint", s.outpaint, "keep the box and paint around it");
-  options.add("class", s.label, "number or name of the class to paint, or none");
-  options.add("count", s.count, "results").at_least(1);
-  options.add("batch", s.batch, "results at a time; does not change them")
+  options.add("class", s.label, "number or name of the class to paint, or none for no class");
+  options.add("count", s.count, "results to draw; result i has the seed SEED + i").at_least(1);
+  options.add("batch", s.batch, "results a batch; does not change them")
       .at_least(0)
       .default_text("as many as have their keys and values in 1 GiB, at most 64");
   declare_sampling(options, s.sampling);
-  options.add_common(s.common, "folder for the results, grid.png and run.json");
+  options.group("Output");
+  declare_overwrite(options, s.overwrite);
+  options.add_common(s.common, "folder for grid.png, images/ and run.json, which lists them");
 }
 
 /// u8 (H, W): 255 where the mask file says to paint anew.
@@ -140,6 +143,17 @@ Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const
   return all;
 }
 
+/// Result i, relative to OUT.
+std::string picture_name(int64_t i) { return cat("images/edit-", padded_number(i), ".png"); }
+
+OutputPlan plan_of(const Settings& s) {
+  OutputPlan plan{.program = "edit",
+                  .files = {"grid.png"},
+                  .inputs = {s.image, s.mask, s.models.checkpoint, s.models.tokenizer, s.models.class_names}};
+  for (int64_t i = 0; i < s.count; ++i) { plan.files.push_back(picture_name(i)); }
+  return plan;
+}
+
 /// original | mask | result 0 | result 1 | ...
 void write_pictures(const Settings& s, const Tensor& original, const Tensor& mask, const Tensor& results) {
   const int64_t size = original.dim(0), count = results.dim(0);
@@ -150,7 +164,7 @@ void write_pictures(const Settings& s, const Tensor& original, const Tensor& mas
   std::vector<std::string> captions = {"original", "mask"};
   for (int64_t i = 0; i < count; ++i) {
     captions.push_back(cat("seed ", s.common.seed + static_cast<uint64_t>(i)));
-    write_png(cat(s.common.out, "/edit-", padded_number(i), ".png"), results.select(0, i).contiguous());
+    write_png(s.common.out + "/" + picture_name(i), results.select(0, i).contiguous());
   }
   write_png(s.common.out + "/grid.png", captioned_grid(cells, captions, std::min<int64_t>(count + 2, 8)));
 }
@@ -166,6 +180,7 @@ void run(int argc, char** argv) {
       "Masks are reduced to the finest grid of tokens: a cell is painted anew where at least half of it is white.");
   options.parse(argc, argv);
   const Device device = s.common.apply();
+  OutputFolder output(s.common.out, plan_of(s), if_there(false, s.overwrite));
 
   const Tensor image = read_image(s.image);
   const Tensor repaint = repaint_mask(s, image);
@@ -181,17 +196,18 @@ void run(int argc, char** argv) {
     throw ConfigError(cat(s.mask.empty() ? "--box" : "--mask", ": no cell of the ", pyramid.largest(), "x",
                           pyramid.largest(), " grid is at least half marked: nothing to paint anew"));
   }
-  make_folder(s.common.out);
+  make_folder(s.common.out);  // a place that cannot be written to is found before the results are painted
   RunRecord record("edit", options.to_json(), s.common.seed);
 
   const Drawn drawn = paint(s, models, tokens_of(s, models, original), kept_tokens(cells, pyramid), label);
+  output.begin(record);
   write_pictures(s, original, mask_picture(cells, size), drawn.images);
   record.results()["images"] = s.count;
   record.results()["repainted_share"] = 1 - kept / all;
   record.results()["token_seconds"] = drawn.token_seconds;
   record.results()["decode_seconds"] = drawn.decode_seconds;
-  record.write(s.common.out);
-  std::printf("%s/grid.png\n", s.common.out.c_str());
+  output.finish(record);
+  std::printf("%s\n%s\n", output.path("grid.png").c_str(), output.path("images").c_str());
   std::printf("%lld images, %.0f %% painted anew: tokens %.2f s, decoding %.2f s\n", static_cast<long long>(s.count),
               100 * (1 - kept / all), drawn.token_seconds, drawn.decode_seconds);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "data/files/json.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
@@ -26,7 +28,7 @@ namespace {
 
 struct Arguments {
   CommonOptions common;
-  bool gzip = false;
+  bool gzip = false, overwrite = false;
   std::vector<std::unique_ptr<DatasetMaker>> makers;  // of kDatasets
   // info, preview
   std::string file;
@@ -40,8 +42,10 @@ void declare(Options& options, Arguments& a) {
     Options& command = options.command(kind.name, kind.purpose);
     a.makers.push_back(kind.maker());
     a.makers.back()->declare(command);
-    command.add("gzip", a.gzip, "compress the pictures (smaller, slower to read)");
-    command.add_common(a.common, "dataset to write, FILE.h5");
+    command.add("gzip", a.gzip, "compress the images with gzip: a smaller file, slower to read");
+    declare_overwrite_file(command, a.overwrite, "OUT");
+    command.add_common(a.common, "dataset to write; its record is written beside it, NAME.run.json")
+        .endings({".h5", ".hdf5"});
   }
 
   Options& info = options.command("info", "prints what a dataset holds");
@@ -134,12 +138,12 @@ void write_preview(const Arguments& a) {
 
 /// run.json of a dataset lies beside it: data.h5 has data.run.json.
 void write_record(const RunRecord& record, const std::string& out) {
-  const std::string stem = out.ends_with(".h5") ? out.substr(0, out.size() - 3) : out;
-  write_file(stem + ".run.json", json_text(record.to_json(), 2) + "\n");
+  write_file(std::filesystem::path(out).replace_extension(".run.json").string(), json_text(record.to_json(), 2) + "\n");
 }
 
 void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& a) {
   if (a.common.out.empty()) { throw ConfigError("--out FILE.h5 is needed: the dataset to write"); }
+  check_new_file(a.common.out, a.overwrite, "--out");
   a.common.apply_on_cpu();
   RunRecord record("prepare_data", options.to_json(), a.common.seed);
   const DatasetOutput output{

@@ -15,6 +15,7 @@
 #include "data/images/pixels.h"
 #include "data/images/resize.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
@@ -33,24 +34,29 @@ struct Settings {
   std::string tokenizer, split;
   std::vector<int64_t> patch_nums;
   int64_t limit = 0, batch = 16;
-  bool files = true, show_scales = false;
+  bool files = true, show_scales = false, overwrite = false;
 };
 
 void declare(Options& options, Settings& s) {
   options.group("Images");
   options.add("images", s.images, "PNG and JPEG files, folders of them, datasets (.h5)").positional().required();
-  options.add("split", s.split, "of datasets").default_text("the held-out one, else train");
-  options.add("limit", s.limit, "images of each folder or dataset, 0 for all").at_least(0);
+  options.add("split", s.split, "split of datasets").default_text("the held-out one, else train");
+  options
+      .add("limit", s.limit,
+           "images of each folder (the first by path) or dataset (a random subset, the same in every run), 0 for all")
+      .at_least(0);
   options.group("Tokenizer");
   options.add("tokenizer", s.tokenizer, "weights of the tokenizer: .h5 of train_vqvae, .pth, .safetensors").required();
-  options.add("patch-nums", s.patch_nums, "its pyramid, where the file does not tell it")
+  options.add("patch-nums", s.patch_nums, "sides of the scales in tokens, where the file does not tell them")
       .at_least(1)
       .default_text("the official one at 256 px");
-  options.add("batch", s.batch, "images at a time").at_least(1);
+  options.add("batch", s.batch, "images a batch").at_least(1);
   options.group("Output");
-  options.add("files", s.files, "a PNG file of each reconstruction");
-  options.add("show-scales", s.show_scales, "a strip for each image, what its tokens up to every scale give; and PSNR");
-  options.add_common(s.common, "folder for reconstruct.csv, reconstruct.json, grid.png and the images");
+  options.add("files", s.files, "a PNG file for each reconstruction, in OUT/images");
+  options.add("show-scales", s.show_scales,
+              "a strip for each image in OUT/scales, what its tokens up to every scale give; and the PSNR of each");
+  declare_overwrite(options, s.overwrite);
+  options.add_common(s.common, "folder for reconstruct.csv, reconstruct.json, grid.png, images/ and run.json");
 }
 
 /// What was measured of one image.
@@ -65,6 +71,23 @@ struct Row {
 double mse_of(const Tensor& a, const Tensor& b) {
   const Tensor difference = sub(images_to_float(a.unsqueeze(0)), images_to_float(b.unsqueeze(0)));
   return squared_norm(difference) / static_cast<double>(difference.numel());
+}
+
+/// The file of image i in a folder of OUT, relative to OUT.
+std::string file_of_image(const char* folder, const ImageSource& source, int64_t i) {
+  return cat(folder, "/", padded_number(i), "-", file_stem(std::filesystem::path(source.name(i)).stem().string()),
+             ".png");
+}
+
+OutputPlan plan_of(const Settings& s, const ImageSource& source) {
+  OutputPlan plan{
+      .program = "reconstruct", .files = {"reconstruct.csv", "reconstruct.json", "grid.png"}, .inputs = s.images};
+  plan.inputs.push_back(s.tokenizer);
+  for (int64_t i = 0; i < source.size(); ++i) {
+    if (s.files) { plan.files.push_back(file_of_image("images", source, i)); }
+    if (s.show_scales) { plan.files.push_back(file_of_image("scales", source, i)); }
+  }
+  return plan;
 }
 
 class Reconstruction {
@@ -134,8 +157,7 @@ void Reconstruction::run_batch(int64_t begin, int64_t end) {
       for (const Tensor& scale : scales) { row.scale_mse.push_back(mse_of(original, scale.select(0, k).contiguous())); }
       write_strip(begin + k, original, scales, k);
     }
-    const std::string stem = file_stem(std::filesystem::path(row.name).stem().string());
-    if (s_.files) { write_png(cat(s_.common.out, "/", padded_number(begin + k), "-", stem, ".png"), again); }
+    if (s_.files) { write_png(s_.common.out + "/" + file_of_image("images", source_, begin + k), again); }
     keep_for_grid(original, again, psnr_from_mse(row.mse));
     rows_.push_back(std::move(row));
   }
@@ -149,9 +171,7 @@ void Reconstruction::write_strip(int64_t i, const Tensor& original, const std::v
   for (int64_t s = 1; s < count; ++s) { cells.select(0, s).copy_(scales[static_cast<size_t>(s - 1)].select(0, k)); }
   std::vector<std::string> captions = scale_captions(model_.pyramid());
   captions.insert(captions.begin(), "original");
-  const std::string stem = file_stem(std::filesystem::path(source_.name(i)).stem().string());
-  write_png(cat(s_.common.out, "/", padded_number(i), "-", stem, "-scales.png"),
-            captioned_grid(cells, captions, count));
+  write_png(s_.common.out + "/" + file_of_image("scales", source_, i), captioned_grid(cells, captions, count));
 }
 
 void Reconstruction::keep_for_grid(const Tensor& original, const Tensor& again, double psnr) {
@@ -239,18 +259,19 @@ void run(int argc, char** argv) {
   const Device device = s.common.apply();
 
   const std::shared_ptr<const ImageSource> source = open_image_sources(s.images, s.split, s.limit);
+  OutputFolder output(s.common.out, plan_of(s, *source), if_there(false, s.overwrite));
   WeightOptions weights;
   weights.patch_nums = s.patch_nums;
   const std::unique_ptr<Vqvae> model = load_vqvae(s.tokenizer, weights);
   model->to(device);
-  make_folder(s.common.out);
   RunRecord record("reconstruct", options.to_json(), s.common.seed);
+  output.begin(record);
   Reconstruction reconstruction(s, *model, *source);
   reconstruction.run();
   reconstruction.write();
   record.results() = reconstruction.results();
-  record.write(s.common.out);
-  std::printf("%s/reconstruct.csv\n", s.common.out.c_str());
+  output.finish(record);
+  std::printf("%s\n", output.path("reconstruct.csv").c_str());
   std::printf("%lld images, mean PSNR %.2f dB\n", static_cast<long long>(source->size()), reconstruction.mean_psnr());
 }
 

@@ -2,11 +2,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 #include <vector>
 
 #include "data/formats/npz.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
@@ -24,26 +26,29 @@ struct Settings {
   std::vector<std::string> classes = {"all"};
   int64_t count = 8, batch = 0;
   std::string npz;
-  bool evaluation = false, files = true, show_scales = false, resume = false;
+  bool evaluation = false, files = true, show_scales = false, resume = false, overwrite = false;
 };
 
 void declare(Options& options, Settings& s) {
   declare_models(options, s.models);
   options.group("Images");
-  options.add("classes", s.classes, "class numbers or names, all, or none for images without a class");
+  options.add("classes", s.classes, "numbers or names of classes, all, or none for unconditional images");
   options.add("count", s.count, "images of each class").at_least(1);
-  options.add("batch", s.batch, "images at a time; does not change them")
+  options.add("batch", s.batch, "images a batch; does not change them")
       .at_least(0)
       .default_text("as many as have their keys and values in 1 GiB, at most 64");
   options.add("evaluation", s.evaluation,
-              "the usual protocol: 50 images of each class, cfg 1.5, top-k 900, top-p 0.96, where not given otherwise");
+              "as published figures were sampled: --count 50 --cfg 1.5 --top-k 900 --top-p 0.96; what is given stands");
   declare_sampling(options, s.sampling);
   options.group("Output");
-  options.add("files", s.files, "a PNG file for each image beside the grid");
-  options.add("npz", s.npz, "file for all images as the array arr_0 (N, H, W, 3) u8, which evaluators read");
-  options.add("show-scales", s.show_scales, "a strip for each image: what it is after every scale");
-  options.add("resume", s.resume, "go on with a run into OUT that was interrupted");
-  options.add_common(s.common, "folder for grid.png, the images and run.json");
+  options.add("files", s.files, "a PNG file for each image, in OUT/images");
+  options.add("npz", s.npz, "file for all images as the array arr_0 (N, H, W, 3) u8, which evaluators read")
+      .default_text("none")
+      .endings({".npz"});
+  options.add("show-scales", s.show_scales, "a strip for each image in OUT/scales: what it is after every scale");
+  options.add("resume", s.resume, "go on with a run into OUT that was interrupted").unrecorded();
+  declare_overwrite(options, s.overwrite);
+  options.add_common(s.common, "folder for grid.png, images/ and run.json, which lists them");
 }
 
 /// What the published figures are measured with; an option that was given stands.
@@ -85,38 +90,88 @@ int64_t label_of(const std::vector<int64_t>& classes, int64_t i) {
   return classes[static_cast<size_t>(i) % classes.size()];
 }
 
-/// The files of image i, without their endings.
-std::string path_of(const Settings& s, const Models& models, int64_t label, int64_t i) {
-  return cat(s.common.out, "/", file_stem(models.class_name(label)), "-", padded_number(i));
+/// The files of the images, in their order; those of earlier versions lie in OUT itself.
+struct ImageNames {
+  std::vector<std::string> pictures, strips;  // relative to OUT
+};
+
+enum class Layout : uint8_t { kFolders, kFlat };
+
+ImageNames names_of_images(const Settings& s, const Models& models, const std::vector<int64_t>& classes,
+                           Layout layout = Layout::kFolders) {
+  ImageNames names;
+  for (int64_t i = 0; i < s.count * static_cast<int64_t>(classes.size()); ++i) {
+    const std::string stem = cat(file_stem(models.class_name(label_of(classes, i))), "-", padded_number(i));
+    const bool flat = layout == Layout::kFlat;
+    if (s.files) { names.pictures.push_back(cat(flat ? "" : "images/", stem, ".png")); }
+    if (s.show_scales) { names.strips.push_back(flat ? stem + "-scales.png" : cat("scales/", stem, ".png")); }
+  }
+  return names;
 }
 
-/// Whether a run of these images came to its end in OUT and left all that is asked for. Throws ConfigError where it was
-/// one of others.
-bool is_finished(const Settings& s, const Models& models, const std::vector<int64_t>& classes) {
-  if (ImageStore::holds_run(s.common.out)) { return false; }
-  const Json results = recorded_results(s.common.out);
-  if (!results.contains("drawn_from")) { return false; }
-  require_same_images(key_of(s, classes), results["drawn_from"], s.common.out);
-  const int64_t total = s.count * static_cast<int64_t>(classes.size());
-  if (results["images"] != total || results["npz"] != s.npz) { return false; }
-  std::vector<std::string> files = {s.common.out + "/grid.png"};
-  if (!s.npz.empty()) { files.push_back(s.npz); }
-  for (int64_t i = 0; i < total; ++i) {
-    const std::string name = path_of(s, models, label_of(classes, i), i);
-    if (s.files) { files.push_back(name + ".png"); }
-    if (s.show_scales) { files.push_back(name + "-scales.png"); }
+OutputPlan plan_of(const Settings& s, const ImageNames& names) {
+  OutputPlan plan{.program = "sample",
+                  .files = {"grid.png"},
+                  .temporary = ImageStore::file_names(),
+                  .resumable = true,
+                  .inputs = {s.models.checkpoint, s.models.tokenizer, s.models.class_names}};
+  for (const auto* files : {&names.pictures, &names.strips}) {
+    plan.files.insert(plan.files.end(), files->begin(), files->end());
   }
-  return std::all_of(files.begin(), files.end(), [](const std::string& f) { return std::filesystem::exists(f); });
+  return plan;
+}
+
+/// Whether a run of these images came to its end in OUT and left all that is asked for.
+bool is_finished(const Settings& s, const Models& models, const std::vector<int64_t>& classes, const Json& record) {
+  if (ImageStore::holds_run(s.common.out) || record.is_null()) { return false; }
+  const Json results = record.value("results", Json::object());
+  const int64_t total = s.count * static_cast<int64_t>(classes.size());
+  if (!results.contains("drawn_from") || results["images"] != total || results["npz"] != s.npz) { return false; }
+  const Layout layout = record.contains("files") ? Layout::kFolders : Layout::kFlat;
+  const ImageNames names = names_of_images(s, models, classes, layout);
+  const auto is_there = [&](const std::string& file) { return std::filesystem::exists(s.common.out + "/" + file); };
+  return is_there("grid.png") && (s.npz.empty() || std::filesystem::exists(s.npz)) &&
+         std::all_of(names.pictures.begin(), names.pictures.end(), is_there) &&
+         std::all_of(names.strips.begin(), names.strips.end(), is_there);
+}
+
+/// Throws ConfigError where the run in OUT is not one that this command goes on with: of other images, or of more.
+void check_resumed(const Settings& s, const std::vector<int64_t>& classes, const OutputPlan& plan,
+                   const OutputFolder& output) {
+  const Json key = key_of(s, classes);
+  if (ImageStore::holds_run(s.common.out)) {
+    ImageStore::check_resumable(s.common.out, key);
+  } else if (const Json results = recorded_results(s.common.out); results.contains("drawn_from")) {
+    require_same_images(key, results["drawn_from"], s.common.out);
+  }
+  std::set<std::string> planned(plan.files.begin(), plan.files.end());
+  planned.insert(plan.temporary.begin(), plan.temporary.end());
+  for (const std::string& file : output.files_before()) {
+    if (planned.contains(file)) { continue; }
+    throw ConfigError(
+        cat("--resume: the run in ", s.common.out, " has ", file, ", which this command does not draw; ",
+            "give --class-names, --count, --files and --show-scales as it did, or another folder with --out"));
+  }
+}
+
+/// The npz is new, or that of the run that is gone on with.
+void check_npz(const Settings& s, const OutputFolder& output) {
+  if (!s.resume) { return check_new_file(s.npz, s.overwrite, "--npz"); }
+  const Json& record = output.record_before();
+  const bool own = !record.is_null() && record.value("configuration", Json::object()).value("npz", "") == s.npz;
+  if (s.npz.empty() || own || !std::filesystem::exists(s.npz)) { return; }
+  throw ConfigError(cat(s.npz, " is there already, and is not of the run to resume; give another name with --npz"));
 }
 
 /// One run: image i is of class i mod C and has the seed `seed` + i, so that any range of them, and any split that
 /// an evaluator makes of its file, holds all classes.
 class Run {
  public:
-  Run(const Settings& s, const Models& models, std::vector<int64_t> classes)
+  Run(const Settings& s, const Models& models, std::vector<int64_t> classes, ImageNames names)
       : s_(s),
         models_(models),
         classes_(std::move(classes)),
+        names_(std::move(names)),
         total_(s.count * static_cast<int64_t>(classes_.size())),
         key_(key_of(s, classes_)),
         store_(s.common.out, key_, models.image_size(),
@@ -138,11 +193,13 @@ class Run {
   int64_t label(int64_t i) const { return label_of(classes_, i); }
   void draw_batch(int64_t begin, int64_t end, Progress& progress);
   void write_files(const Drawn& drawn, int64_t begin) const;
-  std::string name_of(int64_t i) const { return path_of(s_, models_, label(i), i); }
+  void restore_files();
+  std::string path(const std::string& file) const { return s_.common.out + "/" + file; }
 
   const Settings& s_;
   const Models& models_;
   std::vector<int64_t> classes_;
+  ImageNames names_;
   int64_t total_;
   Json key_;
   ImageStore store_;
@@ -151,6 +208,7 @@ class Run {
 };
 
 void Run::draw() {
+  restore_files();
   // A batch that was cut short is drawn again as a whole: its images are then those of an uninterrupted run.
   store_.truncate(store_.size() < total_ ? store_.size() / s_.batch * s_.batch : total_);
   Progress progress("sample", total_, "images");
@@ -166,6 +224,17 @@ void Run::draw() {
     progress.update(store_.size());
   }
   progress.finish();
+}
+
+/// What is in the store has its files: where they are not there (an earlier version had others), pictures are written
+/// from the store, and images without a strip are drawn again.
+void Run::restore_files() {
+  for (int64_t i = 0; i < std::min(store_.size(), total_); ++i) {
+    const auto at = static_cast<size_t>(i);
+    if (s_.show_scales && !std::filesystem::exists(path(names_.strips[at]))) { return store_.truncate(i); }
+    if (!s_.files || std::filesystem::exists(path(names_.pictures[at]))) { continue; }
+    write_png(path(names_.pictures[at]), store_.read(i, i + 1).select(0, 0).contiguous());
+  }
 }
 
 void Run::draw_batch(int64_t begin, int64_t end, Progress& progress) {
@@ -189,7 +258,8 @@ void Run::draw_batch(int64_t begin, int64_t end, Progress& progress) {
 void Run::write_files(const Drawn& drawn, int64_t begin) const {
   const std::vector<std::string> captions = scale_captions(models_.tokenizer->pyramid());
   for (int64_t k = 0; k < drawn.images.dim(0); ++k) {
-    if (s_.files) { write_png(name_of(begin + k) + ".png", drawn.images.select(0, k).contiguous()); }
+    const auto at = static_cast<size_t>(begin + k);
+    if (s_.files) { write_png(path(names_.pictures[at]), drawn.images.select(0, k).contiguous()); }
     if (!s_.show_scales) { continue; }
     Shape shape = drawn.images.shape();
     shape[0] = static_cast<int64_t>(drawn.scales.size());
@@ -197,7 +267,7 @@ void Run::write_files(const Drawn& drawn, int64_t begin) const {
     for (int64_t s = 0; s < shape[0]; ++s) {
       strip.select(0, s).copy_(drawn.scales[static_cast<size_t>(s)].select(0, k));
     }
-    write_png(name_of(begin + k) + "-scales.png", captioned_grid(strip, captions, shape[0]));
+    write_png(path(names_.strips[at]), captioned_grid(strip, captions, shape[0]));
   }
 }
 
@@ -230,7 +300,7 @@ void Run::write_npz() const {
   npz.commit();
 }
 
-void report(const Run& run, const Settings& s, RunRecord& record) {
+void report(const Run& run, const Settings& s, RunRecord& record, OutputFolder& output) {
   const double seconds = run.token_seconds() + run.decode_seconds();
   const auto drawn = static_cast<double>(run.drawn());
   Json& results = record.results();
@@ -242,8 +312,9 @@ void report(const Run& run, const Settings& s, RunRecord& record) {
   results["token_seconds"] = run.token_seconds();
   results["decode_seconds"] = run.decode_seconds();
   if (run.drawn() > 0) { results["images_per_second"] = drawn / seconds; }
-  record.write(s.common.out);
-  std::printf("%s/grid.png\n", s.common.out.c_str());
+  output.finish(record);
+  std::printf("%s\n", output.path("grid.png").c_str());
+  if (s.files) { std::printf("%s\n", output.path("images").c_str()); }
   if (run.drawn() == 0) {
     std::printf("%lld images, drawn before\n", static_cast<long long>(run.total()));
     return;
@@ -269,24 +340,30 @@ void run(int argc, char** argv) {
   apply_evaluation(options, s);
   const Device device = s.common.apply();
 
+  const IfThere how = if_there(s.resume, s.overwrite);
   const Models models = open_models(s.models, device);
   const std::vector<int64_t> classes = chosen_classes(s, models);
   s.batch = fitting_batch(models, s.batch);
-  if (s.resume && is_finished(s, models, classes)) {
+  ImageNames names = names_of_images(s, models, classes);
+  const OutputPlan plan = plan_of(s, names);
+  OutputFolder output(s.common.out, plan, how);
+  check_npz(s, output);
+  if (s.resume) { check_resumed(s, classes, plan, output); }
+  if (s.resume && is_finished(s, models, classes, output.record_before())) {
     std::printf("nothing is left to do: %s holds all %lld images\n", s.common.out.c_str(),
                 static_cast<long long>(s.count * static_cast<int64_t>(classes.size())));
     return;
   }
-  make_folder(s.common.out);
   if (!s.npz.empty()) {
     NpzWriter probe(s.npz);  // a place that cannot be written to is found now, not in hours
   }
   RunRecord record("sample", options.to_json(), s.common.seed);
-  Run sampling(s, models, classes);
+  output.begin(record);
+  Run sampling(s, models, classes, std::move(names));
   sampling.draw();
   sampling.write_grid();
   if (!s.npz.empty()) { sampling.write_npz(); }
-  report(sampling, s, record);
+  report(sampling, s, record, output);
   sampling.finish();
 }
 

@@ -110,21 +110,33 @@ class NpzSource : public LabelledSource {
 
 class DatasetSource : public LabelledSource {
  public:
-  /// limit > 0: those rows of part_of.
-  explicit DatasetSource(const ImageDataset& dataset, int64_t limit = 0)
-      : dataset_(dataset), rows_(part_of(dataset.size(), limit)) {
-    const int64_t* label = dataset_.labels().data<int64_t>();
-    for (const int64_t row : rows_) { labels_.push_back(label[row]); }
+  explicit DatasetSource(const ImageDataset& dataset) : dataset_(dataset) {
+    labels_ = dataset_.labels().to_vector<int64_t>();
     classes_ = dataset_.class_names();
   }
-  int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
-  std::string name(int64_t i) const override {
-    return cat(dataset_.path(), "/", dataset_.split(), "/", rows_[static_cast<size_t>(i)]);
-  }
-  Tensor image(int64_t i) const override { return dataset_.image(rows_[static_cast<size_t>(i)]); }
+  int64_t size() const override { return dataset_.size(); }
+  std::string name(int64_t i) const override { return cat(dataset_.path(), "/", dataset_.split(), "/", i); }
+  Tensor image(int64_t i) const override { return dataset_.image(i); }
 
  private:
   ImageDataset dataset_;
+};
+
+/// Some images of another source.
+class PartSource : public ImageSource {
+ public:
+  PartSource(std::shared_ptr<const ImageSource> whole, std::vector<int64_t> rows)
+      : whole_(std::move(whole)), rows_(std::move(rows)) {}
+  int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
+  std::string name(int64_t i) const override { return whole_->name(row(i)); }
+  Tensor image(int64_t i) const override { return whole_->image(row(i)); }
+  int64_t label(int64_t i) const override { return whole_->label(row(i)); }
+  const std::vector<std::string>& class_names() const override { return whole_->class_names(); }
+  bool separate_files() const override { return whole_->separate_files(); }
+
+ private:
+  int64_t row(int64_t i) const { return rows_.at(static_cast<size_t>(i)); }
+  std::shared_ptr<const ImageSource> whole_;
   std::vector<int64_t> rows_;
 };
 
@@ -180,11 +192,10 @@ class TensorSource : public LabelledSource {
   Tensor images_;
 };
 
-bool is_dataset_name(const std::string& path) { return lower_extension(path) == ".h5" && !fs::is_directory(path); }
-
 std::shared_ptr<const ImageSource> open_dataset(const std::string& path, const std::string& split, int64_t limit) {
-  return std::make_shared<DatasetSource>(split.empty() ? open_for_evaluation(path) : ImageDataset::open(path, split),
-                                         limit);
+  const auto whole =
+      std::make_shared<DatasetSource>(split.empty() ? open_for_evaluation(path) : ImageDataset::open(path, split));
+  return part_of_source(whole, limit);
 }
 
 /// The first `limit` pictures of a folder by name, all where it is 0.
@@ -198,6 +209,11 @@ std::shared_ptr<const ImageSource> open_first_pictures(const std::string& folder
 }
 
 }  // namespace
+
+bool is_dataset_name(const std::string& path) {
+  const std::string ending = lower_extension(path);
+  return (ending == ".h5" || ending == ".hdf5") && !fs::is_directory(path);
+}
 
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split) {
   if (is_dataset_name(path)) { return open_dataset(path, split, 0); }
@@ -215,10 +231,20 @@ std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::str
     } else if (is_dataset_name(path)) {
       parts.push_back(open_dataset(path, split, limit));
     } else {
-      parts.push_back(std::make_shared<FilesSource>(std::vector<fs::path>{path}));
+      parts.push_back(open_image_files({path}));
     }
   }
   return std::make_shared<ConcatenatedSource>(std::move(parts));
+}
+
+std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths) {
+  return std::make_shared<FilesSource>(std::vector<fs::path>(paths.begin(), paths.end()));
+}
+
+std::shared_ptr<const ImageSource> part_of_source(std::shared_ptr<const ImageSource> source, int64_t count) {
+  if (count == 0 || count >= source->size()) { return source; }
+  std::vector<int64_t> rows = part_of(source->size(), count);
+  return std::make_shared<PartSource>(std::move(source), std::move(rows));
 }
 
 std::shared_ptr<const ImageSource> image_source_of(const Tensor& images, const Tensor& labels) {

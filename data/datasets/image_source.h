@@ -29,6 +29,9 @@ class ImageSource {
   virtual bool separate_files() const = 0;
 };
 
+/// Whether the name is that of a dataset: .h5 or .hdf5, and no folder.
+bool is_dataset_name(const std::string& path);
+
 /// `path`: a folder, of which all pictures at any depth are taken, by path (where all lie in subfolders, the first of
 /// these is the class); an .npz with arr_0 u8 (N, H, W, 3), stored or compressed, and labels in arr_1 where it has
 /// them, as samples are exchanged; a dataset (.h5), of which `split` is taken ("": "test" or "val", else "train").
@@ -42,6 +45,13 @@ std::shared_ptr<const ImageSource> open_image_source(const std::string& path, co
 /// folder holds no picture or a dataset cannot be read; a picture file is first looked at by image().
 std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::string>& paths,
                                                       const std::string& split = "", int64_t limit = 0);
+
+/// Picture files in this order, without classes.
+std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths);
+
+/// `count` images of the source, those of part_of (data/datasets/subset.h); the source itself where count is 0 or not
+/// below its size.
+std::shared_ptr<const ImageSource> part_of_source(std::shared_ptr<const ImageSource> source, int64_t count);
 
 /// A tensor u8 (N, H, W, 3), with labels i64 (N) where defined.
 std::shared_ptr<const ImageSource> image_source_of(const Tensor& images, const Tensor& labels = {});

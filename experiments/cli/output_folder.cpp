@@ -58,7 +58,7 @@ void check_new_file(const std::string& path, bool overwrite, const std::string& 
 
 OutputFolder::OutputFolder(std::string folder, OutputPlan plan, IfThere if_there)
     : folder_(std::move(folder)), plan_(std::move(plan)), if_there_(if_there) {
-  make_folder(folder_);
+  if (is_there(folder_)) { make_folder(folder_); }
   if (is_there(path("run.json"))) {
     before_ = read_json_file(path("run.json"));
     check_record();
@@ -119,7 +119,7 @@ void OutputFolder::check_removal() const {
                             "\", which is not below its folder; give another folder with --out"));
     }
     for (const std::string& input : plan_.inputs) {
-      if (!is_part_of(canonical(path(file)), canonical(input))) { continue; }
+      if (input.empty() || !is_part_of(canonical(path(file)), canonical(input))) { continue; }
       throw ConfigError(cat("--overwrite would remove ", path(file), ", which this run reads (", input,
                             "); give another folder with --out"));
     }
@@ -168,6 +168,7 @@ void OutputFolder::begin(RunRecord& record) {
 }
 
 void OutputFolder::write_unfinished(RunRecord& record) const {
+  make_folder(folder_);
   for (const std::string& file : plan_.files) {
     if (const std::string below = folder_of(file); !below.empty()) { make_folder(path(below)); }
   }

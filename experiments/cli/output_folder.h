@@ -24,8 +24,8 @@ enum class IfThere : uint8_t { kRefuse, kResume, kOverwrite };
 /// By the two options. Throws ConfigError where both are given.
 IfThere if_there(bool resume, bool overwrite);
 
-/// Declares --overwrite for a program that writes a run into OUT; it is not recorded in run.json, so that a run repeated
-/// from its record replaces nothing.
+/// Declares --overwrite for a program that writes a run into OUT; it is not recorded in run.json, so that a run
+/// repeated from its record replaces nothing.
 void declare_overwrite(Options& options, bool& overwrite);
 /// The same for one that writes single files, which `what` names ("OUT", "the files of --json and --save-stats").
 void declare_overwrite_file(Options& options, bool& overwrite, const std::string& what);
@@ -36,23 +36,24 @@ struct OutputPlan {
   std::vector<std::string> files = {};
   std::vector<std::string> temporary = {};  // are there until the run has come to its end
   bool resumable = false;                   // the program has --resume, which a refusal then names
-  std::vector<std::string> inputs = {};     // files and folders that the run reads: they are not removed
+  std::vector<std::string> inputs = {};     // what the run reads, "" where not: it is not removed
 };
 
 class OutputFolder {
  public:
-  /// Makes the folder and looks at it; nothing in it is changed. Throws ConfigError that says what is there and the way
-  /// out: where it holds a run (kRefuse), a run of another program, a file of the plan that no run.json lists (kRefuse,
-  /// kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the folder, or lists an input.
-  /// Whether a run to resume is the same is for the program to ask. Throws IoError as make_folder.
+  /// Looks at the folder, which need not be there; changes nothing. Throws ConfigError that says what is there and the
+  /// way out: where it holds a run (kRefuse), a run of another program, a file of the plan that no run.json lists
+  /// (kRefuse, kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the folder, or lists
+  /// an input. Whether a run to resume is the same is for the program to ask. Throws IoError where it is no folder or
+  /// cannot be written to.
   OutputFolder(std::string folder, OutputPlan plan, IfThere if_there);
   /// Without finish(), run.json is removed where the run has left no file.
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  /// kOverwrite: removes exactly the files that the old run.json lists. Makes the folders of the plan's files and
-  /// writes run.json with the files and "ended": null. What a resumed run had listed stays listed.
+  /// kOverwrite: removes exactly the files that the old run.json lists. Makes the folder, and those of the plan's
+  /// files, and writes run.json with the files and "ended": null. What a resumed run had listed stays listed.
   void begin(RunRecord& record);
   /// One more file of the run, known only now; run.json lists it from here on.
   void add(RunRecord& record, const std::string& file);
@@ -60,7 +61,8 @@ class OutputFolder {
   void finish(RunRecord& record);
 
   std::string path(const std::string& file) const { return folder_ + "/" + file; }
-  /// What the run.json that was found lists; empty without one.
+  /// The run.json that was found, null without one, and the files that it lists.
+  const Json& record_before() const { return before_; }
   const std::vector<std::string>& files_before() const { return files_before_; }
 
  private:

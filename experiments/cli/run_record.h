@@ -1,4 +1,5 @@
-// run.json: what a run was. Full configuration, seed, revision, machine, library versions, times, memory, results, files.
+// run.json: what a run was. Full configuration, seed, revision, machine, library versions, times, memory, results,
+// files.
 //
 //   RunRecord record("train_var", options.to_json(), common.seed);
 //   ...

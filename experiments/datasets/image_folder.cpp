@@ -12,11 +12,14 @@ class ImageFolderMaker : public DatasetMaker {
     options.add("folder", folder_, "folder with class folders, or with train/ (and val/, test/) that have them")
         .positional()
         .required();
-    options.add("size", images_.size, "pixels a side: the short side is resized to it, the middle is kept")
+    options
+        .add("size", images_.size,
+             "side of the images in pixels: the short side is resized to it, then the centre is cropped")
         .range(1, 4096);
-    options.add("filter", filter_, "resize filter, antialiased").choices({"box", "bilinear", "bicubic", "lanczos"});
+    options.add("filter", filter_, "resampling filter of the resize, antialiased")
+        .choices({"box", "bilinear", "bicubic", "lanczos"});
     options.add("split", images_.split, "name of the split, where the folder has none of its own");
-    options.add("test-every", images_.test_every, "put every n-th picture into split test; 0: none").at_least(0);
+    options.add("test-every", images_.test_every, "put every N-th picture into split test; 0: none").at_least(0);
     options.add("skip-bad", skip_bad_, "leave out files that cannot be read, and list them, instead of stopping");
   }
 

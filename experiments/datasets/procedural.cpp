@@ -8,8 +8,8 @@ namespace {
 class ProceduralMaker : public DatasetMaker {
  public:
   void declare(Options& options) override {
-    options.add("count", pictures_.train, "training pictures").range(1, 1e9);
-    options.add("test-count", pictures_.test, "test pictures").range(0, 1e9);
+    options.add("count", pictures_.train, "images of split train").range(1, 1e9);
+    options.add("test-count", pictures_.test, "images of split test, 0 for no such split").range(0, 1e9);
   }
 
   std::vector<std::string> make(const DatasetOutput& output, const DatasetProgress& progress) override {

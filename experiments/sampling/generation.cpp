@@ -86,7 +86,8 @@ void declare_models(Options& options, ModelOptions& models) {
   options.group("Model");
   options.add("checkpoint", models.checkpoint, "weights of the transformer: .h5 of train_var, .pth, .safetensors");
   options.add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with");
-  options.add("class-names", models.class_names, "text file with a name per line, in place of the checkpoint's");
+  options.add("class-names", models.class_names, "text file with the name of a class in each line")
+      .default_text("those of the checkpoint");
   options.add("heads", models.heads, "attention heads, where the checkpoint does not tell (no attn_l2_norm)")
       .range(0, 1024)
       .default_text("its width / 64");
@@ -179,11 +180,20 @@ Sampler& Models::sampler(const SampleOptions& options, Sampler::Graphs graphs) c
 void declare_sampling(Options& options, SamplingOptions& sampling) {
   SampleOptions& s = sampling.values;
   options.group("Sampling");
-  options.add("cfg", s.cfg, "guidance at the last scale, rising from 0; 0: none, in half the time").at_least(0);
-  options.add("top-k", s.top_k, "keep the k most probable codes, 0 for all; 1 is greedy").at_least(0);
-  options.add("top-p", s.top_p, "keep the most probable codes up to this probability, 0 for all").range(0, 1);
+  options
+      .add("cfg", s.cfg,
+           "scale of classifier-free guidance at the last scale, rising linearly from 0 at the first; 0: none, in half "
+           "the time")
+      .at_least(0);
+  options
+      .add("top-k", s.top_k, "top-k sampling: keep the k most probable codes of the vocabulary, 0 for all; 1 is greedy")
+      .at_least(0);
+  options
+      .add("top-p", s.top_p,
+           "nucleus sampling: keep the most probable codes up to this cumulative probability, 0 for all")
+      .range(0, 1);
   options.add("more-smooth", sampling.more_smooth,
-              "mix codes by Gumbel-softmax instead of choosing: smoother, not a true draw");
+              "mix the codes' vectors by Gumbel-softmax instead of drawing one: smoother, not a draw from the model");
   options.add("reproducible", sampling.reproducible,
               "the same bits whatever --batch and --threads: every image by itself on one thread");
   options.add("graphs", sampling.graphs, "on a GPU, record the launches of each scale once and replay them");

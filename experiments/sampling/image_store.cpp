@@ -16,6 +16,9 @@
 namespace terrace {
 namespace {
 
+constexpr const char* kPixels = "images.partial";
+constexpr const char* kKey = "images.partial.json";
+
 [[noreturn]] void fail(const char* doing, const std::string& path) {
   throw IoError(cat("cannot ", doing, " ", path, ": ", std::strerror(errno)));
 }
@@ -33,19 +36,22 @@ std::string difference(const Json& a, const Json& b) {
 void require_same_images(const Json& key, const Json& there, const std::string& folder) {
   const std::string other = difference(key, there);
   if (other.empty()) { return; }
-  throw ConfigError(cat("--resume: ", folder, " holds images of another ", other, "; without --resume they are ",
-                        "dropped and drawn anew"));
+  throw ConfigError(cat("--resume: ", folder, " holds images of another ", other,
+                        "; give --overwrite in its place to replace them, or another folder with --out"));
 }
 
-bool ImageStore::holds_run(const std::string& folder) {
-  return std::filesystem::exists(folder + "/images.partial.json");
+std::vector<std::string> ImageStore::file_names() { return {kPixels, kKey}; }
+
+bool ImageStore::holds_run(const std::string& folder) { return std::filesystem::exists(folder + "/" + kKey); }
+
+void ImageStore::check_resumable(const std::string& folder, const Json& key) {
+  if (holds_run(folder)) { require_same_images(key, read_json_file(folder + "/" + kKey), folder); }
 }
 
 ImageStore::ImageStore(const std::string& folder, const Json& key, int64_t side, Start start)
-    : path_(folder + "/images.partial"), key_path_(path_ + ".json"), side_(side) {
-  const bool resumed = start == Start::kResume && std::filesystem::exists(key_path_);
-  if (resumed) {
-    require_same_images(key, read_json_file(key_path_), folder);
+    : path_(folder + "/" + kPixels), key_path_(folder + "/" + kKey), side_(side) {
+  if (start == Start::kResume && holds_run(folder)) {
+    check_resumable(folder, key);
   } else {
     std::filesystem::remove(path_);
     write_file(key_path_, json_text(key, 2) + "\n");

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "data/files/json.h"
 #include "tensor/tensor.h"
@@ -26,6 +27,10 @@ class ImageStore {
   ImageStore(const std::string& folder, const Json& key, int64_t side, Start start);
   /// Whether a run into the folder was begun and has not come to its end.
   static bool holds_run(const std::string& folder);
+  /// Throws what the constructor would throw for kResume.
+  static void check_resumable(const std::string& folder, const Json& key);
+  /// Its files, relative to the folder.
+  static std::vector<std::string> file_names();
   ~ImageStore();
   ImageStore(const ImageStore&) = delete;
   ImageStore& operator=(const ImageStore&) = delete;

@@ -42,6 +42,17 @@ TEST(ConvertWeights, FromPyTorchThroughEveryFormat) {
   EXPECT_EQ(open_tensor_file(folder / "f.safetensors").entry("head.bias").dtype, DType::kBF16);
 }
 
+TEST(ConvertWeights, AFileIsReplacedOnRequestAlone) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "a.npz";
+  ASSERT_EQ(convert(golden("var_tiny.pth") + " " + out).status, 0);
+  const CommandResult again = convert(golden("var_tiny.pth") + " " + out);
+  EXPECT_EQ(again.status, 2);
+  EXPECT_EQ(again.output, "convert_weights: error: " + out +
+                              " is there already; add --overwrite to replace it, or give another name\n");
+  EXPECT_EQ(convert(golden("var_tiny.pth") + " " + out + " --overwrite").status, 0);
+}
+
 TEST(ConvertWeights, RefusesInOneLine) {
   const TemporaryFolder folder;
   const std::pair<std::string, const char*> cases[] = {

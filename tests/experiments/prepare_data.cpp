@@ -72,6 +72,26 @@ TEST(PrepareData, BadInputIsOneLineAndExitCodeTwo) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
 }
 
+TEST(PrepareData, ADatasetIsReplacedOnRequestAloneAndNamedByItsFormat) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "p.hdf5", make = program() + " procedural --count 16 --test-count 16 --out " + file;
+  ASSERT_EQ(run_command(make).status, 0);
+  EXPECT_TRUE(fs::exists(folder / "p.run.json"));
+  const std::string before = read_file(file);
+  const CommandResult refused = run_command(make + " --seed 1");
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.output, "prepare_data: error: " + file +
+                                " is there already; add --overwrite to replace it, or give another name with --out\n");
+  EXPECT_EQ(read_file(file), before);
+  EXPECT_EQ(run_command(make + " --seed 1 --overwrite").status, 0);
+  EXPECT_NE(read_file(file), before);
+  const CommandResult npz = run_command(program() + " procedural --out " + folder / "x.npz");
+  EXPECT_EQ(npz.status, 2);
+  EXPECT_EQ(npz.output, "prepare_data: error: --out must end in .h5 or .hdf5, the format that is written, got '" +
+                            folder / "x.npz" + "'\n");
+  EXPECT_FALSE(fs::exists(folder / "x.npz"));
+}
+
 TEST(PrepareData, InterruptLeavesNothing) {
   const TemporaryFolder folder;
   const CommandResult result = run_command("timeout --preserve-status -s INT 1 " + program() +

@@ -100,6 +100,11 @@ TEST_F(Programs, InspectTakesACheckpointOrARun) {
   EXPECT_EQ(figures["scales"].size(), 3U);
   EXPECT_EQ(figures["scales"][2]["relative_drift"].size(), 16U);
   EXPECT_EQ(figures["scales"][2]["cosine_similarity"].size(), 256U);
+  expect_refusal(run("inspect_pe", file("var") + " --out " + file("inspect")),
+                 "; add --overwrite to replace it, or give another folder with --out");
+  expect_success(run("inspect_pe", file("var/checkpoint.h5") + " --overwrite --out " + file("inspect")));
+  expect_refusal(run("inspect_pe", file("var") + " --overwrite --out " + file("var")),
+                 "var holds a run of train_var, which inspect_pe does not replace; give another folder with --out");
   expect_refusal(run("inspect_pe", file("data.h5") + " --out " + file("x")), "data.h5");
   expect_refusal(run("inspect_pe", file("samples_nowhere") + " --out " + file("x")), "samples_nowhere");
 }

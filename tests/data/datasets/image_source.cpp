@@ -72,6 +72,34 @@ TEST(ImageSource, DatasetSplitsAndLabels) {
   expect_error<IoError>([&] { open_image_source(folder / "d.h5", "test"); }, "test");
 }
 
+TEST(ImageSource, ADatasetIsNamedByEitherEnding) {
+  const TemporaryFolder folder;
+  const Tensor labels = Tensor::from(std::vector<int64_t>{1, 0, 1}, {3});
+  create_dataset(folder / "d.hdf5", "test", pictures(3, 2, 2), labels, {"a", "b"}, "test");
+  EXPECT_EQ(open_image_source(folder / "d.hdf5", "test")->size(), 3);
+  EXPECT_EQ(open_image_sources({folder / "d.hdf5"})->size(), 3);
+  for (const char* name : {"d.h5", "D.H5", "d.hdf5"}) { EXPECT_TRUE(is_dataset_name(name)) << name; }
+  for (const char* name : {"d.npz", "h5", "d.h5.png"}) { EXPECT_FALSE(is_dataset_name(name)) << name; }
+}
+
+TEST(ImageSource, APartKeepsNamesAndLabels) {
+  const TemporaryFolder folder;
+  const Tensor images = pictures(6, 2, 2), labels = Tensor::from(std::vector<int64_t>{0, 1, 0, 1, 0, 1}, {6});
+  create_dataset(folder / "d.h5", "test", images, labels, {"a", "b"}, "test");
+  const auto whole = open_image_source(folder / "d.h5");
+  EXPECT_EQ(part_of_source(whole, 0), whole);
+  EXPECT_EQ(part_of_source(whole, 6), whole);
+  const auto part = part_of_source(whole, 2);
+  ASSERT_EQ(part->size(), 2);
+  for (int64_t i = 0; i < 2; ++i) {
+    const int64_t row = part_of(6, 2)[static_cast<size_t>(i)];
+    EXPECT_EQ(part->name(i), whole->name(row));
+    EXPECT_EQ(part->label(i), row % 2);
+    EXPECT_SAME(part->image(i), images.select(0, row).contiguous());
+  }
+  EXPECT_EQ(part->class_names().size(), 2U);
+}
+
 TEST(ImageSource, SeveralAsOne) {
   const TemporaryFolder folder;
   const Tensor images = pictures(6, 4, 5);

@@ -8,70 +8,12 @@
 #include "data/formats/open_tensor_file.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/run_record.h"
-#include "tests/support.h"
+#include "tests/experiments/sampling/programs.h"
 
 namespace terrace {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A dataset, a tokenizer and a transformer that all tests of this file use; made once, by the programs.
-class Generation : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    run("prepare_data", "procedural --count 48 --test-count 16 --out " + file("data.h5"));
-    run("train_vqvae", "--data " + file("data.h5") +
-                           " --threads 1 --ch 8 --ch-mult 1,1,1,2 --patch-nums 1,2,4 --z-channels 4 --vocab 16"
-                           " --norm-groups 8 --steps 3 --batch 4 --init-iterations 1 --evaluate-images 8 --out " +
-                           file("vqvae"));
-    run("train_var", "--data " + file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") +
-                         " --threads 1 --depth 2 --embed-dim 32 --heads 2 --steps 4 --batch 4 --lr 0.01"
-                         " --log-every 1 --evaluate-images 8 --out " +
-                         file("var"));
-    write_png(file("picture.png"), generate_procedural(1, 5, 5));
-  }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
-  static std::string file(const std::string& name) { return *folder_ / name; }
-  static std::string models() {
-    return " --checkpoint " + file("var/checkpoint.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + " ";
-  }
-  static CommandResult start(const std::string& program, const std::string& arguments) {
-    return run_command(program_path(program).string() + " " + arguments + " < /dev/null");
-  }
-  /// Runs a program that must succeed; its output.
-  static std::string run(const std::string& program, const std::string& arguments) {
-    const CommandResult result = start(program, arguments);
-    EXPECT_EQ(result.status, 0) << program << " " << arguments << "\n" << result.output;
-    return result.output;
-  }
-  /// Status 2 and exactly this line.
-  static void expect_refusal(const std::string& program, const std::string& arguments, const std::string& text) {
-    const CommandResult result = start(program, arguments);
-    EXPECT_EQ(result.status, 2) << arguments;
-    EXPECT_EQ(result.output, program + ": error: " + text + "\n") << arguments;
-  }
-  /// All that is in folder `a`, but for run.json, is in `b` with the same bytes.
-  static void expect_same_files(const std::string& a, const std::string& b) {
-    int64_t compared = 0;
-    for (const auto& entry : fs::directory_iterator(file(a))) {
-      const std::string name = entry.path().filename().string();
-      if (name == "run.json") { continue; }
-      ASSERT_TRUE(fs::exists(file(b) + "/" + name)) << b << "/" << name;
-      EXPECT_EQ(read_file(file(a) + "/" + name), read_file(file(b) + "/" + name)) << a << " and " << b << ": " << name;
-      ++compared;
-    }
-    EXPECT_GT(compared, 1) << a;
-  }
-  static int64_t files_in(const std::string& name) {
-    return std::distance(fs::directory_iterator(file(name)), fs::directory_iterator());
-  }
-  static TemporaryFolder* folder_;
-};
-TemporaryFolder* Generation::folder_ = nullptr;
 
 // --- sample ---------------------------------------------------------------------------------------------------------
 
@@ -81,7 +23,7 @@ TEST_F(Generation, ReproducibleSamplesDependOnNeitherBatchNorThreads) {
   EXPECT_EQ(files_in("r"), 9 + 9 + 2) << "an image and a strip each, the grid, run.json";
   for (const char* how : {"--batch 1 --threads 1", "--batch 3 --threads 2", "--batch 8 --threads 1"}) {
     SCOPED_TRACE(how);
-    run("sample", arguments + file("r2") + " " + how);
+    run("sample", arguments + file("r2") + " --overwrite " + how);
     expect_same_files("r", "r2");
   }
 }
@@ -90,7 +32,7 @@ TEST_F(Generation, ImagesDependOnTheirOwnSeedAlone) {
   run("sample", models() + "--classes 0,3 --count 2 --seed 10 --reproducible --out " + file("both"));
   run("sample", models() + "--classes 3 --count 1 --seed 11 --reproducible --out " + file("one"));
   const auto name_of = [&](const std::string& folder, const std::string& end) {
-    for (const auto& entry : fs::directory_iterator(file(folder))) {
+    for (const auto& entry : fs::directory_iterator(file(folder + "/images"))) {
       if (entry.path().string().ends_with(end)) { return entry.path().string(); }
     }
     return std::string();
@@ -113,11 +55,21 @@ TEST_F(Generation, InterruptedAndResumedIsUninterrupted) {
   ASSERT_TRUE(fs::exists(file("parts/images.partial")));
   EXPECT_FALSE(fs::exists(file("parts/grid.png")));
 
-  const CommandResult other = start("sample", arguments + "--resume --cfg 3 --out " + file("parts"));
-  EXPECT_EQ(other.status, 2);
-  EXPECT_NE(other.output.find("holds images of another cfg; without --resume they are dropped and drawn anew"),
+  const std::string record = read_file(file("parts/run.json"));
+  EXPECT_TRUE(Json::parse(record)["ended"].is_null());
+  expect_refusal("sample", arguments + "--resume --cfg 3 --out " + file("parts"),
+                 "--resume: " + file("parts") +
+                     " holds images of another cfg; give --overwrite in its place to replace "
+                     "them, or another folder with --out");
+  const CommandResult fresh = start("sample", arguments + "--out " + file("parts"));
+  EXPECT_EQ(fresh.status, 2);
+  EXPECT_NE(fresh.output.find("parts holds an unfinished run of sample that began "), std::string::npos)
+      << fresh.output;
+  EXPECT_NE(fresh.output.find("; add --resume to go on with it, --overwrite to replace it, or give another folder with "
+                              "--out\n"),
             std::string::npos)
-      << other.output;
+      << fresh.output;
+  EXPECT_EQ(read_file(file("parts/run.json")), record) << "a refusal changes nothing";
 
   run("sample", arguments + "--resume --npz " + file("parts.npz") + " --out " + file("parts"));
   expect_same_files("whole", "parts");
@@ -136,9 +88,10 @@ TEST_F(Generation, AFinishedRunHasNothingLeftToDo) {
   EXPECT_EQ(run("sample", arguments + "--resume"), nothing);
   EXPECT_EQ(read_file(file("ended/run.json")), record);
   EXPECT_FALSE(fs::exists(file("ended/images.partial")));
-  expect_refusal(
-      "sample", arguments + "--resume --seed 7",
-      "--resume: " + file("ended") + " holds images of another seed; without --resume they are dropped and drawn anew");
+  expect_refusal("sample", arguments + "--resume --seed 7",
+                 "--resume: " + file("ended") +
+                     " holds images of another seed; give --overwrite in its place to replace "
+                     "them, or another folder with --out");
   EXPECT_EQ(read_file(file("ended/run.json")), record);
 
   const std::string npz = read_file(file("ended.npz"));
@@ -171,9 +124,8 @@ TEST_F(Generation, TheNpzHoldsEveryImageInOrder) {
   ASSERT_EQ(all.shape(), (Shape{6, 32, 32, 3}));
   ASSERT_EQ(all.dtype(), DType::kU8);
   int64_t found = 0;
-  for (const auto& entry : fs::directory_iterator(file("npz"))) {
+  for (const auto& entry : fs::directory_iterator(file("npz/images"))) {
     const std::string name = entry.path().stem().string();
-    if (name.size() < 5 || name[name.size() - 5] != '-') { continue; }
     EXPECT_SAME(read_image(entry.path().string()),
                 all.select(0, std::stoll(name.substr(name.size() - 4))).contiguous());
     ++found;
@@ -192,12 +144,12 @@ TEST_F(Generation, OfficialWeightFilesAreTaken) {
 
 TEST_F(Generation, RandomWeightsNeedNoFiles) {
   run("sample", "--model var-32px --random-weights 3 --classes 1 --count 1 --out " + file("random"));
-  EXPECT_TRUE(fs::exists(file("random/1-0000.png")));
+  EXPECT_TRUE(fs::exists(file("random/images/1-0000.png")));
 }
 
 TEST_F(Generation, WeightsAreKeptInBf16WhereAsked) {
   run("sample", "--model var-32px --random-weights 3 --dtype bf16 --classes 1 --count 1 --out " + file("narrow"));
-  EXPECT_TRUE(fs::exists(file("narrow/1-0000.png")));
+  EXPECT_TRUE(fs::exists(file("narrow/images/1-0000.png")));
   run("sample", models() + "--dtype bf16 --classes 0 --count 2 --top-k 1 --cfg 0 --out " + file("bf16"));
   run("sample", models() + "--classes 0 --count 2 --top-k 1 --cfg 0 --out " + file("f32"));
   EXPECT_NE(read_file(file("bf16/run.json")).find("\"dtype\": \"bf16\""), std::string::npos);
@@ -241,14 +193,25 @@ TEST_F(Generation, EditKeepsWhatTheMaskKeeps) {
   // The same region said in other ways, other batches and threads.
   for (const std::string& how : {cat("--box 0,16,32,32 --batch 1 --threads 1"), cat("--box 0,0,32,16 --outpaint")}) {
     SCOPED_TRACE(how);
-    run("edit", arguments + how + " --out " + file("edit2"));
+    run("edit", arguments + how + " --overwrite --out " + file("edit2"));
     expect_same_files("edit", "edit2");
   }
   Tensor inverted = Tensor::full({32, 32, 3}, 255, DType::kU8);
   inverted.slice(0, 16, 32).zero_();
   write_png(file("inverted.png"), inverted);
-  run("edit", arguments + "--invert-mask --mask " + file("inverted.png") + " --out " + file("edit2"));
+  const std::string inverse = arguments + "--invert-mask --mask " + file("inverted.png") + " --out " + file("edit2");
+  run("edit", inverse + " --overwrite");
   expect_same_files("edit", "edit2");
+
+  const CommandResult again = start("edit", inverse);
+  EXPECT_EQ(again.status, 2);
+  EXPECT_NE(again.output.find("; add --overwrite to replace it, or give another folder with --out\n"),
+            std::string::npos)
+      << again.output;
+  const std::string result = file("edit2/images/edit-0000.png");
+  expect_refusal(
+      "edit", models() + "--image " + result + " --box 0,0,16,16 --overwrite --out " + file("edit2"),
+      "--overwrite would remove " + result + ", which this run reads (" + result + "); give another folder with --out");
 }
 
 TEST_F(Generation, EditRefusesNonsense) {
@@ -295,12 +258,12 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   }
   EXPECT_NEAR(results["mean_psnr"].get<double>(), sum / 6, 1e-9);
   EXPECT_EQ(results["residual_share"].size(), 3U);
-  EXPECT_TRUE(fs::exists(file("again/0002-a__odd.png")));
-  EXPECT_TRUE(fs::exists(file("again/0002-a__odd-scales.png")));
+  EXPECT_TRUE(fs::exists(file("again/images/0002-a__odd.png")));
+  EXPECT_TRUE(fs::exists(file("again/scales/0002-a__odd.png")));
   EXPECT_EQ(files_in("again"), 6 + 6 + 4) << "images, strips, grid, csv, json, run.json";
 
   // PSNR again from the files alone.
-  const Tensor a = read_image(file("picture.png")), b = read_image(file("again/0000-picture.png"));
+  const Tensor a = read_image(file("picture.png")), b = read_image(file("again/images/0000-picture.png"));
   double squares = 0;
   for (int64_t i = 0; i < a.numel(); ++i) {
     const double d = (a.data<uint8_t>()[i] - b.data<uint8_t>()[i]) / 127.5;

@@ -1,0 +1,162 @@
+#include "experiments/evaluation/side_source.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <regex>
+#include <set>
+
+#include "data/files/json.h"
+#include "experiments/cli/run_record.h"
+#include "tensor/base/error.h"
+#include "tensor/base/names.h"
+
+namespace terrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string relative_to(const std::string& folder, const std::string& path) {
+  return fs::path(path).lexically_relative(folder).string();
+}
+
+/// All pictures below the folder, relative to it.
+std::vector<std::string> pictures_in(const std::string& folder) {
+  const auto all = open_image_source(folder);
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < all->size(); ++i) { names.push_back(relative_to(folder, all->name(i))); }
+  return names;
+}
+
+/// Earlier versions wrote CLASS-0003.png (edit-0003.png; 0003-NAME.png of reconstruct) into the folder itself, beside
+/// grid.png and the strips, ...-scales.png.
+struct FlatNames {
+  std::vector<std::string> images;  // by number
+  std::vector<std::string> strips;
+};
+
+FlatNames flat_names(const std::string& folder, const std::string& program, int64_t count) {
+  static const std::regex behind(R"(.+-(\d{4,9})\.png)"), before(R"((\d{4,9})-.*\.png)");
+  FlatNames names{.images = std::vector<std::string>(static_cast<size_t>(count)), .strips = {}};
+  for (const std::string& name : pictures_in(folder)) {
+    if (name.ends_with("-scales.png")) {
+      names.strips.push_back(name);
+      continue;
+    }
+    std::smatch match;
+    if (!std::regex_match(name, match, program == "reconstruct" ? before : behind)) { continue; }
+    if (name.find('/') != std::string::npos) { continue; }
+    const auto number = static_cast<size_t>(std::stoll(match[1]));
+    if (number >= names.images.size()) { continue; }
+    std::string& place = names.images[number];
+    if (!place.empty()) {
+      throw ConfigError(cat(folder, " holds two images of number ", number, ", ", place, " and ", name,
+                            ", of two runs; give a folder that holds the images of one"));
+    }
+    place = name;
+  }
+  for (size_t i = 0; i < names.images.size(); ++i) {
+    if (!names.images[i].empty()) { continue; }
+    throw IoError(cat("cannot read ", folder, ": image ", i, " of the ", count, " of its run is missing"));
+  }
+  return names;
+}
+
+struct Listed {
+  std::vector<std::string> images, others;  // relative; others are of the run too, but no images of it
+};
+
+/// What the record lists: images lie below images/.
+Listed listed_files(const Json& record) {
+  Listed listed;
+  for (const Json& file : record["files"]) {
+    const auto name = file.get<std::string>();
+    (name.starts_with("images/") ? listed.images : listed.others).push_back(name);
+  }
+  return listed;
+}
+
+Listed flat_files(const std::string& folder, const Json& record, const std::string& program) {
+  const Json results = record.value("results", Json::object());
+  Listed listed;
+  const bool drew = program == "sample" || program == "edit" || program == "reconstruct";
+  const bool kept = record.value("configuration", Json::object()).value("files", true);
+  if (!drew || !kept) { return listed; }
+  FlatNames names = flat_names(folder, program, results.value("images", int64_t{0}));
+  listed.images = std::move(names.images);
+  listed.others = std::move(names.strips);
+  listed.others.push_back("grid.png");
+  return listed;
+}
+
+[[noreturn]] void refuse_without_images(const std::string& folder, const Json& record, const std::string& program) {
+  const std::string npz = record.value("results", Json::object()).value("npz", "");
+  throw ConfigError(cat(folder, " holds a run of ", program, ", which left no files of images",
+                        npz.empty() ? "" : "; give its npz: " + npz));
+}
+
+}  // namespace
+
+std::optional<RunImages> images_of_run(const std::string& folder) {
+  const std::string path = folder + "/run.json";
+  if (!fs::is_directory(folder) || !fs::exists(path)) { return std::nullopt; }
+  const Json record = read_json_file(path);
+  if (!record.is_object() || !record.contains("program")) { return std::nullopt; }
+  RunImages run{.program = record["program"].get<std::string>(), .files = {}, .others = {}};
+  if (run.program == "evaluate") { return std::nullopt; }
+  if (!record.value("ended", Json()).is_string()) {
+    throw ConfigError(cat(folder, " holds an unfinished run of ", run.program, "; finish it, or give ", folder,
+                          "/images for what is there"));
+  }
+  const bool lists = record.contains("files");
+  const Listed listed = lists ? listed_files(record) : flat_files(folder, record, run.program);
+  if (listed.images.empty()) { refuse_without_images(folder, record, run.program); }
+  for (const std::string& name : listed.images) {
+    run.files.push_back(folder + "/" + name);
+    if (!fs::exists(run.files.back())) {
+      throw IoError(cat("cannot read ", run.files.back(), ": ", path, " lists it, and it is not there"));
+    }
+  }
+  std::set<std::string> known(listed.images.begin(), listed.images.end());
+  known.insert(listed.others.begin(), listed.others.end());
+  for (std::string& name : pictures_in(folder)) {
+    if (!known.contains(name)) { run.others.push_back(std::move(name)); }
+  }
+  return run;
+}
+
+Tensor SizedSource::image(int64_t i) const {
+  Tensor image = source_->image(i);
+  extents_[static_cast<size_t>(i)] = {image.dim(0), image.dim(1)};
+  return image;
+}
+
+ImageSizes SizedSource::sizes() const {
+  ImageSizes sizes;
+  for (const auto& extents : extents_) {
+    if (extents.first > 0) { ++sizes[extents]; }
+  }
+  return sizes;
+}
+
+std::string describe_sizes(const ImageSizes& sizes) {
+  constexpr size_t kShown = 5;
+  std::vector<std::pair<int64_t, std::string>> rows;
+  for (const auto& [extents, count] : sizes) {
+    rows.emplace_back(count, cat(count, " of ", extents.second, "x", extents.first));
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> texts;
+  for (const auto& row : rows) { texts.push_back(row.second); }
+  return join_names(texts, ", ", kShown);
+}
+
+SideSource open_side_source(const std::string& path, const std::string& split, int64_t limit) {
+  SideSource side;
+  side.run = split.empty() ? images_of_run(path) : std::nullopt;
+  const auto whole = side.run ? open_image_files(side.run->files) : open_image_source(path, split);
+  side.images_of_set = whole->size();
+  side.source = std::make_shared<SizedSource>(part_of_source(whole, limit));
+  return side;
+}
+
+}  // namespace terrace
