@@ -1,10 +1,13 @@
 // evaluate: FID and its kin of two sets of images, each number with what it was measured with.
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
+#include "data/datasets/image_source.h"
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
@@ -19,19 +22,28 @@ namespace {
 struct Settings {
   CommonOptions common;
   EvaluationOptions evaluation;
+  int64_t limit = 0;
   std::string split, protocol = "pytorch-fid", dtype = "f32", json, cache = "default";
-  bool self_check = false;
+  bool self_check = false, overwrite = false;
 };
 
 void declare(Options& options, Settings& s) {
   EvaluationOptions& e = s.evaluation;
   options.group("Images");
-  options.add("fake", e.fake,
-              "images to judge: a folder of PNG and JPEG files, an .npz (arr_0 u8 NHWC), a dataset (.h5)");
+  options.add(
+      "fake", e.fake,
+      "images to judge: OUT of sample, edit or reconstruct, any folder of PNG and JPEG files, an .npz (arr_0 u8 "
+      "NHWC), a dataset (.h5)");
   options.add("real", e.real, "what they are compared with: the same, or saved statistics (.npz of mu, sigma)");
-  options.add("split", s.split, "of the datasets on both sides").default_text("the held-out one, else train");
-  options.add("fake-split", e.fake_split, "of --fake alone");
-  options.add("real-split", e.real_split, "of --real alone");
+  options.add("split", s.split, "split of the datasets on both sides").default_text("the held-out one, else train");
+  options.add("fake-split", e.fake_split, "split of --fake alone").default_text("that of --split");
+  options.add("real-split", e.real_split, "split of --real alone").default_text("that of --split");
+  options
+      .add("limit", s.limit,
+           "images to take of either side, 0 for all: a random subset, the same in every run whatever --seed")
+      .at_least(0);
+  options.add("fake-limit", e.fake_limit, "images to take of --fake alone").at_least(0).default_text("that of --limit");
+  options.add("real-limit", e.real_limit, "images to take of --real alone").at_least(0).default_text("that of --limit");
   options.add("skip-bad", e.skip_bad, "leave out files that cannot be read and count them; else the first one stops");
   options.group("Figures");
   std::vector<std::string> known;
@@ -40,31 +52,47 @@ void declare(Options& options, Settings& s) {
   }
   options.add("metrics", e.metrics, join_names(known)).choices(metric_names());
   options.add("protocol", s.protocol, "whose figures these are comparable with").choices(protocol_names());
-  options.add("features", e.inception.level, "level of Inception: 64, 192, 768 or 2048; published figures are of 2048");
-  options.add("weights", e.inception.weights, "of Inception; the first layers alone serve the levels they reach")
+  options.add("features", e.inception.level,
+              "level of Inception, by its number of features: 64, 192, 768 or 2048; published figures are of 2048");
+  options
+      .add("weights", e.inception.weights,
+           "file of Inception's weights; the first layers alone serve the levels they reach")
       .default_text("TERRACE_INCEPTION, else that of `make inception`");
   for (const Metric& metric : metrics()) {
     if (metric.declare != nullptr) { metric.declare(options, e); }
   }
   options.group("How far to trust them");
-  options.add("bootstrap", e.bootstrap, "resamples for FID's 95 % interval; 0: none").at_least(0);
+  options.add("bootstrap", e.bootstrap, "bootstrap replicates of the fakes for FID's 95 % confidence interval; 0: none")
+      .at_least(0);
   options.add("fid-vs-n", e.fid_vs_n, "FID of growing parts of the fakes and its limit, FID-infinity");
   options.add("per-class", e.per_class, "FID of each class, where both sides tell their images' classes");
   options.add("self-check", s.self_check,
               "no images: try what FID and its kin must fulfil, and end with 1 where one fails");
   options.group("Run");
-  options.add("batch", e.batch, "images at a time; does not change the figures").at_least(1);
+  options.add("batch", e.batch, "images a batch; does not change the figures").at_least(1);
   options
       .add("dtype", s.dtype, "f32 or, on a GPU, bf16: what the network computes in; figures of one type alone compare")
       .choices({"f32", "bf16"});
-  options.add("json", s.json, "file for figures, stamps, classes and curve");
-  options.add("save-stats", e.save_stats, "file (.npz) for the statistics of --real, for later");
+  options.add("json", s.json, "file to write figures, stamps, classes and curve to").endings({".json"});
+  options.add("save-stats", e.save_stats, "file for the statistics of --real, mu and sigma, which --real takes later")
+      .endings({".npz"});
+  declare_overwrite_file(options, s.overwrite, "the file of --json, that of --save-stats, the run in OUT");
   options
       .add("cache", s.cache,
            "folder for statistics of --real, by content, and for what an interrupted run goes on from; none: nothing "
            "is kept")
       .default_text("TERRACE_CACHE, else ~/.cache/terrace");
-  options.add_common(s.common, "folder for run.json");
+  options.add_common(s.common, "folder for run.json, which holds the figures").default_text("none");
+}
+
+/// What an image takes, and what each metric adds.
+void declare_costs(Options& options) {
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {"network",
+       "every image once (those of --real once for all runs, see --cache); up to level 64, 192, 768 and 2048 "
+       "in the ratio 1 : 2 : 6 : 7 of time; memory does not grow with the number of images"}};
+  for (const Metric& metric : metrics()) { rows.emplace_back(metric.name, metric.cost); }
+  options.table("What it costs", std::move(rows));
 }
 
 void print_self_check() {
@@ -94,9 +122,11 @@ void run(int argc, char** argv) {
   for (const Metric& metric : metrics()) { titles.push_back(metric.title); }
   Options options("evaluate", cat("Judges generated images: ", join_names(titles), "."));
   declare(options, s);
+  declare_costs(options);
   options.epilog(
       "  evaluate --fake samples.npz --real imagenet.h5 --metrics fid,sfid,is,pr --protocol adm --json out.json\n"
       "  evaluate --real cifar100.h5 --split train --save-stats cifar100.npz\n"
+      "  evaluate --fake runs/samples --real cifar100.h5 --features 64 --limit 1000\n"
       "Every number comes with its protocol, weights, numbers of images and reference: docs/evaluation.md.");
   options.parse(argc, argv);
   const Device device = s.common.apply();
@@ -105,8 +135,18 @@ void run(int argc, char** argv) {
   e.inception.placement = {.device = device, .dtype = dtype_from_name(s.dtype)};
   if (!s.split.empty()) {
     for (auto [path, split] : {std::pair(&e.fake, &e.fake_split), std::pair(&e.real, &e.real_split)}) {
-      if (split->empty() && path->ends_with(".h5")) { *split = s.split; }
+      if (split->empty() && is_dataset_name(*path)) { *split = s.split; }
     }
+  }
+  if (!options.given("fake-limit")) { e.fake_limit = s.limit; }
+  if (!options.given("real-limit")) { e.real_limit = s.limit; }
+  check_new_file(s.json, s.overwrite, "--json");
+  check_new_file(e.save_stats, s.overwrite, "--save-stats");
+  std::optional<OutputFolder> output;
+  if (!s.common.out.empty()) {
+    output.emplace(s.common.out, OutputPlan{.program = "evaluate", .inputs = {e.fake, e.real}},
+                   if_there(false, s.overwrite));
+    make_folder(s.common.out);  // a place that cannot be written to is found before hours of computing
   }
   e.seed = s.common.seed;
   e.inception.protocol = protocol_from_name(s.protocol);
@@ -115,10 +155,10 @@ void run(int argc, char** argv) {
   const Evaluation result = evaluate(e);
   print(result);
   if (!s.json.empty()) { write_file(s.json, json_text(result.json(), 2) + "\n"); }
-  if (s.common.out.empty()) { return; }
-  make_folder(s.common.out);
+  if (!output) { return; }
   record.results() = result.json();
-  record.write(s.common.out);
+  output->begin(record);
+  output->finish(record);
 }
 
 }  // namespace

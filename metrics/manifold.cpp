@@ -37,13 +37,29 @@ Tensor squared_distances(const Tensor& a, const Tensor& b) {
   return d;
 }
 
+/// Counts the pairs that are compared.
+class Pairs {
+ public:
+  Pairs(int64_t total, const std::function<void(int64_t, int64_t)>& progress) : total_(total), progress_(progress) {}
+  void add(int64_t count) {
+    done_ += count;
+    if (progress_) { progress_(done_, total_); }
+  }
+
+ private:
+  int64_t done_ = 0, total_;
+  const std::function<void(int64_t, int64_t)>& progress_;
+};
+
 /// Calls f(first row of x, first row of y, squared distances) for every tile.
 template <class F>
-void for_tiles(const FeatureRows& x, const FeatureRows& y, const F& f) {
+void for_tiles(const FeatureRows& x, const FeatureRows& y, Pairs& pairs, const F& f) {
   for (int64_t i = 0; i < x.size(); i += kTile) {
     const Tensor a = x.read(i, std::min(x.size(), i + kTile));
     for (int64_t j = 0; j < y.size(); j += kTile) {
-      f(i, j, squared_distances(a, y.read(j, std::min(y.size(), j + kTile))));
+      const Tensor distances = squared_distances(a, y.read(j, std::min(y.size(), j + kTile)));
+      f(i, j, distances);
+      pairs.add(distances.numel());
     }
   }
 }
@@ -74,7 +90,7 @@ class Smallest {
 };
 
 /// Squared radii of every row for every k of `ks`: result[i][row].
-std::vector<std::vector<double>> squared_radii(const FeatureRows& x, const std::vector<int64_t>& ks) {
+std::vector<std::vector<double>> squared_radii(const FeatureRows& x, const std::vector<int64_t>& ks, Pairs& pairs) {
   const int64_t most = *std::max_element(ks.begin(), ks.end());
   for (const int64_t k : ks) {
     if (k < 1 || k >= x.size()) {
@@ -83,7 +99,7 @@ std::vector<std::vector<double>> squared_radii(const FeatureRows& x, const std::
     }
   }
   std::vector<Smallest> nearest(static_cast<size_t>(x.size()), Smallest(most));
-  for_tiles(x, x, [&](int64_t i, int64_t j, const Tensor& d) {
+  for_tiles(x, x, pairs, [&](int64_t i, int64_t j, const Tensor& d) {
     const double* p = d.data<double>();
     for (int64_t r = 0; r < d.dim(0); ++r) {
       for (int64_t c = 0; c < d.dim(1); ++c, ++p) {
@@ -106,7 +122,9 @@ double share(const std::vector<bool>& hits) {
 }  // namespace
 
 std::vector<double> neighbour_radii(const FeatureRows& x, int64_t k) {
-  std::vector<double> radii = squared_radii(x, {k}).front();
+  const std::function<void(int64_t, int64_t)> silent;
+  Pairs pairs(x.size() * x.size(), silent);
+  std::vector<double> radii = squared_radii(x, {k}, pairs).front();
   for (double& r : radii) { r = std::sqrt(r); }
   return radii;
 }
@@ -115,12 +133,14 @@ ManifoldScores manifold_scores(const FeatureRows& real, const FeatureRows& fake,
   if (real.dim() != fake.dim()) {
     throw ShapeError(cat("manifold_scores: features of ", real.dim(), " against features of ", fake.dim()));
   }
-  const auto of_real = squared_radii(real, {options.k_precision, options.k_density});
-  const auto of_fake = squared_radii(fake, {options.k_precision});
+  const int64_t R = real.size(), F = fake.size();
+  Pairs pairs(R * R + F * F + R * F, options.progress);
+  const auto of_real = squared_radii(real, {options.k_precision, options.k_density}, pairs);
+  const auto of_fake = squared_radii(fake, {options.k_precision}, pairs);
   std::vector<bool> precise(static_cast<size_t>(fake.size())), recalled(static_cast<size_t>(real.size()));
   std::vector<bool> covered(static_cast<size_t>(real.size()));
   int64_t in_balls = 0;
-  for_tiles(real, fake, [&](int64_t i, int64_t j, const Tensor& d) {
+  for_tiles(real, fake, pairs, [&](int64_t i, int64_t j, const Tensor& d) {
     const double* p = d.data<double>();
     for (int64_t r = 0; r < d.dim(0); ++r) {
       const auto row = static_cast<size_t>(i + r);

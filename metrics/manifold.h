@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "metrics/feature_rows.h"
@@ -15,6 +16,8 @@ std::vector<double> neighbour_radii(const FeatureRows& x, int64_t k);
 struct ManifoldOptions {
   int64_t k_precision = 3;  // of precision and recall
   int64_t k_density = 5;    // of density and coverage
+  /// Hears after each tile how many pairs of images are compared. May throw to stop.
+  std::function<void(int64_t done, int64_t total)> progress = {};
 };
 
 /// With B_k(x) the ball about x to its k-th neighbour within its own set:
@@ -24,7 +27,8 @@ struct ManifoldScores {
   double precision = 0, recall = 0, density = 0, coverage = 0;
 };
 
-/// All pairs, in tiles, in f64. Throws ShapeError; ConfigError where a set has too few rows for k.
+/// All pairs, R^2 + F^2 + R F of them for R reals and F fakes, in tiles, in f64: time grows with them, memory with
+/// R + F alone. Throws ShapeError; ConfigError where a set has too few rows for k.
 ManifoldScores manifold_scores(const FeatureRows& real, const FeatureRows& fake, const ManifoldOptions& options = {});
 
 }  // namespace terrace

@@ -321,6 +321,10 @@ std::string Options::help() const {
   text += wrapped("--config FILE.json",
                   "take options from a JSON object of their names (or from a run.json); the command line overrides it");
   text += wrapped("--help, --version", "print this page, or the version, and end");
+  for (const auto& [title, rows] : tables_) {
+    text += cat("\n", title, "\n");
+    for (const auto& [left, about] : rows) { text += wrapped(left, about); }
+  }
   if (!epilog_.empty()) { text += cat("\n", epilog_, epilog_.back() == '\n' ? "" : "\n"); }
   return text;
 }

@@ -126,6 +126,11 @@ class Options {
   /// The subcommand that was given, "" without any.
   const std::string& chosen() const { return chosen_; }
 
+  /// Words and what they say, shown behind the options under a heading of their own.
+  void table(std::string heading, std::vector<std::pair<std::string, std::string>> rows) {
+    tables_.emplace_back(std::move(heading), std::move(rows));
+  }
+
   /// Lines shown at the end of --help (examples).
   void epilog(std::string text) { epilog_ = std::move(text); }
 
@@ -163,6 +168,7 @@ class Options {
 
   std::string program_, purpose_, epilog_, heading_, chosen_;
   std::vector<std::unique_ptr<Option>> options_;
+  std::vector<std::pair<std::string, std::vector<std::pair<std::string, std::string>>>> tables_;
   std::vector<std::pair<std::string, std::unique_ptr<Options>>> commands_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <map>
@@ -90,7 +91,7 @@ EvaluationSide EvaluationRun::read_saved(const std::string& path) const {
 }
 
 /// A progress bar that begins with its pass.
-std::function<void(int64_t, int64_t)> reporter(const char* doing) {
+std::function<void(int64_t, int64_t)> reporter(const std::string& doing) {
   const auto bar = std::make_shared<std::unique_ptr<Progress>>();
   return [bar, doing](int64_t done, int64_t total) {
     check_interrupt();
@@ -100,24 +101,47 @@ std::function<void(int64_t, int64_t)> reporter(const char* doing) {
   };
 }
 
+/// One line of the pictures in a run's folder that are not its images.
+void say_what_is_left_out(const char* name, const std::string& folder, const std::optional<RunImages>& run,
+                          EvaluationSide& side) {
+  if (!run || run->others.empty()) { return; }
+  constexpr size_t kShown = 3;
+  side.not_of_the_run = static_cast<int64_t>(run->others.size());
+  std::fprintf(stderr, "--%s: %zu images that %s/run.json lists; not %s: %s\n", name, run->files.size(), folder.c_str(),
+               run->others.size() == 1 ? "this picture" : "these pictures",
+               join_names(run->others, ", ", kShown).c_str());
+}
+
 EvaluationSide EvaluationRun::open_side(const std::string& path, const std::string& split, bool is_fake) {
   const bool may_be_saved = path.ends_with(".npz");
   EvaluationSide saved;
   if (may_be_saved && is_statistics_file(path)) {
     saved = read_saved(path);
+    if (const int64_t limit = is_fake ? options_.fake_limit : options_.real_limit; limit > 0) {
+      throw ConfigError(cat("--", is_fake ? "fake" : "real", "-limit ", limit, ": ", path,
+                            " holds statistics of all its images, of which none can be left out"));
+    }
     if (!needs_images(is_fake) || !open_tensor_file(path).has("arr_0")) { return saved; }
   }
   EvaluationSide side{.path = path, .split = split, .set = {}};
-  const auto source = open_image_source(path, split);
+  const char* name = is_fake ? "fake" : "real";
+  const SideSource opened = open_side_source(path, split, is_fake ? options_.fake_limit : options_.real_limit);
+  side.images_of_set = opened.images_of_set;
+  say_what_is_left_out(name, path, opened.run, side);
   open_network();
   CollectOptions collecting{.batch = options_.batch};
   collecting.bad_files = options_.skip_bad ? BadFiles::kSkip : BadFiles::kStop;
   collecting.features = needs_features(is_fake) ? KeepRows::kYes : KeepRows::kNo;
-  collecting.progress = reporter(is_fake ? "fake" : "real");
-  collecting.hashing = reporter(is_fake ? "read fake" : "read real");
+  collecting.progress = reporter(cat(name, ", network"));
+  collecting.hashing = reporter(cat(name, ", hash"));
   const ReferenceCache cache(options_.cache_folder);
-  side.set = is_fake ? collect_resumable(*source, network_->network, collecting, cache)
-                     : collect_cached(*source, network_->network, collecting, cache);
+  side.set = is_fake ? collect_resumable(*opened.source, network_->network, collecting, cache)
+                     : collect_cached(*opened.source, network_->network, collecting, cache);
+  side.sizes = opened.source->sizes();
+  if (side.sizes.size() > 1) {
+    std::fprintf(stderr, "warning: the images of --%s differ in size: %s; each is resized by itself\n", name,
+                 describe_sizes(side.sizes).c_str());
+  }
   if (saved.saved_statistics) {
     side.saved_statistics = true;
     side.set.statistics = saved.set.statistics;

@@ -19,6 +19,7 @@ namespace terrace {
 struct EvaluationOptions {
   std::string fake, real;  // folder, .npz of images, dataset, .npz of statistics; fake may be ""
   std::string fake_split, real_split;
+  int64_t fake_limit = 0, real_limit = 0;      // images of a set that are taken, those of part_of; 0: all
   std::vector<std::string> metrics = {"fid"};  // of metric_names()
   InceptionOptions inception;                  // what the metrics need of it is set by evaluate()
   int64_t batch = 32;

@@ -52,6 +52,7 @@ struct Metric {
   std::string name;         // in --metrics
   std::string title;        // in the sentence of --help that lists what is measured
   std::string explanation;  // beside the name in the help of --metrics; "": none
+  std::string cost;         // at the end of --help: the time and memory it takes beside that of the features
   MetricNeeds needs;
   /// Declares the metric's own options; null: it has none.
   void (*declare)(Options& options, EvaluationOptions& values) = nullptr;

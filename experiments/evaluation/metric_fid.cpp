@@ -42,6 +42,15 @@ std::vector<Figure> compute(const MetricInput& input) {
 
 }  // namespace
 
-Metric fid_metric() { return {.name = "fid", .title = "FID", .explanation = "", .needs = {}, .compute = compute}; }
+Metric fid_metric() {
+  return {.name = "fid",
+          .title = "FID",
+          .explanation = "",
+          .cost =
+              "eigenvalues of two d x d matrices, d the level of --features, once: time d^3, memory d^2; with "
+              "--bootstrap and --fid-vs-n once for each replicate and part",
+          .needs = {},
+          .compute = compute};
+}
 
 }  // namespace terrace

@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kAdmSplit = 5000;  // images of a split of ADM's Inception Score
 
 void declare(Options& options, EvaluationOptions& values) {
-  options.add("splits", values.splits, "of the Inception Score")
+  options.add("splits", values.splits, "splits, in file order, that the Inception Score is the mean of")
       .at_least(0)
       .default_text("10; adm: one for 5000 images");
 }
@@ -34,12 +34,14 @@ std::vector<Figure> compute(const MetricInput& input) {
 }  // namespace
 
 Metric inception_score_metric() {
-  return {.name = "is",
-          .title = "IS",
-          .explanation = "Inception Score",
-          .needs = {.logits = true},
-          .declare = declare,
-          .compute = compute};
+  return {
+      .name = "is",
+      .title = "IS",
+      .explanation = "Inception Score",
+      .cost = "the whole network for every fake, whatever --features; 4 KiB of TMPDIR for each; no pass of the reals",
+      .needs = {.logits = true},
+      .declare = declare,
+      .compute = compute};
 }
 
 }  // namespace terrace

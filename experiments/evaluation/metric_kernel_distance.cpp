@@ -34,6 +34,9 @@ Metric kernel_distance_metric() {
   return {.name = "kid",
           .title = "KID",
           .explanation = "",
+          .cost =
+              "pairs of images within each subset: time --kid-subsets times the square of --kid-size, whatever the "
+              "number of images; with --kid-subsets 0 all pairs, as pr",
           .needs = {.features = true},
           .declare = declare,
           .compute = compute};

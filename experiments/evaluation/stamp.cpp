@@ -13,13 +13,17 @@ namespace {
 std::string short_hash(const std::string& hash) { return hash.substr(0, std::string("sha256:").size() + 8); }
 
 std::string count_text(const EvaluationSide& side) {
-  return side.count() > 0 ? cat(side.count()) : std::string("not known");
+  if (side.count() == 0) { return "not known"; }
+  return side.is_part() ? cat(side.count(), " of ", side.images_of_set) : cat(side.count());
 }
 
 Json side_json(const EvaluationSide& side) {
   Json json = {{"path", side.path}};
   if (!side.split.empty()) { json["split"] = side.split; }
   json["images"] = side.count() > 0 ? Json(side.count()) : Json(nullptr);
+  if (side.is_part()) { json["images_of_the_set"] = side.images_of_set; }
+  if (side.not_of_the_run > 0) { json["pictures_not_of_the_run"] = side.not_of_the_run; }
+  if (side.sizes.size() > 1) { json["sizes"] = describe_sizes(side.sizes); }
   json["hash"] = side.set.content_hash;
   json["kind"] = !side.saved_statistics ? "images"
                  : side.has_images      ? "saved statistics, and images"

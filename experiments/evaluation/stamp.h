@@ -5,6 +5,7 @@
 #include <string>
 
 #include "experiments/evaluation/evaluation.h"
+#include "experiments/evaluation/side_source.h"
 
 namespace terrace {
 
@@ -15,7 +16,11 @@ struct EvaluationSide {
   /// Its moments were read from a file; images beside them (ADM's references have both) are for what needs images.
   bool saved_statistics = false;
   bool has_images = true;
+  int64_t images_of_set = 0;   // of which a limit takes a part; 0: not counted
+  int64_t not_of_the_run = 0;  // pictures in the folder of a run that its run.json does not list
+  ImageSizes sizes = {};
 
+  bool is_part() const { return !saved_statistics && images_of_set > set.count + static_cast<int64_t>(set.bad.size()); }
   int64_t count() const { return saved_statistics ? set.statistics.features.count : set.count; }
 };
 

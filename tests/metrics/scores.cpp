@@ -153,6 +153,19 @@ TEST(Manifold, OfCopies) {
   for (const double r : neighbour_radii(one_point, 3)) { EXPECT_EQ(r, 0); }
 }
 
+TEST(Manifold, TellsHowManyPairsAreCompared) {
+  std::vector<int64_t> heard;
+  ManifoldOptions options;
+  options.progress = [&](int64_t done, int64_t total) {
+    EXPECT_EQ(total, 9 * 9 + 7 * 7 + 9 * 7);
+    heard.push_back(done);
+  };
+  manifold_scores(rows(9, 3, 1), rows(7, 3, 2), options);
+  EXPECT_EQ(heard, (std::vector<int64_t>{81, 81 + 49, 81 + 49 + 63}));
+  options.progress = [](int64_t, int64_t) { throw Interrupted("stopped"); };
+  EXPECT_THROW(manifold_scores(rows(9, 3, 1), rows(7, 3, 2), options), Interrupted);
+}
+
 TEST(Manifold, Refuses) {
   expect_error<ConfigError>([] { manifold_scores(rows(9, 3, 1), rows(3, 3, 2)); },
                             "neighbours: the 3-th nearest other image of 3");

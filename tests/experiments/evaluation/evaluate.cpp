@@ -20,49 +20,12 @@
 #include "experiments/evaluation/self_check.h"
 #include "tensor/random.h"
 #include "tests/data/images/pictures.h"
+#include "tests/experiments/evaluation/evaluate.h"
 #include "tests/experiments/evaluation/first_layers.h"
 #include "tests/support.h"
 
 namespace terrace {
 namespace {
-
-/// Pictures of random brightness and grain, u8 (N, 12, 16, 3).
-Tensor pictures(int64_t count, uint64_t seed) {
-  Generator g(seed, 0);
-  const Tensor noise = randint(96, {count, 12, 16, 3}, g), base = randint(160, {count}, g);
-  Tensor images = Tensor::empty({count, 12, 16, 3}, DType::kU8);
-  for (int64_t i = 0; i < images.numel(); ++i) {
-    images.data<uint8_t>()[i] =
-        static_cast<uint8_t>(noise.data<int64_t>()[i] + base.data<int64_t>()[i / (12 * 16 * 3)]);
-  }
-  return images;
-}
-
-void write_samples(const std::string& path, const Tensor& images, const Tensor& labels = {}) {
-  NpzWriter npz(path);
-  npz.begin("arr_0", DType::kU8, images.shape());
-  npz.append(images);
-  if (labels.defined()) {
-    npz.begin("arr_1", DType::kI64, labels.shape());
-    npz.append(labels);
-  }
-  npz.commit();
-}
-
-class Evaluate : public testing::Test {
- protected:
-  Evaluate() {
-    write_first_layers(folder_ / "weights.safetensors");
-    options_.inception.weights = folder_ / "weights.safetensors";
-    options_.inception.level = 64;
-    options_.fake = folder_ / "fake.npz";
-    options_.real = folder_ / "real.npz";
-  }
-  std::string stamp_line() const { return evaluate(options_).figures.at(0).stamp_line; }
-
-  TemporaryFolder folder_;
-  EvaluationOptions options_;
-};
 
 TEST_F(Evaluate, FolderAndNpzOfTheSamePicturesAreAtZero) {
   const Tensor images = pictures(9, 1);
@@ -336,6 +299,21 @@ TEST(EvaluateProgram, PrintsFiguresAndRefusesInOneLine) {
   EXPECT_EQ(good.status, 0) << good.output;
   EXPECT_NE(good.output.find("FID(64) "), std::string::npos) << good.output;
   EXPECT_EQ(read_json_file(folder / "o.json")["figures"][0]["name"], "FID(64)");
+  for (const char* side : {"fake, network  100%  5/5 images", "real, network  100%  5/5 images"}) {
+    EXPECT_NE(good.output.find(side), std::string::npos) << good.output;
+  }
+  const CommandResult again = run_command(program + sides + " --features 64 --json " + (folder / "o.json"));
+  EXPECT_EQ(again.status, 2);
+  EXPECT_EQ(again.output, "evaluate: error: " + folder / "o.json" +
+                              " is there already; add --overwrite to replace it, or give another name with --json\n");
+  const CommandResult three =
+      run_command(program + sides + " --features 64 --limit 3 --real-limit 4 --out " + (folder / "out"));
+  EXPECT_NE(three.output.find("N 3 of 5 / 4 of 5;"), std::string::npos) << three.output;
+  EXPECT_EQ(read_json_file(folder / "out/run.json")["results"]["figures"][0]["name"], "FID(64)");
+  EXPECT_EQ(run_command(program + sides + " --features 64 --out " + (folder / "out")).status, 2);
+  const std::string help = run_command(program + " --help").output;
+  EXPECT_NE(help.find("What it costs"), std::string::npos);
+  for (const Metric& metric : metrics()) { EXPECT_FALSE(metric.cost.empty()) << metric.name; }
   const CommandResult bad = run_command(program + sides);
   EXPECT_EQ(bad.status, 2);
   EXPECT_NE(bad.output.find("level 2048 cannot be computed"), std::string::npos) << bad.output;
