@@ -54,7 +54,7 @@ void declare(Options& options, Arguments& a) {
 
   Options& preview = options.command("preview", "writes pictures of a dataset as one PNG");
   preview.add("file", a.file, "dataset, FILE.h5").positional().required();
-  preview.add("png", a.png, "file to write").required();
+  preview.add("png", a.png, "file to write").required().endings({".png"});
   preview.add("split", a.split, "split to show");
   preview.add("count", a.count, "pictures, spread evenly over the split").range(1, 10000);
   preview.add("columns", a.columns, "pictures a row").range(1, 1000);

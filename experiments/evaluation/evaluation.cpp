@@ -118,8 +118,11 @@ EvaluationSide EvaluationRun::open_side(const std::string& path, const std::stri
   if (may_be_saved && is_statistics_file(path)) {
     saved = read_saved(path);
     if (const int64_t limit = is_fake ? options_.fake_limit : options_.real_limit; limit > 0) {
-      throw ConfigError(cat("--", is_fake ? "fake" : "real", "-limit ", limit, ": ", path,
-                            " holds statistics of all its images, of which none can be left out"));
+      const char *side = is_fake ? "fake" : "real", *other = is_fake ? "real" : "fake";
+      throw ConfigError(cat("--", side, "-limit ", limit, ": ", path,
+                            " holds statistics of all its images, of which none can be left out; limit the other side "
+                            "alone, by --",
+                            other, "-limit"));
     }
     if (!needs_images(is_fake) || !open_tensor_file(path).has("arr_0")) { return saved; }
   }

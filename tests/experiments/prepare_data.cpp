@@ -61,6 +61,7 @@ TEST(PrepareData, BadInputIsOneLineAndExitCodeTwo) {
       {"procedural --count 0" + out, "count"},
       {"procedural --out " + folder / "no/x.h5", "No such file or directory"},
       {"procedural", "--out FILE.h5 is needed"},
+      {"preview " + folder / "text.h5" + " --png " + folder / "x.jpg", "--png must end in .png, the format that is "},
       {"", "a command is needed"},
   };
   for (const auto& [arguments, reason] : cases) {

@@ -148,8 +148,8 @@ TEST_F(Evaluate, ALimitTakesAPartOfASideAndSaysSo) {
   options_.save_stats = "";
   expect_error<ConfigError>([&] { evaluate(options_); },
                             "--real-limit 5: " + options_.real +
-                                " holds statistics of all its images, of which none can be "
-                                "left out");
+                                " holds statistics of all its images, of which none can be left out; limit the other "
+                                "side alone, by --fake-limit");
 }
 
 }  // namespace
