@@ -1,4 +1,4 @@
-// Shows the position tables of a checkpoint or a run: pictures, similarities, gradients, drift.
+// Shows the position tables of a checkpoint, a run or official weights: pictures, similarities, gradients, drift.
 #include <cstdio>
 
 #include "data/files/atomic_file.h"
@@ -16,12 +16,20 @@ namespace {
 void inspect_pe(int argc, char** argv) {
   CommonOptions common;
   common.out = "inspect";
-  std::string checkpoint;
+  std::string checkpoint, prefix;
   bool overwrite = false;
   Options options("inspect_pe", "shows the position tables of a checkpoint: pictures, similarities, gradients, drift.");
-  options.add("checkpoint", checkpoint, "checkpoint of train_var, or a run's folder").positional().required();
+  options
+      .add("checkpoint", checkpoint,
+           "the folder of a run of train_var, its checkpoint.h5, or official weights (.pth, .safetensors); gradients "
+           "and drift are shown where they were recorded")
+      .positional()
+      .required();
+  options.add("prefix", prefix, "of a file with several models: take what lies below this name")
+      .default_text("found by its names");
   declare_overwrite(options, overwrite);
   options.add_common(common, "folder for inspect.html, inspect.json and run.json");
+  options.epilog("  inspect_pe runs/var --out inspect\n  inspect_pe var_d16.pth --out inspect-d16");
   options.parse(argc, argv);
   common.apply_on_cpu();
   OutputFolder output(common.out,
@@ -29,7 +37,7 @@ void inspect_pe(int argc, char** argv) {
                       if_there(false, overwrite));
 
   RunRecord record("inspect_pe", options.to_json(), common.seed);
-  const Inspection inspection = inspect_checkpoint(checkpoint);
+  const Inspection inspection = inspect_checkpoint(checkpoint, prefix);
   output.begin(record);
   const Json figures = inspection_json(inspection);
   write_file(output.path("inspect.json"), json_text(figures, 2) + "\n");

@@ -46,7 +46,10 @@ void declare(Options& options, Settings& s) {
            "images of each folder (the first by path) or dataset (a random subset, the same in every run), 0 for all")
       .at_least(0);
   options.group("Tokenizer");
-  options.add("tokenizer", s.tokenizer, "weights of the tokenizer: .h5 of train_vqvae, .pth, .safetensors").required();
+  options
+      .add("tokenizer", s.tokenizer,
+           "weights of the tokenizer: the folder of a run of train_vqvae, its checkpoint.h5, .pth, .safetensors")
+      .required();
   options.add("patch-nums", s.patch_nums, "sides of the scales in tokens, where the file does not tell them")
       .at_least(1)
       .default_text("the official one at 256 px");

@@ -97,7 +97,10 @@ void declare(Options& options, Settings& s) {
   options.group("Data");
   options.add("data", s.data,
               "image dataset (HDF5, from prepare_data); without it the token caches stand for themselves");
-  options.add("tokenizer", s.tokenizer, "checkpoint of train_vqvae").required();
+  options
+      .add("tokenizer", s.tokenizer,
+           "the folder of a run of train_vqvae, its checkpoint.h5, or official weights (.pth, .safetensors)")
+      .required();
   options.add("tokens", s.tokens, "folder of the token caches").default_text("OUT");
   declare_model(options, s);
   declare_training(options, s);

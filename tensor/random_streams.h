@@ -3,6 +3,7 @@
 // part of what a seed means: results of earlier versions are reproduced only as long as they stay as they are.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace terrace::streams {

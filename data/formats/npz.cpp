@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 constexpr int64_t kMaxHeader = 1 << 20;
-constexpr int64_t kAlignment = 64;  // of the data within an array's file, as NumPy aligns it
+constexpr int64_t kMaxText = 64 << 20;  // bytes
+constexpr int64_t kAlignment = 64;      // of the data within an array's file, as NumPy aligns it
 
 struct NpyType {
   const char* descr;  // without the mark of the byte order
@@ -146,8 +147,13 @@ ElementType element_type(const std::string& descr, const std::string& where) {
 //       {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }
 //       then the elements
 
-/// Describes the array whose file is `bytes`.
-StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const std::string& where) {
+struct NpyArray {
+  NpyHeader header;
+  ByteRange elements;  // to the end of the file
+};
+
+/// Reads the head of the array whose file is `bytes`.
+NpyArray parse_head(const ByteRange& bytes, const std::string& where) {
   const auto fail = [&](const std::string& why) { return IoError(cat(where, ": ", why)); };
   char fixed[12] = {};
   const int64_t available = std::min<int64_t>(bytes.size(), 12);
@@ -164,17 +170,22 @@ StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const st
   std::string text(static_cast<size_t>(length), '\0');
   bytes.read(header_begin, reinterpret_cast<std::byte*>(text.data()), length);
 
-  const NpyHeader header = HeaderParser(text, where).parse();
+  const int64_t begin = header_begin + length;
+  return {HeaderParser(text, where).parse(), bytes.part(begin, bytes.size() - begin)};
+}
+
+StoredTensor tensor_of(const std::string& name, const NpyArray& array, const std::string& where) {
+  const NpyHeader& header = array.header;
   StoredTensor tensor;
   tensor.name = name;
   tensor.type = element_type(header.descr, where);
   tensor.shape = Shape(header.shape);
-  const int64_t count = checked_numel(tensor.shape, where), begin = header_begin + length;
-  if (count * size_of(tensor.type) > bytes.size() - begin) {
-    throw fail(cat("truncated: shape ", tensor.shape, " of '", header.descr, "' needs ", count * size_of(tensor.type),
-                   " bytes, there are ", bytes.size() - begin));
+  const int64_t count = checked_numel(tensor.shape, where);
+  if (count * size_of(tensor.type) > array.elements.size()) {
+    throw IoError(cat(where, ": truncated: shape ", tensor.shape, " of '", header.descr, "' needs ",
+                      count * size_of(tensor.type), " bytes, there are ", array.elements.size()));
   }
-  tensor.bytes = bytes.part(begin, bytes.size() - begin);
+  tensor.bytes = array.elements;
   tensor.strides = tensor.shape.contiguous_strides();
   if (header.fortran_order) {
     int64_t step = 1;
@@ -186,17 +197,69 @@ StoredTensor parse_npy(const std::string& name, const ByteRange& bytes, const st
   return tensor;
 }
 
+// --- Texts: one element of type <UN, N characters of UTF-32, zeros at the end ---
+
+bool is_text(const NpyHeader& header) { return header.shape.empty() && header.descr.starts_with("<U"); }
+
+/// Characters beyond Unicode, and those that only halves of UTF-16 are.
+bool is_character(uint32_t c) { return c < 0xd800 || (c > 0xdfff && c < 0x110000); }
+
+void append_utf8(std::string& text, uint32_t c) {
+  if (c < 0x80) {
+    text += static_cast<char>(c);
+    return;
+  }
+  const int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;  // bytes of 6 bits each
+  constexpr uint32_t kLead[] = {0, 0xc0, 0xe0, 0xf0};
+  text += static_cast<char>(kLead[more] | c >> (6 * more));
+  for (int i = more - 1; i >= 0; --i) { text += static_cast<char>(0x80 | (c >> (6 * i) & 0x3f)); }
+}
+
+std::string text_of(const NpyArray& array, const std::string& where) {
+  const int64_t size = array.elements.size();
+  if (size > kMaxText) { throw IoError(cat(where, ": a text of ", size, " bytes; ", kMaxText, " are allowed")); }
+  if (array.header.descr != cat("<U", size / 4) || size % 4 != 0) {
+    throw IoError(cat(where, ": a text of type '", array.header.descr, "' in ", size, " bytes"));
+  }
+  std::vector<uint32_t> characters(static_cast<size_t>(size / 4));
+  array.elements.check();
+  array.elements.read(0, reinterpret_cast<std::byte*>(characters.data()), size);
+  while (!characters.empty() && characters.back() == 0) { characters.pop_back(); }
+  std::string text;
+  for (const uint32_t c : characters) {
+    if (!is_character(c)) { throw IoError(cat(where, ": a text with the number ", c, ", which is no character")); }
+    append_utf8(text, c);
+  }
+  return text;
+}
+
+/// The characters of a text in UTF-8.
+std::vector<uint32_t> characters_of(const std::string& text, const std::string& name) {
+  std::vector<uint32_t> characters;
+  for (size_t at = 0; at < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const int more = lead < 0x80 ? 0 : lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
+    uint32_t c = lead & (more == 0 ? 0x7f : 0x3f >> more);
+    for (int i = 1; i <= more && at + static_cast<size_t>(i) < text.size(); ++i) {
+      c = c << 6 | (static_cast<unsigned char>(text[at + static_cast<size_t>(i)]) & 0x3f);
+    }
+    std::string again;
+    if (is_character(c)) { append_utf8(again, c); }
+    if (again.empty() || text.compare(at, again.size(), again) != 0) {
+      throw IoError(cat("npz: the text \"", name, "\" is not UTF-8"));
+    }
+    characters.push_back(c);
+    at += again.size();
+  }
+  return characters;
+}
+
 /// The head of an array's file, padded so that the data is aligned.
-std::string npy_head(DType dtype, const Shape& shape) {
-  if (dtype == DType::kBF16) { throw DTypeError("npz: NumPy has no bf16; convert to f32 or f16 first"); }
-  const ElementType type = element_type_of(dtype);
-  const auto found =
-      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NpyType& t) { return t.type == type; });
+std::string npy_head(const std::string& descr, const Shape& shape) {
   std::string extents;
   for (const int64_t extent : shape) { extents += cat(extents.empty() ? "" : ", ", extent); }
   if (shape.size() == 1) { extents += ","; }
-  std::string text = cat("{'descr': '", size_of(type) == 1 ? "|" : "<", found->descr,
-                         "', 'fortran_order': False, 'shape': (", extents, "), }");
+  std::string text = cat("{'descr': '", descr, "', 'fortran_order': False, 'shape': (", extents, "), }");
   const int64_t unpadded = 10 + static_cast<int64_t>(text.size()) + 1;
   text.append(static_cast<size_t>((kAlignment - unpadded % kAlignment) % kAlignment), ' ');
   text += '\n';
@@ -209,8 +272,11 @@ std::string npy_head(DType dtype, const Shape& shape) {
 
 class NpzTensorWriter : public TensorWriter {
  public:
-  NpzTensorWriter(const std::string& path, std::vector<TensorEntry> entries)
-      : TensorWriter(path, std::move(entries)), npz_(path) {}
+  NpzTensorWriter(const std::string& path, std::vector<TensorEntry> entries,
+                  const std::map<std::string, std::string>& metadata)
+      : TensorWriter(path, std::move(entries)), npz_(path) {
+    for (const auto& [name, value] : metadata) { npz_.text(name, value); }
+  }
 
  private:
   void write_entry(const TensorEntry& entry, const Tensor& value) override {
@@ -231,14 +297,16 @@ bool is_npy(const MappedFile& file) {
 std::shared_ptr<const TensorReader> open_npy(std::shared_ptr<const MappedFile> file) {
   const std::string path = file->path();
   const int64_t size = file->size();
+  const std::string where = cat("cannot read ", path, ": npy");
   std::vector<StoredTensor> tensors;
-  tensors.push_back(parse_npy("arr_0", ByteRange(std::move(file), 0, size), cat("cannot read ", path, ": npy")));
+  tensors.push_back(tensor_of("arr_0", parse_head(ByteRange(std::move(file), 0, size), where), where));
   return std::make_shared<const StoredTensors>(path, std::move(tensors));
 }
 
 std::shared_ptr<const TensorReader> open_npz(std::shared_ptr<const ZipReader> zip) {
   const std::string& path = zip->file()->path();
   std::vector<StoredTensor> tensors;
+  std::map<std::string, std::string> metadata;
   for (size_t i = 0; i < zip->entries().size(); ++i) {
     const std::string& name = zip->entries()[i].name;
     if (name.ends_with("/")) {
@@ -246,19 +314,41 @@ std::shared_ptr<const TensorReader> open_npz(std::shared_ptr<const ZipReader> zi
     }
     const std::string where = cat("cannot read ", path, ": npz: \"", name, "\"");
     if (!name.ends_with(".npy")) { throw IoError(cat(where, ": an entry that is not an array (.npy)")); }
-    tensors.push_back(parse_npy(name.substr(0, name.size() - 4), ByteRange(zip, static_cast<int64_t>(i)), where));
+    const NpyArray array = parse_head(ByteRange(zip, static_cast<int64_t>(i)), where);
+    const std::string array_name = name.substr(0, name.size() - 4);
+    if (is_text(array.header)) {
+      metadata[array_name] = text_of(array, where);
+    } else {
+      tensors.push_back(tensor_of(array_name, array, where));
+    }
   }
-  return std::make_shared<const StoredTensors>(path, std::move(tensors));
+  return std::make_shared<const StoredTensors>(path, std::move(tensors), std::move(metadata));
 }
 
 void NpzWriter::begin(const std::string& name, DType dtype, const Shape& shape) {
-  const std::string head = npy_head(dtype, shape);
+  if (dtype == DType::kBF16) {
+    throw DTypeError(cat("npz: tensor \"", name, "\" is bf16, which NumPy does not have; convert it to f32 or f16"));
+  }
+  const ElementType type = element_type_of(dtype);
+  const auto known =
+      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NpyType& t) { return t.type == type; });
+  const std::string head = npy_head(cat(size_of(type) == 1 ? "|" : "<", known->descr), shape);
   name_ = name;
   dtype_ = dtype;
   shape_ = shape;
   rows_ = 0;
   zip_.begin(name + ".npy", static_cast<int64_t>(head.size()) + shape.numel() * size_of(dtype));
   zip_.write(head.data(), static_cast<int64_t>(head.size()));
+}
+
+void NpzWriter::text(const std::string& name, const std::string& value) {
+  std::vector<uint32_t> characters = characters_of(value, name);
+  if (characters.empty()) { characters.push_back(0); }  // NumPy has no elements of no bytes
+  const std::string head = npy_head(cat("<U", characters.size()), {});
+  const auto bytes = static_cast<int64_t>(characters.size() * sizeof(uint32_t));
+  zip_.begin(name + ".npy", static_cast<int64_t>(head.size()) + bytes);
+  zip_.write(head.data(), static_cast<int64_t>(head.size()));
+  zip_.write(characters.data(), bytes);
 }
 
 void NpzWriter::append(const Tensor& rows) {
@@ -278,8 +368,9 @@ void NpzWriter::append(const Tensor& rows) {
   zip_.write(source.raw_data(), source.numel() * size_of(dtype_));
 }
 
-std::unique_ptr<TensorWriter> create_npz(const std::string& path, std::vector<TensorEntry> entries) {
-  return std::make_unique<NpzTensorWriter>(path, std::move(entries));
+std::unique_ptr<TensorWriter> create_npz(const std::string& path, std::vector<TensorEntry> entries,
+                                         const std::map<std::string, std::string>& metadata) {
+  return std::make_unique<NpzTensorWriter>(path, std::move(entries), metadata);
 }
 
 }  // namespace terrace

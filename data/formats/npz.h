@@ -6,9 +6,11 @@
 //   npz.commit();
 //
 // Arrays in Fortran order are read as what they are; their elements must be little-endian numbers or bools. A single
-// .npy file holds the tensor "arr_0", as np.savez names it.
+// .npy file holds the tensor "arr_0", as np.savez names it. A text (an array of no dimensions and type <U) is metadata:
+// str(np.load(path)["config"]) in Python.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,7 +27,7 @@ std::shared_ptr<const TensorReader> open_npy(std::shared_ptr<const MappedFile> f
 std::shared_ptr<const TensorReader> open_npz(std::shared_ptr<const ZipReader> zip);
 
 /// Arrays written in pieces, so that one may be larger than memory. f32, f64, f16, i64, i32, u8, bool: NumPy has no
-/// bf16 (DTypeError). Throws IoError as ZipWriter does.
+/// bf16 (DTypeError that names the array). Throws IoError as ZipWriter does.
 class NpzWriter {
  public:
   explicit NpzWriter(const std::string& path) : zip_(path) {}
@@ -34,6 +36,8 @@ class NpzWriter {
   void begin(const std::string& name, DType dtype, const Shape& shape);
   /// The next rows of it: (n, ...), or for a scalar the scalar. Throws ShapeError, DTypeError.
   void append(const Tensor& rows);
+  /// A text in UTF-8 as an array of no dimensions. Throws IoError where it is not UTF-8.
+  void text(const std::string& name, const std::string& value);
   /// The file appears under its name.
   void commit() { zip_.commit(); }
 
@@ -45,7 +49,8 @@ class NpzWriter {
   int64_t rows_ = 0;  // that have come
 };
 
-/// Whole tensors, each an array of its name.
-std::unique_ptr<TensorWriter> create_npz(const std::string& path, std::vector<TensorEntry> entries);
+/// Whole tensors and texts, each an array of its name.
+std::unique_ptr<TensorWriter> create_npz(const std::string& path, std::vector<TensorEntry> entries,
+                                         const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace terrace

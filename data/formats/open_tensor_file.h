@@ -32,7 +32,8 @@ class TensorFile {
   const std::vector<TensorEntry>& entries() const { return entries_; }
   bool has(const std::string& name) const { return index_.contains(name); }
   const TensorEntry& entry(const std::string& name) const;  // throws IoError that gives the nearest names
-  /// Text beside the tensors: safetensors' __metadata__, an HDF5 file's attributes.
+  /// Text beside the tensors: safetensors' __metadata__, an HDF5 file's attributes, arrays of text in .npz, plain
+  /// values and records extra/NAME in .pth.
   const std::map<std::string, std::string>& metadata() const { return reader_->metadata(); }
 
   Tensor read(const std::string& name) const;  // contiguous

@@ -44,6 +44,17 @@ std::string read_entry(const ZipReader& zip, int64_t entry, int64_t most) {
   return content;
 }
 
+/// The entries whose names begin with `prefix`, by what follows it.
+std::map<std::string, std::string> texts_beside(const ZipReader& zip, const std::string& prefix) {
+  std::map<std::string, std::string> texts;
+  for (size_t i = 0; i < zip.entries().size(); ++i) {
+    const std::string& name = zip.entries()[i].name;
+    if (!name.starts_with(prefix) || name.size() == prefix.size()) { continue; }
+    texts[name.substr(prefix.size())] = read_entry(zip, static_cast<int64_t>(i), kMaxPickle);
+  }
+  return texts;
+}
+
 const PickleValue* value_of(const PickleValue& dict, const std::string& key) {
   if (dict.kind != PickleValue::Kind::kDict) { return nullptr; }
   for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
@@ -135,11 +146,12 @@ std::shared_ptr<const TensorReader> open_pth_zip(std::shared_ptr<const ZipReader
   }
   const std::string program = read_entry(*zip, entry, kMaxPickle);
   const Pickle pickle = read_pickle(std::as_bytes(std::span(program)), where);
-  return collect_tensors(pickle, path, [&](const PthStorage& storage) {
+  const auto bytes_of = [&](const PthStorage& storage) {
     const int64_t record = zip->find(prefix + "data/" + storage.key);
     if (record < 0) { throw IoError(cat(where, ": record ", prefix, "data/", storage.key, " is missing")); }
     return ByteRange(zip, record);
-  });
+  };
+  return collect_tensors(pickle, path, bytes_of, texts_beside(*zip, prefix + kPthExtra));
 }
 
 bool is_legacy_pth(const MappedFile& file) {

@@ -70,8 +70,12 @@ bool plain_text(const PickleValue& value, std::string& text) {
 /// visited is limited, so that neither circles nor lists of lists that double at each level go on for ever.
 class Collector {
  public:
-  Collector(std::string path, const std::function<ByteRange(const PthStorage&)>& bytes_of)
-      : path_(std::move(path)), where_(cat("cannot read ", path_, ": pth")), bytes_of_(bytes_of) {}
+  Collector(std::string path, const std::function<ByteRange(const PthStorage&)>& bytes_of,
+            std::map<std::string, std::string> texts_beside)
+      : path_(std::move(path)),
+        where_(cat("cannot read ", path_, ": pth")),
+        bytes_of_(bytes_of),
+        texts_beside_(std::move(texts_beside)) {}
 
   void visit(const PickleValue& value, const std::string& name, int depth) {
     text_ += name.size() + value.text.size();
@@ -96,7 +100,8 @@ class Collector {
   }
 
   std::shared_ptr<const TensorReader> result() {
-    return std::make_shared<const StoredTensors>(path_, std::move(tensors_), std::move(metadata_));
+    texts_beside_.merge(metadata_);
+    return std::make_shared<const StoredTensors>(path_, std::move(tensors_), std::move(texts_beside_));
   }
 
  private:
@@ -135,7 +140,7 @@ class Collector {
   std::string path_, where_;
   const std::function<ByteRange(const PthStorage&)>& bytes_of_;
   std::vector<StoredTensor> tensors_;
-  std::map<std::string, std::string> metadata_;
+  std::map<std::string, std::string> metadata_, texts_beside_;
   size_t visits_ = 0, text_ = 0;
 };
 
@@ -167,8 +172,9 @@ PthStorage parse_storage(const PickleValue& value, const std::string& where) {
 }
 
 std::shared_ptr<const TensorReader> collect_tensors(const Pickle& pickle, const std::string& path,
-                                                    const std::function<ByteRange(const PthStorage&)>& bytes_of) {
-  Collector collector(path, bytes_of);
+                                                    const std::function<ByteRange(const PthStorage&)>& bytes_of,
+                                                    std::map<std::string, std::string> texts_beside) {
+  Collector collector(path, bytes_of, std::move(texts_beside));
   collector.visit(*pickle.root, "", 0);
   return collector.result();
 }

@@ -24,9 +24,11 @@ struct PthStorage {
 /// Throws IoError, opening with `where`, where the value is none or its type is not supported.
 PthStorage parse_storage(const PickleValue& value, const std::string& where);
 
-/// All tensors that can be reached from the root, under their paths, and the other values as metadata. `bytes_of` gives
-/// the bytes of a storage (of what it is a view of). Throws IoError.
+/// All tensors that can be reached from the root, under their paths, and the other values as metadata, with
+/// `texts_beside`, which go before them. `bytes_of` gives the bytes of a storage (of what it is a view of). Throws
+/// IoError.
 std::shared_ptr<const TensorReader> collect_tensors(const Pickle& pickle, const std::string& path,
-                                                    const std::function<ByteRange(const PthStorage&)>& bytes_of);
+                                                    const std::function<ByteRange(const PthStorage&)>& bytes_of,
+                                                    std::map<std::string, std::string> texts_beside = {});
 
 }  // namespace terrace

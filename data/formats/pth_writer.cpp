@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "data/formats/pickle_program.h"
+#include "data/formats/pth_reader.h"
 #include "data/formats/stored_tensor.h"
 #include "tensor/base/error.h"
 
@@ -116,10 +117,12 @@ std::string pickled(const std::vector<TensorEntry>& entries) {
 
 class PthWriter : public TensorWriter {
  public:
-  PthWriter(const std::string& path, std::vector<TensorEntry> entries)
+  PthWriter(const std::string& path, std::vector<TensorEntry> entries,
+            const std::map<std::string, std::string>& metadata)
       : TensorWriter(path, std::move(entries)), zip_(path) {
     add("data.pkl", pickled(this->entries()));
     add("byteorder", "little");
+    for (const auto& [name, value] : metadata) { add(kPthExtra + name, value); }
   }
 
  private:
@@ -142,8 +145,9 @@ class PthWriter : public TensorWriter {
 
 }  // namespace
 
-std::unique_ptr<TensorWriter> create_pth(const std::string& path, std::vector<TensorEntry> entries) {
-  return std::make_unique<PthWriter>(path, std::move(entries));
+std::unique_ptr<TensorWriter> create_pth(const std::string& path, std::vector<TensorEntry> entries,
+                                         const std::map<std::string, std::string>& metadata) {
+  return std::make_unique<PthWriter>(path, std::move(entries), metadata);
 }
 
 }  // namespace terrace

@@ -41,8 +41,8 @@ std::unique_ptr<TensorWriter> create_tensor_file(const std::string& path, std::v
                                                  const std::map<std::string, std::string>& metadata) {
   const std::string ending = std::filesystem::path(path).extension().string();
   if (ending == ".safetensors") { return create_safetensors(path, std::move(entries), metadata); }
-  if (ending == ".npz") { return create_npz(path, std::move(entries)); }
-  if (ending == ".pth" || ending == ".pt") { return create_pth(path, std::move(entries)); }
+  if (ending == ".npz") { return create_npz(path, std::move(entries), metadata); }
+  if (ending == ".pth" || ending == ".pt") { return create_pth(path, std::move(entries), metadata); }
   throw ConfigError(cat("cannot write ", path, ": its ending must be .safetensors, .npz, .pth or .pt"));
 }
 

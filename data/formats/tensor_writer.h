@@ -38,8 +38,9 @@ class TensorWriter {
   size_t next_ = 0;
 };
 
-/// By the ending of `path`: .safetensors, .npz, .pth or .pt. `metadata` is kept by safetensors only. Throws ConfigError
-/// for another ending.
+/// By the ending of `path`: .safetensors, .npz, .pth or .pt. TensorFile::metadata() gives `metadata` again: they are in
+/// __metadata__ of safetensors, arrays of text in .npz, records extra/NAME in .pth. Throws ConfigError for another
+/// ending.
 std::unique_ptr<TensorWriter> create_tensor_file(const std::string& path, std::vector<TensorEntry> entries,
                                                  const std::map<std::string, std::string>& metadata = {});
 

@@ -2,41 +2,57 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
 #include "data/hdf5/file.h"
 #include "experiments/report/image_grid.h"
 #include "experiments/study/report.h"
+#include "var/positions/encodings.h"
 #include "var/pyramid.h"
+#include "var/weights/checkpoint.h"
 #include "var/weights/load.h"
 
 namespace terrace {
 namespace {
 
-std::string checkpoint_of(const std::string& path) {
-  if (!std::filesystem::is_directory(path)) { return path; }
-  const std::string file = path + "/checkpoint.h5";
-  if (!std::filesystem::exists(file)) { throw IoError(cat(path, ": the folder holds no checkpoint.h5")); }
-  return file;
-}
-
 Tensor rows_of(const Variable& table, int64_t channels) {
   return table.defined() ? table.value().reshape({-1, channels}).clone() : Tensor();
 }
 
-/// What the encoding makes of its parameters' first values.
+/// What the encoding makes of its parameters' first values; undefined where the file does not hold them.
 Tensor initial_table(const PositionalEncoding& encoding, const State& initial, int64_t channels) {
   NamedParameters parameters = encoding.named_parameters();  // handles
   std::vector<Tensor> now;
   for (auto& [name, parameter] : parameters) {
+    if (!initial.contains(name)) { return {}; }
     now.push_back(parameter.value());
-    const auto found = initial.find(name);
-    if (found != initial.end()) { parameter.set_value(found->second); }
   }
+  for (auto& [name, parameter] : parameters) { parameter.set_value(initial.at(name)); }
   Tensor rows = rows_of(encoding.table(), channels);
   for (size_t i = 0; i < now.size(); ++i) { parameters[i].second.set_value(now[i]); }
   return rows;
+}
+
+/// A table of the file as rows of `channels`.
+Tensor stored_rows(const TensorFile& weights, const std::string& name, int64_t channels) {
+  return weights.read(name, DType::kF32).reshape({-1, channels}).clone();
+}
+Tensor initial_rows(const State& initial, const std::string& name, int64_t channels) {
+  const auto found = initial.find(name);
+  return found == initial.end() ? Tensor() : found->second.reshape({-1, channels}).clone();
+}
+
+/// What a checkpoint tells about the training: the tables before the first step, the steps, the logged gradients.
+State read_training(Inspection& result) {
+  const Hdf5File file = Hdf5File::open(result.source);
+  const State initial = file.has("initial") ? read_state(file, "initial") : State();
+  if (!initial.empty()) { result.step = file.read_attr_int("/", "step"); }
+  if (file.has("log/step")) {
+    result.logged_steps = file.read("log/step").to_vector<int64_t>();
+    result.position_gradient = file.read("log/position_gradient");
+    result.scale_gradient = file.read("log/scale_gradient");
+  }
+  return initial;
 }
 
 double finite(double v) { return std::isfinite(v) ? v : 0; }
@@ -65,33 +81,29 @@ std::vector<double> column_means(const Tensor& rows) {
 
 }  // namespace
 
-Inspection inspect_checkpoint(const std::string& path) {
+Inspection inspect_checkpoint(const std::string& path, const std::string& prefix) {
+  const TensorFile weights = open_weights(path, WeightKind::kVar, prefix);
   Inspection result;
-  result.source = checkpoint_of(path);
-  const LoadedTransformer loaded = load_transformer(result.source);
-  VarTransformer& model = *loaded.model;
-  const int64_t C = model.config().embed_dim;
-  result.config = model.config();
-  result.step = loaded.step;
-  result.summary = model.table_summary();
-  NoGrad no_grad;
-  const PositionalEncoding& encoding = model.positions();
-  result.table = rows_of(encoding.table(), C);
-  result.initial = initial_table(encoding, loaded.initial, C);
-  if (model.lvl_embed) {
-    result.levels = model.parameter("lvl_embed.weight").value().clone();
-    const auto levels = loaded.initial.find("lvl_embed.weight");
-    result.initial_levels = levels != loaded.initial.end() ? levels->second : result.levels;
+  result.source = weights.path();
+  result.config = var_config_from_weights(weights, {.num_heads = 1});  // tables do not depend on the heads
+  const int64_t C = result.config.embed_dim;
+  const State initial = weights.format() == "HDF5" ? read_training(result) : State();
+  Generator scratch(0);
+  const std::unique_ptr<PositionalEncoding> encoding = make_encoding(result.config, scratch);
+  for (auto& [name, table] : encoding->state()) {
+    Tensor target = table;  // shares the encoding's memory
+    weights.read_into(name, target);
   }
-  result.start = rows_of(model.pos_start, C);
-  const auto start = loaded.initial.find("pos_start");
-  result.initial_start = start != loaded.initial.end() ? start->second.reshape({-1, C}).clone() : result.start;
-  const Hdf5File file = Hdf5File::open(result.source);
-  if (file.has("log/step")) {
-    result.logged_steps = file.read("log/step").to_vector<int64_t>();
-    result.position_gradient = file.read("log/position_gradient");
-    result.scale_gradient = file.read("log/scale_gradient");
+  const NoGrad no_grad;
+  result.table = rows_of(encoding->table(), C);
+  result.initial = initial_table(*encoding, initial, C);
+  result.start = stored_rows(weights, "pos_start", C);
+  result.initial_start = initial_rows(initial, "pos_start", C);
+  if (result.config.positions.level_embedding) {
+    result.levels = stored_rows(weights, "lvl_embed.weight", C);
+    result.initial_levels = initial_rows(initial, "lvl_embed.weight", C);
   }
+  result.summary = table_summary(*encoding, result.start, result.levels);
   return result;
 }
 
@@ -126,7 +138,7 @@ Tensor similarity_mosaic(const Tensor& table, int64_t begin, int64_t patch, doub
 Json inspection_json(const Inspection& inspection) {
   Json j;
   j["checkpoint"] = inspection.source;
-  j["step"] = inspection.step;
+  j["step"] = inspection.step ? Json(*inspection.step) : Json();
   j["encoding"] = inspection.config.positions.kind;
   j["tables"] = Json::array();
   for (const TableSummary& t : inspection.summary) {
@@ -134,14 +146,16 @@ Json inspection_json(const Inspection& inspection) {
   }
   const Pyramid pyramid(inspection.config.patch_nums);
   std::vector<double> drift, gradient;
-  if (inspection.table.defined()) { drift = relative_drift(inspection.initial, inspection.table); }
+  if (inspection.initial.defined()) { drift = relative_drift(inspection.initial, inspection.table); }
   if (inspection.position_gradient.defined() && inspection.position_gradient.numel() > 0) {
     gradient = column_means(inspection.position_gradient);
   }
-  if (inspection.levels.defined()) {
+  if (inspection.initial_levels.defined()) {
     j["level_embedding_drift"] = relative_drift(inspection.initial_levels, inspection.levels);
   }
-  if (inspection.start.defined()) { j["start_drift"] = relative_drift(inspection.initial_start, inspection.start)[0]; }
+  if (inspection.initial_start.defined()) {
+    j["start_drift"] = relative_drift(inspection.initial_start, inspection.start)[0];
+  }
   j["scales"] = Json::array();
   for (int64_t s = 0; s < pyramid.scales(); ++s) {
     const int64_t p = pyramid.patch(s);

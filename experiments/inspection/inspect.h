@@ -1,6 +1,7 @@
 // The position tables of a checkpoint: their values and similarities, their gradients, their distance from the start.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,11 @@ namespace terrace {
 struct Inspection {
   std::string source;  // the checkpoint
   VarConfig config;
-  int64_t step = 0;
+  std::optional<int64_t> step;        // that it was trained for; nullopt where the file does not tell
   std::vector<TableSummary> summary;  // now
-  /// What the encoding adds, (L, C), before the first step and now; undefined for `none`.
+  /// What the encoding adds, (L, C), before the first step and now; undefined for `none`. Files other than checkpoints
+  /// of train_var tell nothing about the start: then `initial` and its like below are undefined too, but for a fixed
+  /// table's.
   Tensor initial, table;
   /// The level embedding, (S, C), likewise; undefined without.
   Tensor initial_levels, levels;
@@ -29,8 +32,10 @@ struct Inspection {
   int64_t positions() const { return table.defined() ? table.dim(0) : 0; }
 };
 
-/// The checkpoint of train_var, or the folder of a run, which holds checkpoint.h5. Throws IoError.
-Inspection inspect_checkpoint(const std::string& path);
+/// Of a checkpoint of train_var, the folder of a run, or weights in any other format (var/weights/weights.h), the
+/// official ones among them; `prefix` chooses between several models in a file. Of the weights the tables alone are
+/// read. Throws IoError, ConfigError.
+Inspection inspect_checkpoint(const std::string& path, const std::string& prefix = "");
 
 /// Euclidean length of the rows of now - initial over that of initial (0 / 0 is 0), (L).
 std::vector<double> relative_drift(const Tensor& initial, const Tensor& now);

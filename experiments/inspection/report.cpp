@@ -44,6 +44,10 @@ void strip(Html& page, const Figures& figures) {
   page.markup(markup + "</div>\n");
 }
 
+std::string training_of(const Inspection& inspection) {
+  return inspection.step ? cat("after ", *inspection.step, " steps") : "as the file holds it";
+}
+
 void report_tables_of(const Inspection& inspection, Html& page) {
   page.section("The table", "table");
   page.text(
@@ -53,12 +57,14 @@ void report_tables_of(const Inspection& inspection, Html& page) {
     const int64_t upscale = std::max<int64_t>(1, 440 / std::max(t.dim(0), t.dim(1)));
     return image_markup(matrix_image(t, ColorMap::kDiverging, 0, 0, upscale), what, 440);
   };
-  Tensor moved = Tensor::empty(inspection.table.shape());
-  const std::vector<double> a = inspection.initial.to_vector<double>(), b = inspection.table.to_vector<double>();
-  for (size_t i = 0; i < a.size(); ++i) { moved.data<float>()[i] = static_cast<float>(b[i] - a[i]); }
-  Figures figures = {{picture(inspection.initial, "before"), "before the first step"},
-                     {picture(inspection.table, "now"), cat("after ", inspection.step, " steps")},
-                     {picture(moved, "difference"), "what training added"}};
+  Figures figures = {{picture(inspection.table, "now"), training_of(inspection)}};
+  if (inspection.initial.defined()) {
+    Tensor moved = Tensor::empty(inspection.table.shape());
+    const std::vector<double> a = inspection.initial.to_vector<double>(), b = inspection.table.to_vector<double>();
+    for (size_t i = 0; i < a.size(); ++i) { moved.data<float>()[i] = static_cast<float>(b[i] - a[i]); }
+    figures.emplace(figures.begin(), picture(inspection.initial, "before"), "before the first step");
+    figures.emplace_back(picture(moved, "difference"), "what training added");
+  }
   if (inspection.levels.defined()) {
     figures.emplace_back(picture(inspection.levels, "levels"), "level embedding, one row per scale");
   }
@@ -126,7 +132,7 @@ void report_gradients_of(const Inspection& inspection, const Pyramid& pyramid, H
 /// The parts that no scale map shows: one value per scale, and the start token's.
 void report_other_drift(const Inspection& inspection, const Pyramid& pyramid, Html& page) {
   Table table{.columns = {"Table"}, .rows = {}, .caption = "Distance from the initial value over its length."};
-  if (inspection.levels.defined()) {
+  if (inspection.initial_levels.defined()) {
     std::vector<Cell> row = {"Level embedding"};
     const std::vector<double> drift = relative_drift(inspection.initial_levels, inspection.levels);
     for (int64_t s = 0; s < pyramid.scales(); ++s) {
@@ -136,7 +142,7 @@ void report_other_drift(const Inspection& inspection, const Pyramid& pyramid, Ht
     table.rows.push_back(row);
     page.table(table);
   }
-  if (inspection.start.defined()) {
+  if (inspection.initial_start.defined()) {
     page.text("Position of the start token: drift " +
               format_number(relative_drift(inspection.initial_start, inspection.start)[0]) + ".");
   }
@@ -144,7 +150,11 @@ void report_other_drift(const Inspection& inspection, const Pyramid& pyramid, Ht
 
 void report_drift(const Inspection& inspection, const Pyramid& pyramid, Html& page) {
   page.section("Drift", "drift");
-  if (inspection.table.defined()) {
+  if (!inspection.initial_start.defined()) {
+    page.text(
+        "The file holds no values from before the training, as checkpoints of train_var do: nothing to compare with.");
+  }
+  if (inspection.initial.defined()) {
     const std::vector<double> drift = relative_drift(inspection.initial, inspection.table);
     if (*std::max_element(drift.begin(), drift.end()) == 0) {
       page.text("The table is fixed: no position has moved.");
@@ -177,7 +187,7 @@ std::string inspection_report(const Inspection& inspection) {
   report_drift(inspection, pyramid, page);
   return page.page(cat("Position tables: ", inspection.config.positions.kind),
                    cat(pyramid.length(), " positions in ", pyramid.scales(), " scales, ", inspection.config.embed_dim,
-                       " channels, after ", inspection.step, " steps."),
+                       " channels, ", training_of(inspection), "."),
                    inspection.source);
 }
 

@@ -16,6 +16,7 @@
 #include "tensor/random_streams.h"
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"
+#include "var/weights/checkpoint.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -71,7 +72,8 @@ Models stored_models(const ModelOptions& chosen, DType dtype) {
   return models;
 }
 
-Json identity_of_file(const std::string& path) {
+Json identity_of_file(const std::string& given) {
+  const std::string path = checkpoint_file(given);
   std::error_code ignored;
   return {{"path", path},
           {"bytes", std::filesystem::file_size(path, ignored)},
@@ -84,8 +86,10 @@ Json identity_of_file(const std::string& path) {
 
 void declare_models(Options& options, ModelOptions& models) {
   options.group("Model");
-  options.add("checkpoint", models.checkpoint, "weights of the transformer: .h5 of train_var, .pth, .safetensors");
-  options.add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with");
+  options.add("checkpoint", models.checkpoint,
+              "weights of the transformer: the folder of a run of train_var, its checkpoint.h5, .pth, .safetensors");
+  options.add("tokenizer", models.tokenizer,
+              "weights of the tokenizer that it was trained with: likewise, of train_vqvae");
   options.add("class-names", models.class_names, "text file with the name of a class in each line")
       .default_text("those of the checkpoint");
   options.add("heads", models.heads, "attention heads, where the checkpoint does not tell (no attn_l2_norm)")

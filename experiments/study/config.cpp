@@ -44,7 +44,9 @@ void StudyConfig::declare(Options& options) {
       .at_least(0);
   options.add("held-out-images", held_out_images, "images of the test split; 0: all").at_least(0);
   options.group("Tokenizer");
-  options.add("tokenizer", tokenizer, "checkpoint of train_vqvae to use").default_text("one is trained");
+  options
+      .add("tokenizer", tokenizer, "the folder of a run of train_vqvae to use, its checkpoint.h5, or official weights")
+      .default_text("one is trained");
   options.add("tokenizer-batch", tokenizer_batch, "images a step").at_least(1);
   options.add("tokenizer-lr", tokenizer_lr, "peak learning rate").positive();
   options.add("ch", ch, "width of its finest level").at_least(1);

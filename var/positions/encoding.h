@@ -40,4 +40,8 @@ class PositionalEncoding : public Module {
 
 double root_mean_square(const Tensor& t);
 
+/// All that tokens get beside their content: the parts of the encoding, "pos_start", and "lvl_embed" where `levels` is
+/// defined.
+std::vector<TableSummary> table_summary(const PositionalEncoding& positions, const Tensor& start, const Tensor& levels);
+
 }  // namespace terrace

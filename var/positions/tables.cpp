@@ -19,6 +19,17 @@ std::vector<TableSummary> PositionalEncoding::summary() const {
   return {{learned ? "learned" : "fixed", root_mean_square(whole.value()), learned}};
 }
 
+std::vector<TableSummary> table_summary(const PositionalEncoding& positions, const Tensor& start,
+                                        const Tensor& levels) {
+  std::vector<TableSummary> rows;
+  for (const TableSummary& row : positions.summary()) {
+    rows.push_back({"positions: " + row.name, row.rms, row.learned});
+  }
+  rows.push_back({"pos_start", root_mean_square(start), true});
+  if (levels.defined()) { rows.push_back({"lvl_embed", root_mean_square(levels), true}); }
+  return rows;
+}
+
 Tensor scaled(Tensor table, const PositionalConfig& positions) {
   const double factor = positions.rms > 0 ? positions.rms / root_mean_square(table) : positions.scale;
   if (factor != 1) { scale_(table, factor); }

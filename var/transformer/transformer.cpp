@@ -256,13 +256,7 @@ NamedParameters VarTransformer::compute_in_bf16() const {
 }
 
 std::vector<TableSummary> VarTransformer::table_summary() const {
-  std::vector<TableSummary> rows;
-  for (const TableSummary& row : positions_->summary()) {
-    rows.push_back({"positions: " + row.name, row.rms, row.learned});
-  }
-  rows.push_back({"pos_start", root_mean_square(pos_start.value()), true});
-  if (lvl_embed) { rows.push_back({"lvl_embed", root_mean_square(lvl_embed->weight.value()), true}); }
-  return rows;
+  return terrace::table_summary(*positions_, pos_start.value(), lvl_embed ? lvl_embed->weight.value() : Tensor());
 }
 
 void VarTransformer::observe_position_gradient(std::function<void(const Tensor&)> observer) {

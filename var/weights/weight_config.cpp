@@ -52,6 +52,18 @@ std::vector<int64_t> patch_nums_of_length(const TensorFile& weights, int64_t len
                         length, " tokens"));
 }
 
+/// Throws ConfigError where what was read off the shapes is no configuration.
+template <class Config>
+void validate_read(const Config& config, const TensorFile& weights) {
+  try {
+    config.validate();
+  } catch (const ConfigError& error) {
+    throw ConfigError(cat(weights.path(),
+                          ": its shapes are not those of a released model, and there is no configuration ",
+                          "beside them, which convert_weights keeps in every format: ", error.what()));
+  }
+}
+
 /// The number of heads of weights that do not determine it.
 int64_t heads_of_width(int64_t width, const std::string& path, const WeightOptions& options) {
   constexpr int64_t kReleasedHeadWidth = 64;
@@ -102,15 +114,15 @@ VarConfig var_config_from_shapes(const TensorFile& weights, const WeightOptions&
   c.positions.level_embedding = weights.has("lvl_embed.weight");
   if (weights.has(kFixedTable)) {
     throw ConfigError(cat(weights.path(), ": ", kFixedTable,
-                          " is a table of an encoding that the weights do not name; convert the "
-                          "checkpoint with its configuration"));
+                          " is a table of an encoding that the weights do not name, and there is no configuration ",
+                          "beside them, which convert_weights keeps in every format"));
   }
   c.positions.kind = weights.has(kLearnedTable) ? "learned" : "none";
   c.num_heads = c.attn_l2_norm ? extent(weights, block + "attn.scale_mul_1H11", 1, 4)
                                : heads_of_width(c.embed_dim, weights.path(), options);
   c.patch_nums = weights.has("lvl_1L") ? patch_nums_of_levels(weights.read("lvl_1L"), weights.path())
                                        : patch_nums_of_length(weights, extent(weights, kLearnedTable, 1, 3));
-  c.validate();
+  validate_read(c, weights);
   return c;
 }
 
@@ -149,7 +161,7 @@ VqvaeConfig vqvae_config_from_shapes(const TensorFile& weights, const WeightOpti
                           options.patch_nums.empty() ? ", the official ones," : "", " are ", scales,
                           "; give its own with --patch-nums"));
   }
-  c.validate();
+  validate_read(c, weights);
   return c;
 }
 

@@ -2,10 +2,13 @@
 
 #include <filesystem>
 
+#include "data/files/json.h"
 #include "data/formats/tensor_writer.h"
 #include "data/hdf5/file.h"
 #include "data/hdf5/kind.h"
 #include "tensor/base/error.h"
+#include "var/weights/checkpoint.h"
+#include "var/weights/official_code.h"
 
 namespace terrace {
 namespace {
@@ -13,10 +16,13 @@ namespace {
 /// What is written: tensors of files, and some that were made.
 struct Source {
   TensorFile weights;
-  std::optional<TensorFile> averaged;  // goes before `weights`
-  std::optional<WeightKind> kind;
-  std::string config;                                   // JSON, of a kind
-  std::vector<std::pair<std::string, Tensor>> buffers;  // that the weights lack
+  std::optional<TensorFile> averaged = {};  // goes before `weights`
+  std::optional<WeightKind> kind = {};
+  std::string config = {};                                   // JSON, of a kind
+  std::vector<std::pair<std::string, Tensor>> buffers = {};  // that the weights lack
+  std::vector<std::string> class_names = {};
+  std::string tokenizer_hash = {};  // of a transformer
+  std::vector<std::string> missing_in_official_code = {};
 
   Tensor read(const std::string& name) const {
     for (const auto& [buffer, value] : buffers) {
@@ -32,19 +38,22 @@ Source find_source(const TensorFile& file, const WeightOptions& options) {
   if (var && vqvae) {
     throw ConfigError(cat(file.path(), ": holds a transformer and a tokenizer; choose one with --prefix"));
   }
-  if (!var && !vqvae) {
-    return {options.prefix.empty() ? file : file.subtree(options.prefix), std::nullopt, std::nullopt, "", {}};
-  }
-  Source source{var ? *var : *vqvae, std::nullopt, var ? WeightKind::kVar : WeightKind::kVqvae, "", {}};
+  if (!var && !vqvae) { return {.weights = options.prefix.empty() ? file : file.subtree(options.prefix)}; }
+  Source source{.weights = var ? *var : *vqvae, .kind = var ? WeightKind::kVar : WeightKind::kVqvae};
   std::vector<std::pair<std::string, Tensor>> buffers;
   if (var) {
     const VarConfig config = var_config_from_weights(*var, options);
     source.config = to_text(config);
     buffers = official_buffers(config);
+    source.missing_in_official_code = missing_in_official_code(config);
+    source.class_names = stored_class_names(file);
+    const auto hash = file.metadata().find("tokenizer_hash");
+    if (hash != file.metadata().end()) { source.tokenizer_hash = hash->second; }
   } else {
     const VqvaeConfig config = vqvae_config_from_weights(*vqvae, options);
     source.config = to_text(config);
     buffers = official_buffers(config);
+    source.missing_in_official_code = missing_in_official_code(config);
     if (file.metadata().contains("terrace_kind")) { source.averaged = file.without_prefix("average/"); }
   }
   for (auto& [name, value] : buffers) {
@@ -72,6 +81,8 @@ void write_checkpoint(const Source& source, const std::vector<TensorEntry>& entr
   write_kind(file, name_of(*source.kind));
   file.write_attr_string("/", "config", source.config);
   file.write_attr_int("/", "step", 0);
+  if (!source.tokenizer_hash.empty()) { file.write_attr_string("/", "tokenizer_hash", source.tokenizer_hash); }
+  if (!source.class_names.empty()) { file.write_strings("class_names", source.class_names); }
   file.make_group("model");
   if (source.kind == WeightKind::kVar) { file.make_group("initial"); }
   for (const TensorEntry& entry : entries) {
@@ -83,55 +94,32 @@ void write_checkpoint(const Source& source, const std::vector<TensorEntry>& entr
   file.commit();
 }
 
-/// Whether the configuration follows from the shapes alone, apart from what matters in training only.
-bool shapes_determine_config(const Source& source) {
-  WeightOptions known;
-  if (source.kind == WeightKind::kVar) {
-    const VarConfig config = var_config_from_text(source.config);
-    known.num_heads = config.num_heads;
-    const VarConfig shapes = var_config_from_shapes(source.weights, known);
-    return shapes.norm_eps == config.norm_eps && shapes.mlp_ratio == config.mlp_ratio &&
-           shapes.positions == config.positions;
-  }
-  const VqvaeConfig config = vqvae_config_from_text(source.config);
-  known.patch_nums = config.patch_nums;
-  VqvaeConfig shapes = vqvae_config_from_shapes(source.weights, known);
-  shapes.beta = config.beta;
-  shapes.dropout = config.dropout;
-  return shapes == config;
-}
-
-/// A format that keeps no configuration must not need one.
-void check_needs_no_config(const Source& source, const std::string& out) {
-  bool determined = false;
-  try {
-    determined = !source.kind || shapes_determine_config(source);
-  } catch (const ConfigError&) {  // not a configuration at all
-  }
-  if (determined) { return; }
-  throw ConfigError(cat("cannot write ", out, ": the shapes of the weights do not tell this model, ", source.config,
-                        "; .safetensors and .h5 keep that beside them"));
+/// What is kept as text beside the tensors.
+std::map<std::string, std::string> metadata_of(const Source& source) {
+  if (!source.kind) { return {}; }
+  std::map<std::string, std::string> metadata = {{"terrace_kind", name_of(*source.kind)}, {"config", source.config}};
+  if (!source.class_names.empty()) { metadata["class_names"] = json_text(Json(source.class_names)); }
+  if (!source.tokenizer_hash.empty()) { metadata["tokenizer_hash"] = source.tokenizer_hash; }
+  return metadata;
 }
 
 }  // namespace
 
 ExportReport export_weights(const std::string& in, const std::string& out, const ExportOptions& options) {
-  const Source source = find_source(open_tensor_file(in), options.source);
+  const Source source = find_source(open_tensor_file(checkpoint_file(in)), options.source);
   const std::vector<TensorEntry> entries = entries_of(source, options.dtype);
-  if (std::filesystem::path(out).extension() == ".h5") {
+  const std::string ending = std::filesystem::path(out).extension();
+  ExportReport report;
+  if (ending == ".h5") {
     write_checkpoint(source, entries, out);
   } else {
-    std::map<std::string, std::string> metadata = {{"format", "pt"}};
-    if (source.kind) {
-      metadata["terrace_kind"] = name_of(*source.kind);
-      metadata["config"] = source.config;
-    }
-    if (std::filesystem::path(out).extension() != ".safetensors") { check_needs_no_config(source, out); }
+    std::map<std::string, std::string> metadata = metadata_of(source);
+    if (ending == ".safetensors") { metadata["format"] = "pt"; }
     const auto writer = create_tensor_file(out, entries, metadata);
     for (const TensorEntry& entry : entries) { writer->write(source.read(entry.name).to(entry.dtype)); }
     writer->commit();
+    report.missing_in_official_code = source.missing_in_official_code;
   }
-  ExportReport report;
   report.what = !source.kind ? "tensors" : source.kind == WeightKind::kVar ? "VAR transformer" : "tokenizer";
   report.tensors = static_cast<int64_t>(entries.size());
   for (const TensorEntry& entry : entries) { report.values += entry.shape.numel(); }

@@ -37,6 +37,16 @@ std::vector<std::string> places_of(const TensorFile& file, WeightKind kind) {
   return places;
 }
 
+/// The best of them, nullopt where none is usual.
+std::optional<std::string> usual_place(const std::vector<std::string>& places) {
+  for (const std::string usual : kUsual) {
+    for (const std::string& place : places) {
+      if (place == usual || place == usual + "module.") { return place; }
+    }
+  }
+  return std::nullopt;
+}
+
 std::string list(const std::vector<std::string>& names) {
   constexpr size_t kMaxNames = 12;
   return join_names(names, ", ", kMaxNames);
@@ -119,11 +129,7 @@ std::optional<TensorFile> find_weights_if_any(const TensorFile& whole, WeightKin
   const std::vector<std::string> places = places_of(file, kind);
   if (places.empty()) { return std::nullopt; }
   if (places.size() == 1) { return file.without_prefix(places[0]); }
-  for (const std::string usual : kUsual) {
-    for (const std::string& place : places) {
-      if (place == usual || place == usual + "module.") { return file.without_prefix(place); }
-    }
-  }
+  if (const auto usual = usual_place(places)) { return file.without_prefix(*usual); }
   throw IoError(cat(file.path(), ": holds several models (", list(places), "); choose one with --prefix"));
 }
 
@@ -134,6 +140,21 @@ TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::stri
   for (const TensorEntry& entry : file.entries()) { names.push_back(entry.name); }
   throw IoError(cat(file.path(), ": holds no ", kind == WeightKind::kVar ? "VAR transformer" : "tokenizer", " (no ",
                     signature(kind)[0], "); its ", names.size(), " tensors are ", list(names)));
+}
+
+std::vector<std::string> weight_prefixes(const TensorFile& file) {
+  std::vector<std::string> prefixes;
+  for (const WeightKind kind : {WeightKind::kVar, WeightKind::kVqvae}) {
+    const std::vector<std::string> places = places_of(file, kind);
+    const auto usual = usual_place(places);
+    if (usual) {
+      prefixes.push_back(*usual);
+    } else {
+      prefixes.insert(prefixes.end(), places.begin(), places.end());
+    }
+  }
+  if (file.format() == "HDF5" && !prefixes.empty()) { prefixes.emplace_back("average/"); }
+  return prefixes;
 }
 
 void load_var_weights(VarTransformer& model, const TensorFile& weights) {

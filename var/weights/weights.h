@@ -41,6 +41,11 @@ std::optional<TensorFile> find_weights_if_any(const TensorFile& file, WeightKind
 /// The same; IoError that says what the file holds where there is none.
 TensorFile find_weights(const TensorFile& file, WeightKind kind, const std::string& prefix = "");
 
+/// What stands before the names of weights, "" at the top of a file: of every model in it, averaged weights beside the
+/// others included; nothing where there is no model. What a checkpoint holds beside these is for going on with the
+/// training: optimizer, log.
+std::vector<std::string> weight_prefixes(const TensorFile& file);
+
 /// From shapes and presence of names: depth, embed_dim, num_heads, mlp_ratio, attn_l2_norm, shared_aln, patch_nums
 /// (lvl_1L, or the official ones of the same length), vocab_size, Cvae, num_classes, level embedding. The rest keeps
 /// its default. A number of heads that was taken from the width is a note on stderr. Throws ConfigError that names

@@ -10,6 +10,8 @@
 namespace terrace {
 namespace {
 
+using std::string_literals::operator""s;
+
 std::string npy(const std::string& dictionary, const std::string& data, char version = 1) {
   std::string text = "\x93NUMPY" + std::string{version, 0};
   text += static_cast<char>(dictionary.size());
@@ -39,6 +41,48 @@ void write_deflated(const std::string& path, const std::string& name, const std:
   archive_write_free(a);
 }
 
+/// A text of these characters as NumPy stores it.
+std::string text_array(const std::string& type, const std::u32string& characters) {
+  return npy("{'descr': '" + type + "', 'fortran_order': False, 'shape': (), }",
+             std::string(reinterpret_cast<const char*>(characters.data()), characters.size() * 4));
+}
+
+TEST(Npz, TextsAreMetadata) {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::string> texts = {
+      {"config", R"({"depth":1})"}, {"empty", ""}, {"names", "\u00e4pple \u6f22 \U0001f333 ~"}};
+  {
+    NpzWriter npz(folder / "x.npz");
+    for (const auto& [name, text] : texts) { npz.text(name, text); }
+    npz.begin("a", DType::kF32, {2});
+    npz.append(Tensor::zeros({2}));
+    npz.commit();
+  }
+  const TensorFile file = open_tensor_file(folder / "x.npz");
+  EXPECT_EQ(file.metadata(), texts);
+  ASSERT_EQ(file.entries().size(), 1U);
+  // As NumPy writes np.str_("\u00e4b"), zeros at the end.
+  write_deflated(folder / "y.npz", "t.npy", text_array("<U3", U"\u00e4b\0"s));
+  EXPECT_EQ(open_tensor_file(folder / "y.npz").metadata().at("t"), "\u00e4b");
+}
+
+TEST(Npz, DamagedTextsAreRefused) {
+  const TemporaryFolder folder;
+  const auto expect = [&](const std::string& array, const std::string& text) {
+    write_deflated(folder / "x.npz", "t.npy", array);
+    expect_error<IoError>([&] { open_tensor_file(folder / "x.npz"); }, text);
+  };
+  expect(text_array("<U3", U"ab"), "npz: \"t.npy\": a text of type '<U3' in 8 bytes");
+  expect(text_array("<U", U"ab"), "npz: \"t.npy\": a text of type '<U' in 8 bytes");
+  expect(text_array("<U1", {0x110000}), "npz: \"t.npy\": a text with the number 1114112, which is no character");
+  expect(text_array("<U1", {0xd800}), "a text with the number 55296, which is no character");
+  expect(text_array(">U1", U"a"), "elements of type '>U1' are not supported");
+  NpzWriter npz(folder / "z.npz");
+  for (const char* bad : {"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80"}) {
+    expect_error<IoError>([&] { npz.text("t", bad); }, "npz: the text \"t\" is not UTF-8");
+  }
+}
+
 TEST(Npz, ImagesWrittenInPiecesReadByRows) {
   const TemporaryFolder folder;
   const Tensor images = random_tensor({10, 6, 5, 3}, 1, 0, 256).to(DType::kU8);
@@ -63,7 +107,8 @@ TEST(Npz, ImagesWrittenInPiecesReadByRows) {
 TEST(Npz, RefusesWhatDoesNotFit) {
   const TemporaryFolder folder;
   NpzWriter npz(folder / "x.npz");
-  expect_error<DTypeError>([&] { npz.begin("a", DType::kBF16, {1}); }, "npz: NumPy has no bf16; convert to f32 or f16");
+  expect_error<DTypeError>([&] { npz.begin("a", DType::kBF16, {1}); },
+                           "npz: tensor \"a\" is bf16, which NumPy does not have; convert it to f32 or f16");
   npz.begin("a", DType::kU8, {3, 2});
   expect_error<DTypeError>([&] { npz.append(Tensor::zeros({1, 2})); }, "npz: a must be u8, got (1, 2) f32 cpu");
   expect_error<ShapeError>([&] { npz.append(Tensor::zeros({1, 3}, DType::kU8)); }, "npz: a must be (1, 2)");

@@ -44,7 +44,19 @@ TEST(TensorWriter, WhatIsWrittenReadsBack) {
     }
     EXPECT_EQ(run_command("cmp " + folder / ("a" + ending) + " " + folder / ("b" + ending)).status, 0) << ending;
   }
-  EXPECT_EQ(open_tensor_file(folder / "a.safetensors").metadata().at("format"), "pt");
+}
+
+TEST(TensorWriter, EveryFormatKeepsMetadata) {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::string> metadata = {{"class_names", "[\"\u00e4pple\",\"b\"]"}, {"config", "{}"}};
+  for (const std::string& ending : kEndings) {
+    const auto writer = create_tensor_file(folder / ("x" + ending), {{"a", DType::kF32, {2}}}, metadata);
+    writer->write(Tensor::zeros({2}));
+    writer->commit();
+    const TensorFile file = open_tensor_file(folder / ("x" + ending));
+    EXPECT_EQ(file.metadata(), metadata) << ending;
+    EXPECT_EQ(file.entries().size(), 1U) << ending;
+  }
 }
 
 TEST(TensorWriter, RefusesWhatWasNotDeclared) {

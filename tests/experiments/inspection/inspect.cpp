@@ -1,6 +1,7 @@
 // What inspect_pe computes from tables.
 #include "experiments/inspection/inspect.h"
 
+#include "data/formats/open_tensor_file.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -25,6 +26,32 @@ TEST(Inspect, MosaicShowsEachPositionBrightestAtItself) {
   EXPECT_GT(brightness(0, 6), 200);  // block (0, 1) at (0, 1)
   EXPECT_GT(brightness(6, 6), 200);
   EXPECT_LT(brightness(5, 5), 50);
+}
+
+TEST(Inspect, OfficialFilesShowTheirTables) {
+  const TensorFile file = open_tensor_file(GoldenFile("var_tiny.pth").path());
+  for (const char* name : {"var_tiny.pth", "var_tiny_legacy.pth", "var_tiny.safetensors", "var_tiny_ckpt.pth"}) {
+    const Inspection inspection = inspect_checkpoint(GoldenFile(name).path());
+    EXPECT_EQ(inspection.config.positions.kind, "learned") << name;
+    EXPECT_SAME(inspection.table.view({1, 30, 64}), file.read("pos_1LC")) << name;
+    EXPECT_SAME(inspection.start.view({1, 1, 64}), file.read("pos_start")) << name;
+    EXPECT_SAME(inspection.levels, file.read("lvl_embed.weight")) << name;
+    EXPECT_EQ(inspection.summary.size(), 3U) << name;
+    EXPECT_FALSE(inspection.step || inspection.initial.defined() || inspection.initial_start.defined()) << name;
+    const std::string html = inspection_report(inspection);
+    EXPECT_NE(html.find("30 positions in 4 scales, 64 channels, as the file holds it."), std::string::npos) << html;
+    EXPECT_NE(html.find("The file holds no values from before the training"), std::string::npos) << html;
+    EXPECT_EQ(html.find("what training added"), std::string::npos);
+    const Json j = inspection_json(inspection);
+    EXPECT_TRUE(j["step"].is_null());
+    EXPECT_FALSE(j.contains("start_drift") || j.contains("level_embedding_drift"));
+  }
+  expect_error<IoError>([] { inspect_checkpoint(GoldenFile("var_tiny_bf16.pth").path()); },
+                        "holds several models (bf16/, fp16/); choose one with --prefix");
+  EXPECT_SAME(inspect_checkpoint(GoldenFile("var_tiny_bf16.pth").path(), "bf16").start.view({1, 1, 64}),
+              file.read("pos_start"));
+  expect_error<IoError>([] { inspect_checkpoint(GoldenFile("vqvae_tiny.pth").path()); },
+                        "holds no VAR transformer (no pos_start)");
 }
 
 TEST(Inspect, ReportOfATableWithoutALog) {

@@ -5,9 +5,13 @@
 
 #include "data/formats/tensor_writer.h"
 #include "data/hdf5/file.h"
+#include "data/hdf5/kind.h"
 #include "tests/support.h"
 #include "tests/var/golden_var.h"
+#include "var/positions/encodings.h"
+#include "var/weights/checkpoint.h"
 #include "var/weights/load.h"
+#include "var/weights/official_code.h"
 #include "var/weights/weight_export.h"
 
 namespace terrace {
@@ -251,9 +255,9 @@ TEST(WeightExport, ConvertsTypesAndChoosesParts) {
 TEST(WeightExport, TokenizersOfOurOwnKeepTheirConfiguration) {
   const TemporaryFolder folder;
   export_weights(golden_path("vqvae_tiny.pth"), folder / "a.h5", {.source = {.patch_nums = {1, 2, 3, 4}}, .dtype = {}});
-  export_weights(folder / "a.h5", folder / "b.safetensors", {});
   const GoldenFile golden("vqvae_tiny.h5");
-  for (const char* name : {"a.h5", "b.safetensors"}) {
+  for (const char* name : {"a.h5", "b.safetensors", "b.pth", "b.npz"}) {
+    if (name != std::string("a.h5")) { export_weights(folder / "a.h5", folder / name, {}); }
     const auto vae = load_vqvae(folder / name);
     EXPECT_NEAR_TENSOR(vae->reconstruct(golden.read("inputs/inp")), golden.read("outputs/img_3"), 1e-4) << name;
   }
@@ -267,9 +271,70 @@ TEST(WeightExport, TokenizersOfOurOwnKeepTheirConfiguration) {
       create_tensor_file(folder / "own.safetensors", entries, {{"terrace_kind", "vqvae"}, {"config", to_text(own)}});
   for (const auto& [tensor, value] : state) { writer->write(value); }
   writer->commit();
-  EXPECT_EQ(load_vqvae(folder / "own.safetensors")->config(), own);
-  expect_error<ConfigError>([&] { export_weights(folder / "own.safetensors", folder / "own.pth", {}); },
-                            "the shapes of the weights do not tell this model, {");
+  for (const char* name : {"own.pth", "own.npz", "own.h5"}) {
+    export_weights(folder / "own.safetensors", folder / name, {});
+    const auto loaded = load_vqvae(folder / name);
+    EXPECT_EQ(loaded->config(), own) << name;
+    for (const auto& [tensor, value] : loaded->state()) { EXPECT_SAME(value, state.at(tensor)) << name; }
+  }
+  // Saved again by a program that keeps the tensors alone.
+  write_weights(folder / "plain.pth", tensors_of(open_tensor_file(folder / "own.pth")));
+  expect_error<ConfigError>([&] { load_vqvae(folder / "plain.pth", {.patch_nums = own.patch_nums}); },
+                            folder / "plain.pth" +
+                                ": its shapes are not those of a released model, and there is no configuration beside "
+                                "them, which convert_weights keeps in every format: ch_mult: ch * mult = 16 * 1 must "
+                                "be a positive multiple of "
+                                "norm_groups = 32");
+}
+
+TEST(WeightExport, EveryEncodingAndTheClassNamesSurviveEveryFormat) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> names = {"a \"b\"", "\u00e4pple", ""};
+  for (const std::string& kind : encoding_names()) {
+    VarConfig config;
+    config.depth = 1;
+    config.embed_dim = 16;
+    config.num_heads = 2;
+    config.patch_nums = {1, 2};
+    config.num_classes = 3;
+    config.vocab_size = 8;
+    config.Cvae = 4;
+    config.positions = {.kind = kind, .learned_weight = 0.6, .scale = 0.1};
+    config.positions.level_embedding = kind != "none";
+    Generator g(1);
+    const VarTransformer model(config, g);
+    {
+      Hdf5File file = Hdf5File::create(folder / "a.h5");
+      write_kind(file, "var");
+      file.write_attr_string("/", "config", to_text(config));
+      file.write_attr_string("/", "tokenizer_hash", "0123");
+      file.write_attr_int("/", "step", 7);
+      file.write_strings("class_names", names);
+      write_state(file, "model", model.state());
+      file.commit();
+    }
+    std::string in = "a.h5";
+    for (const char* out : {"b.pth", "b.npz", "b.safetensors", "b.h5"}) {  // each from the one before it
+      const ExportReport report = export_weights(folder / in, folder / out, {});
+      EXPECT_EQ(report.missing_in_official_code,
+                out == std::string("b.h5") ? std::vector<std::string>() : missing_in_official_code(config));
+      const LoadedTransformer loaded = load_transformer(folder / out);
+      EXPECT_EQ(loaded.model->config(), config) << kind << " " << out;
+      EXPECT_EQ(loaded.class_names, names) << kind << " " << out;
+      EXPECT_EQ(loaded.tokenizer_hash, "0123") << kind << " " << out;
+      for (const auto& [name, value] : model.state()) { EXPECT_SAME(loaded.model->state().at(name), value) << name; }
+      in = out;
+    }
+  }
+}
+
+TEST(WeightExport, WeightsAreToldFromTheRest) {
+  EXPECT_EQ(weight_prefixes(open_tensor_file(golden_path("var_tiny.pth"))), (std::vector<std::string>{""}));
+  EXPECT_EQ(weight_prefixes(open_tensor_file(golden_path("var_tiny_ckpt.pth"))),
+            (std::vector<std::string>{"trainer/var_wo_ddp/", "trainer/vae_local/"}));
+  EXPECT_EQ(weight_prefixes(open_tensor_file(golden_path("var_tiny_bf16.pth"))),
+            (std::vector<std::string>{"bf16/", "fp16/"}));
+  EXPECT_EQ(weight_prefixes(open_tensor_file(golden_path("pth_misc.pth"))), (std::vector<std::string>{}));
 }
 
 }  // namespace
