@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(JOBS)
 # `make all test` is one after the other: each hands its work to a make of its own, and two of them would build the same.
-ifneq ($(filter all test study bench sanitize fuzz bundle gpu-check,$(MAKECMDGOALS)),)
+ifneq ($(filter all test study bench sanitize fuzz bundle gpu-check install uninstall check-install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 endif
@@ -89,7 +89,9 @@ LIB_OBJECTS := $(LIB_SOURCES:%.cpp=$(OBJ)/%.o) $(KERNEL_OBJECTS)
 TEST_OBJECTS := $(TEST_SOURCES:%.cpp=$(OBJ)/%.o)
 BENCH_OBJECTS := $(BENCH_SOURCES:%.cpp=$(OBJ)/%.o)
 PROGRAMS := $(PROGRAM_SOURCES:experiments/%.cpp=%)
+INSTALLED_PROGRAMS := $(filter-out run_fixture,$(PROGRAMS))  # which reads what tests/ holds
 LIBRARY := $(BUILD)/lib/libterrace.so
+SONAME := -Wl,-soname,$(notdir $(LIBRARY))  # without a version: programs are built again with the library
 # All rooms of experiments/, for tests and benchmarks.
 ROOM_ARCHIVE := $(BUILD)/lib/libterrace_experiments.a
 ROOM_OBJECTS := $(ROOM_SOURCES:%.cpp=$(OBJ)/%.o)
@@ -100,18 +102,18 @@ CUDA_LIBRARY := $(BUILD)/lib/libterrace_cuda.so
 TESTS := $(BUILD)/bin/terrace_tests
 FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/bin/fuzz_%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.cpp=$(BUILD)/bin/bench_%)
-FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics experiments tests) -name '*.h' -o -name '*.cpp' \
+FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics experiments examples tests) -name '*.h' -o -name '*.cpp' \
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status install uninstall check-install FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
-	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 14
-	@echo "  programs    $(PROGRAMS)"
-	@echo "              (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
-	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  TEST_ARGS=... (test)  TOKENS=FOLDER (bundle)  TIME=$(TIME) (fuzz)  PEER=1 (bench)"
+	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 17
+	@echo "  programs       $(PROGRAMS)"
+	@echo "                 (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
+	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  PREFIX=$(PREFIX) DESTDIR=... (install)  TEST_ARGS=... (test)  TOKENS=FOLDER (bundle)  TIME=$(TIME) (fuzz)  PEER=1 (bench)"
 
 all: deps cuda-status  ## build every program
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
@@ -119,6 +121,22 @@ all: deps cuda-status  ## build every program
 test: deps cuda-status  ## build and run the tests; the last line counts them
 	@$(MAKE) --no-print-directory tests $(PROGRAMS)
 	@$(TESTS) --gtest_brief=1 $(TEST_ARGS)
+
+PREFIX ?= /usr/local
+INTO = $(abspath $(patsubst ~/%,$(HOME)/%,$(PREFIX)))
+install: deps cuda-status  ## programs, library, headers and terrace.pc into PREFIX, below DESTDIR where that is set
+	@$(MAKE) --no-print-directory library $(PROGRAMS)
+	@tools/install $(BUILD) '$(INTO)' '$(VERSION)' '$(INSTALLED_PROGRAMS)' '$(HDF5_CFLAGS)'
+
+uninstall:  ## remove what install has put into PREFIX
+	@tools/install --uninstall $(BUILD) '$(INTO)'
+
+check-install:  ## install into a folder of BUILD and build examples/first_program against it
+	@rm -rf $(BUILD)/prefix
+	@$(MAKE) --no-print-directory install PREFIX=$(BUILD)/prefix DESTDIR=
+	@tools/check_install $(BUILD)/prefix
+	@$(MAKE) --no-print-directory uninstall PREFIX=$(BUILD)/prefix DESTDIR=
+	@[ -z "$$(find $(BUILD)/prefix -mindepth 1)" ] || { echo "check-install: uninstall left $$(find $(BUILD)/prefix)" >&2; exit 1; }
 
 STUDY_OUT ?= $(BUILD)/study$(if $(DATA),-$(basename $(notdir $(DATA))))
 MINUTES ?= 5
@@ -205,7 +223,7 @@ $(PROGRAMS): %: $(BUILD)/bin/%
 # Kernels take longest to compile, so they are begun first.
 $(LIBRARY): $(KERNEL_OBJECTS) $(LIB_OBJECTS) $(OBJ)/library.list
 	@mkdir -p $(@D)
-	@echo "link $@"; $(CXX) -shared $(LDFLAGS) -o $@ $(LIB_OBJECTS) -Wl,-rpath,'$$ORIGIN' $(LDLIBS)
+	@echo "link $@"; $(CXX) -shared $(LDFLAGS) $(SONAME) -o $@ $(LIB_OBJECTS) -Wl,-rpath,'$$ORIGIN' $(LDLIBS)
 
 $(CUDA_HOST_LIBRARY): $(CUDA_HOST_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
@@ -333,7 +351,7 @@ $(OBJ)/cuda.flags: FORCE
 $(OBJ)/version: FORCE
 	$(call record,$(VERSION))
 $(OBJ)/library.list: FORCE
-	$(call record,$(LIB_OBJECTS) $(LDFLAGS) $(LDLIBS))
+	$(call record,$(LIB_OBJECTS) $(LDFLAGS) $(SONAME) $(LDLIBS))
 $(OBJ)/rooms.list: FORCE
 	$(call record,$(ROOM_OBJECTS))
 $(OBJ)/tests.list: FORCE

@@ -46,11 +46,13 @@ TEST(Lint, ACleanTreePasses) {
 }
 
 TEST(Lint, AnIncludeThatPointsUpwardsIsNamed) {
-  const Planted between_folders, between_rooms, unknown;
+  const Planted between_folders, between_rooms, example, unknown;
   between_folders.write("tensor/reduce.cpp", "#include \"autograd/variable.h\"\n");
   expect_refused(between_folders.check("check_rooms"), "tensor/reduce.cpp:1:");
   between_rooms.write("data/files/sha256.cpp", "\n#include \"data/datasets/loader.h\"\n");
   expect_refused(between_rooms.check("check_rooms"), "data/files/sha256.cpp:2:");
+  example.write("examples/first_program/main.cpp", "#include \"nn/optim.h\"\n#include \"experiments/cli/options.h\"\n");
+  expect_refused(example.check("check_rooms"), "examples/first_program/main.cpp:2:");
   unknown.write("data/misc/thing.h", "#pragma once\n");
   expect_refused(unknown.check("check_rooms"), "data/misc/thing.h: data/misc is no room");
 }
