@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(JOBS)
 # `make all test` is one after the other: each hands its work to a make of its own, and two of them would build the same.
-ifneq ($(filter all test study bench sanitize fuzz bundle gpu-check install uninstall check-install,$(MAKECMDGOALS)),)
+ifneq ($(filter all test study bench sanitize fuzz bundle gpu-check debug install uninstall check-install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 endif
@@ -78,6 +78,10 @@ CUDA_HOST := $(wildcard cuda/host/*.cpp cuda/executor/*.cpp)
 TEST_SOURCES := $(call sources,tests,cpp)
 BENCH_SOURCES := $(filter tests/bench/%,$(TEST_SOURCES))
 TEST_SOURCES := $(filter-out tests/bench/% tests/fuzz/driver.cpp,$(TEST_SOURCES))
+# ONLY=tests/ops/softmax.cpp builds a test program of these files and what all tests share, in a build folder of its own.
+ONLY ?=
+$(foreach source,$(ONLY),$(if $(filter $(source),$(TEST_SOURCES)),,$(error ONLY=$(source): is no source of tests)))
+TEST_SOURCES := $(if $(ONLY),$(filter $(wildcard tests/*.cpp) $(ONLY),$(TEST_SOURCES)),$(TEST_SOURCES))
 FUZZ_TARGETS := pth pickle safetensors npz config
 
 OBJ := $(BUILD)/obj
@@ -106,7 +110,7 @@ FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics exp
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library tests benches cuda cuda-status install uninstall check-install FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library executor tests benches cuda cuda-status debug install uninstall check-install FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
@@ -188,6 +192,12 @@ sanitize: deps  ## the tests under AddressSanitizer and UBSan
 	  tests $(PROGRAMS)
 	@tools/sanitize $(BUILD)/sanitize/bin/terrace_tests $(TEST_ARGS)
 
+# Nothing is optimised, so that a debugger finds every local; -g3 keeps macros, of which threadIdx is one.
+WHAT ?= tests
+debug: deps  ## unoptimised, for gdb (docs/debugging.md), in BUILD/debug; WHAT='library executor sample', ONLY=tests/ops/softmax.cpp
+	@tools/install_dependencies debug
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=-g3 OPTIMIZE=-O0 TEST_OPTIMIZE=-O0 KERNEL_FLAGS=-O0 $(WHAT)
+
 # Clang has libFuzzer; the parsers and what they stand on are built with it. Of OpenMP it takes the library that the
 # others use and ignores the pragmas: one thread.
 TIME ?= 60
@@ -214,6 +224,7 @@ cuda-status:
 
 # --- What is built -----------------------------------------------------------------------------------------------
 library: $(LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY))
+executor: $(CUDA_HOST_LIBRARY)
 cuda: $(CUDA_LIBRARY)  ## the CUDA backend alone (nvcc; no GPU needed)
 tests: $(TESTS)
 benches: $(BENCHES)
