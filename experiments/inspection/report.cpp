@@ -51,23 +51,25 @@ std::string training_of(const Inspection& inspection) {
 void report_tables_of(const Inspection& inspection, Html& page) {
   page.section("The table", "table");
   page.text(
-      "Every position of the pyramid, coarse scales first (rows), against its channels (columns). Blue is negative, "
-      "red positive; each picture has its own range.");
+      "Every position of the pyramid, coarse scales first (rows), against its channels (columns). Zero is white, "
+      "blue negative, red positive; each picture has its own range.");
   const auto picture = [](const Tensor& t, const std::string& what) {
     const int64_t upscale = std::max<int64_t>(1, 440 / std::max(t.dim(0), t.dim(1)));
     return image_markup(matrix_image(t, ColorMap::kDiverging, 0, 0, upscale), what, 440);
   };
-  Figures figures = {{picture(inspection.table, "now"), training_of(inspection)}};
+  Figures figures;
+  const auto add = [&](const Tensor& t, const std::string& what) {
+    figures.emplace_back(picture(t, what), cat(what, ": ", signed_range(t), "."));
+  };
+  if (inspection.initial.defined()) { add(inspection.initial, "Before the first step"); }
+  add(inspection.table, inspection.step ? cat("After ", *inspection.step, " steps") : "As the file holds it");
   if (inspection.initial.defined()) {
     Tensor moved = Tensor::empty(inspection.table.shape());
     const std::vector<double> a = inspection.initial.to_vector<double>(), b = inspection.table.to_vector<double>();
     for (size_t i = 0; i < a.size(); ++i) { moved.data<float>()[i] = static_cast<float>(b[i] - a[i]); }
-    figures.emplace(figures.begin(), picture(inspection.initial, "before"), "before the first step");
-    figures.emplace_back(picture(moved, "difference"), "what training added");
+    add(moved, "What training added");
   }
-  if (inspection.levels.defined()) {
-    figures.emplace_back(picture(inspection.levels, "levels"), "level embedding, one row per scale");
-  }
+  if (inspection.levels.defined()) { add(inspection.levels, "Level embedding, one row per scale"); }
   page.figures(figures);
 }
 
@@ -115,6 +117,7 @@ void report_gradients_of(const Inspection& inspection, const Pyramid& pyramid, H
   map.rows = inspection.position_gradient.dim(1);
   map.columns = R;
   map.height = 320;
+  for (int64_t l = 0; l < map.rows; ++l) { map.row_names.push_back(std::to_string(l)); }
   for (const int64_t step : inspection.logged_steps) { map.column_names.push_back(std::to_string(step)); }
   std::vector<double> mean(static_cast<size_t>(map.rows), 0);
   for (int64_t l = 0; l < map.rows; ++l) {

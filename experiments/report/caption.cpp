@@ -17,7 +17,7 @@ struct GlyphBank {
 };
 
 // clang-format off
-constexpr std::array<GlyphBank, 3> kFont = {{
+constexpr std::array<GlyphBank, 4> kFont = {{
     {"ABCDEFGHIJKLMNOP",
      {".###. ####. .###. ####. ##### ##### .###. #...# .###. ..### #...# #.... #...# #...# .###. ####.",
       "#...# #...# #...# #...# #.... #.... #...# #...# ..#.. ...#. #..#. #.... ##.## ##..# #...# #...#",
@@ -42,6 +42,14 @@ constexpr std::array<GlyphBank, 3> kFont = {{
       "#...# .#... #...# ....# ..... .##.. ..... ..#.. .#... .##.. .#... ...#. .#... ..... ..... #####",
       "#...# .#... #...# ...#. .##.. ..#.. ..... ..#.. #.... .##.. ..#.. ..#.. #..## ..... ..... .....",
       ".###. .#... .###. .##.. .##.. .#... ..... ..... #.... ..... ...#. .#... #..## ..... ##### ....."}},
+    {"!?&@#*;\"<>[]$|^~",
+     {"..#.. .###. .##.. .###. .#.#. ..... ..... .#.#. ...#. .#... .###. .###. ..#.. ..#.. ..#.. .....",
+      "..#.. #...# #..#. #...# .#.#. ..#.. .##.. .#.#. ..#.. ..#.. .#... ...#. .#### ..#.. .#.#. .....",
+      "..#.. ....# #.#.. #.### ##### #.#.# .##.. .#.#. .#... ...#. .#... ...#. #.#.. ..#.. #...# .#...",
+      "..#.. ...#. .#... #.#.# .#.#. .###. ..... ..... #.... ....# .#... ...#. .###. ..#.. ..... #.#.#",
+      "..#.. ..#.. #.#.# #.### ##### #.#.# .##.. ..... .#... ...#. .#... ...#. ..#.# ..#.. ..... ...#.",
+      "..... ..... #..#. #.... .#.#. ..#.. ..#.. ..... ..#.. ..#.. .#... ...#. ####. ..#.. ..... .....",
+      "..#.. ..#.. .##.# .#### .#.#. ..... .#... ..... ...#. .#... .###. .###. ..#.. ..#.. ..... ....."}},
 }};
 // clang-format on
 
@@ -77,11 +85,11 @@ void draw_text(Tensor& image, int64_t row, int64_t column, const std::string& te
   }
 }
 
-std::vector<std::string> wrap_text(const std::string& text, int64_t columns, int64_t lines) {
+std::vector<std::string> wrap_text(const std::string& text, int64_t columns) {
   const auto width = static_cast<size_t>(std::max<int64_t>(columns, 1));
   std::vector<std::string> wrapped;
   size_t begin = 0;
-  while (begin < text.size() && static_cast<int64_t>(wrapped.size()) < lines) {
+  while (begin < text.size()) {
     size_t end = std::min(begin + width, text.size());
     if (end < text.size()) {
       const size_t blank = text.rfind(' ', end);
@@ -93,8 +101,42 @@ std::vector<std::string> wrap_text(const std::string& text, int64_t columns, int
   return wrapped;
 }
 
+Tensor titled_grids(const std::vector<TitledImages>& groups, const GridOptions& options) {
+  constexpr int64_t kTextScale = 2, kMargin = 3;
+  constexpr Rgb kBlack{0, 0, 0};
+  std::vector<Tensor> parts;
+  int64_t width = 0, height = 0;
+  for (const TitledImages& group : groups) {
+    parts.push_back(image_grid(group.images, options));
+    width = std::max(width, parts.back().dim(1));
+  }
+  const int64_t text_width = std::max<int64_t>(width / kTextScale, 1);
+  std::vector<std::vector<std::string>> titles;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    titles.push_back(wrap_text(groups[i].title, (text_width + 1) / kGlyphAdvance));
+    height += static_cast<int64_t>(titles[i].size()) * (kGlyphHeight + kMargin) * kTextScale + kMargin +
+              parts[i].dim(0) + 2 * kMargin;
+  }
+  Tensor picture = Tensor::full({height, width, 3}, options.background, DType::kU8);
+  int64_t top = 0;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (const std::string& line : titles[i]) {
+      Tensor text = Tensor::full({1, kGlyphHeight + kMargin, text_width, 3}, options.background, DType::kU8);
+      Tensor row = text.select(0, 0);
+      draw_text(row, kMargin, 0, line, kBlack);
+      const Tensor large = image_grid(text, {.columns = 1, .padding = 0, .upscale = kTextScale});
+      picture.slice(0, top, top + large.dim(0)).slice(1, 0, large.dim(1)).copy_(large);
+      top += large.dim(0);
+    }
+    top += kMargin;
+    picture.slice(0, top, top + parts[i].dim(0)).slice(1, 0, parts[i].dim(1)).copy_(parts[i]);
+    top += parts[i].dim(0) + 2 * kMargin;
+  }
+  return picture;
+}
+
 Tensor captioned_grid(const Tensor& images, const std::vector<std::string>& captions, int64_t columns) {
-  constexpr int64_t kCellWidth = 96, kMaxLines = 3, kLeading = 2, kGap = 6;
+  constexpr int64_t kCellWidth = 96, kLeading = 2, kGap = 6;
   constexpr Rgb kBlack{0, 0, 0};
   if (images.ndim() != 4 || images.dim(0) != static_cast<int64_t>(captions.size())) {
     throw ShapeError(cat("captioned_grid: needs images (N,H,W,3) and N captions, got ", images.describe(), " and ",
@@ -105,7 +147,7 @@ Tensor captioned_grid(const Tensor& images, const std::vector<std::string>& capt
   std::vector<std::vector<std::string>> wrapped;
   size_t lines = 0;
   for (const std::string& caption : captions) {
-    wrapped.push_back(wrap_text(caption, W / kGlyphAdvance, kMaxLines));
+    wrapped.push_back(wrap_text(caption, (W + 1) / kGlyphAdvance));
     lines = std::max(lines, wrapped.back().size());
   }
   const int64_t line = kGlyphHeight + kLeading, below = static_cast<int64_t>(lines) * line + kLeading;

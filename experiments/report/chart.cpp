@@ -14,6 +14,7 @@ namespace terrace {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr size_t kFewestTicks = 3;
 constexpr double kCharacter = 6.4;  // width of a tick character in pixels, about
 
 /// Maps data to pixels along one axis.
@@ -53,8 +54,10 @@ struct Axis {
           if (std::log10(v) >= low - 1e-9 && std::log10(v) <= high + 1e-9) { values.push_back(v); }
         }
       }
-      if (values.size() >= 3) { break; }
+      if (values.size() >= kFewestTicks) { break; }
     }
+    // Less than a third of a decade: as on a linear axis.
+    if (values.size() < kFewestTicks) { return ticks(std::pow(10.0, low), std::pow(10.0, high), count); }
     while (static_cast<int>(values.size()) > 2 * count) {
       std::vector<double> fewer;
       for (size_t i = 0; i < values.size(); i += 2) { fewer.push_back(values[i]); }
@@ -123,20 +126,25 @@ LegendPlace legend_of(const std::vector<Series>& series, double left, double top
 
 }  // namespace
 
+double round_step(double least) {
+  const double power = std::pow(10.0, std::floor(std::log10(least)));
+  for (const double m : {1.0, 2.0, 2.5, 5.0}) {
+    if (m * power >= least * 0.999) { return m * power; }
+  }
+  return 10 * power;
+}
+
 std::vector<double> ticks(double low, double high, int count) {
   if (!(high > low) || count < 1) { return {low}; }
-  const double raw = (high - low) / count, power = std::pow(10.0, std::floor(std::log10(raw)));
-  double step = 10 * power;
-  for (const double m : {1.0, 2.0, 2.5, 5.0}) {
-    if (m * power >= raw * 0.999) {
-      step = m * power;
-      break;
-    }
-  }
   std::vector<double> values;
-  const auto first = static_cast<int64_t>(std::ceil(low / step - 1e-9));
-  for (int64_t i = first; static_cast<double>(i) * step <= high + step * 1e-9; ++i) {
-    values.push_back(static_cast<double>(i) * step);
+  // Wider steps than about (high - low) / count, unless too few of their multiples lie between the ends.
+  for (double raw = (high - low) / count; values.size() < kFewestTicks; raw *= 0.5) {
+    const double step = round_step(raw);
+    values.clear();
+    const auto first = static_cast<int64_t>(std::ceil(low / step - 1e-9));
+    for (int64_t i = first; static_cast<double>(i) * step <= high + step * 1e-9; ++i) {
+      values.push_back(static_cast<double>(i) * step);
+    }
   }
   return values;
 }

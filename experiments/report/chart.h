@@ -22,7 +22,7 @@ struct LineChart {
   std::string title = {}, x_label = {}, y_label = {};
   AxisScale x_scale = AxisScale::kLinear, y_scale = AxisScale::kLinear;
   std::vector<Series> series = {};
-  int width = 520, height = 320;
+  int width = 440, height = 290;
   bool y_from_zero = false;
   std::string svg() const;
 };
@@ -44,11 +44,13 @@ struct DotChart {
   double reference = 0;  // a vertical line where has_reference
   bool has_reference = false;
   std::string reference_name = {};
-  int width = 520;
+  int width = 440;
   std::string svg() const;
 };
 
-/// At most about `count` round numbers that span [low, high].
+/// The least of 1, 2, 2.5 and 5 times a power of ten that is `least` or more.
+double round_step(double least);
+/// About `count` round numbers in [low, high], three or more.
 std::vector<double> ticks(double low, double high, int count);
 
 }  // namespace terrace

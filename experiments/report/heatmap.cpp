@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "experiments/report/chart.h"
 #include "experiments/report/image_grid.h"
 #include "experiments/report/svg.h"
 
@@ -107,10 +108,14 @@ class Drawing {
 
   /// Of the colour bar, of the rows and columns as far as there is room, of the axes.
   std::string labels() const {
-    std::string out = svg_text(right_ + 28, bottom_, "tick", "start", tick_text(rounded(low_))) +
-                      svg_text(right_ + 28, top_ + 9, "tick", "start", tick_text(rounded(high_)));
+    std::string out =
+        svg_text(right_ + 28, bottom_, "tick", "start", tick_text(rounded(low_))) +
+        svg_text(right_ + 28, (top_ + bottom_) / 2 + 4, "tick", "start", tick_text(rounded((low_ + high_) / 2))) +
+        svg_text(right_ + 28, top_ + 9, "tick", "start", tick_text(rounded(high_)));
+    // Every row where there is room, else every second, fifth, tenth and so on.
     const auto stride = [](double cell, double needed) {
-      return std::max<size_t>(1, static_cast<size_t>(std::ceil(needed / std::max(cell, 0.1))));
+      const double cells = needed / std::max(cell, 0.1);
+      return cells <= 1 ? size_t{1} : static_cast<size_t>(std::ceil(round_step(std::ceil(cells))));
     };
     for (size_t r = 0; r < map_.row_names.size(); r += stride(cell_height_, 13)) {
       out += svg_text(left_ - 7, top_ + cell_height_ * (static_cast<double>(r) + 0.5) + 4, "tick", "end",

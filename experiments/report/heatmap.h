@@ -15,7 +15,7 @@ struct Heatmap {
   std::vector<std::string> row_names = {}, column_names = {};  // where given, as tick labels
   double low = 0, high = 0;                                    // equal: from the data
   bool print_values = false;                                   // in the cells
-  int width = 520, height = 0;                                 // height 0: square cells
+  int width = 440, height = 0;                                 // height 0: square cells
   std::string svg() const;
 };
 

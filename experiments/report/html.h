@@ -39,7 +39,8 @@ class Html {
   void section(const std::string& title, const std::string& id);
   void subsection(const std::string& title);
   void text(const std::string& text);
-  void note(const std::string& text);  // smaller, set back
+  void note(const std::string& text);     // smaller, set back
+  void warning(const std::string& text);  // set off, not to be overlooked
   void markup(const std::string& markup) { body_ += markup; }
   void table(const Table& table);
   void figure(const std::string& markup, const std::string& caption);

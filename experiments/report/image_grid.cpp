@@ -7,16 +7,17 @@
 #include <vector>
 
 #include "data/images/image_file.h"
+#include "experiments/cli/progress.h"
 #include "experiments/report/html.h"
 
 namespace terrace {
 namespace {
 
-// A dark-to-bright ramp of even lightness, and a diverging one through near-white.
+// A dark-to-bright ramp of even lightness, and a diverging one through white.
 constexpr std::array<Rgb, 7> kRamp = {
     {{13, 17, 53}, {48, 35, 112}, {110, 44, 128}, {175, 58, 113}, {228, 91, 80}, {251, 153, 69}, {252, 236, 160}}};
 constexpr std::array<Rgb, 5> kBoth = {
-    {{18, 74, 158}, {113, 166, 222}, {245, 244, 242}, {231, 140, 104}, {158, 28, 38}}};
+    {{18, 74, 158}, {113, 166, 222}, {255, 255, 255}, {231, 140, 104}, {158, 28, 38}}};
 constexpr Rgb kMissing{128, 128, 128};
 
 template <size_t N>
@@ -84,6 +85,7 @@ Tensor matrix_image(const Tensor& matrix, ColorMap map, double low, double high,
     }
     if (map == ColorMap::kDiverging) {
       high = std::max(std::fabs(low), std::fabs(high));
+      if (high == 0) { high = 1; }  // nothing but zeros: white
       low = -high;
     }
     if (!(low < high)) { high = low + 1; }
@@ -98,6 +100,16 @@ Tensor matrix_image(const Tensor& matrix, ColorMap map, double low, double high,
     }
   }
   return image;
+}
+
+std::string signed_range(const Tensor& matrix) {
+  double most = 0;
+  for (const double v : matrix.to_vector<double>()) {
+    if (std::isfinite(v)) { most = std::max(most, std::fabs(v)); }
+  }
+  if (most == 0) { return "0 throughout"; }
+  const std::string end = format_number(most);
+  return "from -" + end + " (blue) to " + end + " (red)";
 }
 
 std::string base64(std::span<const uint8_t> bytes) {

@@ -26,6 +26,9 @@ enum class ColorMap : uint8_t { kSequential, kDiverging };  // dark to bright; b
 /// u8 (rows * upscale, columns * upscale, 3).
 Tensor matrix_image(const Tensor& matrix, ColorMap map, double low = 0, double high = 0, int64_t upscale = 1);
 
+/// What matrix_image's diverging colours of a matrix stand for, in words: "from -0.71 (blue) to 0.71 (red)".
+std::string signed_range(const Tensor& matrix);
+
 /// The colour of a share in [0, 1].
 struct Rgb {
   uint8_t r, g, b;

@@ -99,8 +99,8 @@ std::pair<double, double> off_diagonal_range(const Tensor& cosine) {
 void report_pictures(const StudyResults& results, Html& page) {
   page.subsection("The tables themselves");
   page.text(
-      "Every position of the pyramid, coarse scales first (rows), against its channels (columns): blue is negative, "
-      "red positive.");
+      "Every position of the pyramid, coarse scales first (rows), against its channels (columns): zero is "
+      "white, blue negative, red positive; each picture has its own range.");
   std::vector<std::pair<std::string, std::string>> pictures, similarities;
   for (const std::string& encoding : results.encodings()) {
     const StudyRun& run = *results.runs_of(encoding).front();
@@ -109,7 +109,7 @@ void report_pictures(const StudyResults& results, Html& page) {
     const auto picture = [&](const Tensor& table, const std::string& when) {
       pictures.emplace_back(
           image_markup(matrix_image(table, ColorMap::kDiverging, 0, 0, upscale), encoding + when, 440),
-          encoding + when);
+          cat(encoding, when, ": ", signed_range(table), "."));
     };
     if (run.initial_table.to_vector<float>() == run.table.to_vector<float>()) {
       picture(run.table, ", fixed");

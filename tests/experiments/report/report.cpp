@@ -74,6 +74,44 @@ TEST(Html, EscapesAndIsSelfContained) {
   }
 }
 
+size_t count_of(const std::string& text, const std::string& piece) {
+  size_t count = 0;
+  for (size_t at = text.find(piece); at != std::string::npos; at = text.find(piece, at + 1)) { ++count; }
+  return count;
+}
+
+TEST(Html, TablesHaveTheirColumnsNamesAtEachValue) {
+  const std::string markup =
+      table_markup({.columns = {"name", "x & y"}, .rows = {{"a", Cell("1")}, {"", "2"}}, .caption = "whole"});
+  EXPECT_EQ(count_of(markup, "data-label=\"x &amp; y\""), 2U) << "shown beside the value on a narrow screen";
+  EXPECT_NE(markup.find("<td></td>"), std::string::npos) << "what is empty is left out there";
+  EXPECT_LT(markup.find("</div>"), markup.find("<figcaption>whole")) << "the caption does not scroll with the table";
+  const std::string page = Html().page("t", "", "");
+  EXPECT_NE(page.find("@media(max-width:760px)"), std::string::npos);
+  EXPECT_NE(page.find("td::before{content:attr(data-label)"), std::string::npos);
+}
+
+TEST(Html, WarningsAreSetOff) {
+  Html page;
+  page.warning("a < b");
+  EXPECT_EQ(page.body(), "<p class=\"warning\" role=\"alert\">a &lt; b</p>\n");
+}
+
+TEST(Chart, AxesHaveThreeTicksOrMore) {
+  for (const double low : {-1.0, 0.0, 1.0, 3.43, 1e6}) {
+    for (const double span : {1e-6, 0.0249, 0.1, 0.251, 1.0, 2.51, 499.0, 1e9}) {
+      for (const int count : {2, 3, 5, 6}) {
+        EXPECT_GE(ticks(low, low + span, count).size(), 3U) << low << " " << span << " " << count;
+        EXPECT_LE(ticks(low, low + span, count).size(), 8U) << low << " " << span << " " << count;
+      }
+    }
+  }
+  // A held-out loss from 5.1 to 3.4 had the one tick 5.
+  LineChart chart{.y_scale = AxisScale::kLog};
+  chart.series.push_back({.name = "", .x = {1, 20, 40}, .y = {5.1, 3.6, 3.4}});
+  EXPECT_GE(count_of(chart.svg(), "class=\"grid\""), 3U);
+}
+
 TEST(Chart, TicksAreRound) {
   EXPECT_EQ(ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
   EXPECT_EQ(ticks(-1, 1, 4), (std::vector<double>{-1, -0.5, 0, 0.5, 1}));
@@ -111,6 +149,7 @@ TEST(Chart, HeatmapHasACellPerFiniteValue) {
   size_t cells = 0;
   for (size_t at = svg.find("<rect"); at != std::string::npos; at = svg.find("<rect", at + 1)) { ++cells; }
   EXPECT_EQ(cells, 3U + 40U);  // and the colour bar
+  for (const char* end : {">0<", ">1.5<", ">3<"}) { EXPECT_NE(svg.find(end), std::string::npos) << end; }
 }
 
 TEST(ImageGrid, PlacesScalesAndPads) {
@@ -141,12 +180,19 @@ TEST(ImageGrid, Base64) {
 TEST(ImageGrid, MatrixColours) {
   const Tensor m = Tensor::from(std::vector<float>{-1, 0, 1, std::nanf("")}, {2, 2});
   const std::vector<int> p = matrix_image(m, ColorMap::kDiverging).to_vector<int>();
-  EXPECT_GT(p[2], p[0]);  // blue below
-  EXPECT_GT(p[3], 230);   // white at zero
-  EXPECT_GT(p[6], p[8]);  // red above
-  EXPECT_EQ(p[9], 128);   // grey for NaN
+  EXPECT_GT(p[2], p[0]);                   // blue below
+  EXPECT_EQ(p[3] + p[4] + p[5], 3 * 255);  // white at zero
+  EXPECT_GT(p[6], p[8]);                   // red above
+  EXPECT_EQ(p[9], 128);                    // grey for NaN
   EXPECT_NE(image_markup(matrix_image(m, ColorMap::kSequential), "m").find("data:image/png;base64,iVBOR"),
             std::string::npos);
+}
+
+TEST(ImageGrid, NothingButZerosIsWhite) {
+  const Tensor zeros = Tensor::zeros({2, 3});
+  for (const int v : matrix_image(zeros, ColorMap::kDiverging).to_vector<int>()) { EXPECT_EQ(v, 255); }
+  EXPECT_EQ(signed_range(zeros), "0 throughout");
+  EXPECT_EQ(signed_range(Tensor::from(std::vector<float>{-0.5, 0.25}, {1, 2})), "from -0.5 (blue) to 0.5 (red)");
 }
 
 /// A picture's dark pixels as text.
@@ -179,13 +225,35 @@ TEST(Caption, LettersAreDrawnAndCutAtTheEdge) {
   EXPECT_EQ(ink(blank).find('#'), std::string::npos);
 }
 
-TEST(Caption, TextIsWrappedAtBlanksAndCut) {
+TEST(Caption, TextIsWrappedAtBlanksAndWhole) {
   using Lines = std::vector<std::string>;
-  EXPECT_EQ(wrap_text("red disc top right", 10, 3), (Lines{"red disc", "top right"}));
-  EXPECT_EQ(wrap_text("red disc top right", 10, 1), (Lines{"red disc"}));
-  EXPECT_EQ(wrap_text("extraordinary dog", 5, 3), (Lines{"extra", "ordin", "ary"}));
-  EXPECT_EQ(wrap_text("exact ten", 9, 3), (Lines{"exact ten"}));
-  EXPECT_EQ(wrap_text("", 9, 3), Lines{});
+  EXPECT_EQ(wrap_text("red disc top right", 10), (Lines{"red disc", "top right"}));
+  EXPECT_EQ(wrap_text("extraordinary dog", 5), (Lines{"extra", "ordin", "ary", "dog"}));
+  EXPECT_EQ(wrap_text("exact ten", 9), (Lines{"exact ten"}));
+  EXPECT_EQ(wrap_text("", 9), Lines{});
+  // A class of ImageNet: eight lines of up to 16 characters.
+  const Tensor grid =
+      captioned_grid(Tensor::full({1, 32, 32, 3}, 200, DType::kU8),
+                     {"great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias"}, 1);
+  EXPECT_EQ(grid.dim(0), 96 + 8 * 9 + 2);
+}
+
+TEST(Caption, EveryPrintableCharacterOfAsciiHasAGlyph) {
+  for (char c = '!'; c <= '~'; ++c) {
+    if (std::string("\\`{}").find(c) != std::string::npos) { continue; }
+    Tensor picture = Tensor::full({kGlyphHeight, 5, 3}, 255, DType::kU8);
+    draw_text(picture, 0, 0, std::string(1, c), {0, 0, 0});
+    EXPECT_NE(ink(picture).find('#'), std::string::npos) << c;
+  }
+}
+
+TEST(Caption, GroupsHaveTheirTitleAbove) {
+  const Tensor two = Tensor::full({2, 10, 40, 3}, 200, DType::kU8), one = two.slice(0, 0, 1).contiguous();
+  const GridOptions grid{.columns = 2, .padding = 2, .upscale = 1, .background = 255};
+  const Tensor picture = titled_grids({{"a", two}, {"b", one}}, grid);
+  EXPECT_EQ(picture.shape(), (Shape{2 * (20 + 3 + 10 + 6), 82, 3}));
+  EXPECT_EQ(picture.select(0, 23).select(0, 81).to_vector<int>()[0], 200) << "the first group's second image";
+  EXPECT_EQ(picture.select(0, 39 + 23).select(0, 81).to_vector<int>()[0], 255) << "the second group has one";
 }
 
 TEST(Caption, EveryImageHasItsOwn) {
