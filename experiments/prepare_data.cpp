@@ -7,10 +7,12 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "data/datasets/class_names.h"
 #include "data/datasets/image_dataset.h"
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
@@ -21,6 +23,7 @@
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/datasets/datasets.h"
+#include "experiments/report/caption.h"
 #include "experiments/report/image_grid.h"
 
 namespace terrace {
@@ -34,8 +37,41 @@ struct Arguments {
   std::string file;
   bool verify = false;
   std::string split = "train", png;
+  std::string class_name;            // one class
+  std::vector<std::string> classes;  // or several
   int64_t count = 96, columns = 16, upscale = 2;
 };
+
+void declare_classes(Options& command, Arguments& a, const std::string& help) {
+  command.add("class", a.class_name, help).default_text("all");
+  command.add("classes", a.classes, "the same for several, a,b,c").default_text("all");
+}
+
+/// The classes that were asked for, in that order; empty: none were named. Throws ConfigError.
+std::vector<int64_t> chosen_classes(const Arguments& a, const ImageDataset& dataset) {
+  if (!a.class_name.empty() && !a.classes.empty()) { throw ConfigError("--class and --classes: give one of the two"); }
+  std::vector<int64_t> chosen;
+  const auto choose = [&](const std::string& text, const char* option) {
+    const int64_t c = find_class(text, dataset.class_names(), dataset.num_classes(), option);
+    if (std::find(chosen.begin(), chosen.end(), c) != chosen.end()) {
+      throw ConfigError(cat(option, ": '", text, "' names a class twice"));
+    }
+    chosen.push_back(c);
+  };
+  if (!a.class_name.empty()) { choose(a.class_name, "--class"); }
+  for (const std::string& text : a.classes) { choose(text, "--classes"); }
+  return chosen;
+}
+
+/// The pictures of a class, in their order.
+std::vector<int64_t> rows_of_class(const ImageDataset& dataset, int64_t c) {
+  std::vector<int64_t> rows;
+  const int64_t* label = dataset.labels().data<int64_t>();
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    if (label[i] == c) { rows.push_back(i); }
+  }
+  return rows;
+}
 
 void declare(Options& options, Arguments& a) {
   for (const DatasetKind& kind : kDatasets) {
@@ -51,12 +87,14 @@ void declare(Options& options, Arguments& a) {
   Options& info = options.command("info", "prints what a dataset holds");
   info.add("file", a.file, "dataset, FILE.h5").positional().required();
   info.add("verify", a.verify, "compare the content with its stored hash");
+  declare_classes(info, a, "name or number of a class to tell more of");
 
   Options& preview = options.command("preview", "writes pictures of a dataset as one PNG");
   preview.add("file", a.file, "dataset, FILE.h5").positional().required();
   preview.add("png", a.png, "file to write").required().endings({".png"});
   preview.add("split", a.split, "split to show");
-  preview.add("count", a.count, "pictures, spread evenly over the split").range(1, 10000);
+  declare_classes(preview, a, "name or number of the class to show");
+  preview.add("count", a.count, "pictures, spread evenly over the split, or over the classes").range(1, 10000);
   preview.add("columns", a.columns, "pictures a row").range(1, 1000);
   preview.add("upscale", a.upscale, "pixels of the PNG a pixel of a picture").range(1, 16);
 }
@@ -71,13 +109,15 @@ void print_split(const ImageDataset& dataset) {
             << "  content " << dataset.content_hash() << "\n";
 }
 
-/// Mean and standard deviation of each channel on [0, 1], over all pixels.
-void print_statistics(const ImageDataset& dataset) {
-  constexpr int64_t kBlock = 256;
+/// "mean (0.5, 0.5, 0.5), standard deviation (...) on [0, 1]": of each channel, over all pixels of these pictures.
+std::string statistics_text(const ImageDataset& dataset, const std::vector<int64_t>& rows) {
+  constexpr size_t kBlock = 256;
   double sum[3] = {}, squares[3] = {};
-  for (int64_t begin = 0; begin < dataset.size(); begin += kBlock) {
+  for (size_t begin = 0; begin < rows.size(); begin += kBlock) {
     check_interrupt();
-    const Tensor part = dataset.images(begin, std::min(begin + kBlock, dataset.size()));
+    const auto from = rows.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto end = rows.begin() + static_cast<std::ptrdiff_t>(std::min(begin + kBlock, rows.size()));
+    const Tensor part = dataset.images(std::vector<int64_t>(from, end));
     const uint8_t* value = part.data<uint8_t>();
     for (int64_t i = 0; i < part.numel(); ++i) {
       const double x = value[i] / 255.0;
@@ -85,8 +125,7 @@ void print_statistics(const ImageDataset& dataset) {
       squares[i % 3] += x * x;
     }
   }
-  const double pixels = static_cast<double>(dataset.size() * dataset.height() * dataset.width());
-  if (pixels == 0) { return; }
+  const double pixels = static_cast<double>(static_cast<int64_t>(rows.size()) * dataset.height() * dataset.width());
   std::string means, deviations;
   for (int c = 0; c < 3; ++c) {
     const double mean = sum[c] / pixels;
@@ -97,13 +136,28 @@ void print_statistics(const ImageDataset& dataset) {
                   std::sqrt(std::max(squares[c] / pixels - mean * mean, 0.0)));
     deviations += text;
   }
-  std::cout << "  mean (" << means << "), standard deviation (" << deviations << ") on [0, 1]\n";
+  return cat("mean (", means, "), standard deviation (", deviations, ") on [0, 1]");
 }
 
-void print_info(const std::string& path, bool verify) {
+void print_statistics(const ImageDataset& dataset) {
+  std::vector<int64_t> all(static_cast<size_t>(dataset.size()));
+  std::iota(all.begin(), all.end(), 0);
+  if (!all.empty()) { std::cout << "  " << statistics_text(dataset, all) << "\n"; }
+}
+
+void print_classes(const ImageDataset& dataset, const std::vector<int64_t>& classes) {
+  for (const int64_t c : classes) {
+    const std::vector<int64_t> rows = rows_of_class(dataset, c);
+    std::cout << "  class " << c << ", " << dataset.class_names()[static_cast<size_t>(c)] << ": " << rows.size()
+              << " images" << (rows.empty() ? "" : ", " + statistics_text(dataset, rows)) << "\n";
+  }
+}
+
+void print_info(const std::string& path, const Arguments& a) {
   const std::vector<std::string> splits = ImageDataset::splits(path);
   if (splits.empty()) { throw IoError(cat(path, ": the dataset has no splits")); }
   const ImageDataset first = ImageDataset::open(path, splits[0]);
+  const std::vector<int64_t> classes = chosen_classes(a, first);
   std::cout << path << ": " << first.source() << "\n" << first.num_classes() << " classes: ";
   constexpr int64_t kShown = 8;
   for (int64_t i = 0; i < std::min(first.num_classes(), kShown); ++i) {
@@ -114,17 +168,50 @@ void print_info(const std::string& path, bool verify) {
     const ImageDataset dataset = ImageDataset::open(path, split);
     print_split(dataset);
     print_statistics(dataset);
-    if (verify) {
+    print_classes(dataset, classes);
+    if (a.verify) {
       dataset.verify_content();
       std::cout << "  content verified\n";
     }
   }
 }
 
+/// `count` of the rows, evenly spread.
+std::vector<int64_t> spread_rows(const std::vector<int64_t>& rows, int64_t count) {
+  const auto size = static_cast<int64_t>(rows.size());
+  count = std::min(count, size);
+  std::vector<int64_t> some;
+  for (int64_t i = 0; i < count; ++i) { some.push_back(rows[static_cast<size_t>(i * size / count)]); }
+  return some;
+}
+
+/// A grid for each class, its name and numbers above it.
+void preview_classes(const Arguments& a, const ImageDataset& dataset, const std::vector<int64_t>& classes,
+                     const GridOptions& grid) {
+  const int64_t each = std::max<int64_t>(1, a.count / static_cast<int64_t>(classes.size()));
+  std::vector<TitledImages> groups;
+  int64_t shown = 0;
+  for (const int64_t c : classes) {
+    const std::vector<int64_t> rows = rows_of_class(dataset, c), some = spread_rows(rows, each);
+    const std::string& name = dataset.class_names()[static_cast<size_t>(c)];
+    if (rows.empty()) { throw IoError(cat(a.file, ": split \"", a.split, "\" has no picture of class ", name)); }
+    groups.push_back({cat(c, " ", name, ": ", some.size(), " of ", rows.size()), dataset.images(some)});
+    shown += static_cast<int64_t>(some.size());
+  }
+  write_png(a.png, titled_grids(groups, grid));
+  std::cout << a.png << ": " << shown << " pictures of " << classes.size()
+            << (classes.size() == 1 ? " class" : " classes") << " of split " << a.split << "\n";
+}
+
 void write_preview(const Arguments& a) {
   const ImageDataset dataset = ImageDataset::open(a.file, a.split);
   const int64_t count = std::min(a.count, dataset.size());
   if (count == 0) { throw IoError(cat(a.file, ": split \"", a.split, "\" is empty")); }
+  GridOptions grid{.columns = a.columns, .padding = 2, .upscale = a.upscale};
+  if (const std::vector<int64_t> classes = chosen_classes(a, dataset); !classes.empty()) {
+    grid.background = 255;
+    return preview_classes(a, dataset, classes, grid);
+  }
   Tensor images = Tensor::empty({count, dataset.height(), dataset.width(), 3}, DType::kU8);
   // The first ones of a set whose classes go round; spread over one that is ordered by class.
   const bool ordered =
@@ -132,7 +219,7 @@ void write_preview(const Arguments& a) {
   for (int64_t i = 0; i < count; ++i) {
     images.select(0, i).copy_(dataset.image(ordered ? i * dataset.size() / count : i));
   }
-  write_png(a.png, image_grid(images, {.columns = a.columns, .padding = 2, .upscale = a.upscale}));
+  write_png(a.png, image_grid(images, grid));
   std::cout << a.png << ": " << count << " of " << dataset.size() << " pictures of split " << a.split << "\n";
 }
 
@@ -159,7 +246,7 @@ void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& 
   for (const std::string& reason : skipped) { std::cerr << "skipped: " << reason << "\n"; }
   record.results()["skipped"] = skipped.size();
   write_record(record, a.common.out);
-  print_info(a.common.out, false);
+  print_info(a.common.out, a);
 }
 
 void run(int argc, char** argv) {
@@ -168,9 +255,12 @@ void run(int argc, char** argv) {
   declare(options, arguments);
   std::string examples = "examples:\n";
   for (const DatasetKind& kind : kDatasets) { examples += cat("  prepare_data ", kind.name, " ", kind.example, "\n"); }
-  options.epilog(examples + "  prepare_data preview figures.h5 --png figures.png");
+  options.epilog(examples +
+                 "  prepare_data preview figures.h5 --png figures.png\n"
+                 "  prepare_data preview cifar100.h5 --classes apple,bear,42 --png some.png\n"
+                 "  prepare_data info cifar100.h5 --class bear");
   options.parse(argc, argv);
-  if (options.chosen() == "info") { return print_info(arguments.file, arguments.verify); }
+  if (options.chosen() == "info") { return print_info(arguments.file, arguments); }
   if (options.chosen() == "preview") { return write_preview(arguments); }
   for (size_t i = 0; i < std::size(kDatasets); ++i) {
     if (options.chosen() == kDatasets[i].name) { make_dataset(options, *arguments.makers[i], arguments); }

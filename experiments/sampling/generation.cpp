@@ -7,6 +7,7 @@
 #include <mutex>
 #include <sstream>
 
+#include "data/datasets/class_names.h"
 #include "data/files/atomic_file.h"
 #include "data/images/pixels.h"
 #include "experiments/cli/timing.h"
@@ -158,13 +159,7 @@ Json identity_of(const ModelOptions& chosen) {
 
 int64_t Models::class_of(const std::string& text, const std::string& option) const {
   if (text == "none") { return num_classes(); }
-  const auto found = std::find(class_names.begin(), class_names.end(), text);
-  if (found != class_names.end()) { return found - class_names.begin(); }
-  const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
-  if (digits && std::stoll(text) < num_classes()) { return std::stoll(text); }
-  const std::string near = nearest_name(text, class_names);
-  throw ConfigError(cat(option, ": '", text, "' is neither a class name",
-                        near.empty() ? "" : cat(" (near: ", near, ")"), " nor a number below ", num_classes()));
+  return find_class(text, class_names, num_classes(), option);
 }
 
 std::string Models::class_name(int64_t label) const {

@@ -31,6 +31,42 @@ TEST(PrepareData, MakesShowsAndPreviewsTheGeneratedSet) {
   EXPECT_GT(read_image(folder / "p.png").dim(1), 32 * 16);
 }
 
+TEST(PrepareData, InfoAndPreviewOfSomeClasses) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "p.h5", png = folder / "p.png";
+  ASSERT_EQ(run_command(program() + " procedural --count 64 --test-count 16 --out " + file).status, 0);
+  const CommandResult info = run_command(program() + " info " + file + " --classes '3,red disc top left'");
+  EXPECT_EQ(info.status, 0) << info.output;
+  for (const char* text : {"  class 3, red disc bottom right: 4 images, mean (",
+                           "  class 0, red disc top left: 4 images", "  class 3, red disc bottom right: 1 images"}) {
+    EXPECT_NE(info.output.find(text), std::string::npos) << text << info.output;
+  }
+  EXPECT_EQ(run_command(program() + " info " + file).output.find("  class "), std::string::npos);
+
+  // One row of four pictures under each name, 64 pixels and a gap of 2 each; a picture differs from the others.
+  const std::string preview = program() + " preview " + file + " --png " + png;
+  const CommandResult two = run_command(preview + " --classes 'red disc top left,3' --count 8");
+  EXPECT_EQ(two.status, 0) << two.output;
+  EXPECT_NE(two.output.find("p.png: 8 pictures of 2 classes of split train"), std::string::npos) << two.output;
+  EXPECT_EQ(read_image(png).dim(1), 4 * 66 - 2);
+  EXPECT_GT(read_image(png).dim(0), 2 * (64 + 20));
+  const CommandResult one = run_command(preview + " --class 5");
+  EXPECT_NE(one.output.find("p.png: 4 pictures of 1 class of split train"), std::string::npos) << one.output;
+
+  const std::pair<std::string, std::string> refused[] = {
+      {" --class 16", "--class: '16' is neither a class name nor a number below 16"},
+      {" --classes 1,16", "--classes: '16' is neither a class name nor a number below 16"},
+      {" --classes '1,red disc top right'", "--classes: 'red disc top right' names a class twice"},
+      {" --class 1 --classes 2", "--class and --classes: give one of the two"}};
+  for (const auto& [arguments, reason] : refused) {
+    for (const std::string& command : {preview, program() + " info " + file}) {
+      const CommandResult result = run_command(command + arguments);
+      EXPECT_EQ(result.status, 2) << result.output;
+      EXPECT_NE(result.output.find(reason), std::string::npos) << result.output;
+    }
+  }
+}
+
 TEST(PrepareData, HelpOfEveryCommand) {
   std::vector<std::string> commands = {"", "info", "preview"};
   for (const DatasetKind& kind : kDatasets) { commands.push_back(kind.name); }
