@@ -1,9 +1,11 @@
 // Compares positional encodings: one tokenizer, then one transformer per encoding and seed on the same tokens.
+#include <cmath>
 #include <cstdio>
 
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
 #include "experiments/cli/program.h"
+#include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/study/report.h"
 #include "experiments/study/study.h"
@@ -11,18 +13,32 @@
 namespace terrace {
 namespace {
 
-void print_summary(const StudyResults& results, const std::string& folder) {
-  std::printf("%-22s %-20s %s\n", "encoding", "held-out loss", "samples of their class");
-  for (const std::string& encoding : results.encodings()) {
-    std::vector<double> loss, share;
-    for (const StudyRun* run : results.runs_of(encoding)) {
-      loss.push_back(run->held_out.loss);
-      share.push_back(100 * run->own_share);
-    }
-    std::printf("%-22s %-20s %s %%\n", encoding.c_str(), format_spread(spread_of(loss), 4).c_str(),
-                format_spread(spread_of(share), 1).c_str());
+/// Where --minutes was given and the study took a quarter longer, or more.
+std::string overrun(const StudyResults& results, double minutes) {
+  if (!(minutes > 0) || results.wall_seconds < 1.25 * 60 * minutes) { return ""; }
+  return cat("; more than the ", format_duration(60 * minutes),
+             " of --minutes: the machine was slower than when the steps were chosen, or what was given takes longer");
+}
+
+void print_summary(const StudyResults& results, const StudyConfig& config) {
+  if (const std::string warning = shortness_warning(results); !warning.empty()) {
+    std::printf("%s\n\n", warning.c_str());
   }
-  std::printf("%s\n%s/report.html\n", significance_sentence(results).c_str(), folder.c_str());
+  const bool rule = has_rule(results);
+  std::printf("%-22s %s\n", "encoding", rule ? "held-out loss        samples of their class" : "held-out loss");
+  for (const std::string& encoding : results.encodings()) {
+    const Spread loss = spread_of(figures(results, encoding, loss_of));
+    const Spread share = spread_of(figures(results, encoding, share_of));
+    std::string line = format_spread(loss, 4);
+    if (rule) { line.resize(21, ' '), line += format_spread(share, 1) + " %"; }
+    std::printf("%-22s %s\n", encoding.c_str(), line.c_str());
+  }
+  std::printf("%s\n", significance_sentence(results).c_str());
+  const std::string share =
+      std::isfinite(results.step_share()) ? cat(", ", percent(results.step_share()), " of it training steps") : "";
+  std::printf("%s in all%s%s\n", format_duration(results.wall_seconds).c_str(), share.c_str(),
+              overrun(results, config.minutes).c_str());
+  std::printf("%s/report.html\n", config.common.out.c_str());
 }
 
 void pe_study(int argc, char** argv) {
@@ -35,6 +51,7 @@ void pe_study(int argc, char** argv) {
       "  pe_study cifar100.h5 --encodings learned,sinusoid-2d,sinusoid-2d@matched --seeds 0,1,2 --steps 2000 --out "
       "study\n");
   options.parse(argc, argv);
+  config.note_given(options);
   config.common.apply();
 
   RunRecord record("pe_study", options.to_json(), config.common.seed);
@@ -47,9 +64,12 @@ void pe_study(int argc, char** argv) {
   write_file(folder + "/report.html", study_report(results));
   record.results() = {{"tokenizer-steps", results.configuration["tokenizer-steps"]},  // as --minutes chose them
                       {"steps", results.configuration["steps"]},
+                      {"plan", figures["plan"]},
+                      {"too_short", figures["too_short"]},
+                      {"step_share", figures["step_share"]},
                       {"encodings", figures["encodings"]}};
   record.write(folder);
-  print_summary(results, folder);
+  print_summary(results, config);
 }
 
 }  // namespace

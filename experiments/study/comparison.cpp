@@ -1,9 +1,11 @@
 #include "experiments/study/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "experiments/cli/progress.h"
+#include "experiments/study/plan.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 
@@ -22,6 +24,39 @@ PairedComparison paired(const StudyResults& results, const std::string& a, const
     }
   }
   return compare_pairs(x, y);
+}
+
+/// How far the held-out loss fell over the last quarter of the steps or nearly so, mean over the runs: from the losses
+/// of the curve alone, which are over the same images. NaN where there are too few of them.
+double last_fall(const StudyResults& results) {
+  std::vector<double> falls;
+  for (const StudyRun& run : results.runs) {
+    std::vector<const VarStepRecord*> curve;
+    for (const VarStepRecord& r : run.log) {
+      if (r.held_out_loss >= 0 && r.step < run.steps) { curve.push_back(&r); }
+    }
+    if (curve.size() < 3) { continue; }
+    const auto from_a_quarter = [&](const VarStepRecord* r) {
+      return std::abs(4 * (curve.back()->step - r->step) - run.steps);
+    };
+    const VarStepRecord* before = curve.front();
+    for (const VarStepRecord* r : curve) {
+      if (from_a_quarter(r) < from_a_quarter(before)) { before = r; }
+    }
+    falls.push_back(before->held_out_loss - curve.back()->held_out_loss);
+  }
+  return spread_of(falls).mean;
+}
+
+/// The distance from the best to the worst of the encodings' mean held-out losses; NaN for one encoding.
+double range_of_means(const StudyResults& results) {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  const std::vector<std::string> names = results.encodings();
+  for (const std::string& encoding : names) {
+    const double mean = spread_of(figures(results, encoding, loss_of)).mean;
+    low = std::min(low, mean), high = std::max(high, mean);
+  }
+  return names.size() > 1 ? high - low : kNotMeasured;
 }
 
 }  // namespace
@@ -90,6 +125,45 @@ std::string significance_sentence(const StudyResults& results) {
   return text + (seeds < 5 ? " With so few seeds a t-test sees large differences only." : "");
 }
 
+double code_entropy(const StudyResults& results) {
+  double nats = 0, positions = 0;
+  for (size_t s = 0; s < results.tokenizer.perplexity.size(); ++s) {
+    const auto tokens = static_cast<double>(results.patch_nums[s] * results.patch_nums[s]);
+    nats += tokens * std::log(results.tokenizer.perplexity[s]);
+    positions += tokens;
+  }
+  return positions > 0 ? nats / positions : kNotMeasured;
+}
+
+std::string shortness_warning(const StudyResults& results) {
+  const StudyTokenizer& tokenizer = results.tokenizer;
+  std::vector<std::string> reasons;
+  const auto few_steps = [&](const char* what, int64_t steps) {
+    reasons.push_back(cat(what, " ", steps, steps == 1 ? " step" : " steps", ", fewer than ", kFewSteps));
+  };
+  if (tokenizer.steps > 0 && tokenizer.steps < kFewSteps) { few_steps("the tokenizer has", tokenizer.steps); }
+  const int64_t steps = results.runs.empty() ? kFewSteps : results.runs.front().steps;
+  if (steps < kFewSteps) { few_steps("each transformer has", steps); }
+  const double entropy = code_entropy(results);
+  std::vector<std::string> untaught;
+  for (const std::string& encoding : results.encodings()) {
+    if (spread_of(figures(results, encoding, loss_of)).mean >= entropy) { untaught.push_back(encoding); }
+  }
+  if (!untaught.empty()) {
+    reasons.push_back(cat("the held-out loss of ", join_names(untaught), " is not below ", format_fixed(entropy, 3),
+                          ", that of a model which only knows how often each code occurs at each scale"));
+  }
+  if (!reasons.empty()) {
+    return cat("Too short to compare encodings: ", join_names(reasons, "; "),
+               ". The figures show how trainings begin, not how encodings differ.");
+  }
+  const double fall = last_fall(results), between = range_of_means(results);
+  if (!(fall > between)) { return ""; }
+  return cat("Still training: over the last quarter of the steps the held-out loss fell by ", format_fixed(fall, 3),
+             ", more than the ", format_fixed(between, 3),
+             " between the best and the worst encoding. Longer runs may order them differently.");
+}
+
 std::string percent(double share) { return std::isfinite(share) ? format_fixed(100 * share, 1) + " %" : "–"; }
 
 bool has_rule(const StudyResults& results) { return std::isfinite(results.tokenizer.real_share); }
@@ -97,6 +171,10 @@ bool has_rule(const StudyResults& results) { return std::isfinite(results.tokeni
 std::string seeds_text(const StudyResults& results) {
   const size_t count = results.runs.empty() ? 0 : results.runs_of(results.runs.front().encoding).size();
   return count == 1 ? "one seed" : std::to_string(count) + " seeds";
+}
+
+std::string final_images_text(const StudyResults& results) {
+  return results.final_images < results.held_out_images ? std::to_string(results.final_images) : "all";
 }
 
 std::string sampling_text(const StudyResults& results) {

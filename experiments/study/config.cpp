@@ -15,7 +15,18 @@ namespace {
 constexpr const char* kMatched = "@matched";
 constexpr int64_t kRecords = 60, kEvaluations = 12, kCheckpoints = 4;  // over a run
 
+constexpr const char* kChosenByMinutes[] = {"tokenizer-steps", "steps",   "train-images",
+                                            "held-out-images", "samples", "frechet-images"};
+
 int64_t every(int64_t steps, int64_t times) { return std::max<int64_t>(1, steps / times); }
+
+/// "--a, --b, --c"
+template <size_t N>
+std::string option_list(const char* const (&names)[N]) {
+  std::vector<std::string> options;
+  for (const char* name : names) { options.push_back(cat("--", name)); }
+  return join_names(options);
+}
 
 }  // namespace
 
@@ -32,7 +43,10 @@ void StudyConfig::declare(Options& options) {
   options.add("pe-mix", mix, "weight of the learned part of " + join_names(mixing_encoding_names())).range(0, 1);
   options.add("level-embedding", level_embedding, "add one vector per scale");
   options.group("Length");
-  options.add("minutes", minutes, "choose the steps so that the study takes about this long; 0: as given below")
+  options
+      .add("minutes", minutes,
+           cat("take about this long: chooses those of ", option_list(kChosenByMinutes),
+               " that are not given, and how often and on how many images losses are measured; 0: chooses nothing"))
       .at_least(0);
   options.add("tokenizer-steps", tokenizer_steps, "training steps of the tokenizer").at_least(1);
   options.add("steps", steps, "training steps of each transformer").at_least(1);
@@ -69,6 +83,12 @@ void StudyConfig::declare(Options& options) {
   evaluator.declare(options,
                     "samples, and held-out images, that a Frechet distance is measured on, at most; 0: none is");
   options.add_common(common, "folder for the report, the tokenizer and the runs; a stopped study goes on from it");
+}
+
+void StudyConfig::note_given(const Options& options) {
+  for (const char* name : kChosenByMinutes) {
+    if (options.given(name)) { given.insert(name); }
+  }
 }
 
 void StudyConfig::validate() const {
@@ -182,7 +202,8 @@ VarTrainOptions StudyConfig::transformer_training(int64_t training_steps, uint64
   training.warmup_share = 0.05;
   training.seed = seed;
   training.log_every = every(training_steps, kRecords);
-  training.evaluate_every = every(training_steps, kEvaluations);
+  training.evaluate_every = evaluate_every > 0 ? evaluate_every : every(training_steps, kEvaluations);
+  training.evaluate_images = curve_images;
   training.checkpoint_every = every(training_steps, kCheckpoints);
   return training;
 }

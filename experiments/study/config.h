@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace terrace {
 
 struct StudyConfig {
   CommonOptions common;
-  double minutes = 0;  // > 0: steps are chosen so that the study takes about this long
+  double minutes = 0;                // > 0: what was not given is chosen so that the study takes about this long
+  std::set<std::string> given = {};  // options that the user gave: --minutes leaves them as they are
 
   // Data
   std::string data;  // "": the procedural set is generated
@@ -38,15 +40,22 @@ struct StudyConfig {
   double lr = 3e-3, weight_decay = 0.05;
   double pe_scale = 1, mix = 0.7;
   bool level_embedding = true;
+  // Held-out losses; other values than these are chosen by --minutes alone.
+  int64_t evaluate_every = 0;  // steps; 0: a twelfth of the run
+  int64_t curve_images = 256;  // of a loss during training
+  int64_t final_images = 0;    // of the loss at the end; 0: all
 
   // Samples
-  int64_t samples = 16;  // per class
+  int64_t samples = 16;         // per class
+  int64_t sampled_classes = 0;  // 0: all; fewer are chosen by --minutes alone
   double cfg = 2.5;
   int64_t top_k = 0;
   double top_p = 0.8;
   EvaluatorOptions evaluator{.images = 512};
 
   void declare(Options& options);
+  /// Notes which of the options that --minutes would choose were given.
+  void note_given(const Options& options);
   /// Throws ConfigError for encodings that are unknown or repeated, for an empty list of seeds, and for options that
   /// differ from their defaults where no selected encoding or tokenizer uses them.
   void validate() const;

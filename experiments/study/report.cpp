@@ -49,6 +49,64 @@ std::vector<Series> by_scale(const StudyResults& results, const F& values_of) {
   return series;
 }
 
+// --- Samples ---
+
+constexpr int64_t kThumbnail = 56;  // pixels that a sample is shown in, about
+constexpr size_t kSideBySide = 3;   // encodings
+
+/// A run whose samples are shown, and its encoding's colour.
+struct ShownRun {
+  const StudyRun* run;
+  int color;
+};
+
+/// The samples of a class as a strip, at most `most` of them.
+std::string class_strip(const StudyRun& run, int64_t begin, int64_t end, int64_t most, const std::string& name) {
+  constexpr int64_t kGap = 3;
+  const int64_t count = std::min(most, end - begin), upscale = std::max<int64_t>(1, 96 / run.samples.dim(2));
+  const Tensor strip = run.samples.slice(0, begin, begin + count);
+  return image_markup(image_grid(strip, {.columns = count, .padding = kGap, .upscale = upscale}), name,
+                      count * (kThumbnail + kGap));
+}
+
+std::string encoding_name(const ShownRun& shown) {
+  return "<i class=\"dot\" style=\"background:" + palette_color(shown.color) + "\"></i>" +
+         escape_html(shown.run->encoding);
+}
+
+std::string column_heading(const ShownRun& shown) {
+  const double share = shown.run->own_share;
+  const std::string note = std::isfinite(share) ? "<small>" + percent(share) + " show their class</small>" : "";
+  return "<b>" + encoding_name(shown) + note + "</b>";
+}
+
+/// A row per class, up to 16 of them, and a column per encoding; on a narrow screen one strip below the other.
+std::string sample_strips(const StudyResults& results, const std::vector<ShownRun>& shown) {
+  constexpr size_t kMaxClasses = 16;
+  std::string grid = "<div class=\"strips\" style=\"grid-template-columns:minmax(90px,max-content) repeat(" +
+                     std::to_string(shown.size()) + ",minmax(0,1fr))\"><span></span>";
+  for (const ShownRun& shown_run : shown) { grid += column_heading(shown_run); }
+  const std::vector<int64_t> labels = shown.front().run->sample_labels.to_vector<int64_t>();
+  std::vector<size_t> starts;  // of each class among the samples
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (i == 0 || labels[i] != labels[i - 1]) { starts.push_back(i); }
+  }
+  // Two columns of eight, or three of five, have the width of the page.
+  const int64_t most = shown.size() <= 2 ? 8 : 5;
+  const size_t stride = (starts.size() + kMaxClasses - 1) / kMaxClasses;
+  for (size_t c = 0; c < starts.size(); c += stride) {
+    const std::string& name = results.class_names[static_cast<size_t>(labels[starts[c]])];
+    const auto begin = static_cast<int64_t>(starts[c]);
+    const auto end = static_cast<int64_t>(c + 1 < starts.size() ? starts[c + 1] : labels.size());
+    grid += "<span>" + escape_html(name) + "</span>";
+    for (const ShownRun& shown_run : shown) {
+      grid += "<div><em>" + encoding_name(shown_run) + "</em>" + class_strip(*shown_run.run, begin, end, most, name) +
+              "</div>";
+    }
+  }
+  return grid + "</div>\n";
+}
+
 }  // namespace
 
 void report_curves(const StudyResults& results, Html& page) {
@@ -65,12 +123,12 @@ void report_curves(const StudyResults& results, Html& page) {
       .title = "Held-out token accuracy by scale", .x_label = "side of the scale (tokens)", .y_label = "share right"};
   scale_accuracy.series = by_scale(results, [](const StudyRun& r) { return r.held_out.scale_accuracy; });
   scale_accuracy.y_from_zero = true;
-  page.figures(
-      {{train.svg(), "Loss of the batches seen, mean over the seeds; the band is one standard deviation."},
-       {held.svg(), cat("The same without dropout for images never trained on: ", results.curve_images, " of the ",
-                        results.held_out_images, " held out; the figure in the summary is over all.")},
-       {scale_loss.svg(), "At the end. Coarse scales carry the class, fine ones the detail."},
-       {scale_accuracy.svg(), "Share of tokens whose most likely code is the right one."}});
+  page.figures({{train.svg(), "Loss of the batches seen, mean over the seeds; the band is one standard deviation."},
+                {held.svg(), cat("The same without dropout for images never trained on: ", results.curve_images,
+                                 " of the ", results.held_out_images, " held out; the figure in the summary is over ",
+                                 final_images_text(results), ".")},
+                {scale_loss.svg(), "At the end. Coarse scales carry the class, fine ones the detail."},
+                {scale_accuracy.svg(), "Share of tokens whose most likely code is the right one."}});
 }
 
 void report_tokenizer(const StudyResults& results, Html& page) {
@@ -84,8 +142,8 @@ void report_tokenizer(const StudyResults& results, Html& page) {
                                 : std::string()));
   if (t.originals.defined() && t.originals.numel() > 0) {
     const int64_t N = t.originals.dim(0), H = t.originals.dim(1), W = t.originals.dim(2);
-    constexpr int64_t kColumns = 12;
-    const int64_t shown = std::min<int64_t>(N, 2 * kColumns);
+    constexpr int64_t kColumns = 8;
+    const int64_t shown = std::min<int64_t>(N, 3 * kColumns);
     // Rows alternate: images, then what became of them.
     const int64_t rows = (shown + kColumns - 1) / kColumns;
     Tensor pairs = Tensor::full({2 * rows * kColumns, H, W, 3}, 128, DType::kU8);
@@ -94,10 +152,10 @@ void report_tokenizer(const StudyResults& results, Html& page) {
       pairs.select(0, place).copy_(t.originals.select(0, i));
       pairs.select(0, place + kColumns).copy_(t.reconstructions.select(0, i));
     }
-    const int64_t upscale = std::max<int64_t>(1, 64 / W);
+    const int64_t upscale = std::max<int64_t>(1, 96 / W);
     page.figure(image_markup(image_grid(pairs, {.columns = kColumns, .padding = 4, .upscale = upscale}),
                              "held-out images and their reconstructions"),
-                "Held-out images (first and third row) and their reconstructions below them.");
+                "Held-out images (first, third and fifth row) and their reconstructions below them.");
   }
   Table usage;
   usage.columns = {"Scale"};
@@ -122,37 +180,23 @@ void report_tokenizer(const StudyResults& results, Html& page) {
 
 void report_samples(const StudyResults& results, Html& page) {
   page.section("Samples", "samples");
+  std::vector<ShownRun> shown;
+  const std::vector<std::string> names = results.encodings();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const StudyRun* run = results.runs_of(names[i]).front();
+    if (run->samples.defined()) { shown.push_back({run, static_cast<int>(i)}); }
+  }
+  if (shown.empty()) { return page.text("No run kept its samples."); }
   page.text(
       "One row per class, generated with guidance, from the runs of the first seed. Places share their random draws "
       "between encodings, so that they can be compared one by one.");
-  constexpr int64_t kMaxClasses = 16;
-  const auto classes = static_cast<int64_t>(results.class_names.size());
-  const int64_t stride = (classes + kMaxClasses - 1) / kMaxClasses;
-  std::vector<const StudyRun*> shown;
-  for (const std::string& encoding : results.encodings()) {
-    const StudyRun* run = results.runs_of(encoding).front();
-    if (run->samples.defined()) { shown.push_back(run); }
+  // Side by side as many as leave each image its size; the others below.
+  const size_t bands = (shown.size() + kSideBySide - 1) / kSideBySide, each = (shown.size() + bands - 1) / bands;
+  for (size_t begin = 0; begin < shown.size(); begin += each) {
+    const auto first = shown.begin() + static_cast<std::ptrdiff_t>(begin);
+    page.markup(
+        sample_strips(results, {first, first + static_cast<std::ptrdiff_t>(std::min(each, shown.size() - begin))}));
   }
-  std::string grid = "<div class=\"strips\" style=\"grid-template-columns:max-content repeat(" +
-                     std::to_string(shown.size()) + ",minmax(0,1fr))\"><span></span>";
-  for (size_t i = 0; i < shown.size(); ++i) {
-    std::string share;
-    if (std::isfinite(shown[i]->own_share)) {
-      share = "<small>" + percent(shown[i]->own_share) + " show their class</small>";
-    }
-    grid += "<b><i class=\"dot\" style=\"background:" + palette_color(static_cast<int>(i)) + "\"></i>" +
-            escape_html(shown[i]->encoding) + share + "</b>";
-  }
-  for (int64_t c = 0; c < classes; c += stride) {
-    const std::string& name = results.class_names[static_cast<size_t>(c)];
-    grid += "<span>" + escape_html(name) + "</span>";
-    for (const StudyRun* run : shown) {
-      const int64_t each = run->samples.dim(0) / classes, upscale = std::max<int64_t>(1, 64 / run->samples.dim(2));
-      const Tensor strip = run->samples.slice(0, c * each, (c + 1) * each);
-      grid += image_markup(image_grid(strip, {.columns = each, .padding = 3, .upscale = upscale}), name, each * 44);
-    }
-  }
-  page.markup(grid + "</div>\n");
 }
 
 void report_cost(const StudyResults& results, Html& page) {
@@ -176,6 +220,10 @@ void report_cost(const StudyResults& results, Html& page) {
       "Medians over the records of a run, then mean over seeds. Sampling includes guidance and the decoder. Memory is "
       "that of training, beyond the tokenizer and the tokens that are there before.";
   page.table(table);
+  if (std::isfinite(results.step_share())) {
+    page.text(cat(format_fixed(100 * results.step_share(), 0), " % of the ", format_duration(results.wall_seconds),
+                  " were training steps; the others went to tokens, held-out losses, samples and distances."));
+  }
 }
 
 void report_setup(const StudyResults& results, Html& page) {
@@ -220,6 +268,7 @@ std::string study_report(const StudyResults& results) {
   key.emplace_back(format_duration(results.wall_seconds),
                    cat("minutes:seconds for tokenizer, training and sampling, ", results.runs.size(),
                        results.runs.size() == 1 ? " transformer" : " transformers"));
+  if (const std::string warning = shortness_warning(results); !warning.empty()) { page.warning(warning); }
   page.headline(key);
   report_summary(results, page);
   report_curves(results, page);

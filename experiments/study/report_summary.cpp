@@ -39,9 +39,9 @@ void report_contrasts(const StudyResults& results, Html& page) {
   const std::vector<Contrast> list = contrasts(results);
   if (list.empty()) { return; }
   Table pairs;
-  pairs.columns = {"Against " + list.front().baseline, "Loss difference", "95 % interval", "p"};
+  pairs.columns = {"Against " + list.front().baseline, "Loss difference", "95 % interval", "p (loss)"};
   if (has_rule(results)) {
-    pairs.columns.insert(pairs.columns.end(), {"Class share difference (points)", "95 % interval", "p"});
+    pairs.columns.insert(pairs.columns.end(), {"Class share difference (points)", "95 % interval", "p (class share)"});
   }
   for (size_t i = 0; i < list.size(); ++i) {
     const PairedComparison &l = list[i].held_out_loss, &s = list[i].own_share;
@@ -54,9 +54,9 @@ void report_contrasts(const StudyResults& results, Html& page) {
       }
     }
   }
-  pairs.caption =
-      "Differences of runs that share a seed (the order of the data and the draws of sampling); Student's "
-      "paired t, two-sided.";
+  pairs.caption = cat("Differences to ", list.front().baseline,
+                      " of runs that share a seed (the order of the data and the draws of sampling); Student's paired "
+                      "t, two-sided.");
   page.table(pairs);
 }
 
@@ -114,11 +114,15 @@ void report_encodings(const StudyResults& results, Html& page) {
   for (size_t i = 0; i < names.size(); ++i) {
     table.rows.push_back(summary_row(results, names[i], static_cast<int>(i)));
   }
-  table.caption = cat("Mean", results.runs.size() > names.size() ? " ± sample standard deviation" : "", " over ",
-                      seeds_text(results), "; every run has ", results.runs.front().steps, " steps of ",
-                      results.runs.front().batch, " images. Held-out loss over all ", results.held_out_images,
-                      " held-out images; a model that knows nothing has ln V. Bold: the best, where a paired test over "
-                      "the seeds tells it from every other encoding (5 %, corrected).");
+  const double entropy = code_entropy(results);
+  table.caption =
+      cat("Mean", results.runs.size() > names.size() ? " ± sample standard deviation" : "", " over ",
+          seeds_text(results), "; every run has ", results.runs.front().steps, " steps of ", results.runs.front().batch,
+          " images. Held-out loss over ", final_images_text(results), " of the ", results.held_out_images,
+          " held-out images; a model that knows nothing has ln V",
+          std::isfinite(entropy) ? cat(", one that knows how often each code occurs ", format_fixed(entropy, 3)) : "",
+          ". Bold: the best, where a paired test over "
+          "the seeds tells it from every other encoding (5 %, corrected).");
   page.table(table);
 }
 

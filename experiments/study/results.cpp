@@ -8,7 +8,7 @@
 #include "data/files/json.h"
 #include "data/hdf5/file.h"
 #include "experiments/cli/run_record.h"
-#include "experiments/report/statistics.h"
+#include "experiments/study/comparison.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -115,6 +115,7 @@ Json figures_json(const StudyRun& run) {
           {"frechet_samples", run.distance_images},
           {"own_class_share_per_class", run.class_share},
           {"seconds_per_step", number(run.seconds_per_step)},
+          {"step_seconds", number(run.step_seconds)},
           {"images_per_second", number(run.images_per_second())},
           {"sampled_images_per_second", number(run.sampled_per_second)},
           {"peak_bytes", run.peak_bytes},
@@ -156,6 +157,7 @@ Json tokenizer_json(const StudyTokenizer& t) {
           {"parameters", t.parameters},
           {"held_out_psnr", number(t.psnr)},
           {"seconds_per_step", number(t.seconds_per_step)},
+          {"step_seconds", number(t.step_seconds)},
           {"encoded_images_per_second", number(t.encoded_per_second)},
           {"codebook_usage", t.usage},
           {"codebook_perplexity", t.perplexity},
@@ -200,6 +202,12 @@ std::vector<std::string> StudyResults::versions() const {
 
 std::vector<Json> StudyResults::machines() const {
   return distinct(*this, [](const StageOrigin& origin) { return origin.machine; });
+}
+
+double StudyResults::step_share() const {
+  double seconds = tokenizer.steps > 0 ? tokenizer.step_seconds : 0;
+  for (const StudyRun& run : runs) { seconds += run.step_seconds; }
+  return seconds / wall_seconds;
 }
 
 std::vector<std::string> StudyResults::scale_names() const {
@@ -262,6 +270,7 @@ StudyRun read_run(const std::string& path) {
     run.distance_images = j.at("frechet_samples");
     run.class_share = j.at("own_class_share_per_class").get<std::vector<double>>();
     run.seconds_per_step = number(j.at("seconds_per_step"));
+    run.step_seconds = number(j.value("step_seconds", Json()));  // earlier versions did not keep it
     run.sampled_per_second = number(j.at("sampled_images_per_second"));
     run.peak_bytes = j.at("peak_bytes");
     run.start = tables_from(j.at("tables_at_start"));
@@ -291,6 +300,7 @@ StudyTokenizer read_tokenizer_result(const std::string& path) {
     t.parameters = j.at("parameters");
     t.psnr = number(j.at("held_out_psnr"));
     t.seconds_per_step = number(j.at("seconds_per_step"));
+    t.step_seconds = number(j.value("step_seconds", Json()));
     t.encoded_per_second = number(j.at("encoded_images_per_second"));
     t.usage = j.at("codebook_usage").get<std::vector<double>>();
     t.perplexity = j.at("codebook_perplexity").get<std::vector<double>>();
@@ -319,6 +329,11 @@ Json study_json(const StudyResults& results) {
   j["train_images"] = results.train_images;
   j["held_out_images"] = results.held_out_images;
   j["held_out_images_of_curves"] = results.curve_images;
+  j["held_out_images_at_the_end"] = results.final_images;
+  j["plan"] = results.plan;
+  const std::string warning = shortness_warning(results);
+  j["too_short"] = warning.empty() ? Json() : Json(warning);
+  j["step_share"] = number(results.step_share());
   j["wall_seconds"] = results.wall_seconds;
   j["versions_of_stages"] = results.versions();
   j["tokenizer"] = tokenizer_json(results.tokenizer);

@@ -34,8 +34,9 @@ struct StudyRun {
   HeldOut held_out;                  // at the end
   double train_loss = kNotMeasured;  // mean of the last tenth of the records
   double seconds_per_step = kNotMeasured, sampled_per_second = kNotMeasured;
-  int64_t peak_bytes = 0;  // of tensors in training, beyond what was live before (tokenizer, tokens)
-  int64_t drawn = 0;       // samples that own_share is measured on
+  double step_seconds = kNotMeasured;  // of origin.seconds, in training steps
+  int64_t peak_bytes = 0;              // of tensors in training, beyond what was live before (tokenizer, tokens)
+  int64_t drawn = 0;                   // samples that own_share is measured on
   std::vector<TableSummary> start, end;
   double own_share = kNotMeasured;  // of samples in which the data's rule finds their class
   std::vector<double> class_share;  // the same per class
@@ -52,6 +53,7 @@ struct StudyTokenizer {
   int64_t steps = 0, parameters = 0;
   double psnr = kNotMeasured;  // held out
   double seconds_per_step = kNotMeasured, encoded_per_second = kNotMeasured;
+  double step_seconds = kNotMeasured;  // of origin.seconds, in training steps
   std::vector<double> log_step, log_loss, log_psnr;
   std::vector<double> usage, perplexity;                                 // per scale, over the training set's tokens
   double codes_used = kNotMeasured;                                      // share of the codebook that any scale used
@@ -69,8 +71,10 @@ struct StudyResults {
   std::vector<std::string> class_names;
   std::vector<int64_t> patch_nums;
   int64_t train_images = 0, held_out_images = 0, embed_dim = 0;
-  int64_t curve_images = 0;  // held-out images that the losses during training are measured on; at the end: all
-  double wall_seconds = 0;   // of all stages, in all sessions
+  int64_t curve_images = 0;    // held-out images that the losses during training are measured on
+  int64_t final_images = 0;    // held-out images that the losses at the end are measured on
+  Json plan = Json::object();  // what was chosen before training, by --minutes or as given
+  double wall_seconds = 0;     // of all stages, in all sessions
   StudyTokenizer tokenizer;
   std::vector<StudyRun> runs;  // encodings in the order given, seeds within
 
@@ -80,6 +84,8 @@ struct StudyResults {
   std::vector<std::string> versions() const;
   std::vector<Json> machines() const;
   std::vector<std::string> scale_names() const;  // "1", "2", ... the sides
+  /// Share of wall_seconds that were training steps, of the tokenizer and all runs; NaN where it was not measured.
+  double step_share() const;
 };
 
 /// Seconds and bytes of a run's records by step, kept beside its checkpoint, which holds no clock.

@@ -15,8 +15,6 @@ namespace terrace {
 
 using StudyClock = std::chrono::steady_clock;
 
-inline constexpr int64_t kTrialSteps = 8;   // timed to estimate a step's cost
-inline constexpr int64_t kMinSteps = 20;    // the fewest that --minutes may give
 inline constexpr int64_t kStudyBatch = 64;  // images encoded or sampled at once
 
 /// The costs of a stage under way, which an earlier session may have begun: kept in a file after every record.
@@ -42,6 +40,17 @@ class StageCostFile {
   StageCosts costs_;
   double earlier_;
 };
+
+/// Seconds of all steps, of which each record has the mean since the one before; NaN without records.
+inline double seconds_of_steps(const StageCosts& costs) {
+  double seconds = costs.records.empty() ? kNotMeasured : 0;
+  int64_t before = 0;
+  for (const auto& [step, cost] : costs.records) {
+    seconds += cost.first * static_cast<double>(step - before);
+    before = step;
+  }
+  return seconds;
+}
 
 /// Trains to the end, from the checkpoint where there is one. Where it is interrupted, the time until then counts.
 template <class Trainer>

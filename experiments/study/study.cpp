@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 
+#include "data/datasets/subset.h"
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
 #include "data/images/pixels.h"
@@ -17,7 +18,6 @@
 namespace terrace {
 namespace {
 
-constexpr double kReserve = 0.06;  // of --minutes, for the report and what was not foreseen
 constexpr int64_t kShownPerClass = 8;
 
 /// (L, C), what the encoding adds to the tokens; undefined where it adds nothing.
@@ -40,6 +40,7 @@ void summarize_log(const StageCosts& costs, StudyRun& run) {
     run.peak_bytes = std::max(run.peak_bytes, r.peak_bytes);
   }
   run.seconds_per_step = median(seconds);
+  run.step_seconds = seconds_of_steps(costs);
   const size_t last = std::max<size_t>(1, run.log.size() / 10);
   run.train_loss = 0;
   for (size_t i = run.log.size() - last; i < run.log.size(); ++i) {
@@ -79,8 +80,6 @@ Study::~Study() = default;
 
 void Study::say(const std::string& text) const { std::fprintf(stderr, "study: %s\n", text.c_str()); }
 
-double Study::seconds_left() const { return config_.minutes * 60 * (1 - kReserve) - seconds_since(start_); }
-
 void Study::open_folder() {
   make_folder(path("runs"));
   if (!std::filesystem::exists(path("study.json"))) {
@@ -96,15 +95,7 @@ void Study::open_folder() {
   if (!stored.contains("configuration")) { throw ConfigError(cat(path("study.json"), ": not a study's file")); }
   require_same_study(stored["configuration"], configuration_, config_.common.out);
   if (stored.contains("plan")) { plan_ = stored["plan"]; }
-}
-
-int64_t Study::planned(const char* what, int64_t given) const {
-  return plan_.contains(what) ? plan_[what].get<int64_t>() : given;
-}
-
-void Study::plan(const char* what, int64_t steps) {
-  plan_[what] = steps;
-  save_state();
+  apply_plan();
 }
 
 void Study::save_state() const {
@@ -118,8 +109,11 @@ void Study::prepare_data() {
     if (!std::filesystem::exists(file)) {
       ProceduralOptions options;
       options.seed = config_.common.seed;
-      if (config_.train_images > 0) { options.train = config_.train_images; }
-      if (config_.held_out_images > 0) { options.test = config_.held_out_images; }
+      // As given: --minutes may take a part of them.
+      const auto train = configuration_.value("train-images", config_.train_images);
+      const auto held_out = configuration_.value("held-out-images", config_.held_out_images);
+      if (train > 0) { options.train = train; }
+      if (held_out > 0) { options.test = held_out; }
       Progress progress("generate images", options.train + options.test, "images");
       create_procedural(file, options, [&](int64_t done, int64_t) {
         check_interrupt();
@@ -161,47 +155,15 @@ VarTrainingData Study::training_data() const {
   data.labels = train_tokens_.labels;
   data.held_out_indices = held_out_tokens_.indices;
   data.held_out_labels = held_out_tokens_.labels;
+  if (config_.final_images > 0 && config_.final_images < held_out_tokens_.size()) {
+    const std::vector<int64_t> rows = part_of(held_out_tokens_.size(), config_.final_images);
+    data.held_out_indices = take_rows(data.held_out_indices, rows);
+    data.held_out_labels = take_rows(data.held_out_labels, rows);
+  }
   data.class_names = train_tokens_.class_names;
   data.tokenizer_hash = train_tokens_.tokenizer_hash;
   data.quantizer = &tokenizer_->quantizer();
   return data;
-}
-
-/// Chooses the steps of the transformers so that what is left of --minutes is used up: a trial model tells what a step,
-/// a held-out evaluation and a sample cost.
-void Study::plan_transformers() {
-  if (plan_.contains("steps")) { return; }
-  if (!(config_.minutes > 0)) { return plan("steps", config_.steps); }
-  const StudyClock::time_point start = StudyClock::now();
-  const int64_t classes = train_->num_classes();
-  Generator g(0, streams::kStudyWeights);
-  VarTransformer model(config_.transformer_config(config_.encodings.front(), tokenizer_->config(), classes), g);
-  model.to(device_);
-  VarTrainOptions options = config_.transformer_training(kTrialSteps, 0);
-  VarTrainer trial(model, training_data(), options);
-  std::vector<double> seconds;
-  for (int64_t i = 0; i < kTrialSteps; ++i) {
-    check_interrupt();
-    const double step = seconds_of([&] { trial.step(VarTrainer::Detail::kLoss); });
-    if (i >= 2) { seconds.push_back(step); }
-  }
-  const double evaluation = seconds_of([&] { trial.evaluate(VarTrainer::HeldOutPart::kSome); });
-  const int64_t trial_samples = std::min<int64_t>(32, classes * config_.samples);
-  std::vector<uint64_t> sample_seeds(static_cast<size_t>(trial_samples));
-  const double samples = seconds_of([&] {
-    const Tensor labels = Tensor::zeros({trial_samples}, DType::kI64);
-    const Sampled drawn = sample(model, tokenizer_->quantizer(), labels, sample_seeds, config_.sampling());
-    tokenizer_->f_hat_to_images(drawn.f_hat);
-  });
-  const auto runs = static_cast<double>(config_.encodings.size() * config_.seeds.size());
-  const double sampling = samples * static_cast<double>(classes * config_.samples) / static_cast<double>(trial_samples);
-  const double last_evaluation = evaluation * std::max(1.0, static_cast<double>(held_out_tokens_.size()) /
-                                                                static_cast<double>(options.evaluate_images));
-  const double overhead = sampling + distance_seconds_ + 13 * evaluation + last_evaluation + 1;
-  const double budget = seconds_left() / runs - overhead;
-  plan("steps", std::max<int64_t>(kMinSteps, static_cast<int64_t>(budget / median(seconds))));
-  say(cat("a step takes ", format_number(median(seconds) * 1e3), " ms: ", planned("steps", 0), " steps for each of ",
-          runs, " transformers (planned in ", format_duration(seconds_since(start)), ")"));
 }
 
 StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
@@ -221,7 +183,7 @@ StudyRun Study::run_transformer(const std::string& encoding, uint64_t seed) {
   StudyRun run;
   run.encoding = encoding;
   run.seed = seed;
-  run.steps = planned("steps", config_.steps);
+  run.steps = config_.steps;
   run.batch = config_.batch;
   run.parameters = model.parameter_count();
   run.start = model.table_summary();
@@ -257,17 +219,19 @@ void Study::train_transformer(VarTransformer& model, const std::string& folder, 
   summarize_log(costs.costs(), run);
 }
 
-/// The final figure is over every held-out image, where those during training are over a part.
+/// The final figure is over every held-out image (with --minutes perhaps a part of them), where those during training
+/// are over a part.
 HeldOut Study::evaluate_all(VarTransformer& model) const {
-  VarTrainOptions options = config_.transformer_training(1, 0);
-  options.evaluate_images = held_out_tokens_.size();
-  return VarTrainer(model, training_data(), options).evaluate();
+  return VarTrainer(model, training_data(), config_.transformer_training(1, 0)).evaluate();
 }
 
 void Study::draw_samples(VarTransformer& model, StudyRun& run) {
-  const int64_t classes = train_->num_classes(), count = classes * config_.samples;
+  // Classes evenly spread, all of them where there is no reason for fewer.
+  const int64_t all_classes = train_->num_classes();
+  const int64_t classes = config_.sampled_classes > 0 ? std::min(config_.sampled_classes, all_classes) : all_classes;
+  const int64_t count = classes * config_.samples;
   std::vector<int64_t> labels(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) { labels[static_cast<size_t>(i)] = i / config_.samples; }
+  for (int64_t i = 0; i < count; ++i) { labels[static_cast<size_t>(i)] = i / config_.samples * all_classes / classes; }
   Tensor images = Tensor::empty({count, train_->height(), train_->width(), 3}, DType::kU8);
   Progress progress(cat("sample ", run.encoding), count, "images");
   const double seconds = seconds_of([&] {
@@ -296,7 +260,7 @@ void Study::draw_samples(VarTransformer& model, StudyRun& run) {
   for (int64_t c = 0; c < classes; ++c) {
     run.samples.slice(0, c * each, (c + 1) * each)
         .copy_(images.slice(0, c * config_.samples, c * config_.samples + each));
-    shown.insert(shown.end(), static_cast<size_t>(each), c);
+    shown.insert(shown.end(), static_cast<size_t>(each), labels[static_cast<size_t>(c * config_.samples)]);
   }
   run.sample_labels = Tensor::from(shown, {classes * each});
 }
@@ -327,8 +291,12 @@ StudyResults Study::run() {
   }
   StudyResults results;
   results.configuration = configuration_;
+  for (const auto& [name, value] : plan_.items()) {
+    const std::string option = option_of(name);
+    if (results.configuration.contains(option)) { results.configuration[option] = value; }
+  }
   results.configuration["tokenizer-steps"] = tokenizer_result_.steps;
-  results.configuration["steps"] = planned("steps", config_.steps);
+  results.plan = plan_;
   results.machine = describe_machine();
   results.libraries = describe_libraries();
   results.version = version();
@@ -337,7 +305,8 @@ StudyResults Study::run() {
   results.patch_nums = tokenizer_->config().patch_nums;
   results.train_images = train_tokens_.size();
   results.held_out_images = held_out_tokens_.size();
-  results.curve_images = std::min(config_.transformer_training(1, 0).evaluate_images, held_out_tokens_.size());
+  results.final_images = training_data().held_out_labels.numel();
+  results.curve_images = std::min(config_.curve_images, results.final_images);
   results.embed_dim = config_.embed_dim;
   results.tokenizer = tokenizer_result_;
   for (const std::string& encoding : config_.encodings) {

@@ -1,6 +1,6 @@
 // The study: stages that build on each other, each kept in the folder and skipped where it is finished.
 //
-//   OUT/study.json              configuration and the number of steps
+//   OUT/study.json              configuration, and what --minutes chose
 //   OUT/data.h5                 the generated set, unless a dataset was given
 //   OUT/tokenizer.h5            checkpoint of the tokenizer; OUT/tokenizer_result.h5 its figures
 //   OUT/tokens_train.h5 ...     the images as tokens, encoded once
@@ -14,6 +14,7 @@
 #include "data/datasets/image_dataset.h"
 #include "experiments/evaluation/frechet_evaluator.h"
 #include "experiments/study/config.h"
+#include "experiments/study/plan.h"
 #include "experiments/study/results.h"
 #include "var/tokenizer/token_cache.h"
 
@@ -36,13 +37,19 @@ class Study {
   void prepare_data();
   void prepare_tokenizer();
   void plan_tokenizer();
+  void plan_token_counts();
   void train_tokenizer();
   void describe_tokenizer();
   /// Of some of these images; kNotMeasured where there are too few. The evaluator is made at the first call.
   double distance_of(const Tensor& images);
+  double seconds_per_distance();  // of one image
   TokenSet tokens_of(const ImageDataset& dataset, int64_t limit, const char* name);
   void prepare_tokens();
   void plan_transformers();
+  /// What a step, an evaluation and a sample of a trial transformer cost.
+  RunCosts measure_run();
+  void say_plan(const RunPlan& plan, const RunCosts& costs, double runs, double seconds) const;
+  void say_short(const char* what, int64_t steps, const std::string& advice) const;
   StudyRun run_transformer(const std::string& encoding, uint64_t seed);
   void train_transformer(VarTransformer& model, const std::string& folder, int64_t live_before, StageCostFile& costs,
                          StudyRun& run);
@@ -54,8 +61,11 @@ class Study {
   void require_same_origin(const StageOrigin& stored, const std::string& file) const;
   void save_state() const;
 
+  bool is_given(const char* option) const { return config_.given.count(option) != 0; }
   int64_t planned(const char* what, int64_t given) const;  // from study.json, where it has been decided
-  void plan(const char* what, int64_t steps);
+  void plan(const Json& decided);
+  /// Puts what study.json has decided in the place of the options. Throws ConfigError where other values were given.
+  void apply_plan();
   double seconds_left() const;  // of --minutes
   std::string path(const std::string& name) const { return config_.common.out + "/" + name; }
   void say(const std::string& text) const;
@@ -67,11 +77,15 @@ class Study {
   Device device_;
   std::unique_ptr<Vqvae> tokenizer_;
   double earlier_tokenizer_seconds_ = 0;  // in sessions before this one
+  double earlier_seconds_ = 0;            // of --minutes that sessions before this one have used
   TokenSet train_tokens_, held_out_tokens_;
   StudyTokenizer tokenizer_result_;
   std::unique_ptr<FrechetEvaluator> evaluator_;
-  double distance_seconds_ = 0;  // that a set of images takes
+  double distance_seconds_ = 0;  // that an image takes
 };
+
+/// The option that a name in study.json's plan stands for: "held_out_images" is "held-out-images".
+std::string option_of(std::string planned_name);
 
 /// Share of images, u8 (N, H, W, 3), in which the procedural set's rule finds the label given; per class where asked.
 double own_class_share(const Tensor& images, const Tensor& labels, std::vector<double>* per_class = nullptr);

@@ -16,7 +16,6 @@
 namespace terrace {
 namespace {
 
-constexpr double kTokenizerShare = 0.3;  // of --minutes
 constexpr int64_t kShownReconstructions = 24;
 
 double sum_of_squares(const Tensor& a, const Tensor& b) {
@@ -77,28 +76,9 @@ void Study::prepare_tokenizer() {
   }
 }
 
-/// Chooses the steps of the tokenizer so that its share of --minutes is used up.
-void Study::plan_tokenizer() {
-  if (config_.minutes > 0 && !plan_.contains("tokenizer_steps")) {
-    Generator g(config_.common.seed, streams::kStudyWeights);
-    Vqvae model(config_.tokenizer_config(), g);
-    model.to(device_);
-    VqvaeTrainer trial(model, *train_, &*held_out_, config_.tokenizer_training(kTrialSteps));
-    std::vector<double> seconds;
-    for (int64_t i = 0; i < kTrialSteps; ++i) {
-      check_interrupt();
-      const double step = seconds_of([&] { trial.step(); });
-      if (i >= 2) { seconds.push_back(step); }
-    }
-    const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left());
-    plan("tokenizer_steps", std::max<int64_t>(kMinSteps, static_cast<int64_t>(budget / median(seconds))));
-  }
-  plan("tokenizer_steps", planned("tokenizer_steps", config_.tokenizer_steps));
-}
-
 void Study::train_tokenizer() {
   plan_tokenizer();
-  const int64_t steps = planned("tokenizer_steps", config_.tokenizer_steps);
+  const int64_t steps = config_.tokenizer_steps;
   Generator g(config_.common.seed, streams::kStudyWeights);
   Vqvae model(config_.tokenizer_config(), g);
   model.to(device_);
@@ -107,7 +87,7 @@ void Study::train_tokenizer() {
   Progress progress("tokenizer", steps);
   double psnr = 0;
   StageCostFile costs(path("tokenizer_costs.json"), start_);
-  earlier_tokenizer_seconds_ = costs.earlier();
+  earlier_tokenizer_seconds_ = earlier_seconds_ = costs.earlier();
   VqvaeTrainCallbacks callbacks;
   callbacks.record = [&](const VqvaeStepRecord& r) {
     psnr = r.psnr;
@@ -129,6 +109,7 @@ void Study::train_tokenizer() {
   }
   tokenizer_result_.steps = steps;
   tokenizer_result_.seconds_per_step = median(seconds);
+  tokenizer_result_.step_seconds = seconds_of_steps(costs.costs());
   tokenizer_ = load_vqvae(training.checkpoint_path);
 }
 
@@ -149,11 +130,13 @@ TokenSet Study::tokens_of(const ImageDataset& dataset, int64_t limit, const char
 }
 
 void Study::prepare_tokens() {
+  plan_token_counts();
   train_tokens_ = tokens_of(*train_, config_.train_images, "train");
   held_out_tokens_ = tokens_of(*held_out_, config_.held_out_images, "held_out");
   const std::string file = path("tokenizer_result.h5");
   if (std::filesystem::exists(file)) {
     tokenizer_result_ = read_tokenizer_result(file);
+    earlier_seconds_ = tokenizer_result_.origin.seconds;
     require_same_origin(tokenizer_result_.origin, file);
     return;
   }
@@ -216,7 +199,8 @@ double Study::distance_of(const Tensor& images) {
     for (int64_t i = 0; i < count; ++i) { some.select(0, i).copy_(images.select(0, rows[static_cast<size_t>(i)])); }
   }
   double distance = 0;
-  distance_seconds_ = seconds_of([&] { distance = evaluator_->distance(some); });
+  const double seconds = seconds_of([&] { distance = evaluator_->distance(some); });
+  distance_seconds_ = seconds / static_cast<double>(count);
   return distance;
 }
 

@@ -154,6 +154,48 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
             read_file(file("study_again/runs/none-seed0/checkpoint.h5")));
 }
 
+TEST_F(Programs, StudyChoosesForMinutesOnceAndForAll) {
+  const std::string arguments = file("data.h5") + kTinyTokenizer + kTinyTransformer +
+                                "--batch 4 --tokenizer-batch 4 --encodings learned,none --minutes 0.1 "
+                                "--tokenizer-steps 3 --frechet-images 8 --out " +
+                                file("study_minutes");
+  const CommandResult first = run("pe_study", arguments + " --seeds 0");
+  expect_success(first);
+  const Json results = read_json_file(file("study_minutes/results.json"));
+  const Json plan = results["plan"];
+  EXPECT_EQ(plan["tokenizer_steps"], 3) << "given";
+  EXPECT_EQ(plan["frechet_images"], 8) << "given";
+  const auto steps = plan["steps"].get<int64_t>(), every = plan["evaluate_every"].get<int64_t>();
+  EXPECT_GE(steps, 20);
+  EXPECT_LE(steps / every, 12);
+  EXPECT_LE(plan["final_images"], 16);
+  EXPECT_EQ(results["configuration"]["steps"], plan["steps"]);
+  EXPECT_EQ(results["configuration"]["samples"], plan["samples"]);
+  EXPECT_GT(results["step_share"].get<double>(), 0);
+  EXPECT_LE(results["step_share"].get<double>(), 1);
+  // What is said of short runs stands above the table, and in the file.
+  const std::string warning = results["too_short"].get<std::string>();
+  EXPECT_EQ(warning.find("Too short to compare encodings: the tokenizer has 3 steps, fewer than 100"), 0U) << warning;
+  EXPECT_LT(first.output.find(warning), first.output.find("encoding               held-out loss")) << first.output;
+  EXPECT_NE(first.output.find("study: TOO SHORT: 3 steps of the tokenizer are fewer than 100, too few to compare"),
+            std::string::npos)
+      << first.output;
+
+  // Another seed does the same, and nothing of the first is done anew.
+  expect_success(run("pe_study", arguments + " --seeds 0,1"));
+  const Json more = read_json_file(file("study_minutes/results.json"));
+  EXPECT_EQ(more["plan"], plan);
+  for (const Json& figures : more["runs"]) {
+    EXPECT_EQ(figures["steps"], plan["steps"]);
+    if (figures["seed"] == 0) {
+      EXPECT_NE(std::find(results["runs"].begin(), results["runs"].end(), figures), results["runs"].end());
+    }
+  }
+  const std::string other = std::to_string(steps + 1);
+  expect_refusal(run("pe_study", arguments + " --seeds 0 --steps " + other),
+                 "study_minutes holds a study with another steps");
+}
+
 TEST_F(Programs, StudyTakesATokenizerAndADataset) {
   expect_success(run("pe_study", file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
                                      "--steps 2 --batch 4 --samples 1 --encodings sinusoid-2d@matched --out " +

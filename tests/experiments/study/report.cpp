@@ -116,6 +116,82 @@ TEST(StudyReport, NamesTheVersionsOfItsParts) {
   expect_holds(study_report(results), {"run in parts", "versions v, w"});
 }
 
+TEST(StudyReport, LongRunsHaveNoWarning) {
+  const StudyResults results = synthetic_study({"learned", "mixed", "none"}, 3);
+  EXPECT_EQ(shortness_warning(results), "");
+  EXPECT_EQ(study_report(results).find("class=\"warning\""), std::string::npos);
+  EXPECT_TRUE(study_json(results)["too_short"].is_null());
+}
+
+TEST(StudyReport, SaysAtTheTopWhyRunsAreTooShort) {
+  StudyResults results = synthetic_study({"learned", "mixed", "none"}, 1);
+  results.tokenizer.steps = 20;
+  for (StudyRun& run : results.runs) { run.steps = 21; }
+  const std::string warning = shortness_warning(results);
+  EXPECT_EQ(warning,
+            "Too short to compare encodings: the tokenizer has 20 steps, fewer than 100; each transformer has 21 "
+            "steps, fewer than 100. The figures show how trainings begin, not how encodings differ.");
+  const std::string html = study_report(results);
+  EXPECT_LT(html.find(warning), html.find("<div class=\"headline\">"));
+  EXPECT_EQ(study_json(results)["too_short"], warning);
+}
+
+TEST(StudyReport, CodeFrequenciesAloneAreTooLittle) {
+  StudyResults results = synthetic_study({"learned", "mixed", "none"}, 1);
+  // Perplexities 3, 12.5, 40 of 1, 4 and 16 positions.
+  EXPECT_NEAR(code_entropy(results), (std::log(3) + 4 * std::log(12.5) + 16 * std::log(40)) / 21, 1e-12);
+  results.runs[1].held_out.loss = 3.4;
+  EXPECT_NE(shortness_warning(results).find("the held-out loss of mixed is not below 3.344, that of a model which only "
+                                            "knows how often each code occurs at each scale"),
+            std::string::npos)
+      << shortness_warning(results);
+}
+
+TEST(StudyReport, ALossThatStillFallsIsSaid) {
+  // Over the last quarter by about 0.13; the two encodings are 0.1 apart.
+  const std::string warning = shortness_warning(synthetic_study({"learned", "mixed"}, 3));
+  EXPECT_NE(warning.find("Still training: over the last quarter of the steps the held-out loss fell by 0.1"),
+            std::string::npos)
+      << warning;
+}
+
+TEST(StudyReport, SaysWhatPartOfTheTimeWereSteps) {
+  const StudyResults results = synthetic_study({"learned", "none"}, 1);
+  EXPECT_NEAR(results.step_share(), (2 + 2 * 3) / 61.0, 1e-12);
+  expect_holds(study_report(results), {"13 % of the 1:01 were training steps"});
+}
+
+TEST(StudyReport, LossesOverAPartSaySo) {
+  StudyResults results = synthetic_study({"learned", "none"}, 1);
+  expect_holds(study_report(results), {"Held-out loss over all of the 16 held-out images"});
+  results.final_images = 8;
+  expect_holds(study_report(results),
+               {"Held-out loss over 8 of the 16 held-out images", "the figure in the summary is over 8."});
+}
+
+TEST(StudyReport, ManyEncodingsStandInBandsOfReadableSamples) {
+  const std::string html = study_report(synthetic_study({"a", "b", "c", "d"}, 1));
+  size_t bands = 0;
+  for (size_t at = html.find("<div class=\"strips\""); at != std::string::npos;
+       at = html.find("<div class=\"strips\"", at + 1)) {
+    ++bands;
+  }
+  EXPECT_EQ(bands, 2U);
+  EXPECT_NE(html.find("width=\"118\""), std::string::npos) << "two samples a class, 56 pixels each and a gap";
+}
+
+TEST(StudyReport, SamplesOfSomeClassesHaveTheirNames) {
+  StudyResults results = synthetic_study({"learned"}, 1);
+  results.runs[0].samples = results.runs[0].samples.slice(0, 0, 2).contiguous();
+  results.runs[0].sample_labels = Tensor::from(std::vector<int64_t>{1, 3}, {2});
+  const std::string html = study_report(results);
+  const std::string strips = html.substr(html.find("<div class=\"strips\""));
+  for (const char* name : {"class &lt;1&gt;", "class &lt;3&gt;"}) {
+    EXPECT_NE(strips.find(std::string("<span>") + name), std::string::npos) << name;
+  }
+  EXPECT_EQ(strips.find("<span>class &lt;0&gt;"), std::string::npos);
+}
+
 TEST(StudyResults, CostsOutliveAnInterrupt) {
   TemporaryFolder folder;
   EXPECT_TRUE(read_costs(folder / "costs.json").records.empty());

@@ -22,11 +22,13 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
   results.train_images = 64;
   results.held_out_images = 16;
   results.curve_images = 8;
+  results.final_images = 16;
   results.embed_dim = kChannels;
   results.wall_seconds = 61;
   for (int64_t c = 0; c < classes; ++c) { results.class_names.push_back("class <" + std::to_string(c) + ">"); }
   StudyTokenizer& t = results.tokenizer;
-  t.steps = 10;
+  t.steps = 1000;
+  t.step_seconds = 2;
   t.parameters = 123456;
   t.origin = {.seconds = 3, .version = "v", .dataset_hash = "d", .tokenizer_hash = "t", .machine = results.machine};
   t.psnr = 24.5;
@@ -76,6 +78,7 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
                       .scale_loss = {3, 2.5, 2},
                       .scale_accuracy = {.1, .2, .3}};
       run.seconds_per_step = 0.1;
+      run.step_seconds = 3;
       run.sampled_per_second = 50;
       run.peak_bytes = 1 << 20;
       run.start = {{"positions: learned", 0.1, true}};
@@ -85,7 +88,9 @@ inline StudyResults synthetic_study(const std::vector<std::string>& encodings, i
       run.own_share = 0.5 + 0.1 * static_cast<double>(e) + 0.01 * g.next_uniform();
       run.class_share = std::vector<double>(static_cast<size_t>(classes), 0.5);
       run.samples = randint(256, {2 * classes, 8, 8, 3}, g).to(DType::kU8);
-      run.sample_labels = Tensor::zeros({2 * classes}, DType::kI64);
+      std::vector<int64_t> labels;
+      for (int64_t i = 0; i < 2 * classes; ++i) { labels.push_back(i / 2); }
+      run.sample_labels = Tensor::from(labels, {2 * classes});
       if (encodings[e] != "none") {
         run.initial_table = randn({21, kChannels}, g);
         run.table = randn({21, kChannels}, g);
