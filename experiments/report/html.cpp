@@ -58,7 +58,7 @@ td{display:flex;justify-content:space-between;gap:16px;padding:3px 0;border:0;wh
 td::before{content:attr(data-label);color:var(--dim);text-align:left}td>span{white-space:nowrap}
 td:first-child{font-weight:650;font-size:15.5px;padding-left:0}td:first-child::before{content:none}td:empty{display:none}
 .strips{display:block}.strips>*{margin-bottom:6px}.strips span{display:block;text-align:left;font-weight:600;color:var(--fg);margin-top:14px}
-.strips b{display:none}.strips em{display:block;margin-bottom:3px}.strips img{width:100%;max-width:420px}
+.strips b{display:none}.strips em{display:block;margin-bottom:3px}
 }
 @media print{main{max-width:none;padding:0}h2{break-after:avoid}figure,table{break-inside:avoid}}
 )css";

@@ -45,7 +45,7 @@ void StudyConfig::declare(Options& options) {
   options.group("Length");
   options
       .add("minutes", minutes,
-           cat("take about this long: chooses those of ", option_list(kChosenByMinutes),
+           cat("minutes that all of it may take, about: chooses those of ", option_list(kChosenByMinutes),
                " that are not given, and how often and on how many images losses are measured; 0: chooses nothing"))
       .at_least(0);
   options.add("tokenizer-steps", tokenizer_steps, "training steps of the tokenizer").at_least(1);

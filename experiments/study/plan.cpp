@@ -7,7 +7,7 @@ namespace terrace {
 namespace {
 
 constexpr int64_t kEvaluations = 12, kFewestEvaluations = 4;
-constexpr int64_t kCurveImages = 256, kFewestImages = 32;
+constexpr int64_t kCurveImages = 256, kFewestCurveImages = 32, kFewestFinalImages = 64;
 constexpr int64_t kFewestSamples = 16;
 
 /// How often `cost` fits into `seconds`, from `least` to `most`; `least` gives way to `most`.
@@ -19,9 +19,9 @@ int64_t times(double seconds, double cost, int64_t least, int64_t most) {
 
 /// Held-out losses: half of their time is the figure at the end, which the trainer and the study each compute.
 void plan_evaluations(double seconds, double cost, int64_t held_out, RunPlan& plan, int64_t& evaluations) {
-  plan.final_images = times(seconds / 2, 2 * cost, kFewestImages, held_out);
+  plan.final_images = times(seconds / 2, 2 * cost, kFewestFinalImages, held_out);
   const double rest = seconds - 2 * cost * static_cast<double>(plan.final_images);
-  plan.curve_images = times(rest, cost * kEvaluations, kFewestImages, std::min(kCurveImages, plan.final_images));
+  plan.curve_images = times(rest, cost * kEvaluations, kFewestCurveImages, std::min(kCurveImages, plan.final_images));
   evaluations = times(rest, cost * static_cast<double>(plan.curve_images), kFewestEvaluations, kEvaluations);
 }
 

@@ -60,8 +60,8 @@ struct ShownRun {
   int color;
 };
 
-/// The samples of a class as a strip, at most `most` of them.
-std::string class_strip(const StudyRun& run, int64_t begin, int64_t end, int64_t most, const std::string& name) {
+/// Samples [begin, end) of a run in one row, at most `most` of them.
+std::string sample_strip(const StudyRun& run, int64_t begin, int64_t end, int64_t most, const std::string& name) {
   constexpr int64_t kGap = 3;
   const int64_t count = std::min(most, end - begin), upscale = std::max<int64_t>(1, 96 / run.samples.dim(2));
   const Tensor strip = run.samples.slice(0, begin, begin + count);
@@ -80,27 +80,40 @@ std::string column_heading(const ShownRun& shown) {
   return "<b>" + encoding_name(shown) + note + "</b>";
 }
 
-/// A row per class, up to 16 of them, and a column per encoding; on a narrow screen one strip below the other.
+/// Where each class begins among the samples, and their number.
+std::vector<int64_t> class_starts(const std::vector<int64_t>& labels) {
+  std::vector<int64_t> starts;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (i == 0 || labels[i] != labels[i - 1]) { starts.push_back(static_cast<int64_t>(i)); }
+  }
+  starts.push_back(static_cast<int64_t>(labels.size()));
+  return starts;
+}
+
+/// A row for a class, or for several where there are few samples of each, up to 16 rows; a column for an encoding. On a
+/// narrow screen one strip stands below the other.
 std::string sample_strips(const StudyResults& results, const std::vector<ShownRun>& shown) {
-  constexpr size_t kMaxClasses = 16;
-  std::string grid = "<div class=\"strips\" style=\"grid-template-columns:minmax(90px,max-content) repeat(" +
+  constexpr size_t kMaxRows = 16;
+  std::string grid = "<div class=\"strips\" style=\"grid-template-columns:fit-content(180px) repeat(" +
                      std::to_string(shown.size()) + ",minmax(0,1fr))\"><span></span>";
   for (const ShownRun& shown_run : shown) { grid += column_heading(shown_run); }
   const std::vector<int64_t> labels = shown.front().run->sample_labels.to_vector<int64_t>();
-  std::vector<size_t> starts;  // of each class among the samples
-  for (size_t i = 0; i < labels.size(); ++i) {
-    if (i == 0 || labels[i] != labels[i - 1]) { starts.push_back(i); }
-  }
+  const std::vector<int64_t> starts = class_starts(labels);
+  const size_t classes = starts.size() - 1;
   // Two columns of eight, or three of five, have the width of the page.
-  const int64_t most = shown.size() <= 2 ? 8 : 5;
-  const size_t stride = (starts.size() + kMaxClasses - 1) / kMaxClasses;
-  for (size_t c = 0; c < starts.size(); c += stride) {
-    const std::string& name = results.class_names[static_cast<size_t>(labels[starts[c]])];
-    const auto begin = static_cast<int64_t>(starts[c]);
-    const auto end = static_cast<int64_t>(c + 1 < starts.size() ? starts[c + 1] : labels.size());
-    grid += "<span>" + escape_html(name) + "</span>";
+  const size_t most = shown.size() <= 2 ? 8 : 5, of_each = labels.size() / classes;
+  const size_t together = std::max<size_t>(1, most / of_each), rows = (classes + together - 1) / together;
+  const size_t stride = (rows + kMaxRows - 1) / kMaxRows * together;
+  for (size_t c = 0; c < classes; c += stride) {
+    const size_t last = std::min(c + together, classes);
+    std::vector<std::string> names;
+    for (size_t k = c; k < last; ++k) {
+      names.push_back(results.class_names[static_cast<size_t>(labels[static_cast<size_t>(starts[k])])]);
+    }
+    grid += "<span>" + escape_html(join_names(names)) + "</span>";
     for (const ShownRun& shown_run : shown) {
-      grid += "<div><em>" + encoding_name(shown_run) + "</em>" + class_strip(*shown_run.run, begin, end, most, name) +
+      grid += "<div><em>" + encoding_name(shown_run) + "</em>" +
+              sample_strip(*shown_run.run, starts[c], starts[last], static_cast<int64_t>(most), join_names(names)) +
               "</div>";
     }
   }
@@ -188,8 +201,10 @@ void report_samples(const StudyResults& results, Html& page) {
   }
   if (shown.empty()) { return page.text("No run kept its samples."); }
   page.text(
-      "One row per class, generated with guidance, from the runs of the first seed. Places share their random draws "
-      "between encodings, so that they can be compared one by one.");
+      "Generated with guidance, from the runs of the first seed: in each row the class, or from left to right the "
+      "classes, named beside it. Places share their random draws between encodings, so that they can be compared one "
+      "by "
+      "one.");
   // Side by side as many as leave each image its size; the others below.
   const size_t bands = (shown.size() + kSideBySide - 1) / kSideBySide, each = (shown.size() + bands - 1) / bands;
   for (size_t begin = 0; begin < shown.size(); begin += each) {
