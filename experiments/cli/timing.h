@@ -1,4 +1,4 @@
-// Measuring time: that of one call, and the median of many.
+// Measuring time: that of one call, the median of many, and what a call typically takes.
 #pragma once
 
 #include <algorithm>
@@ -26,6 +26,19 @@ inline double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
+}
+
+/// The typical time of a call: it is called twice to warm up, then up to `most` times, until `limit` seconds are used,
+/// once at least. The median does not see the moments in which other programs have the processor.
+template <class F>
+double typical_seconds(double limit, int most, const F& f) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 2; ++i) { f(); }
+  std::vector<double> seconds;
+  do {
+    seconds.push_back(seconds_of(f));
+  } while (static_cast<int>(seconds.size()) < most && seconds_since(start) < limit);
+  return median(seconds);
 }
 
 }  // namespace terrace

@@ -35,21 +35,6 @@ constexpr PlannedField kPlannedFields[] = {{"tokenizer_steps", &StudyConfig::tok
 /// `count` where it is given and below `all`, else `all`.
 int64_t limited(int64_t count, int64_t all) { return count > 0 ? std::min(count, all) : all; }
 
-/// The typical time of a call: it is called twice to warm up, then up to `most` times, until `limit` seconds are used.
-/// The median does not see the moments that other programs have the processor.
-template <class F>
-double typical_seconds(double limit, int64_t most, const F& f) {
-  constexpr int kWarmUp = 2;
-  const StudyClock::time_point start = StudyClock::now();
-  for (int i = 0; i < kWarmUp; ++i) { f(); }
-  std::vector<double> seconds;
-  while (seconds.empty() || (static_cast<int64_t>(seconds.size()) < most && seconds_since(start) < limit)) {
-    check_interrupt();
-    seconds.push_back(seconds_of(f));
-  }
-  return median(seconds);
-}
-
 }  // namespace
 
 std::string option_of(std::string planned_name) {
@@ -104,7 +89,10 @@ void Study::plan_tokenizer() {
       VqvaeTrainer trial(model, *train_, &*held_out_, config_.tokenizer_training(kTrialSteps));
       // The first step starts the codes by k-means, as the training will once more.
       const double first = seconds_of([&] { trial.step(); });
-      const double seconds = typical_seconds(config_.minutes * 60 * kTrialShare, kTimedSteps, [&] { trial.step(); });
+      const double seconds = typical_seconds(config_.minutes * 60 * kTrialShare, kTimedSteps, [&] {
+        check_interrupt();
+        trial.step();
+      });
       const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left()) - first;
       steps = std::max(kMinSteps, static_cast<int64_t>(budget / seconds));
       say(cat("a step of the tokenizer takes ", format_number(seconds * 1e3), " ms: ", steps, " steps"));
@@ -155,7 +143,10 @@ RunCosts Study::measure_run() {
   const double limit = config_.minutes * 60 * kTrialShare;
   RunCosts costs;
   // Short runs record most of their steps, with accuracies and gradients of the tables.
-  costs.step = typical_seconds(limit, kTimedSteps, [&] { trial.step(VarTrainer::Detail::kAll); });
+  costs.step = typical_seconds(limit, kTimedSteps, [&] {
+    check_interrupt();
+    trial.step(VarTrainer::Detail::kAll);
+  });
   costs.evaluation = typical_seconds(limit / 2, 3, [&] { trial.evaluate(VarTrainer::HeldOutPart::kSome); }) /
                      static_cast<double>(options.evaluate_images);
   const std::vector<uint64_t> seeds(static_cast<size_t>(kTrialImages));

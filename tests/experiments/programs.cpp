@@ -196,6 +196,19 @@ TEST_F(Programs, StudyChoosesForMinutesOnceAndForAll) {
                  "study_minutes holds a study with another steps");
 }
 
+TEST_F(Programs, StudyKeepsWhatIsGivenBesideMinutes) {
+  const CommandResult result = run(
+      "pe_study", study_arguments("study_given_minutes") + " --held-out-images 16 --frechet-images 8 --minutes 0.001");
+  expect_success(result);
+  const Json plan = read_json_file(file("study_given_minutes/results.json"))["plan"];
+  const std::pair<const char*, int64_t> given[] = {{"tokenizer_steps", 3},  {"steps", 4},   {"train_images", 32},
+                                                   {"held_out_images", 16}, {"samples", 1}, {"frechet_images", 8},
+                                                   {"sampled_classes", 16}};
+  for (const auto& [name, value] : given) { EXPECT_EQ(plan[name], value) << name; }
+  EXPECT_NE(result.output.find("; more than the 0:00 of --minutes: the machine was slower"), std::string::npos)
+      << result.output;
+}
+
 TEST_F(Programs, StudyTakesATokenizerAndADataset) {
   expect_success(run("pe_study", file("data.h5") + " --tokenizer " + file("vqvae/checkpoint.h5") + kTinyTransformer +
                                      "--steps 2 --batch 4 --samples 1 --encodings sinusoid-2d@matched --out " +

@@ -74,6 +74,9 @@ TEST(Inspect, ReportOfATableWithoutALog) {
   EXPECT_EQ(j["start_drift"], 0.5);
   EXPECT_EQ(j["scales"][1]["relative_drift"].size(), 4U);
   EXPECT_TRUE(j["scales"][0]["neighbour_similarity"].is_null());
+  EXPECT_EQ(html.find("0 throughout"), std::string::npos);
+  inspection.table = inspection.initial;
+  EXPECT_NE(inspection_report(inspection).find("What training added: 0 throughout."), std::string::npos);
   inspection.table = inspection.initial = Tensor();
   EXPECT_NE(inspection_report(inspection).find("adds no position table"), std::string::npos);
 }
