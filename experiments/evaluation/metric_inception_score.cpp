@@ -34,14 +34,13 @@ std::vector<Figure> compute(const MetricInput& input) {
 }  // namespace
 
 Metric inception_score_metric() {
-  return {
-      .name = "is",
-      .title = "IS",
-      .explanation = "Inception Score",
-      .cost = "the whole network for every fake, whatever --features; 4 KiB of TMPDIR for each; no pass of the reals",
-      .needs = {.logits = true},
-      .declare = declare,
-      .compute = compute};
+  return {.name = "is",
+          .title = "IS",
+          .explanation = "Inception Score",
+          .cost = "the whole network for every fake, whatever --features; 4 kB of TMPDIR for each",
+          .needs = {.logits = true},
+          .declare = declare,
+          .compute = compute};
 }
 
 }  // namespace terrace

@@ -10,11 +10,6 @@ namespace {
 constexpr const char* kPrecisionRecall = "pr";
 constexpr const char* kDensityCoverage = "dc";
 
-constexpr const char* kCost =
-    "all pairs of R reals and F fakes: time (R^2 + F^2 + R F) d; memory tiles of 1024 x 1024, whatever R and F; 4 (R + "
-    "F) "
-    "d bytes of TMPDIR; published figures take 10,000 to 50,000 fakes and 10,000 reals (--real-limit 10000)";
-
 ManifoldScores scores_of(const MetricInput& input) {
   ManifoldOptions neighbours = input.options.manifold;
   // The k of a metric that is not requested must not ask for more images than the other needs.
@@ -68,7 +63,10 @@ Metric precision_recall_metric() {
   return {.name = kPrecisionRecall,
           .title = "precision and recall",
           .explanation = "precision and recall",
-          .cost = kCost,
+          .cost =
+              "all pairs of R reals and F fakes: time (R^2 + F^2 + R F) d; memory tiles of 1024 x 1024, whatever R "
+              "and F; 4 (R + F) d bytes of TMPDIR; published figures take 10,000 to 50,000 fakes and 10,000 reals "
+              "(--real-limit 10000)",
           .needs = {.features = true},
           .declare = declare_precision_recall,
           .compute = precision_recall};
@@ -78,7 +76,7 @@ Metric density_coverage_metric() {
   return {.name = kDensityCoverage,
           .title = "density and coverage",
           .explanation = "density and coverage",
-          .cost = kCost,
+          .cost = "as pr; where both are asked for, the pairs are compared once",
           .needs = {.features = true},
           .declare = declare_density_coverage,
           .compute = density_coverage};
