@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <string_view>
 
 namespace terrace {
 namespace {
@@ -12,6 +14,13 @@ namespace {
 constexpr int kBarWidth = 20;
 constexpr double kTerminalInterval = 0.1;
 constexpr double kLongestInterval = 60.0;
+constexpr double kRecent = 30, kBetweenMarks = 0.25;  // seconds
+
+/// Whether the stream is a terminal that can rewrite a line.
+bool rewrites_lines(std::FILE* stream) {
+  const char* terminal = std::getenv("TERM");
+  return isatty(fileno(stream)) != 0 && (terminal == nullptr || std::string_view(terminal) != "dumb");
+}
 
 int terminal_width(std::FILE* stream) {
   winsize size = {};
@@ -51,6 +60,19 @@ std::string format_number(double value) {
   return text;
 }
 
+void RecentRate::add(double seconds, int64_t done) {
+  // The latest mark moves along until it stands far enough from the one before it.
+  if (marks_.size() > 1 && marks_.back().first - marks_[marks_.size() - 2].first < kBetweenMarks) { marks_.pop_back(); }
+  marks_.emplace_back(seconds, done);
+  while (marks_.size() > 2 && seconds - marks_[1].first >= kRecent) { marks_.pop_front(); }
+}
+
+double RecentRate::rate() const {
+  if (marks_.empty()) { return 0; }
+  const double seconds = marks_.back().first - marks_.front().first;
+  return seconds > 0 ? static_cast<double>(marks_.back().second - marks_.front().second) / seconds : 0;
+}
+
 Progress::Progress(std::string label, int64_t total, std::string unit, std::FILE* stream, LineStyle style)
     : label_(std::move(label)),
       unit_(std::move(unit)),
@@ -58,7 +80,8 @@ Progress::Progress(std::string label, int64_t total, std::string unit, std::FILE
       stream_(stream),
       start_(Clock::now()),
       printed_(start_) {
-  terminal_ = style == LineStyle::kTerminal || (style == LineStyle::kAuto && isatty(fileno(stream)) != 0);
+  rate_.add(0, 0);
+  terminal_ = style == LineStyle::kTerminal || (style == LineStyle::kAuto && rewrites_lines(stream));
 }
 
 Progress::~Progress() {
@@ -67,19 +90,22 @@ Progress::~Progress() {
 
 double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
-void Progress::start(int64_t done) { first_ = done_ = done; }
+void Progress::start(int64_t done) {
+  first_ = done_ = done;
+  start_ = printed_ = Clock::now();
+  rate_ = RecentRate();
+  rate_.add(0, done);
+}
 
 void Progress::update(int64_t done, const Fields& fields) {
-  // A resumed loop starts beyond 0: the rate counts only what was done here.
-  if (first_ < 0) { first_ = done > 0 ? done - 1 : 0; }
   done_ = done;
+  rate_.add(seconds(), done);
   fields_ = fields;
   doing_.clear();
   print_sometimes();
 }
 
 void Progress::doing(const std::string& what) {
-  if (first_ < 0) { first_ = 0; }
   doing_ = what;
   print_sometimes();
 }
@@ -90,14 +116,13 @@ void Progress::print_sometimes() {
   const double since = std::chrono::duration<double>(Clock::now() - printed_).count();
   if (terminal_) {
     if (first || since >= kTerminalInterval) { print(false); }
-  } else if (since >= interval_) {
+  } else if (since >= interval_ && !(total_ > 0 && done_ == total_)) {  // the last line is finish()'s
     print(false);
     interval_ = std::min(interval_ * 1.5, kLongestInterval);
   }
 }
 
-std::string Progress::line(int64_t done, double elapsed, const Fields& fields, int width) const {
-  const double rate = elapsed > 0 ? static_cast<double>(done - std::max<int64_t>(first_, 0)) / elapsed : 0;
+std::string Progress::line(int64_t done, double rate, const Fields& fields, int width, double took) const {
   std::string bar, text = label_;
   char piece[96];
   if (total_ > 0) {
@@ -113,7 +138,8 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
   if (rate > 0) {
     std::snprintf(piece, sizeof piece, "  %.*f %s/s", rate >= 100 ? 0 : (rate >= 10 ? 1 : 2), rate, unit_.c_str());
     rest += piece;
-    if (total_ > 0) { rest += "  ETA " + format_duration(static_cast<double>(total_ - done) / rate); }
+    if (total_ > 0 && took < 0) { rest += "  ETA " + format_duration(static_cast<double>(total_ - done) / rate); }
+    if (took >= 0) { rest += "  in " + format_duration(took); }
   }
   for (const auto& [name, value] : fields) { rest += "  " + name + " " + format_number(value); }
   if (!doing_.empty()) { rest += "  " + doing_; }
@@ -126,11 +152,14 @@ std::string Progress::line(int64_t done, double elapsed, const Fields& fields, i
 
 void Progress::print(bool last) {
   printed_ = Clock::now();
+  const double took = seconds();
+  const double of_all = took > 0 ? static_cast<double>(done_ - first_) / took : 0;
+  const double rate = last ? of_all : rate_.rate();
   if (terminal_) {
-    const std::string text = line(done_, seconds(), fields_, terminal_width(stream_) - 1);
+    const std::string text = line(done_, rate, fields_, terminal_width(stream_) - 1, last ? took : -1);
     std::fprintf(stream_, "\r%s\033[K%s", text.c_str(), last ? "\n" : "");
   } else {
-    std::fprintf(stream_, "%s\n", line(done_, seconds(), fields_, 0).c_str());
+    std::fprintf(stream_, "%s\n", line(done_, rate, fields_, 0, last ? took : -1).c_str());
   }
   std::fflush(stream_);
 }

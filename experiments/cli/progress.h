@@ -9,12 +9,16 @@
 //
 // prints   train  [#######.............]  35%  350/1000 steps  12.4 steps/s  ETA 0:52  loss 4.213  lr 1e-3
 //
+// The rate is that of the last half minute, and so is the time that it lets expect; finish() prints the rate and the
+// time of all.
+//
 // Where one unit takes long, doing("scale 7 of 10 (8x8)") says at the end of the line how far the next one is.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +26,17 @@
 namespace terrace {
 
 enum class LineStyle : uint8_t { kAuto, kTerminal, kPlain };
+
+/// Units per second over the last half minute.
+class RecentRate {
+ public:
+  /// `done` units at `seconds` since any moment; both never fall.
+  void add(double seconds, int64_t done);
+  double rate() const;  // 0 where nothing was done
+
+ private:
+  std::deque<std::pair<double, int64_t>> marks_;  // the oldest is the last from before the half minute
+};
 
 class Progress {
  public:
@@ -34,8 +49,10 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// The loop begins with this many units done. Where nobody says so, the first update() is taken to be of one unit.
+  /// The loop begins now with this many units done; without it, where the Progress is made, with none.
   void start(int64_t done);
+  /// The units of the whole, where their number changes while the loop runs.
+  void set_total(int64_t total) { total_ = total; }
 
   /// Cheap: prints at most ten times a second on a terminal, every `plain interval` (5 s, then growing) elsewhere.
   void update(int64_t done, const Fields& fields = {});
@@ -43,14 +60,15 @@ class Progress {
   /// What is being done for the next units, shown until the next update(). As cheap.
   void doing(const std::string& what);
 
-  /// Prints the last state and ends the line. Idempotent.
+  /// Prints the last state, with the rate and the time of all, and ends the line. Idempotent.
   void finish();
 
   /// Prints a line of text without breaking the progress line.
   void message(const std::string& text);
 
-  /// The line for a state, at most `width` columns (0: no limit); what update() prints.
-  std::string line(int64_t done, double seconds, const Fields& fields, int width) const;
+  /// The line for a state, at most `width` columns (0: no limit); what update() prints. With the seconds that all took,
+  /// these in place of those that are expected.
+  std::string line(int64_t done, double rate, const Fields& fields, int width, double took = -1) const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -59,12 +77,13 @@ class Progress {
   void print(bool last);
 
   std::string label_, unit_, doing_;
-  int64_t total_ = 0, done_ = 0, first_ = -1;
+  int64_t total_ = 0, done_ = 0, first_ = 0;
   Fields fields_;
   std::FILE* stream_;
   bool terminal_ = false, begun_ = false, finished_ = false;
   Clock::time_point start_, printed_;
   double interval_ = 5.0;
+  RecentRate rate_;
 };
 
 /// "0:42", "12:03", "3:04:05"; "--:--" for what is not finite.

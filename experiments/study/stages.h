@@ -8,6 +8,7 @@
 
 #include "data/datasets/image_dataset.h"
 #include "data/datasets/procedural.h"
+#include "experiments/cli/progress.h"
 #include "experiments/cli/timing.h"
 #include "experiments/study/results.h"
 
@@ -54,8 +55,9 @@ inline double seconds_of_steps(const StageCosts& costs) {
 
 /// Trains to the end, from the checkpoint where there is one. Where it is interrupted, the time until then counts.
 template <class Trainer>
-void run_from_checkpoint(Trainer& trainer, const std::string& checkpoint, StageCostFile& costs) {
+void run_from_checkpoint(Trainer& trainer, const std::string& checkpoint, StageCostFile& costs, Progress& progress) {
   if (std::filesystem::exists(checkpoint)) { trainer.resume(checkpoint); }
+  progress.start(trainer.steps_done());
   try {
     trainer.run();
   } catch (const Interrupted&) {

@@ -213,7 +213,7 @@ void Study::train_transformer(VarTransformer& model, const std::string& folder, 
   };
   reset_peak_memory(device_);
   VarTrainer trainer(model, training_data(), options, callbacks);
-  run_from_checkpoint(trainer, options.checkpoint_path, costs);
+  run_from_checkpoint(trainer, options.checkpoint_path, costs, progress);
   progress.finish();
   run.log = trainer.log();
   summarize_log(costs.costs(), run);

@@ -98,7 +98,7 @@ void Study::train_tokenizer() {
     progress.update(done, {{"loss", loss}, {"psnr", psnr}});
   };
   VqvaeTrainer trainer(model, *train_, &*held_out_, training, callbacks);
-  run_from_checkpoint(trainer, training.checkpoint_path, costs);
+  run_from_checkpoint(trainer, training.checkpoint_path, costs, progress);
   progress.finish();
   std::vector<double> seconds;
   for (const auto& [step, cost] : costs.costs().records) { seconds.push_back(cost.first); }

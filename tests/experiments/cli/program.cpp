@@ -65,13 +65,13 @@ TEST(Program, CtrlCEndsWith130AtTheNextCheck) {
 
 TEST(Progress, LineHasShareRateEtaAndFields) {
   Progress progress("train", 1000, "steps", stderr, LineStyle::kPlain);
-  EXPECT_EQ(progress.line(250, 25, {{"loss", 4.25}}, 100),
+  EXPECT_EQ(progress.line(250, 10, {{"loss", 4.25}}, 100),
             "train  [#####...............]  25%  250/1000 steps  10.0 steps/s  ETA 1:15  loss 4.25");
-  EXPECT_EQ(progress.line(250, 25, {}, 0), "train  25%  250/1000 steps  10.0 steps/s  ETA 1:15");
-  const std::string narrow = progress.line(250, 25, {{"loss", 4.25}}, 60);
+  EXPECT_EQ(progress.line(250, 10, {}, 0), "train  25%  250/1000 steps  10.0 steps/s  ETA 1:15");
+  const std::string narrow = progress.line(250, 10, {{"loss", 4.25}}, 60);
   EXPECT_EQ(narrow.find('['), std::string::npos);
   EXPECT_LE(narrow.size(), 60U);
-  EXPECT_EQ(Progress("read", 0, "images").line(64, 2, {}, 0), "read  64 images  32.0 images/s");
+  EXPECT_EQ(Progress("read", 0, "images").line(64, 32, {}, 0), "read  64 images  32.0 images/s");
 }
 
 TEST(Progress, PlainLinesHoldNoControlCharacters) {
@@ -117,17 +117,50 @@ TEST(Progress, TellsWhatIsBeingDoneUntilItIsDone) {
   {
     Progress progress("sample", 8, "images", file, LineStyle::kTerminal);
     progress.start(4);
-    EXPECT_EQ(progress.line(4, 5, {}, 0), "sample  50%  4/8 images") << "nothing was done here, so there is no rate";
+    EXPECT_EQ(progress.line(4, 0, {}, 0), "sample  50%  4/8 images") << "nothing was done here, so there is no rate";
     progress.doing("scale 7 of 10 (8x8)");
-    EXPECT_EQ(progress.line(4, 5, {}, 0), "sample  50%  4/8 images  scale 7 of 10 (8x8)");
+    EXPECT_EQ(progress.line(4, 0, {}, 0), "sample  50%  4/8 images  scale 7 of 10 (8x8)");
     progress.update(8);
-    EXPECT_EQ(progress.line(8, 5, {}, 0), "sample  100%  8/8 images  0.80 images/s  ETA 0:00");
+    EXPECT_EQ(progress.line(8, 0.8, {}, 0), "sample  100%  8/8 images  0.80 images/s  ETA 0:00");
     progress.finish();
   }
   std::fclose(file);
   const std::string text = read_file(path);
   EXPECT_NE(text.find("4/8 images  scale 7 of 10 (8x8)"), std::string::npos) << text;
   EXPECT_EQ(text.substr(text.rfind('\r')).find("scale"), std::string::npos) << text;
+}
+
+TEST(Progress, TheRateIsThatOfTheLastHalfMinute) {
+  RecentRate rate;
+  EXPECT_EQ(rate.rate(), 0);
+  rate.add(0, 100);
+  EXPECT_EQ(rate.rate(), 0);
+  for (int64_t second = 1; second <= 1000; ++second) { rate.add(static_cast<double>(second), 100 + 10 * second); }
+  EXPECT_DOUBLE_EQ(rate.rate(), 10);
+  for (int64_t second = 1; second <= 31; ++second) { rate.add(static_cast<double>(1000 + second), 10100 + 2 * second); }
+  EXPECT_DOUBLE_EQ(rate.rate(), 2) << "what was faster is more than half a minute ago";
+  RecentRate often;
+  for (int64_t i = 0; i <= 1000000; ++i) { often.add(1e-4 * static_cast<double>(i), i); }
+  EXPECT_NEAR(often.rate(), 1e4, 1);
+}
+
+TEST(Progress, TheLastLineIsOneAndTellsTheTimeOfAll) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  {
+    Progress progress("work", 4, "items", file);
+    progress.start(2);
+    progress.set_total(3);
+    progress.update(3, {{"loss", 2}});
+    EXPECT_EQ(progress.line(3, 0.5, {{"loss", 2}}, 0, 61), "work  100%  3/3 items  0.50 items/s  in 1:01  loss 2");
+    progress.finish();
+  }
+  std::fclose(file);
+  const std::string text = read_file(path);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+  EXPECT_NE(text.find(" in 0:"), std::string::npos) << text;
 }
 
 TEST(Progress, Formats) {
