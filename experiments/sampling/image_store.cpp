@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "data/files/atomic_file.h"
-#include "data/files/json.h"
+#include "data/files/json_differences.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/error.h"
 
@@ -23,20 +23,12 @@ constexpr const char* kKey = "images.partial.json";
   throw IoError(cat("cannot ", doing, " ", path, ": ", std::strerror(errno)));
 }
 
-/// The first key whose values differ, "" where none does.
-std::string difference(const Json& a, const Json& b) {
-  for (const auto& [name, value] : a.items()) {
-    if (!b.contains(name) || b.at(name) != value) { return name; }
-  }
-  return "";
-}
-
 }  // namespace
 
 void require_same_images(const Json& key, const Json& there, const std::string& folder) {
-  const std::string other = difference(key, there);
-  if (other.empty()) { return; }
-  throw ConfigError(cat("--resume: ", folder, " holds images of another ", other,
+  const std::string differences = json_differences(there, key);
+  if (differences.empty()) { return; }
+  throw ConfigError(cat("--resume: ", folder, " holds images of ", differences,
                         "; give --overwrite in its place to replace them, or another folder with --out"));
 }
 

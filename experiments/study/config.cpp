@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "data/files/json.h"
+#include "data/files/json_differences.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 #include "var/positions/encodings.h"
@@ -209,15 +209,14 @@ VarTrainOptions StudyConfig::transformer_training(int64_t training_steps, uint64
 }
 
 void require_same_study(const Json& stored, const Json& own, const std::string& folder) {
-  const std::set<std::string> free = {"encodings", "seeds", "out", "threads", "device"};
-  for (const auto& [key, value] : own.items()) {
-    if (free.count(key) != 0) { continue; }
-    const Json there = stored.contains(key) ? stored[key] : Json();
-    if (there != value) {
-      throw ConfigError(cat(folder, " holds a study with another ", key, " (there ", json_text(there), ", here ",
-                            json_text(value), "); give another --out, or remove the folder"));
-    }
+  Json there = stored, here = own;
+  for (const char* free : {"encodings", "seeds", "out", "threads", "device"}) {
+    there.erase(free);
+    here.erase(free);
   }
+  const std::string differences = json_differences(there, here);
+  if (differences.empty()) { return; }
+  throw ConfigError(cat(folder, " holds a study with ", differences, "; give another --out, or remove the folder"));
 }
 
 }  // namespace terrace

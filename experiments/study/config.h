@@ -78,7 +78,7 @@ PositionalConfig positional_from_text(const std::string& text, int64_t embed_dim
 double learned_table_rms(int64_t embed_dim);
 
 /// Refuses to mix two studies in one folder: `stored` and `own` must agree in everything but the lists of encodings
-/// and seeds, the folder, threads and device. Throws ConfigError naming the first difference.
+/// and seeds, the folder, threads and device. Throws ConfigError naming what differs.
 void require_same_study(const Json& stored, const Json& own, const std::string& folder);
 
 }  // namespace terrace

@@ -131,7 +131,7 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
   EXPECT_NE(again.output.find("learned-seed0: finished already"), std::string::npos) << again.output;
   expect_success(run("pe_study", study_arguments("study") + " --seeds 0,1,2"));
   EXPECT_EQ(read_json_file(file("study/results.json"))["runs"].size(), 6U);
-  expect_refusal(run("pe_study", arguments + " --lr 0.5"), "holds a study with another lr");
+  expect_refusal(run("pe_study", arguments + " --lr 0.5"), " holds a study with lr = 0.003, not 0.5; give another --out");
 
   fs::create_directories(file("study_stale"));
   fs::copy_file(file("study/data.h5"), file("study_stale/data.h5"));

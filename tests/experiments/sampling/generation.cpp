@@ -59,7 +59,7 @@ TEST_F(Generation, InterruptedAndResumedIsUninterrupted) {
   EXPECT_TRUE(Json::parse(record)["ended"].is_null());
   expect_refusal("sample", arguments + "--resume --cfg 3 --out " + file("parts"),
                  "--resume: " + file("parts") +
-                     " holds images of another cfg; give --overwrite in its place to replace "
+                     " holds images of cfg = 1.5, not 3.0; give --overwrite in its place to replace "
                      "them, or another folder with --out");
   const CommandResult fresh = start("sample", arguments + "--out " + file("parts"));
   EXPECT_EQ(fresh.status, 2);
@@ -90,7 +90,7 @@ TEST_F(Generation, AFinishedRunHasNothingLeftToDo) {
   EXPECT_FALSE(fs::exists(file("ended/images.partial")));
   expect_refusal("sample", arguments + "--resume --seed 7",
                  "--resume: " + file("ended") +
-                     " holds images of another seed; give --overwrite in its place to replace "
+                     " holds images of seed = 0, not 7; give --overwrite in its place to replace "
                      "them, or another folder with --out");
   EXPECT_EQ(read_file(file("ended/run.json")), record);
 

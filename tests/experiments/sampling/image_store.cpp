@@ -47,7 +47,7 @@ TEST(ImageStore, BeginsAnewOrRefuses) {
       [&] {
         ImageStore(folder.path(), {{"seed", 4}}, 4, Start::kResume);
       },
-      "holds images of another seed; give --overwrite in its place to replace them");
+      "holds images of seed = 3, not 4; give --overwrite in its place to replace them");
   EXPECT_EQ(ImageStore(folder.path(), {{"seed", 3}}, 4, Start::kResume).size(), 2);
   EXPECT_EQ(ImageStore(folder.path(), {{"seed", 4}}, 4, Start::kNew).size(), 0);
   expect_error<IoError>([&] { ImageStore(folder / "nowhere", {}, 4, Start::kNew); }, "nowhere");

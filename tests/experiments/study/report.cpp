@@ -67,7 +67,7 @@ TEST(StudyConfig, AnotherStudysFolderIsRefused) {
       [&] {
         require_same_study(stored, {{"steps", 6}}, "a");
       },
-      "a holds a study with another steps (there 5, here 6)");
+      "a holds a study with steps = 5, not 6; give another --out, or remove the folder");
 }
 
 TEST(StudyReport, HoldsEverySectionWithoutNetworkOrScript) {
