@@ -87,9 +87,10 @@ void OutputFolder::check_record() const {
 
 void OutputFolder::refuse() const {
   const bool ended = before_.contains("ended") && before_["ended"].is_string();
+  const std::string at = plan_.reached.empty() ? "" : cat(" and has reached ", plan_.reached);
   throw ConfigError(cat(folder_, ended ? " holds a run of " : " holds an unfinished run of ", plan_.program,
                         ended ? " that ended " : " that began ",
-                        before_[ended ? "ended" : "started"].get<std::string>(), "; add ",
+                        before_[ended ? "ended" : "started"].get<std::string>(), at, "; add ",
                         plan_.resumable ? "--resume to go on with it, " : "",
                         "--overwrite to replace it, or give another folder with --out"));
 }
@@ -101,7 +102,8 @@ void OutputFolder::check_unlisted() const {
     for (const std::string& file : *files) {
       if (known.contains(file) || !is_there(path(file))) { continue; }
       const bool may_resume = plan_.resumable && if_there_ == IfThere::kRefuse;
-      throw ConfigError(cat(path(file), " is there already and no run.json lists it; ",
+      const std::string at = plan_.reached.empty() ? "" : cat(" (its run has reached ", plan_.reached, ")");
+      throw ConfigError(cat(path(file), " is there already and no run.json lists it", at, "; ",
                             may_resume ? "add --resume to go on with its run, " : "", "move it away, ",
                             "or give another folder with --out"));
     }

@@ -98,6 +98,24 @@ std::unique_ptr<FrechetEvaluator> open_evaluator(const Vqvae& tokenizer, const T
       features.network, reference, ReferenceCache(ReferenceCache::default_folder()));
 }
 
+Tensor draw_images(VarTransformer& model, Vqvae& tokenizer, const std::vector<int64_t>& labels) {
+  const SampleOptions options{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
+  const int64_t side = tokenizer.config().image_size(), count = static_cast<int64_t>(labels.size());
+  Sampler sampler(model, tokenizer.quantizer(), options);
+  Tensor images = Tensor::empty({count, side, side, 3}, DType::kU8);
+  for (int64_t begin = 0; begin < count; begin += kBatch) {
+    check_interrupt();
+    const int64_t end = std::min(count, begin + kBatch);
+    std::vector<uint64_t> seeds;
+    for (int64_t i = begin; i < end; ++i) { seeds.push_back(static_cast<uint64_t>(i)); }
+    const Tensor batch =
+        Tensor::from(std::vector<int64_t>(labels.begin() + begin, labels.begin() + end), {end - begin});
+    const Sampled drawn = sampler(batch, seeds);
+    images.slice(0, begin, end).copy_(images_to_bytes(tokenizer.f_hat_to_images(drawn.f_hat)));
+  }
+  return images;
+}
+
 SampleEvaluator::SampleEvaluator(Vqvae& tokenizer, const ImageDataset& dataset, const EvaluatorOptions& options)
     : tokenizer_(tokenizer), images_(std::min(options.images, dataset.size())) {
   if (images_ < 2) { throw ConfigError(cat("a Frechet distance needs two images or more, got ", images_)); }
@@ -114,23 +132,9 @@ SampleEvaluator::SampleEvaluator(Vqvae& tokenizer, const ImageDataset& dataset, 
 }
 
 double SampleEvaluator::distance(VarTransformer& model) const {
-  const SampleOptions options{.cfg = 1.5, .top_k = 0, .top_p = 0.95};
-  const int64_t side = tokenizer_.config().image_size(), classes = model.config().num_classes;
-  Sampler sampler(model, tokenizer_.quantizer(), options);
-  Tensor images = Tensor::empty({images_, side, side, 3}, DType::kU8);
-  for (int64_t begin = 0; begin < images_; begin += kBatch) {
-    check_interrupt();
-    const int64_t end = std::min(images_, begin + kBatch);
-    std::vector<int64_t> labels;
-    std::vector<uint64_t> seeds;
-    for (int64_t i = begin; i < end; ++i) {
-      labels.push_back(i % classes);
-      seeds.push_back(static_cast<uint64_t>(i));
-    }
-    const Sampled drawn = sampler(Tensor::from(labels, {end - begin}), seeds);
-    images.slice(0, begin, end).copy_(images_to_bytes(tokenizer_.f_hat_to_images(drawn.f_hat)));
-  }
-  return evaluator_->distance(images);
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < images_; ++i) { labels.push_back(i % model.config().num_classes); }
+  return evaluator_->distance(draw_images(model, tokenizer_, labels));
 }
 
 std::string SampleEvaluator::line(double distance) const {

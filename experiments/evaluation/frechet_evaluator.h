@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/datasets/image_dataset.h"
 #include "experiments/cli/options.h"
@@ -57,6 +58,10 @@ struct EvaluatorOptions {
 std::unique_ptr<FrechetEvaluator> open_evaluator(const Vqvae& tokenizer, const Tensor& reference,
                                                  const EvaluatorOptions& options);
 
+/// An image of each label, u8 (N, H, W, 3), drawn with the model's present weights: guidance 1.5, top-p 0.95, the seed
+/// of an image its number, so that two calls differ by the weights alone. The tokenizer is in eval mode.
+Tensor draw_images(VarTransformer& model, Vqvae& tokenizer, const std::vector<int64_t>& labels);
+
 /// The evaluator of a trainer: the distance of samples to some of a dataset's images, that of the tokenizer's
 /// reconstructions of these beside it.
 class SampleEvaluator {
@@ -65,8 +70,7 @@ class SampleEvaluator {
   /// tokenizer, in eval mode, outlives it.
   SampleEvaluator(Vqvae& tokenizer, const ImageDataset& dataset, const EvaluatorOptions& options);
 
-  /// Of images drawn with the model's present weights: classes in turn, guidance 1.5, top-p 0.95, the seed of an image
-  /// its number, so that two calls differ by the weights alone.
+  /// Of draw_images() of the classes in turn.
   double distance(VarTransformer& model) const;
   double distance_of_reconstructions() const { return of_reconstructions_; }
   const FrechetEvaluator& frechet() const { return *evaluator_; }

@@ -18,14 +18,12 @@ namespace {
 Json number(double v) { return std::isfinite(v) ? Json(v) : Json(); }
 double number(const Json& v) { return v.is_null() ? kNotMeasured : v.get<double>(); }
 
-/// The columns of a record that a run's result keeps, in the order of its JSON. How many held-out images there were is
-/// the same for all of a study's records.
+/// The columns of a record that a run's result keeps, in the order of its JSON.
 std::vector<RecordColumn<VarStepRecord>> kept_columns() {
   std::vector<RecordColumn<VarStepRecord>> kept;
   for (const Measured measured : {Measured::kAlways, Measured::kHeldOut, Measured::kTime}) {
     for (const RecordColumn<VarStepRecord>& column : record_columns<VarStepRecord>()) {
-      const bool images = std::string_view(column.name) == "held_out_images";
-      if (column.measured == measured && !images) { kept.push_back(column); }
+      if (column.measured == measured) { kept.push_back(column); }
     }
   }
   return kept;
@@ -42,6 +40,8 @@ Json record_json(const VarStepRecord& record) {
 VarStepRecord record_from(const Json& j) {
   VarStepRecord record;
   for (const RecordColumn<VarStepRecord>& column : kept_columns()) {
+    // Results of earlier versions leave it out.
+    if (std::string_view(column.name) == "held_out_images" && !j.contains(column.name)) { continue; }
     const Json& value = j.at(column.name);
     const auto read = [&]<class T>(T VarStepRecord::*member) {
       if constexpr (std::is_same_v<T, double>) {

@@ -1,5 +1,5 @@
 // Logs as text, written by the tables of step_record.h: CSVs of figures and figures per scale, and JSON lines with
-// everything.
+// everything. Of VarStepRecord and VqvaeStepRecord; what both have has the same name.
 #pragma once
 
 #include <chrono>
@@ -10,29 +10,31 @@
 
 namespace terrace {
 
-/// A field of a CSV, of that many significant digits where it is no integer.
-std::string csv_number(int64_t value, int digits);
-std::string csv_number(double value, int digits);
-
-/// Columns: the numbers of a record, then loss, accuracy and table gradient of each scale. Fields of what was not
-/// measured are empty. Without the line's end.
+/// Columns: the numbers of a record, then those per scale, as loss_scale_0. Fields of what was not measured are empty.
+/// Without the line's end.
+template <class Record>
 std::string curves_csv_header(int64_t scales);
-std::string curves_csv_row(const VarStepRecord& record, int64_t scales);
-/// The tokenizer's log as a whole CSV, which has the columns of as many scales as the log's first record.
-std::string curves_csv(const std::vector<VqvaeStepRecord>& log);
+template <class Record>
+std::string curves_csv_row(const Record& record, int64_t scales);
 /// One line: all figures, per scale and per position. Keys of what was not measured are left out.
-std::string curves_json(const VarStepRecord& record);
+template <class Record>
+std::string curves_json(const Record& record);
 
-/// Puts the times and memory of the lines of curves_json, where these are of the same step, into records that have
-/// none: a checkpoint does not keep them. Lines that are not such are passed over.
-void restore_times(std::vector<VarStepRecord>& log, const std::string& lines);
+/// Puts what checkpoints do not keep of a record (times, memory, Frechet distances) from the lines of curves_json,
+/// where these are of the same step, into records that have none. Lines that are not such are passed over.
+template <class Record>
+void restore_from_curves(std::vector<Record>& log, const std::string& lines);
 
-/// curves.csv and curves.jsonl of a transformer's run, a row per record. Each is replaced whole, every few seconds and
-/// by publish(), so that a run can be watched and no reader finds half a row.
+/// curves.csv and curves.jsonl of a run, a row per record. Each is replaced whole, every few seconds and by publish(),
+/// so that a run can be watched and no reader finds half a row.
+template <class Record>
 class CurveFiles {
  public:
   CurveFiles(const std::string& folder, int64_t scales);
-  void add(const VarStepRecord& record);
+  void add(const Record& record);
+  /// Adds the records of a resumed run, with what restore_from_curves finds in the files that are there. Returns the
+  /// last; an empty one where there is none.
+  Record add_earlier(std::vector<Record> log);
   void publish_sometimes();
   void publish();  // throws IoError
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "data/files/json.h"
+#include "data/files/json_differences.h"
 #include "tensor/base/error.h"
 #include "var/training/option_table.h"
 
@@ -47,20 +48,32 @@ void check_rules(const OptionField<Options> (&fields)[N], const Options& options
   }
 }
 
-/// Throws ConfigError for the first option whose value in the checkpoint `path`, `stored`, is another than here.
+/// Throws ConfigError that names every option whose value in the checkpoint `path`, `stored`, is another than here.
+/// `steps` is not compared: a run may become longer or shorter.
 template <class Options, size_t N>
-void check_same_options(const std::string& path, const OptionField<Options> (&fields)[N], const SortedJson& stored,
+void check_same_options(const std::string& path, const OptionField<Options> (&fields)[N], const Json& stored,
                         const Options& options) {
-  const SortedJson here = options_to_json<SortedJson>(fields, options, Stored::kAlways);
-  const SortedJson defaults = options_to_json<SortedJson>(fields, Options(), Stored::kAlways);
+  Json here = options_to_json<Json>(fields, options, Stored::kAlways);
+  const Json defaults = options_to_json<Json>(fields, Options(), Stored::kAlways);
+  Json there = Json::object();
   for (const OptionField<Options>& field : fields) {
-    const bool found = stored.contains(field.name), implied = field.stored == Stored::kUnlessDefault;
-    const SortedJson& there = found ? stored.at(field.name) : defaults.at(field.name);
-    if ((found || implied) && there == here.at(field.name)) { continue; }
-    throw ConfigError(cat(path, ": was trained with ", field.name, " = ",
-                          found || implied ? json_text(there) : "nothing", ", not ", json_text(here.at(field.name)),
-                          "; resume with the same options"));
+    if (stored.contains(field.name)) {
+      there[field.name] = stored.at(field.name);
+    } else if (field.stored == Stored::kUnlessDefault) {
+      there[field.name] = defaults.at(field.name);
+    }
   }
+  here.erase("steps");
+  there.erase("steps");
+  const std::string differences = json_differences(there, here);
+  if (differences.empty()) { return; }
+  throw ConfigError(cat(path, ": was trained with ", differences, "; resume with the same options"));
+}
+
+/// Throws ConfigError where a checkpoint has more steps than the training is to have.
+inline void check_steps_fit(const std::string& path, int64_t step, int64_t steps) {
+  if (step <= steps) { return; }
+  throw ConfigError(cat(path, ": has ", step, " steps already, more than steps = ", steps));
 }
 
 }  // namespace terrace

@@ -13,7 +13,8 @@ constexpr RecordColumn<VarStepRecord> kVarColumns[] = {
     {"held_out_loss", &VarStepRecord::held_out_loss, "held_out_loss", Measured::kHeldOut},
     {"held_out_accuracy", &VarStepRecord::held_out_accuracy, "held_out_accuracy", Measured::kHeldOut},
     {"held_out_images", &VarStepRecord::held_out_images, "held_out_images", Measured::kHeldOut},
-    {"held_out_scale_loss", &VarStepRecord::held_out_scale_loss, nullptr, Measured::kHeldOut},
+    {"held_out_scale_loss", &VarStepRecord::held_out_scale_loss, "held_out_loss_scale_", Measured::kHeldOut},
+    {"frechet_distance", &VarStepRecord::frechet_distance, "frechet_distance", Measured::kCurves},
     {"lr", &VarStepRecord::lr, "lr"},
     {"weight_decay", &VarStepRecord::weight_decay, "weight_decay"},
     {"gradient_norm", &VarStepRecord::gradient_norm, "gradient_norm"},
@@ -24,32 +25,44 @@ constexpr RecordColumn<VarStepRecord> kVarColumns[] = {
     {"seconds_per_step", &VarStepRecord::seconds_per_step, "seconds_per_step", Measured::kTime},
     {"peak_bytes", &VarStepRecord::peak_bytes, "peak_bytes", Measured::kTime}};
 
-constexpr auto kAlways = Measured::kAlways, kTime = Measured::kTime;
+constexpr auto kAlways = Measured::kAlways, kTime = Measured::kTime, kEvaluation = Measured::kEvaluation,
+               kCurves = Measured::kCurves;
 constexpr auto kLast = Pooling::kLast, kMean = Pooling::kMean, kSum = Pooling::kSum;
 
 constexpr RecordColumn<VqvaeStepRecord> kVqvaeColumns[] = {
     {"step", &VqvaeStepRecord::step, "step", kAlways, kLast},
+    {"epoch", &VqvaeStepRecord::epoch, "epoch", kCurves},
     {"loss", &VqvaeStepRecord::loss, "loss", kAlways, kMean},
     {"mse", &VqvaeStepRecord::mse, "mse", kAlways, kMean},
-    {"l1", &VqvaeStepRecord::l1, nullptr, kAlways, kMean},
-    {"edge", &VqvaeStepRecord::edge, nullptr, kAlways, kMean},
+    {"l1", &VqvaeStepRecord::l1, "l1", kAlways, kMean},
+    {"edge", &VqvaeStepRecord::edge, "edge", kAlways, kMean},
     {"vq_loss", &VqvaeStepRecord::vq_loss, "vq_loss", kAlways, kMean},
     {"psnr", &VqvaeStepRecord::psnr, "psnr"},
+    {"held_out_mse", &VqvaeStepRecord::held_out_mse, "held_out_mse", kEvaluation},
+    {"held_out_psnr", &VqvaeStepRecord::held_out_psnr, "held_out_psnr", kEvaluation},
+    {"held_out_codes_used", &VqvaeStepRecord::held_out_codes_used, "held_out_codes_used", kEvaluation},
+    {"held_out_images", &VqvaeStepRecord::held_out_images, "held_out_images", kEvaluation},
+    {"frechet_distance", &VqvaeStepRecord::frechet_distance, "frechet_distance", kCurves},
     {"lr", &VqvaeStepRecord::lr, "lr", kAlways, kLast},
     {"gradient_norm", &VqvaeStepRecord::gradient_norm, "gradient_norm", kAlways, kMean},
     {"revived", &VqvaeStepRecord::revived, "revived", kAlways, kSum},
     {"codes_used", &VqvaeStepRecord::codes_used, "codes_used"},
-    {"usage", &VqvaeStepRecord::usage, "usage_"},
-    {"perplexity", &VqvaeStepRecord::perplexity, "perplexity_"},
-    {"seconds_per_step", &VqvaeStepRecord::seconds_per_step, nullptr, kTime, kSum}};
+    {"usage", &VqvaeStepRecord::usage, "usage_scale_"},
+    {"perplexity", &VqvaeStepRecord::perplexity, "perplexity_scale_"},
+    {"held_out_usage", &VqvaeStepRecord::held_out_usage, "held_out_usage_scale_", kEvaluation},
+    {"held_out_perplexity", &VqvaeStepRecord::held_out_perplexity, "held_out_perplexity_scale_", kEvaluation},
+    {"seconds_per_step", &VqvaeStepRecord::seconds_per_step, "seconds_per_step", kTime, kSum},
+    {"peak_bytes", &VqvaeStepRecord::peak_bytes, "peak_bytes", kTime, kLast}};
 
-constexpr RecordColumn<VqvaeEvaluation> kEvaluationColumns[] = {{"step", &VqvaeEvaluation::step},
-                                                                {"images", &VqvaeEvaluation::images},
-                                                                {"mse", &VqvaeEvaluation::mse},
-                                                                {"psnr", &VqvaeEvaluation::psnr},
-                                                                {"usage", &VqvaeEvaluation::usage},
-                                                                {"perplexity", &VqvaeEvaluation::perplexity},
-                                                                {"codes_used", &VqvaeEvaluation::codes_used}};
+constexpr RecordColumn<VqvaeEvaluation> kEvaluationColumns[] = {
+    {"step", &VqvaeEvaluation::step},
+    {"images", &VqvaeEvaluation::images},
+    {"mse", &VqvaeEvaluation::mse},
+    {"psnr", &VqvaeEvaluation::psnr},
+    {"usage", &VqvaeEvaluation::usage},
+    {"perplexity", &VqvaeEvaluation::perplexity},
+    {"codes_used", &VqvaeEvaluation::codes_used},
+    {"frechet_distance", &VqvaeEvaluation::frechet_distance, nullptr, kCurves}};
 
 }  // namespace
 
@@ -84,6 +97,16 @@ void divide_means(VqvaeStepRecord& sum, int64_t steps) {
     if (column.pooling != Pooling::kMean) { continue; }
     if (const auto* member = std::get_if<double VqvaeStepRecord::*>(&column.member)) { sum.** member *= share; }
   }
+}
+
+void attach(const VqvaeEvaluation& evaluation, VqvaeStepRecord& record) {
+  record.held_out_images = evaluation.images;
+  record.held_out_mse = evaluation.mse;
+  record.held_out_psnr = evaluation.psnr;
+  record.held_out_codes_used = evaluation.codes_used;
+  record.held_out_usage = evaluation.usage;
+  record.held_out_perplexity = evaluation.perplexity;
+  record.frechet_distance = evaluation.frechet_distance;
 }
 
 }  // namespace terrace

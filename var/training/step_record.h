@@ -15,9 +15,11 @@ namespace terrace {
 
 /// When a member of a record says something.
 enum class Measured : uint8_t {
-  kAlways,   // in every record of a model that has the quantity
-  kTime,     // times and memory: not in checkpoints, which hold no clock; 0 where the record was read from one
-  kHeldOut,  // at records that an evaluation on held-out images was due at
+  kAlways,      // in every record of a model that has the quantity
+  kTime,        // times and memory: not in checkpoints, which hold no clock; 0 where the record was read from one
+  kHeldOut,     // at records that an evaluation on held-out images was due at
+  kEvaluation,  // likewise; checkpoints keep it in the table of the evaluations, not in that of the records
+  kCurves,      // in curves alone: what follows from the step, or what a program measures; negative where nothing was
 };
 
 /// How the records of single steps become one of several steps.
@@ -53,8 +55,11 @@ struct VarStepRecord {
   double held_out_loss = -1, held_out_accuracy = -1;  // negative: not measured at this step
   int64_t held_out_images = 0;                        // that these are means over
   std::vector<double> held_out_scale_loss;
-  double seconds_per_step = 0;  // since the last record; not in checkpoints: 0 where the record was read from one
-  int64_t peak_bytes = 0;       // of tensors; likewise
+  double frechet_distance = -1;  // of samples; negative: not measured at this step; not in checkpoints
+  double seconds_per_step = 0;   // since the last record; not in checkpoints: 0 where the record was read from one
+  int64_t peak_bytes = 0;        // of tensors; likewise
+
+  bool has_held_out() const { return held_out_loss >= 0; }
 };
 
 /// One row of the tokenizer's log. Losses are means over the steps since the last record.
@@ -67,6 +72,15 @@ struct VqvaeStepRecord {
   std::vector<double> usage, perplexity;  // per scale, of the moving average of hits
   double codes_used = 0;                  // share of the codebook that some scale uses
   double seconds_per_step = 0;            // since the last record; not in checkpoints
+  int64_t peak_bytes = 0;                 // of tensors; likewise
+  double epoch = -1;                      // likewise: follows from the step
+  // The evaluation after this step, where one was due: VqvaeEvaluation.
+  int64_t held_out_images = 0;
+  double held_out_mse = 0, held_out_psnr = 0, held_out_codes_used = 0;
+  std::vector<double> held_out_usage, held_out_perplexity;
+  double frechet_distance = -1;
+
+  bool has_held_out() const { return held_out_images > 0; }
 };
 
 /// One evaluation of the tokenizer on held-out images.
@@ -75,6 +89,7 @@ struct VqvaeEvaluation {
   double mse = 0, psnr = 0;               // of clamped reconstructions; psnr of the mean squared error
   std::vector<double> usage, perplexity;  // per scale, over these images
   double codes_used = 0;
+  double frechet_distance = -1;  // of reconstructions; negative: not measured; not in checkpoints
 };
 
 /// The table of a record's members, in the order of a CSV's columns.
@@ -100,5 +115,7 @@ const RecordColumn<Record>& record_column(std::string_view name) {
 /// Pooling::kOwn is left alone.
 void add_step(VqvaeStepRecord& sum, const VqvaeStepRecord& step);
 void divide_means(VqvaeStepRecord& sum, int64_t steps);
+/// Puts the evaluation after a record's step into the record.
+void attach(const VqvaeEvaluation& evaluation, VqvaeStepRecord& record);
 
 }  // namespace terrace

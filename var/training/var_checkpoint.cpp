@@ -1,8 +1,10 @@
 // Checkpoints of the transformer's training: everything that a run goes on from, and its log.
 #include <sstream>
 
+#include "data/files/json_differences.h"
 #include "data/hdf5/file.h"
 #include "data/hdf5/kind.h"
+#include "var/training/option_json.h"
 #include "var/training/step_log.h"
 #include "var/training/var_trainer.h"
 #include "var/weights/checkpoint.h"
@@ -15,10 +17,11 @@ void hash_values(uint64_t& hash, const Tensor& t) {
   for (int64_t i = 0; i < t.numel(); ++i) { hash = (hash ^ static_cast<uint64_t>(values[i])) * 0x100000001b3u; }
 }
 
-void require_same(const std::string& path, const char* what, const std::string& stored, const std::string& own) {
-  if (stored != own) {
-    throw ConfigError(cat(path, ": was made with another ", what, ":\n  there ", stored, "\n  here  ", own));
-  }
+/// The JSON that an attribute of the root holds.
+Json stored_json(const Hdf5File& file, const char* attribute) {
+  Json stored = parse_json_if_valid(file.read_attr_string("/", attribute));
+  if (!stored.is_object()) { throw IoError(cat(file.path(), ": attribute ", attribute, " is not a JSON object")); }
+  return stored;
 }
 
 }  // namespace
@@ -54,9 +57,14 @@ void VarTrainer::save(const std::string& path) const {
 void VarTrainer::resume(const std::string& path) {
   const Hdf5File file = Hdf5File::open(path);
   check_kind(file, "var");
-  require_same(path, "model", file.read_attr_string("/", "config"), to_text(model_.config()));
-  require_same(path, "set of training options", file.read_attr_string("/", "training"), to_text(options_));
-  require_same(path, "set of tokens", file.read_attr_string("/", "data_hash"), data_hash());
+  const std::string model =
+      json_differences(Json(var_config_from_text(file.read_attr_string("/", "config"))), Json(model_.config()));
+  if (!model.empty()) { throw ConfigError(cat(path, ": holds a model of ", model, "; resume with the same options")); }
+  check_same_options(path, kVarTrainFields, stored_json(file, "training"), options_);
+  if (file.read_attr_string("/", "data_hash") != data_hash()) {
+    throw ConfigError(cat(path, ": was trained on other tokens; resume with the same images and tokenizer"));
+  }
+  check_steps_fit(path, file.read_attr_int("/", "step"), options_.steps);
   model_.load_state(read_state(file, "model"));
   copies_.refresh();
   optimizer_.load_state_dict(read_state(file, "optimizer"));

@@ -32,4 +32,8 @@ ScheduleOptions schedule_options(const VarTrainOptions& o) {
           .end_factor = o.final_lr};
 }
 
+double learning_rate(const VarTrainOptions& options, int64_t step) {
+  return Schedule(schedule_options(options)).lr(step);
+}
+
 }  // namespace terrace

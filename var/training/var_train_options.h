@@ -31,6 +31,8 @@ struct VarTrainOptions {
   /// On a device, record the launches of a step once (tensor/device/device_graph.h) and replay them: the same bits.
   /// Steps of Detail::kAll are launched one kernel at a time, as are all steps where recording fails.
   bool graphs = true;
+  /// The number of steps follows callbacks.plan while the training runs; on every rank, where the first has the plan.
+  bool planned = false;
   uint64_t seed = 0;              // order of the data, dropout, dropped labels and paths
   int64_t log_every = 10;         // steps between records
   int64_t evaluate_every = 0;     // steps between held-out losses (0: at the end only)
@@ -39,7 +41,7 @@ struct VarTrainOptions {
   std::string checkpoint_path;    // empty: none are written
 };
 
-/// All options that change results or log; not recompute, graphs, checkpoint_every and checkpoint_path.
+/// All options that change results or log; not recompute, graphs, planned, checkpoint_every and checkpoint_path.
 inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"steps", &VarTrainOptions::steps, kPositive},
     {"batch", &VarTrainOptions::batch, kPositive},
@@ -61,10 +63,12 @@ inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"evaluate_images", &VarTrainOptions::evaluate_images},
     {"dtype", &VarTrainOptions::dtype, kAnyValue, Stored::kUnlessDefault}};
 
-/// JSON of the options that change results or log; a run is resumed with the same ones only.
+/// JSON of the options that change results or log; a run is resumed with the same ones only, but for steps.
 std::string to_text(const VarTrainOptions& options);
 /// Throws ConfigError: "VAR training: batch must be positive, got 0".
 void check_options(const VarTrainOptions& options);
 ScheduleOptions schedule_options(const VarTrainOptions& options);
+/// Of the step after `step` done ones.
+double learning_rate(const VarTrainOptions& options, int64_t step);
 
 }  // namespace terrace

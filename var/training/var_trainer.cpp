@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "autograd/functions.h"
 #include "data/datasets/subset.h"
@@ -110,11 +111,33 @@ void VarTrainer::measure_held_out(HeldOutPart part, VarStepRecord& record) {
   record.held_out_scale_loss = held_out.scale_loss;
 }
 
+/// What the plan says, on every rank.
+int64_t VarTrainer::planned_steps() {
+  if (!options_.planned) { return options_.steps; }
+  int64_t steps = callbacks_.plan ? callbacks_.plan(step_) : 0;
+  if (ranks_ != nullptr) {
+    const Tensor of_first = Tensor::full({1}, static_cast<double>(ranks_->rank() == 0 ? steps : 0), DType::kF64);
+    const Tensor everywhere = of_first.to(model_.device());
+    ranks_->sum({everywhere});
+    steps = std::llround(everywhere.item<double>());
+  }
+  return steps;
+}
+
+void VarTrainer::set_steps(int64_t steps) {
+  if (steps == options_.steps) { return; }
+  options_.steps = steps;
+  schedule_ = Schedule(schedule_options(options_));
+}
+
 void VarTrainer::run() {
   using Clock = std::chrono::steady_clock;
   auto since = Clock::now();
   int64_t steps_since = 0;
   while (step_ < options_.steps) {
+    const int64_t steps = planned_steps();
+    if (steps <= step_) { return save_checkpoint(); }
+    set_steps(steps);
     const int64_t next = step_ + 1;
     const bool last = next == options_.steps;
     const bool evaluation = due(next, options_.evaluate_every) || last;
@@ -127,21 +150,28 @@ void VarTrainer::run() {
       if (evaluation && data_.held_out_indices.defined()) {
         measure_held_out(last ? HeldOutPart::kAll : HeldOutPart::kSome, record);
       }
-      log_.push_back(record);
-      if (callbacks_.record) { callbacks_.record(record); }
-      if (evaluation && callbacks_.evaluate) { callbacks_.evaluate(step_, model_); }
+      const auto keep = [&] {
+        log_.push_back(record);
+        if (callbacks_.record) { callbacks_.record(record); }
+      };
+      if (evaluation && callbacks_.evaluate) {
+        save_if_thrown([&] { callbacks_.evaluate(record, model_); }, [&] { keep(), save_checkpoint(); });
+      }
+      keep();
       since = Clock::now();
       steps_since = 0;
     }
     if (due(step_, options_.checkpoint_every) || last) { save_checkpoint(); }
-    report_progress(callbacks_.progress, step_, options_.steps, record.loss, [&] { save_checkpoint(); });
+    if (callbacks_.progress) {
+      save_if_thrown([&] { callbacks_.progress(step_, options_.steps, record.loss); }, [&] { save_checkpoint(); });
+    }
   }
 }
 
 void VarTrainer::save_checkpoint() const {
-  if (!options_.checkpoint_path.empty() && (ranks_ == nullptr || ranks_->rank() == 0)) {
-    save(options_.checkpoint_path);
-  }
+  if (options_.checkpoint_path.empty() || (ranks_ != nullptr && ranks_->rank() != 0)) { return; }
+  if (callbacks_.before_checkpoint) { callbacks_.before_checkpoint(); }
+  save(options_.checkpoint_path);
 }
 
 }  // namespace terrace

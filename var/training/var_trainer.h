@@ -34,7 +34,10 @@ struct VarTrainingData {
 struct VarTrainCallbacks {
   std::function<void(const VarStepRecord&)> record = {};  // every log_every steps
   TrainProgress progress = {};
-  std::function<void(int64_t done, VarTransformer&)> evaluate = {};  // at every evaluate_every and at the end
+  /// At every evaluate_every and at the end, before `record`, whose frechet_distance it may fill in.
+  std::function<void(VarStepRecord&, VarTransformer&)> evaluate = {};
+  std::function<void()> before_checkpoint = {};
+  TrainPlan plan = {};  // of rank 0; with options.planned
 };
 
 class VarTrainer {
@@ -47,9 +50,9 @@ class VarTrainer {
   VarTrainer(VarTransformer& model, const VarTrainingData& data, const VarTrainOptions& options,
              VarTrainCallbacks callbacks = {}, Communicator* ranks = nullptr);
 
-  /// Trains to options.steps from where it is. A record, and the callbacks, after the first step, every log_every, and
-  /// wherever the held-out loss is due. Where `progress` throws, a checkpoint of the finished step is
-  /// written first.
+  /// Trains to options.steps, or as the plan says, from where it is. A record, and the callbacks, after the first step,
+  /// every log_every, and wherever the held-out loss is due. Where `progress` or `evaluate` throws, a checkpoint of the
+  /// finished step is written first.
   void run();
   /// One step. Accuracies and the tables' gradients are measured where `detail` asks.
   enum class Detail : uint8_t { kLoss, kAll };
@@ -58,8 +61,9 @@ class VarTrainer {
   enum class HeldOutPart : uint8_t { kSome, kAll };
   HeldOut evaluate(HeldOutPart part = HeldOutPart::kAll);
   void save(const std::string& path) const;
-  /// Continues bit-identically to never having stopped. Throws IoError; ConfigError where the file's model, options or
-  /// tokens are not these.
+  /// Continues bit-identically to never having stopped; with another number of steps than the file's, the rest of the
+  /// schedules is that of the new number. Throws IoError; ConfigError where the file's model, options or tokens are not
+  /// these, naming what differs, or where it has more steps than there are to be.
   void resume(const std::string& path);
   int64_t steps_done() const { return step_; }
   /// Why options.graphs could not be had: "copying to the host cannot be recorded"; empty where recording was not
@@ -87,6 +91,8 @@ class VarTrainer {
   void observe_tables(VarStepRecord& record) const;
 
   void measure_held_out(HeldOutPart part, VarStepRecord& record);
+  int64_t planned_steps();
+  void set_steps(int64_t steps);
   void save_checkpoint() const;
   State position_tables() const;
   std::string data_hash() const;

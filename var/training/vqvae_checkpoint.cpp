@@ -5,7 +5,7 @@
 // Attributes of the root: terrace_kind = "vqvae", terrace_version, config, training (JSON), step, dataset_hash.
 // Nothing in the file depends on the clock.
 
-#include "data/files/json.h"
+#include "data/files/json_differences.h"
 #include "data/hdf5/kind.h"
 #include "var/training/option_json.h"
 #include "var/training/step_log.h"
@@ -38,13 +38,15 @@ void VqvaeTrainer::resume(const std::string& path) {
   State& s = *state_;
   const Hdf5File file = Hdf5File::open(path);
   check_kind(file, "vqvae");
-  if (vqvae_config_from_text(file.read_attr_string("/", "config")) != s.model.config()) {
-    throw ConfigError(
-        cat(path, ": holds a tokenizer of another configuration: ", file.read_attr_string("/", "config")));
+  const VqvaeConfig stored_model = vqvae_config_from_text(file.read_attr_string("/", "config"));
+  const std::string model = json_differences(parse_json(to_text(stored_model)), parse_json(to_text(s.model.config())));
+  if (!model.empty()) {
+    throw ConfigError(cat(path, ": holds a tokenizer of ", model, "; resume with the same options"));
   }
-  const SortedJson stored = parse_json_if_valid<SortedJson>(file.read_attr_string("/", "training"));
-  if (!stored.is_object()) { throw IoError(cat(path, ": attribute training is not JSON")); }
+  const Json stored = parse_json_if_valid(file.read_attr_string("/", "training"));
+  if (!stored.is_object()) { throw IoError(cat(path, ": attribute training is not a JSON object")); }
   check_same_options(path, kVqvaeTrainFields, stored, s.options);
+  check_steps_fit(path, file.read_attr_int("/", "step"), s.options.steps);
   if (file.read_attr_string("/", "dataset_hash") != s.train.content_hash()) {
     throw ConfigError(cat(path, ": was trained on other images than those of ", s.train.path()));
   }
@@ -56,6 +58,7 @@ void VqvaeTrainer::resume(const std::string& path) {
   s.loader.reset();
   s.log = read_table<VqvaeStepRecord>(file, "log");
   s.evaluations = read_table<VqvaeEvaluation>(file, "evaluations");
+  for (VqvaeStepRecord& record : s.log) { s.complete_record(record); }
   const std::vector<VqvaeStepRecord> pending = read_table<VqvaeStepRecord>(file, "pending");
   s.pending = pending.empty() ? VqvaeStepRecord{} : pending[0];
   s.timed_steps = 0;

@@ -22,6 +22,7 @@ struct VqvaeTrainOptions {
   double vq_weight = 1;
   double ema_decay = 0;           // of the weights that are evaluated and stored beside the others; 0: off
   int64_t init_iterations = 8;    // k-means rounds; 0: codes keep their random start
+  bool keep_codes = false;        // the model's codes are trained ones: they keep their start
   int64_t revive_after = 60;      // steps without a hit; 0: never
   uint64_t seed = 0;              // order of the data, start of the codes, their revival, dropout
   int workers = 1;                // prefetching threads
@@ -32,7 +33,7 @@ struct VqvaeTrainOptions {
   std::string checkpoint_path;    // empty: none are written
 };
 
-/// What decides the course of a training: a checkpoint is resumed only where all of it agrees.
+/// What decides the course of a training: a checkpoint is resumed only where all of it agrees, but for steps.
 inline constexpr OptionField<VqvaeTrainOptions> kVqvaeTrainFields[] = {
     {"steps", &VqvaeTrainOptions::steps, kNotNegative},
     {"batch", &VqvaeTrainOptions::batch, kPositive},
@@ -50,5 +51,8 @@ inline constexpr OptionField<VqvaeTrainOptions> kVqvaeTrainFields[] = {
     {"init_iterations", &VqvaeTrainOptions::init_iterations},
     {"revive_after", &VqvaeTrainOptions::revive_after},
     {"seed", &VqvaeTrainOptions::seed}};
+
+/// Of the step after `step` done ones: linear warm-up to lr, then half a cosine to final_lr x lr at the last step.
+double learning_rate(const VqvaeTrainOptions& options, int64_t step);
 
 }  // namespace terrace

@@ -21,6 +21,7 @@ struct VqvaeTrainer::State {
   int64_t revive_codes(const Quantizer::Output& quantized);
   void reseed(const std::vector<int64_t>& codes, const Quantizer::Output& quantized, Generator& g);
   void close_record();
+  void complete_record(VqvaeStepRecord& record) const;
   /// The averages of the codes, which the codes' jumps (start, revival) must reach at once; undefined without an EMA.
   Tensor averaged_codes();
 

@@ -13,6 +13,7 @@
 #include "nn/ema.h"
 #include "nn/mode_scope.h"
 #include "nn/optim.h"
+#include "tensor/device/allocator.h"
 #include "tensor/generator_scope.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"
@@ -34,19 +35,24 @@ Variable edge_loss(const Variable& error) {
   return add(mean(abs(across)), mean(abs(down)));
 }
 
-double learning_rate(const VqvaeTrainOptions& o, int64_t step) {
-  if (step < o.warmup) { return o.lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup); }
-  const double rest = static_cast<double>(std::max<int64_t>(o.steps - 1 - o.warmup, 1));
-  const double x = std::min(1.0, static_cast<double>(step - o.warmup) / rest);
-  return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * x)));
+/// What would make a tokenizer for square images of that side; "" where there is no simple answer.
+std::string sizes_for(const VqvaeConfig& config, int64_t side) {
+  std::string text;
+  if (side % config.downsample() == 0) { text = cat("patch_nums that end with ", side / config.downsample()); }
+  const int64_t last = config.patch_nums.back();
+  for (int64_t levels = 1; levels <= 12; ++levels) {
+    if (last << (levels - 1) != side) { continue; }
+    text += cat(text.empty() ? "" : ", or ", "ch_mult of ", levels, levels == 1 ? " level" : " levels");
+  }
+  return text.empty() ? "" : cat("; for ", side, "x", side, " give ", text);
 }
 
 void check_images(const VqvaeConfig& config, const ImageDataset& dataset) {
-  if (config.in_channels != 3 || dataset.height() != config.image_size() || dataset.width() != config.image_size()) {
-    throw ConfigError(cat(dataset.path(), ": images of ", dataset.height(), "x", dataset.width(),
-                          "; the tokenizer is for ", config.image_size(), "x", config.image_size(),
-                          " (the last of patch_nums times ", config.downsample(), ")"));
-  }
+  const int64_t height = dataset.height(), width = dataset.width();
+  if (config.in_channels == 3 && height == config.image_size() && width == config.image_size()) { return; }
+  throw ConfigError(cat(dataset.path(), ": images of ", height, "x", width, "; the tokenizer is for ",
+                        config.image_size(), "x", config.image_size(), " (the last of patch_nums times ",
+                        config.downsample(), ")", height == width ? sizes_for(config, height) : ""));
 }
 
 LoaderOptions loader_options(const VqvaeTrainOptions& o, int64_t position, int64_t steps_per_epoch) {
@@ -60,6 +66,13 @@ LoaderOptions loader_options(const VqvaeTrainOptions& o, int64_t position, int64
 }
 
 }  // namespace
+
+double learning_rate(const VqvaeTrainOptions& o, int64_t step) {
+  if (step < o.warmup) { return o.lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup); }
+  const double rest = static_cast<double>(std::max<int64_t>(o.steps - 1 - o.warmup, 1));
+  const double x = std::min(1.0, static_cast<double>(step - o.warmup) / rest);
+  return o.lr * (o.final_lr + (1 - o.final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * x)));
+}
 
 VqvaeTrainer::State::State(Vqvae& model_, const ImageDataset& train_, const ImageDataset* held_out_,
                            const VqvaeTrainOptions& options_, VqvaeTrainCallbacks callbacks_)
@@ -95,7 +108,7 @@ const std::vector<VqvaeEvaluation>& VqvaeTrainer::evaluations() const { return s
 
 // K-means over the residuals of the first batches, as many rows of every scale.
 void VqvaeTrainer::State::start_codes() {
-  if (options.init_iterations <= 0) { return; }
+  if (options.init_iterations <= 0 || options.keep_codes) { return; }
   const int64_t V = model.config().vocab_size, S = model.pyramid().scales();
   const int64_t rows_per_scale = std::max<int64_t>(1, 16 * V / S);
   Generator g(options.seed, streams::kCodebookStart + 0);
@@ -209,6 +222,7 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   record.psnr = psnr_from_mse(record.mse);
   record.vq_loss = out.quantized.vq_loss.item<double>();
   record.seconds_per_step = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  record.peak_bytes = memory_stats(model.device()).peak;
   return record;
 }
 
@@ -222,10 +236,19 @@ void VqvaeTrainer::State::close_record() {
   r.usage = use.usage;
   r.perplexity = use.perplexity;
   r.codes_used = use.any;
+  complete_record(r);
   pending = {};
   pending_steps = timed_steps = 0;
   log.push_back(r);
   if (callbacks.record) { callbacks.record(r); }
+}
+
+/// Fills in what the log of a checkpoint leaves out of a record.
+void VqvaeTrainer::State::complete_record(VqvaeStepRecord& record) const {
+  record.epoch = static_cast<double>(record.step * options.batch) / static_cast<double>(train.size());
+  const auto evaluation = std::find_if(evaluations.rbegin(), evaluations.rend(),
+                                       [&](const VqvaeEvaluation& e) { return e.step == record.step; });
+  if (evaluation != evaluations.rend()) { attach(*evaluation, record); }
 }
 
 VqvaeEvaluation VqvaeTrainer::evaluate() {
@@ -257,9 +280,9 @@ VqvaeEvaluation VqvaeTrainer::evaluate() {
   result.usage = use.usage;
   result.perplexity = use.perplexity;
   result.codes_used = use.any;
-  if (s.callbacks.evaluate) { s.callbacks.evaluate(result, s.model); }
   s.evaluations.push_back(result);
-  return result;
+  if (s.callbacks.evaluate) { s.callbacks.evaluate(s.evaluations.back(), s.model); }
+  return s.evaluations.back();
 }
 
 void VqvaeTrainer::run() {
@@ -267,18 +290,28 @@ void VqvaeTrainer::run() {
   const VqvaeTrainOptions& o = s.options;
   const bool evaluates = s.held_out && o.evaluate_images > 0;
   const auto save_checkpoint = [&] {
-    if (!o.checkpoint_path.empty()) { save(o.checkpoint_path); }
+    if (o.checkpoint_path.empty()) { return; }
+    if (s.callbacks.before_checkpoint) { s.callbacks.before_checkpoint(); }
+    save(o.checkpoint_path);
   };
   while (s.step < o.steps) {
+    const int64_t steps = s.callbacks.plan ? s.callbacks.plan(s.step) : o.steps;
+    if (steps <= s.step) { return save_checkpoint(); }
+    s.options.steps = steps;
     const VqvaeStepRecord one = s.run_step();
     add_step(s.pending, one);
     ++s.pending_steps;
     ++s.timed_steps;
     const bool last = s.step == o.steps;
-    if (due(s.step, o.log_every) || last) { s.close_record(); }
-    if (evaluates && (due(s.step, o.evaluate_every) || last)) { evaluate(); }
+    const bool evaluation = evaluates && (due(s.step, o.evaluate_every) || last);
+    if (evaluation) {
+      save_if_thrown([&] { evaluate(); }, [&] { s.close_record(), save_checkpoint(); });
+    }
+    if (due(s.step, o.log_every) || evaluation || last) { s.close_record(); }
     if (due(s.step, o.checkpoint_every) || last) { save_checkpoint(); }
-    report_progress(s.callbacks.progress, s.step, o.steps, one.loss, save_checkpoint);
+    if (s.callbacks.progress) {
+      save_if_thrown([&] { s.callbacks.progress(s.step, o.steps, one.loss); }, save_checkpoint);
+    }
   }
 }
 

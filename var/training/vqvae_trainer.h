@@ -23,9 +23,12 @@
 namespace terrace {
 
 struct VqvaeTrainCallbacks {
-  std::function<void(const VqvaeStepRecord&)> record;  // every log_every steps
+  std::function<void(const VqvaeStepRecord&)> record;  // every log_every steps, and after every evaluation
   TrainProgress progress;
-  std::function<void(const VqvaeEvaluation&, Vqvae&)> evaluate;  // after every evaluation; may use the model
+  /// After every evaluation, before its record; may use the model, and fill in frechet_distance.
+  std::function<void(VqvaeEvaluation&, Vqvae&)> evaluate;
+  std::function<void()> before_checkpoint;
+  TrainPlan plan;
 };
 
 class VqvaeTrainer {
@@ -36,13 +39,15 @@ class VqvaeTrainer {
                VqvaeTrainCallbacks callbacks = {});
   ~VqvaeTrainer();
 
-  /// Runs to options.steps from where it is. Checkpoints at checkpoint_every and at the end. Where `progress` throws,
-  /// a checkpoint of the finished step is written first.
+  /// Runs to options.steps, or as the plan says, from where it is. Checkpoints at checkpoint_every and at the end.
+  /// Where `progress` or `evaluate` throws, a checkpoint of the finished step is written first.
   void run();
   VqvaeStepRecord step();      // one step; nothing is logged or written
   VqvaeEvaluation evaluate();  // in eval mode, with the averaged weights where there are some
   void save(const std::string& path) const;
-  void resume(const std::string& path);  // throws IoError, ConfigError naming the option that differs
+  /// Another number of steps than the file's makes the rest of the schedule that of the new number. Throws IoError;
+  /// ConfigError naming the options that differ, or where the file has more steps than there are to be.
+  void resume(const std::string& path);
   int64_t steps_done() const;
   const std::vector<VqvaeStepRecord>& log() const;
   const std::vector<VqvaeEvaluation>& evaluations() const;

@@ -7,6 +7,7 @@
 #include "experiments/study/study.h"
 #include "tests/experiments/study/synthetic_study.h"
 #include "tests/support.h"
+#include "var/training/curves.h"
 
 namespace terrace {
 namespace {
@@ -249,6 +250,19 @@ TEST(StudyResults, CsvHasARowPerRecordAndTheSameColumns) {
     ++rows;
   }
   EXPECT_EQ(rows, 1 + 2 * 2 * 10);
+}
+
+TEST(StudyResults, CsvHasTheColumnsOfTrainVar) {
+  const StudyResults results = synthetic_study({"learned"}, 1);
+  std::istringstream csv(study_csv(results));
+  std::string header, line, last;
+  std::getline(csv, header);
+  EXPECT_EQ(header, "encoding,seed," + curves_csv_header<VarStepRecord>(3));
+  while (std::getline(csv, line)) { last = line; }
+  VarStepRecord end = results.runs[0].log.back();
+  end.held_out_images = 16;  // all of them at the end
+  end.frechet_distance = 2;  // of the run's samples
+  EXPECT_EQ(last, "learned,0," + curves_csv_row(end, 3));
 }
 
 TEST(StudyResults, RoundTripThroughFiles) {

@@ -17,7 +17,6 @@ constexpr OptionField<Toy> kToyFields[] = {{"steps", &Toy::steps, kPositive},
                                            {"dtype", &Toy::dtype, kAnyValue, Stored::kUnlessDefault}};
 
 TEST(OptionJson, LeavesOutYoungOptionsAtTheirDefaults) {
-  using Json = nlohmann::ordered_json;
   Toy toy;
   EXPECT_EQ(options_to_json<Json>(kToyFields, toy, Stored::kUnlessDefault).dump(), R"({"steps":2,"rate":0.5})");
   toy.dtype = DType::kBF16;
@@ -36,15 +35,19 @@ TEST(OptionJson, RulesNameTheOption) {
 TEST(OptionJson, ComparesWithWhatIsStored) {
   Toy toy;
   const auto refused = [&](const std::string& stored, const std::string& text) {
-    expect_error<ConfigError>([&] { check_same_options("a.h5", kToyFields, nlohmann::json::parse(stored), toy); },
-                              text);
+    expect_error<ConfigError>([&] { check_same_options("a.h5", kToyFields, parse_json(stored), toy); }, text);
   };
-  check_same_options("a.h5", kToyFields, nlohmann::json::parse(R"({"rate": 0.5, "steps": 2})"), toy);
+  check_same_options("a.h5", kToyFields, parse_json(R"({"rate": 0.5, "steps": 2})"), toy);
+  check_same_options("a.h5", kToyFields, parse_json(R"({"rate": 0.5, "steps": 7})"), toy);  // a run may be extended
   refused(R"({"rate": 0.25, "steps": 2})", "a.h5: was trained with rate = 0.25, not 0.5; resume with the same options");
-  refused(R"({"rate": 0.5})", "was trained with steps = nothing, not 2");
+  refused(R"({"steps": 2})", "was trained with rate = nothing, not 0.5");
   refused(R"({"rate": 0.5, "steps": 2, "dtype": "bf16"})", "was trained with dtype = \"bf16\", not \"f32\"");
+  refused(R"({"rate": 0.25, "steps": 2, "dtype": "bf16"})",
+          "a.h5: was trained with rate = 0.25, not 0.5; dtype = \"bf16\", not \"f32\"; resume with the same options");
   toy.dtype = DType::kBF16;
   refused(R"({"rate": 0.5, "steps": 2})", "was trained with dtype = \"f32\", not \"bf16\"");
+  check_steps_fit("a.h5", 5, 5);
+  expect_error<ConfigError>([] { check_steps_fit("a.h5", 5, 4); }, "a.h5: has 5 steps already, more than steps = 4");
 }
 
 TEST(VarTrainOptions, TextIsThatOfCheckpoints) {

@@ -3,13 +3,12 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <thread>
 
 #include "autograd/functions.h"
 #include "tests/support.h"
 #include "tests/var/small_models.h"
+#include "tests/var/training/toy_training.h"
 #include "tests/var/transformer/one_thread.h"
 #include "var/positions/encodings.h"
 #include "var/weights/checkpoint.h"
@@ -17,61 +16,6 @@
 
 namespace terrace {
 namespace {
-
-struct ToyTokens {
-  Tensor indices, labels;
-};
-
-/// Sequences that the class determines up to two random tokens at the start.
-ToyTokens toy_tokens(int64_t count, Generator& g) {
-  Tensor indices = randint(13, {count, 14}, g), labels = Tensor::empty({count}, DType::kI64);
-  for (int64_t i = 0; i < count; ++i) {
-    labels.data<int64_t>()[i] = i % 3;
-    for (int64_t t = 2; t < 14; ++t) { indices.data<int64_t>()[i * 14 + t] = (i % 3) * 4 + t % 4; }
-  }
-  return {indices, labels};
-}
-
-/// Tokens to train on, and others of the same kind that are held out.
-VarTrainingData toy_data(int64_t count) {
-  static const Quantizer quantizer = quantizer_for(toy_config(), 21);
-  Generator g(22);
-  VarTrainingData data;
-  const ToyTokens train = toy_tokens(count, g), held_out = toy_tokens(7, g);
-  data.indices = train.indices;
-  data.labels = train.labels;
-  data.held_out_indices = held_out.indices;
-  data.held_out_labels = held_out.labels;
-  data.class_names = {"a", "b", "c"};
-  data.tokenizer_hash = "0123";
-  data.quantizer = &quantizer;
-  return data;
-}
-
-VarTrainOptions toy_options(int64_t steps) {
-  VarTrainOptions o;
-  o.steps = steps;
-  o.batch = 4;
-  o.lr = 3e-3;
-  o.log_every = 3;
-  o.evaluate_every = 5;
-  o.seed = 17;
-  return o;
-}
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void train_to(const std::string& path, VarTrainOptions options, const std::string& resume = "") {
-  Generator g(5);
-  VarTransformer model(toy_config(), g);
-  options.checkpoint_path = path;
-  VarTrainer trainer(model, toy_data(11), options);
-  if (!resume.empty()) { trainer.resume(resume); }
-  trainer.run();
-}
 
 TEST(VarTrainer, TheLastHeldOutLossIsThatOfAllImagesWithoutSmoothing) {
   const OneThread one_thread;
@@ -246,7 +190,7 @@ TEST(VarTrainer, InBf16AResumedRunEqualsTheUninterruptedOne) {
   train_to(folder / "resumed.h5", in_bf16(toy_options(9)), folder / "part.h5");
   EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
   expect_error<ConfigError>([&] { train_to(folder / "b.h5", toy_options(9), folder / "part.h5"); },
-                            "another set of training options");
+                            "part.h5: was trained with dtype = \"bf16\", not \"f32\"; resume with the same options");
 }
 
 TEST(VarTrainer, AccumulationAndRecomputationKeepTheCourse) {
@@ -332,8 +276,28 @@ TEST(VarTrainer, RefusesWhatDoesNotFit) {
   const TemporaryFolder folder;
   train_to(folder / "a.h5", toy_options(2));
   VarTrainOptions other = toy_options(3);
+  other.lr = 1e-2;
+  other.clip = 1;
   expect_error<ConfigError>([&] { train_to(folder / "b.h5", other, folder / "a.h5"); },
-                            "another set of training options");
+                            "a.h5: was trained with lr = 0.003, not 0.01; clip = 2.0, not 1.0; resume with the same");
+  expect_error<ConfigError>([&] { train_to(folder / "b.h5", toy_options(1), folder / "a.h5"); },
+                            "a.h5: has 2 steps already, more than steps = 1");
+  {
+    Generator wide(5);
+    VarConfig config = toy_config();
+    config.positions.kind = "none";
+    config.mlp_ratio = 2;
+    VarTransformer of_other(config, wide);
+    VarTrainer trainer(of_other, toy_data(11), toy_options(2));
+    expect_error<ConfigError>([&] { trainer.resume(folder / "a.h5"); },
+                              cat("a.h5: holds a model of mlp_ratio = ", toy_config().mlp_ratio,
+                                  ".0, not 2.0; "
+                                  "positions.kind = \"",
+                                  toy_config().positions.kind, "\", not \"none\"; resume with"));
+    VarTransformer same(toy_config(), wide);
+    VarTrainer on_others(same, toy_data(10), toy_options(2));
+    expect_error<ConfigError>([&] { on_others.resume(folder / "a.h5"); }, "a.h5: was trained on other tokens; resume");
+  }
   expect_error<IoError>([&] { train_to(folder / "b.h5", toy_options(2), folder / "none.h5"); }, "none.h5");
   Generator g(5);
   VarTransformer model(toy_config(), g);

@@ -6,6 +6,7 @@
 #include "data/images/pixels.h"
 #include "tensor/pointwise.h"
 #include "tests/support.h"
+#include "tests/var/training/small_tokenizer.h"
 #include "tests/var/transformer/one_thread.h"
 #include "var/positions/encoding.h"
 #include "var/tokenizer/token_cache.h"
@@ -13,60 +14,6 @@
 
 namespace terrace {
 namespace {
-
-// 8 x 8 images, 4 x 4 latents: small enough for many steps a second.
-VqvaeConfig tiny() {
-  VqvaeConfig config;
-  config.ch = 8;
-  config.ch_mult = {1, 1};
-  config.num_res_blocks = 1;
-  config.z_channels = 4;
-  config.vocab_size = 32;
-  config.patch_nums = {1, 2, 4};
-  config.norm_groups = 4;
-  return config;
-}
-
-// Two colours, one on each side of a border that moves.
-ImageDataset small_set(const std::string& path) {
-  constexpr int64_t kCount = 40;
-  Tensor images = Tensor::empty({kCount, 8, 8, 3}, DType::kU8);
-  Tensor labels = Tensor::empty({kCount}, DType::kI64);
-  for (int64_t n = 0; n < kCount; ++n) {
-    labels.data<int64_t>()[n] = n % 2;
-    for (int64_t i = 0; i < 64; ++i) {
-      for (int64_t c = 0; c < 3; ++c) {
-        const bool left = i % 8 < 2 + n % 5;
-        images.data<uint8_t>()[(n * 64 + i) * 3 + c] = static_cast<uint8_t>(left ? 30 + 40 * c : 220 - 50 * (n % 3));
-      }
-    }
-  }
-  create_dataset(path, "train", images, labels, {"even", "odd"}, "made by the test");
-  return ImageDataset::open(path, "train");
-}
-
-VqvaeTrainOptions quick() {
-  VqvaeTrainOptions options;
-  options.steps = 12;
-  options.batch = 8;
-  options.lr = 2e-3;
-  options.warmup = 2;
-  options.init_iterations = 2;
-  options.revive_after = 3;
-  options.ema_decay = 0.9;
-  options.edge_weight = 0.1;
-  options.l1_weight = 0.1;
-  options.log_every = 4;
-  options.evaluate_images = 16;
-  options.seed = 5;
-  return options;
-}
-
-Vqvae* fresh(std::unique_ptr<Vqvae>& holder, VqvaeConfig config = tiny()) {
-  Generator g(1);
-  holder = std::make_unique<Vqvae>(config, g);
-  return holder.get();
-}
 
 void expect_same_state(const Module& a, const Module& b) {
   const State right = b.state();
@@ -227,13 +174,23 @@ TEST(VqvaeTrainer, RefusesWhatDoesNotFit) {
   other.lr = 7e-4;
   VqvaeTrainer resumed(*holder, data, &data, other);
   expect_error<ConfigError>([&] { resumed.resume(options.checkpoint_path); },
-                            "was trained with lr = 0.002, not 0.0007");
+                            "was trained with lr = 0.002, not 0.0007; resume with the same options");
+  std::unique_ptr<Vqvae> deeper;
+  VqvaeConfig two_blocks = tiny();
+  two_blocks.num_res_blocks = 2;
+  VqvaeTrainer of_other(*fresh(deeper, two_blocks), data, &data, options);
+  expect_error<ConfigError>(
+      [&] { of_other.resume(options.checkpoint_path); },
+      "checkpoint.h5: holds a tokenizer of num_res_blocks = 1, not 2; resume with the same options");
   expect_error<IoError>([&] { resumed.resume(folder / "set.h5"); }, "set.h5");
   expect_error<IoError>([&] { load_vqvae(folder / "none.h5"); }, "none.h5");
   options.batch = 41;
   expect_error<ConfigError>([&] { VqvaeTrainer(*holder, data, nullptr, options); }, "more than the 40 images");
   std::unique_ptr<Vqvae> large;
-  expect_error<ConfigError>([&] { VqvaeTrainer(*fresh(large, vqvae_preset32()), data, nullptr, quick()); }, "32x32");
+  expect_error<ConfigError>(
+      [&] { VqvaeTrainer(*fresh(large, vqvae_preset32()), data, nullptr, quick()); },
+      "set.h5: images of 8x8; the tokenizer is for 32x32 (the last of patch_nums times 4); for 8x8 "
+      "give patch_nums that end with 2, or ch_mult of 1 level");
 }
 
 TEST(Tokens, CacheIsReadWhereItFitsAndMadeWhereNot) {

@@ -1,0 +1,83 @@
+// How long VarTrainer trains: runs that are extended, planned, cut or interrupted.
+#include "tests/support.h"
+#include "tests/var/training/toy_training.h"
+#include "tests/var/transformer/one_thread.h"
+#include "var/training/step_log.h"
+#include "var/training/stored_position.h"
+
+namespace terrace {
+namespace {
+
+/// What a finished run goes on with is the schedule of the new length, from its own step on.
+TEST(VarTrainer, AFinishedRunCanBeExtended) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "short.h5", toy_options(6));
+  train_to(folder / "long.h5", toy_options(9), folder / "short.h5");
+  const Hdf5File file = Hdf5File::open(folder / "long.h5");
+  EXPECT_EQ(file.read_attr_int("/", "step"), 9);
+  const std::vector<VarStepRecord> log = read_var_log(file);
+  EXPECT_EQ(log[log.size() - 2].step, 6);
+  EXPECT_EQ(log[log.size() - 2].lr, learning_rate(toy_options(6), 5));
+  EXPECT_EQ(log.back().step, 9);
+  EXPECT_EQ(log.back().lr, learning_rate(toy_options(9), 8));
+  EXPECT_EQ(stored_position(folder / "long.h5")->steps, 9);
+  // A run that was stopped may also become shorter.
+  struct Stop {};
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainOptions options = toy_options(20);
+  options.checkpoint_path = folder / "part.h5";
+  VarTrainer trainer(model, toy_data(11), options, {.progress = [](int64_t done, int64_t, double) {
+                       if (done == 4) { throw Stop(); }
+                     }});
+  EXPECT_THROW(trainer.run(), Stop);
+  EXPECT_EQ(stored_position(folder / "part.h5")->step, 4);
+  EXPECT_EQ(stored_position(folder / "part.h5")->steps, 20);
+  train_to(folder / "shorter.h5", toy_options(7), folder / "part.h5");
+  EXPECT_EQ(stored_position(folder / "shorter.h5")->step, 7);
+}
+
+TEST(VarTrainer, APlanMovesTheEndOrStopsBeforeIt) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  const auto run_with = [&](const TrainPlan& plan) {
+    Generator g(5);
+    VarTransformer model(toy_config(), g);
+    VarTrainOptions options = toy_options(6);
+    options.planned = true;
+    options.checkpoint_path = folder / "a.h5";
+    VarTrainer trainer(model, toy_data(11), options, {.plan = plan});
+    trainer.run();
+    return trainer.log();
+  };
+  const std::vector<VarStepRecord> longer = run_with([](int64_t done) { return done < 3 ? 6 : 8; });
+  EXPECT_EQ(longer.back().step, 8);
+  EXPECT_EQ(longer.back().lr, learning_rate(toy_options(8), 7));
+  EXPECT_EQ(longer.back().held_out_images, 7) << "the last step is known as such";
+  run_with([](int64_t done) { return done < 4 ? 6 : done; });
+  EXPECT_EQ(stored_position(folder / "a.h5")->step, 4);
+  EXPECT_EQ(stored_position(folder / "a.h5")->steps, 6);
+  train_to(folder / "b.h5", toy_options(6), folder / "a.h5");
+  train_to(folder / "whole.h5", toy_options(6));
+  EXPECT_TRUE(bytes_of(folder / "b.h5") == bytes_of(folder / "whole.h5")) << "a cut run goes on as an interrupted one";
+}
+
+TEST(VarTrainer, AnEvaluationThatThrowsLosesNoStep) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  struct Stop {};
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainOptions options = toy_options(11);
+  options.checkpoint_path = folder / "part.h5";
+  VarTrainer trainer(model, toy_data(11), options, {.evaluate = [](VarStepRecord&, VarTransformer&) { throw Stop(); }});
+  EXPECT_THROW(trainer.run(), Stop);
+  EXPECT_EQ(stored_position(folder / "part.h5")->step, 5);
+  train_to(folder / "resumed.h5", toy_options(11), folder / "part.h5");
+  train_to(folder / "whole.h5", toy_options(11));
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+}
+
+}  // namespace
+}  // namespace terrace
