@@ -316,10 +316,10 @@ TEST(ProgramsWithoutAGpu, SaySoInOneLine) {
   const char* reason = built ? "error: device cuda: cudaGetDeviceCount(&count) failed: "
                              : "error: device cuda: the CUDA backend is not available (libterrace_cuda.so: ";
   for (const char* command :
-       {"prepare_data procedural --out x", "train_vqvae --data x --out x", "train_var --data x --tokenizer x --out x",
-        "sample --checkpoint x --tokenizer x --out x", "edit --checkpoint x --tokenizer x --image x --mask x --out x",
-        "reconstruct --tokenizer x x --out x", "evaluate --fake x --real x", "inspect_pe x --out x",
-        "run_fixture x --out x", "pe_study --out x"}) {
+       {"prepare_data procedural --out x.h5", "train_vqvae --data x --out x",
+        "train_var --data x --tokenizer x --out x", "sample --checkpoint x --tokenizer x --out x",
+        "edit --checkpoint x --tokenizer x --image x --mask x --out x", "reconstruct --tokenizer x x --out x",
+        "evaluate --fake x --real x", "inspect_pe x --out x", "run_fixture x --out x.h5", "pe_study --out x"}) {
     SCOPED_TRACE(command);
     expect_refusal(run_command(program_path("").string() + command + " --device cuda"), reason);
   }
