@@ -62,7 +62,10 @@ void VarTrainer::resume(const std::string& path) {
   if (!model.empty()) { throw ConfigError(cat(path, ": holds a model of ", model, "; resume with the same options")); }
   check_same_options(path, kVarTrainFields, stored_json(file, "training"), options_);
   if (file.read_attr_string("/", "data_hash") != data_hash()) {
-    throw ConfigError(cat(path, ": was trained on other tokens; resume with the same images and tokenizer"));
+    const Json there = {{"tokenizer", file.read_attr_string("/", "tokenizer_hash")}};
+    const std::string tokenizer = json_differences(there, {{"tokenizer", data_.tokenizer_hash}});
+    throw ConfigError(cat(path, ": was trained on other tokens", tokenizer.empty() ? "" : ", those of ", tokenizer,
+                          "; resume with the same ", tokenizer.empty() ? "images" : "tokenizer"));
   }
   check_steps_fit(path, file.read_attr_int("/", "step"), options_.steps);
   model_.load_state(read_state(file, "model"));

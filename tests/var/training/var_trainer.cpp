@@ -296,7 +296,14 @@ TEST(VarTrainer, RefusesWhatDoesNotFit) {
                                   toy_config().positions.kind, "\", not \"none\"; resume with"));
     VarTransformer same(toy_config(), wide);
     VarTrainer on_others(same, toy_data(10), toy_options(2));
-    expect_error<ConfigError>([&] { on_others.resume(folder / "a.h5"); }, "a.h5: was trained on other tokens; resume");
+    expect_error<ConfigError>([&] { on_others.resume(folder / "a.h5"); },
+                              "a.h5: was trained on other tokens; resume with the same images");
+    VarTrainingData of_another = toy_data(10);
+    of_another.tokenizer_hash = "4567";
+    VarTrainer on_anothers(same, of_another, toy_options(2));
+    expect_error<ConfigError>([&] { on_anothers.resume(folder / "a.h5"); },
+                              "a.h5: was trained on other tokens, those of tokenizer = \"0123\", not \"4567\"; resume "
+                              "with the same tokenizer");
   }
   expect_error<IoError>([&] { train_to(folder / "b.h5", toy_options(2), folder / "none.h5"); }, "none.h5");
   Generator g(5);
