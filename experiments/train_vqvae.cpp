@@ -172,7 +172,7 @@ class TrainingReport {
     curves_.add_earlier(trainer.log());
     curves_.publish();
     progress_.start(trainer.steps_done());
-    say(length_.announce(settings_.training, settings_.training.steps));
+    say(length_.announce(settings_.training, trainer.steps_done(), settings_.training.steps));
   }
 
   void finish(const VqvaeTrainer& trainer, const Device& device) {
@@ -211,7 +211,7 @@ class TrainingReport {
 
   void update(int64_t done, int64_t steps, double loss) {
     progress_.set_total(steps);
-    say(length_.announce(settings_.training, steps));
+    say(length_.announce(settings_.training, done, steps));
     Progress::Fields fields = {{"loss", loss}, {"psnr", psnr_}};
     if (held_out_psnr_ > 0) { fields.emplace_back("held-out psnr", held_out_psnr_); }
     progress_.update(done, fields);

@@ -44,9 +44,9 @@ class RunLength {
   Json recorded(const Options& options, int64_t steps) const;
 
   /// One line, once, when it is known: what another number of steps than the checkpoint's does to the learning rate, or
-  /// how many steps were planned and what that does; "" otherwise. `options`: the trainer's, for so many steps.
+  /// how many steps were planned and what that does; "" otherwise. `options`: the trainer's; `done`: of `steps`.
   template <class TrainOptions>
-  std::string announce(TrainOptions options, int64_t steps) {
+  std::string announce(TrainOptions options, int64_t done, int64_t steps) {
     if (!is_due()) { return ""; }
     announced_ = true;
     const std::string planned = planned_text(steps);
@@ -58,8 +58,8 @@ class RunLength {
     const std::string length =
         planned.empty() ? cat("steps = ", steps, ", not ", stored_->steps, " as before") : planned;
     return cat(length, ": the rest of the learning-rate schedule is recomputed, the rate goes from ",
-               rate(stored_->steps, stored_->step - 1), " at step ", stored_->step, " to ", rate(steps, stored_->step),
-               " at step ", stored_->step + 1);
+               rate(stored_->steps, stored_->step - 1), " at step ", stored_->step, " to ", rate(steps, done),
+               " at step ", done + 1);
   }
   /// What to say of a run that the time cut; "" of any other.
   std::string stopped(int64_t done, int64_t steps) const;

@@ -51,7 +51,7 @@ void VarTrainingReport::begin(const VarTrainer& trainer) {
   last_ = curves_.add_earlier(trainer.log());
   curves_.publish();
   progress_.start(trainer.steps_done());
-  say(length_.announce(options_.training, options_.training.steps));
+  say(length_.announce(options_.training, trainer.steps_done(), options_.training.steps));
 }
 
 void VarTrainingReport::say(const std::string& text) {
@@ -79,7 +79,7 @@ void VarTrainingReport::evaluate(VarStepRecord& r) {
 
 void VarTrainingReport::update(int64_t done, int64_t steps, double loss) {
   progress_.set_total(steps);
-  say(length_.announce(options_.training, steps));
+  say(length_.announce(options_.training, done, steps));
   Progress::Fields fields = {{"loss", loss}};
   if (held_out_loss_ >= 0) { fields.emplace_back("held-out", held_out_loss_); }
   progress_.update(done, fields);
