@@ -62,8 +62,8 @@ void Study::apply_plan() {
     const int64_t chosen = planned(name, value);
     const std::string option = option_of(name);
     if (is_given(option.c_str()) && chosen != value) {
-      throw ConfigError(cat(config_.common.out, " holds a study with another ", option, " (there ", chosen,
-                            ", chosen by --minutes, here ", value, "); leave --", option,
+      throw ConfigError(cat(config_.common.out, " holds a study with ", option, " = ", chosen,
+                            ", which --minutes chose, not ", value, "; leave --", option,
                             " out, or give another --out"));
     }
     value = chosen;

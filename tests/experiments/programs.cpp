@@ -194,7 +194,7 @@ TEST_F(Programs, StudyChoosesForMinutesOnceAndForAll) {
   }
   const std::string other = std::to_string(steps + 1);
   expect_refusal(run("pe_study", arguments + " --seeds 0 --steps " + other),
-                 "study_minutes holds a study with another steps");
+                 "study_minutes holds a study with steps = 600, not " + other + "; give another --out");
 }
 
 TEST_F(Programs, StudyKeepsWhatIsGivenBesideMinutes) {
