@@ -21,6 +21,7 @@ namespace {
 /// the milliseconds for which the scheduler gives a core to another process.
 constexpr const char* kSpins = "10000";
 constexpr std::chrono::milliseconds kFirstInterval(100), kInterval(250);
+constexpr std::chrono::seconds kPatience(2);  // with fewer threads, until that is worth a line
 
 using Clock = std::chrono::steady_clock;
 
@@ -28,7 +29,7 @@ struct Sharing {
   int limit, threads;
   std::thread::id thread;
   CpuTimes begin;
-  Clock::time_point next;
+  Clock::time_point next, full;  // when to count again, and when all threads computed last
   bool told = false;
 };
 std::optional<Sharing> sharing;
@@ -54,7 +55,8 @@ void begin_core_sharing(int threads) {
          limit);
   }
   set_threads(limit);
-  sharing = Sharing{limit, limit, std::this_thread::get_id(), cpu_times(), Clock::now() + kFirstInterval};
+  const Clock::time_point now = Clock::now();
+  sharing = Sharing{limit, limit, std::this_thread::get_id(), cpu_times(), now + kFirstInterval, now};
 }
 
 void share_cores() {
@@ -66,7 +68,8 @@ void share_cores() {
   sharing->begin = now;
   sharing->next = Clock::now() + kInterval;
   const int threads = threads_beside(others, now.cores, sharing->limit);
-  if (threads < sharing->threads && !sharing->told) {
+  if (threads == sharing->limit) { sharing->full = Clock::now(); }
+  if (Clock::now() - sharing->full > kPatience && !sharing->told) {
     note("other processes use %.1f of %d cores: computing with %d %s while they do\n", others, now.cores, threads,
          threads == 1 ? "thread" : "threads");
     sharing->told = true;

@@ -58,7 +58,7 @@ TEST(CoreSharing, ThreadsGiveWayToBusyCoresAndSaySoOnce) {
     }
     EXPECT_LT(threads(), cores);
     EXPECT_EQ(thread_limit(), cores);
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < 200; ++i) {  // 4 seconds
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       check_interrupt();
     }
