@@ -61,25 +61,31 @@ void StudyConfig::declare(Options& options) {
   options
       .add("tokenizer", tokenizer, "the folder of a run of train_vqvae to use, its checkpoint.h5, or official weights")
       .default_text("one is trained");
-  options.add("tokenizer-batch", tokenizer_batch, "images a step").at_least(1);
-  options.add("tokenizer-lr", tokenizer_lr, "peak learning rate").positive();
-  options.add("ch", ch, "width of its finest level").at_least(1);
-  options.add("ch-mult", ch_mult, "width factor of each level; each further one halves the map").at_least(1);
+  options.add("tokenizer-batch", tokenizer_batch, "images per step").at_least(1);
+  options.add("tokenizer-lr", tokenizer_lr, "peak learning rate of AdamW").positive();
+  options.add("ch", ch, "channels of its finest level").at_least(1);
+  options
+      .add("ch-mult", ch_mult,
+           "channels of each level as a multiple of --ch; each level after the first halves the map")
+      .at_least(1);
   options.add("z-channels", z_channels, "channels of the latent map").at_least(1);
-  options.add("vocab", vocab, "codes").at_least(2);
-  options.add("patch-nums", patch_nums, "sides of the token pyramid").at_least(1);
+  options.add("vocab", vocab, "codes of the codebook").at_least(2);
+  options.add("patch-nums", patch_nums, "side of every scale in tokens, from coarse to fine").at_least(1);
   options.group("Transformer");
-  options.add("depth", depth, "blocks").at_least(1);
-  options.add("embed-dim", embed_dim, "width").at_least(4);
+  options.add("depth", depth, "transformer blocks").at_least(1);
+  options.add("embed-dim", embed_dim, "channels of a token (width)").at_least(4);
   options.add("heads", heads, "attention heads").at_least(1);
-  options.add("batch", batch, "images a step").at_least(1);
-  options.add("lr", lr, "peak learning rate").positive();
-  options.add("weight-decay", weight_decay, "of matrices").at_least(0);
+  options.add("batch", batch, "images per step").at_least(1);
+  options.add("lr", lr, "peak learning rate of AdamW").positive();
+  options.add("weight-decay", weight_decay, "decoupled weight decay of AdamW, of matrices alone").at_least(0);
   options.group("Samples");
   options.add("samples", samples, "images per class").at_least(1);
-  options.add("cfg", cfg, "guidance").at_least(0);
-  options.add("top-k", top_k, "codes to choose among; 0: all").at_least(0);
-  options.add("top-p", top_p, "probability to choose among; 0: all").range(0, 1);
+  options.add("cfg", cfg, "scale of classifier-free guidance at the last scale, rising linearly from 0; 0: none")
+      .at_least(0);
+  options.add("top-k", top_k, "top-k sampling: keep the k most probable codes; 0: all").at_least(0);
+  options
+      .add("top-p", top_p, "nucleus sampling: keep the most probable codes up to this cumulative probability; 0: all")
+      .range(0, 1);
   evaluator.declare(options,
                     "samples, and held-out images, that a Frechet distance is measured on, at most; 0: none is");
   options.add_common(common, "folder for the report, the tokenizer and the runs; a stopped study goes on from it");
