@@ -15,7 +15,8 @@ void begin_core_sharing(int threads);
 
 /// To be called between pieces of work. Reads four times a second how much of the cores other processes use, and
 /// computes with as many threads as they leave free, at least one, at most as many as were asked for. Results do not
-/// depend on it. Says so once, after two seconds of it. Does nothing before begin_core_sharing(), in other threads, or in parallel regions.
+/// depend on it. Says so once, after two seconds of it. Does nothing before begin_core_sharing(), in other threads, or
+/// in parallel regions.
 void share_cores();
 
 /// The number of threads asked for, which share_cores() does not exceed.
