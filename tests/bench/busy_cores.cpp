@@ -135,7 +135,7 @@ void compare(const Bench& bench, const Case& c, int busy, int runs) {
 }
 
 void run(int argc, char** argv) {
-  int64_t runs = 5, busy = available_cores();
+  int64_t runs = 3, busy = available_cores();
   Options options("bench_busy_cores", "Times programs beside busy processes, with one thread and with several.");
   options.add("runs", runs, "runs of each, of which the median counts").at_least(1);
   options.add("busy", busy, "busy loops beside").default_text("one for each core").at_least(0);
