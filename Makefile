@@ -127,7 +127,8 @@ test: deps cuda-status  ## build and run the tests; the last line counts them
 	@$(TESTS) --gtest_brief=1 $(TEST_ARGS)
 
 PREFIX ?= /usr/local
-INTO = $(abspath $(patsubst ~/%,$(HOME)/%,$(PREFIX)))
+# make and pkg-config separate paths by blanks.
+INTO = $(if $(or $(word 2,$(PREFIX)$(DESTDIR)),$(findstring ',$(PREFIX)),$(findstring ",$(PREFIX))),$(error PREFIX and DESTDIR must hold neither blanks nor quotes, got '$(PREFIX)' and '$(DESTDIR)'),$(abspath $(patsubst ~/%,$(HOME)/%,$(PREFIX))))
 install: deps cuda-status  ## programs, library, headers and terrace.pc into PREFIX, below DESTDIR where that is set
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
 	@tools/install $(BUILD) '$(INTO)' '$(VERSION)' '$(INSTALLED_PROGRAMS)' '$(HDF5_CFLAGS)'

@@ -11,6 +11,7 @@
 #include <optional>
 #include <thread>
 
+#include "experiments/cli/program.h"
 #include "tensor/device/cores.h"
 #include "tensor/device/device.h"
 
@@ -44,8 +45,10 @@ void note(const char* format, auto... values) {
 
 void bound_spinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) { return; }
+  const std::string path = own_executable();
+  if (path.empty() || omp_get_num_places() > 0) { return; }
   setenv("GOMP_SPINCOUNT", kSpins, 1);
-  execv("/proc/self/exe", argv);
+  execv(path.c_str(), argv);
 }
 
 void begin_core_sharing(int threads) {

@@ -6,7 +6,8 @@ namespace terrace {
 /// Bounds how long a thread that waits for others spins before it sleeps. libgomp reads this from GOMP_SPINCOUNT while
 /// it is loaded, and its default is some milliseconds, in which a waiting thread keeps others from its core. So the
 /// program sets the variable and executes itself anew. Returns where the environment says how to wait (GOMP_SPINCOUNT,
-/// OMP_WAIT_POLICY), or where the program cannot be executed anew.
+/// OMP_WAIT_POLICY) or binds threads to places (OMP_PROC_BIND, OMP_PLACES): this thread is bound to the first of them,
+/// and the program executed anew would have no other. Returns, too, where the program cannot be executed anew.
 void bound_spinning(char** argv);
 
 /// Computes with `threads` threads from here on, 0 for one on each available core; with no more than there are, which

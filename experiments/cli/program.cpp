@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <new>
 #include <string>
 
@@ -78,6 +79,11 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
 bool interrupted() {
   share_cores();
   return g_signal != 0;
+}
+
+std::string own_executable() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).string();
 }
 
 void check_interrupt() {

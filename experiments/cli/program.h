@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 namespace terrace {
 
@@ -25,6 +26,10 @@ bool interrupted();
 
 /// Throws Interrupted after Ctrl-C or SIGTERM; unfinished files are then removed on the way out.
 void check_interrupt();
+
+/// The path of the program that runs, "" where the system does not tell. Executed by this path and not by
+/// /proc/self/exe, it keeps its name in lists of processes.
+std::string own_executable();
 
 /// The revision this binary was built from, as `git describe` gave it.
 const char* version();

@@ -45,7 +45,7 @@ std::vector<std::string> own_arguments() {
   std::vector<char*> pointers;
   for (std::string& argument : arguments) { pointers.push_back(argument.data()); }
   pointers.push_back(nullptr);
-  execv("/proc/self/exe", pointers.data());
+  execv(own_executable().c_str(), pointers.data());
   _exit(127);
 }
 

@@ -1,5 +1,6 @@
 #include "tensor/device/cores.h"
 
+#include <omp.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,7 +11,10 @@
 #include <ctime>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <sstream>
+#include <thread>
+#include <vector>
 
 namespace terrace {
 namespace {
@@ -40,11 +44,29 @@ double least_quota(const std::string& mount, std::string path) {
   return least;
 }
 
-cpu_set_t affinity() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  sched_getaffinity(0, sizeof(mask), &mask);
-  return mask;
+/// The numbers of the cores that the process may use, of no known number where the system does not tell.
+///
+/// Where the environment binds OpenMP's threads to places (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY), each thread's
+/// affinity mask is its own place alone, and OpenMP knows them all.
+std::set<int> allowed_cores() {
+  std::set<int> cores;
+  for (int place = 0; place < omp_get_num_places(); ++place) {
+    std::vector<int> numbers(static_cast<size_t>(omp_get_place_num_procs(place)));
+    omp_get_place_proc_ids(place, numbers.data());
+    cores.insert(numbers.begin(), numbers.end());
+  }
+  if (!cores.empty()) { return cores; }
+  constexpr int kMaxCores = 1 << 16;
+  for (int count = CPU_SETSIZE; count <= kMaxCores; count *= 2) {  // the call fails where the system has more
+    std::vector<cpu_set_t> mask(static_cast<size_t>(count / CPU_SETSIZE));
+    const size_t bytes = mask.size() * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, mask.data()) != 0) { continue; }
+    for (int i = 0; i < count; ++i) {
+      if (CPU_ISSET_S(static_cast<size_t>(i), bytes, mask.data())) { cores.insert(i); }
+    }
+    break;
+  }
+  return cores;
 }
 
 }  // namespace
@@ -66,15 +88,16 @@ double cpu_quota(const std::string& groups, const std::string& root) {
 }
 
 int available_cores() {
-  const cpu_set_t mask = affinity();
+  const std::set<int> allowed = allowed_cores();
+  const double cores = allowed.empty() ? std::thread::hardware_concurrency() : static_cast<double>(allowed.size());
   std::ifstream file("/proc/self/cgroup");
   const std::string groups{std::istreambuf_iterator<char>(file), {}};
   const double quota = std::ceil(cpu_quota(groups, "/sys/fs/cgroup"));
-  return std::max(1, static_cast<int>(std::min<double>(CPU_COUNT(&mask), quota)));
+  return std::max(1, static_cast<int>(std::min(cores, quota)));
 }
 
 CpuTimes cpu_times() {
-  const cpu_set_t mask = affinity();
+  const std::set<int> allowed = allowed_cores();
   const bool niced = getpriority(PRIO_PROCESS, 0) > 0;
   std::ifstream file("/proc/stat");
   double busy = 0;
@@ -85,16 +108,14 @@ CpuTimes cpu_times() {
     if (line[3] == ' ' || !(fields >> cpu >> user >> nice >> system >> idle >> io >> interrupts >> soft >> stolen)) {
       continue;  // the first line is the sum of all
     }
-    if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &mask)) {
-      busy += user + system + interrupts + soft + stolen + (niced ? nice : 0);
-    }
+    if (allowed.count(cpu) > 0) { busy += user + system + interrupts + soft + stolen + (niced ? nice : 0); }
   }
   timespec own{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
   const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   const double others = busy / static_cast<double>(sysconf(_SC_CLK_TCK)) - static_cast<double>(own.tv_sec) -
                         static_cast<double>(own.tv_nsec) * 1e-9;
-  return {busy > 0 ? others : 0, now, CPU_COUNT(&mask)};
+  return {busy > 0 ? others : 0, now, static_cast<int>(allowed.size())};
 }
 
 int threads_beside(double others, int cores, int limit) {

@@ -8,7 +8,8 @@
 
 namespace terrace {
 
-/// Cores of the calling thread's affinity mask, at most what the CPU quota of its control group pays for, rounded up.
+/// Cores of the process's affinity mask, or of OpenMP's places where the environment binds threads to some; at most
+/// what the CPU quota of the process's control group pays for, rounded up.
 int available_cores();
 
 /// The CPU quota of a process in cores, infinite for none: the least of its control group (cgroup v1 or v2) and of the
@@ -17,9 +18,9 @@ double cpu_quota(const std::string& groups, const std::string& root);
 
 /// Seconds, counted from an arbitrary beginning.
 struct CpuTimes {
-  double others = 0;  // of the cores in the affinity mask, by anything but this process
+  double others = 0;  // of the cores that this process may use, by any other
   double wall = 0;
-  int cores = 0;  // in the mask
+  int cores = 0;  // that this process may use, quotas aside
 };
 
 /// Reads the counters of /proc/stat, which advance in ticks of 10 ms. Time of niced processes counts where this process

@@ -3,12 +3,12 @@
 #include <cblas.h>
 #include <dlfcn.h>
 #include <omp.h>
-#include <sched.h>
 
 #include <cstdlib>
 #include <fstream>
 
 #include "tensor/base/error.h"
+#include "tensor/device/cores.h"
 #include "tensor/device/device_memory.h"
 #include "tensor/device/kernel.h"
 
@@ -116,10 +116,7 @@ std::string cpu_model() {
 
 void set_threads(int count) {
   if (count < 0) { throw ConfigError(cat("threads: must be 0 (all cores) or more, got ", count)); }
-  if (count == 0) {
-    cpu_set_t allowed;
-    count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : omp_get_num_procs();
-  }
+  if (count == 0) { count = available_cores(); }
   omp_set_num_threads(count);
   openblas_set_num_threads(count);
 }

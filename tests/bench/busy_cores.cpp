@@ -1,6 +1,6 @@
-// Programs on cores that other processes use: with one thread, with one for each core, and with more threads than cores,
-// on an idle machine and beside as many busy loops as there are cores. Each on the same data; whole programs are timed,
-// start-up included. The peer is one thread: two that wait for each other on two busy cores can be slower.
+// Programs on cores that other processes use: with one thread, with one for each core, and with more threads than
+// cores, on an idle machine and beside as many busy loops as there are cores. Each on the same data; whole programs are
+// timed, start-up included. The peer is one thread: two that wait for each other on two busy cores can be slower.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

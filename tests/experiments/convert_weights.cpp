@@ -117,7 +117,7 @@ TEST(ConvertWeights, RefusesInOneLine) {
   const TemporaryFolder folder;
   const std::pair<std::string, const char*> cases[] = {
       {golden("var_tiny.pth"), "convert_weights: give a file to write, or --list"},
-      {golden("var_tiny.pth") + " " + folder / "x.bin", "its ending must be .safetensors, .npz, .pth or .pt"},
+      {golden("var_tiny.pth") + " " + folder / "x.bin", "its ending must be .safetensors, .npz, .pth, .pt or .h5"},
       {golden("README.md") + " --list", "not a file of tensors that is known"},
       {golden("var_tiny.pth") + " " + folder / "x.npz --dtype bf16",
        "is bf16, which NumPy does not have; convert it to f32 or f16"},

@@ -1,6 +1,7 @@
 #include "var/weights/weight_export.h"
 
 #include <filesystem>
+#include <set>
 
 #include "data/files/json.h"
 #include "data/formats/tensor_writer.h"
@@ -109,6 +110,10 @@ ExportReport export_weights(const std::string& in, const std::string& out, const
   const Source source = find_source(open_tensor_file(checkpoint_file(in)), options.source);
   const std::vector<TensorEntry> entries = entries_of(source, options.dtype);
   const std::string ending = std::filesystem::path(out).extension();
+  const std::set<std::string> endings = {".h5", ".npz", ".pt", ".pth", ".safetensors"};
+  if (endings.count(ending) == 0) {
+    throw ConfigError(cat("cannot write ", out, ": its ending must be .safetensors, .npz, .pth, .pt or .h5"));
+  }
   ExportReport report;
   if (ending == ".h5") {
     write_checkpoint(source, entries, out);

@@ -85,6 +85,18 @@ TEST(CoreSharing, MoreThreadsThanCoresAreNotStarted) {
   set_threads(before);
 }
 
+TEST(CoreSharing, ThreadsThatAreBoundToPlacesHaveAllOfThem) {
+  if (available_cores() == 1) { GTEST_SKIP() << "one core is one place"; }
+  const TemporaryFolder folder;
+  for (const std::string binding : {"OMP_PROC_BIND=true", "OMP_PLACES=cores", "GOMP_CPU_AFFINITY=0-1023"}) {
+    const CommandResult result =
+        run_command("env -u GOMP_SPINCOUNT " + binding + " " + program_path("prepare_data").string() +
+                    " procedural --count 16 --test-count 16 --threads 2 --overwrite --out " + folder / "p.h5");
+    EXPECT_EQ(result.status, 0) << result.output;
+    EXPECT_EQ(result.output.find("note: --threads"), std::string::npos) << binding << ": " << result.output;
+  }
+}
+
 TEST(CoreSharing, ProgramsBoundTheSpinningUnlessTheEnvironmentDoes) {
   EXPECT_NE(std::getenv("GOMP_SPINCOUNT"), nullptr) << "these tests began by bound_spinning()";
   const std::string version = program_path("sample").string() + " --version";
