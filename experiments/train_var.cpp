@@ -157,13 +157,28 @@ void declare(Options& options, Settings& s) {
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl, pictures and run.json");
 }
 
-TokenSet tokens_of(const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images) {
+/// Throws ConfigError where the cache that --tokens names is of another tokenizer or of other images: it may be what
+/// another run trains on, and making it anew can take hours.
+void check_cache_is_free(const std::string& path, const Vqvae& tokenizer, const ImageDataset& images) {
+  if (!std::filesystem::exists(path)) { return; }
+  const TokenSet tokens = read_tokens(path);
+  const auto refuse = [&](const char* what, const std::string& there, const std::string& here) {
+    throw ConfigError(cat("--tokens: ", path, " was made with ", what, " = ", there, ", not ", here,
+                          "; give another folder, or remove the file"));
+  };
+  const std::string hash = content_hash(tokenizer);
+  if (tokens.tokenizer_hash != hash) { refuse("tokenizer", tokens.tokenizer_hash, hash); }
+  if (tokens.dataset_hash != images.content_hash()) { refuse("images", tokens.dataset_hash, images.content_hash()); }
+}
+
+TokenSet tokens_of(const Settings& s, const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images) {
+  const std::string path = cat(folder, "/tokens-", images.split(), ".h5");
+  if (!s.tokens.empty()) { check_cache_is_free(path, tokenizer, images); }
   Progress progress("tokens of " + images.split(), images.size(), "images");
-  TokenSet tokens =
-      cached_tokens(cat(folder, "/tokens-", images.split(), ".h5"), tokenizer, images, 0, [&](int64_t done, int64_t) {
-        check_interrupt();
-        progress.update(done);
-      });
+  TokenSet tokens = cached_tokens(path, tokenizer, images, 0, [&](int64_t done, int64_t) {
+    check_interrupt();
+    progress.update(done);
+  });
   progress.finish();
   return tokens;
 }
@@ -180,13 +195,10 @@ TokenSet tokens_without_images(const std::string& path, const Vqvae& tokenizer) 
 }
 
 VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::optional<ImageDataset>& held_out) {
-  if (s.data.empty() && s.tokens.empty()) {
-    throw ConfigError("--data is missing: an image dataset; or give --tokens, the folder of token caches");
-  }
   const std::string folder = s.tokens.empty() ? s.common.out : s.tokens;
   make_folder(folder);
   const TokenSet train = s.data.empty() ? tokens_without_images(folder + "/tokens-train.h5", tokenizer)
-                                        : tokens_of(folder, tokenizer, ImageDataset::open(s.data, "train"));
+                                        : tokens_of(s, folder, tokenizer, ImageDataset::open(s.data, "train"));
   VarTrainingData data;
   data.indices = train.indices;
   data.labels = train.labels;
@@ -195,7 +207,7 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
   const std::string cached = folder + "/tokens-test.h5";
   if (held_out || (s.data.empty() && std::filesystem::exists(cached))) {
     const TokenSet tokens =
-        held_out ? tokens_of(folder, tokenizer, *held_out) : tokens_without_images(cached, tokenizer);
+        held_out ? tokens_of(s, folder, tokenizer, *held_out) : tokens_without_images(cached, tokenizer);
     data.held_out_indices = tokens.indices;
     data.held_out_labels = tokens.labels;
   }
@@ -221,12 +233,12 @@ void parse(Options& options, Settings& s, int argc, char** argv) {
   options.parse(argc, argv);
 }
 
-/// The options that follow from others, from the tokenizer and from its tokens.
-void complete(Settings& s, const VqvaeConfig& tokenizer, const VarTrainingData& data) {
+/// The options that follow from others, from the tokenizer and from the number of classes.
+void complete(Settings& s, const VqvaeConfig& tokenizer, size_t classes) {
   s.model.patch_nums = tokenizer.patch_nums;
   s.model.vocab_size = tokenizer.vocab_size;
   s.model.Cvae = tokenizer.z_channels;
-  s.model.num_classes = static_cast<int64_t>(data.class_names.size());
+  s.model.num_classes = static_cast<int64_t>(classes);
   s.training.seed = s.common.seed;
   s.training.recompute = s.recompute ? Recompute::kBlocks : Recompute::kNothing;
   s.training.dtype = dtype_from_name(s.dtype);
@@ -250,7 +262,10 @@ std::optional<OutputFolder> folder_of(const Settings& s, bool first_rank) {
                                           rule);
 }
 
-void refuse_unread_options(const Settings& s) {
+void refuse_what_cannot_be(const Settings& s) {
+  if (s.data.empty() && s.tokens.empty()) {
+    throw ConfigError("--data is missing: an image dataset; or give --tokens, the folder of token caches");
+  }
   for (const UnreadOption& unread : unread_options(s.model.positions)) {
     throw ConfigError(cat("--", unread.option, " has no effect: ", unread.reason));
   }
@@ -266,7 +281,7 @@ void train(int argc, char** argv) {
   const std::unique_ptr<Communicator> ranks = host == nullptr ? nullptr : make_communicator(device, *host);
   const bool first_rank = ranks == nullptr || ranks->rank() == 0;
   s.training.accumulate = std::max(s.training.accumulate, s.ranks);
-  refuse_unread_options(s);
+  refuse_what_cannot_be(s);
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
   std::optional<OutputFolder> folder = folder_of(s, first_rank);
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);
@@ -276,26 +291,31 @@ void train(int argc, char** argv) {
   tokenizer->to(device);
   std::optional<ImageDataset> held_out;
   if (!s.data.empty()) { held_out = open_held_out(s.data); }
-  if (!first_rank) {
-    host->barrier();  // the first makes the tokens, the others read them
-  }
-  const VarTrainingData data = load_tokens(s, *tokenizer, held_out);
-  if (host != nullptr && first_rank) { host->barrier(); }
-  complete(s, tokenizer->config(), data);
-
+  const auto load = [&] {
+    if (!first_rank) { host->barrier(); }  // the first makes the tokens, the others read them
+    VarTrainingData loaded = load_tokens(s, *tokenizer, held_out);
+    if (host != nullptr && first_rank) { host->barrier(); }
+    return loaded;
+  };
+  // Tokens are made last, which takes long: whatever is wrong with the model has been said by then.
+  std::optional<VarTrainingData> data;
+  if (s.data.empty()) { data = load(); }
+  complete(s, tokenizer->config(),
+           (data ? data->class_names : ImageDataset::open(s.data, "train").class_names()).size());
   Generator initial(s.common.seed, streams::kDefault);
   VarTransformer model(s.model, initial);
   if (!s.start.init_from.empty() && !s.start.resume) {
-    load_initial_weights(s.start.init_from, model, data.tokenizer_hash);
+    load_initial_weights(s.start.init_from, model, content_hash(*tokenizer));
   }
   model.to(device);
+  if (!data) { data = load(); }
   std::optional<VarTrainingReport> report;
   if (first_rank) {
     report.emplace(VarReportOptions{s.training, s.grid_images}, model, *tokenizer, *folder, record, length);
     if (s.evaluator.images > 0) { report->measure_distance(held_out_or_train(s, held_out), s.evaluator); }
   }
   s.training.planned = s.start.minutes > 0;
-  VarTrainer trainer(model, data, s.training, report ? report->callbacks() : VarTrainCallbacks(), ranks.get());
+  VarTrainer trainer(model, *data, s.training, report ? report->callbacks() : VarTrainCallbacks(), ranks.get());
   if (s.start.resume) { trainer.resume(s.training.checkpoint_path); }
   if (is_finished(s, trainer, length)) {
     std::printf("%s\n", nothing_left(s.training.checkpoint_path, s.training.steps).c_str());

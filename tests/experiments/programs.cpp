@@ -307,6 +307,22 @@ TEST_F(Programs, TokensTrainWithoutTheirImages) {
   expect_success(run("train_vqvae", vqvae_arguments("other_vqvae") + " --seed 5"));
   expect_refusal(without_images("other_vqvae/checkpoint.h5", tokens, "x"),
                  "tokens-train.h5: was made with tokenizer = ");
+  const std::string cache = read_file(file("var/tokens-train.h5"));
+  expect_refusal(without_images("other_vqvae/checkpoint.h5", tokens + " --data " + file("data.h5"), "x"),
+                 "--tokens: " + file("var/tokens-train.h5") + " was made with tokenizer = ");
+  expect_success(run("prepare_data", "procedural --count 32 --test-count 16 --seed 4 --out " + file("other.h5")));
+  expect_refusal(without_images("vqvae/checkpoint.h5", tokens + " --data " + file("other.h5"), "x"),
+                 "--tokens: " + file("var/tokens-train.h5") + " was made with images = ");
+  EXPECT_EQ(read_file(file("var/tokens-train.h5")), cache) << "another run may train on it";
+}
+
+TEST_F(Programs, WhatIsWrongWithTheModelIsSaidBeforeTokensAreMade) {
+  const std::string common =
+      "--data " + file("data.h5") + " --tokenizer " + file("vqvae") + " --threads 1 --out " + file("wrong_model");
+  expect_refusal(run("train_var", common + " --embed-dim 130"), "embed_dim");
+  expect_refusal(run("train_var", common + " --depth 1 --embed-dim 32 --heads 2 --init-from " + file("var")),
+                 "--init-from " + file("var"));
+  EXPECT_FALSE(fs::exists(file("wrong_model/tokens-train.h5")));
 }
 
 /// Every program that computes asks for the device before it opens a file.
