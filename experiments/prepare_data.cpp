@@ -92,6 +92,7 @@ void declare(Options& options, Arguments& a) {
   Options& preview = options.command("preview", "writes pictures of a dataset as one PNG");
   preview.add("file", a.file, "dataset, FILE.h5").positional().required();
   preview.add("png", a.png, "file to write").required().endings({".png"});
+  declare_overwrite_file(preview, a.overwrite, "the file of --png");
   preview.add("split", a.split, "split to show");
   declare_classes(preview, a, "name or number of the class to show");
   preview.add("count", a.count, "pictures, spread evenly over the split, or over the classes").range(1, 10000);
@@ -204,6 +205,7 @@ void preview_classes(const Arguments& a, const ImageDataset& dataset, const std:
 }
 
 void write_preview(const Arguments& a) {
+  check_new_file(a.png, a.overwrite, "--png");
   const ImageDataset dataset = ImageDataset::open(a.file, a.split);
   const int64_t count = std::min(a.count, dataset.size());
   if (count == 0) { throw IoError(cat(a.file, ": split \"", a.split, "\" is empty")); }

@@ -50,7 +50,13 @@ TEST(PrepareData, InfoAndPreviewOfSomeClasses) {
   EXPECT_NE(two.output.find("p.png: 8 pictures of 2 classes of split train"), std::string::npos) << two.output;
   EXPECT_EQ(read_image(png).dim(1), 4 * 66 - 2);
   EXPECT_GT(read_image(png).dim(0), 2 * (64 + 20));
-  const CommandResult one = run_command(preview + " --class 5");
+  const std::string before = read_file(png);
+  const CommandResult again = run_command(preview + " --class 5");
+  EXPECT_EQ(again.status, 2);
+  EXPECT_EQ(again.output, "prepare_data: error: " + png +
+                              " is there already; add --overwrite to replace it, or give another name with --png\n");
+  EXPECT_EQ(read_file(png), before);
+  const CommandResult one = run_command(preview + " --class 5 --overwrite");
   EXPECT_NE(one.output.find("p.png: 4 pictures of 1 class of split train"), std::string::npos) << one.output;
 
   const std::pair<std::string, std::string> refused[] = {
@@ -59,7 +65,7 @@ TEST(PrepareData, InfoAndPreviewOfSomeClasses) {
       {" --classes '1,red disc top right'", "--classes: 'red disc top right' names a class twice"},
       {" --class 1 --classes 2", "--class and --classes: give one of the two"}};
   for (const auto& [arguments, reason] : refused) {
-    for (const std::string& command : {preview, program() + " info " + file}) {
+    for (const std::string& command : {preview + " --overwrite", program() + " info " + file}) {
       const CommandResult result = run_command(command + arguments);
       EXPECT_EQ(result.status, 2) << result.output;
       EXPECT_NE(result.output.find(reason), std::string::npos) << result.output;
