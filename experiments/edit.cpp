@@ -147,9 +147,8 @@ Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const
 std::string picture_name(int64_t i) { return cat("images/edit-", padded_number(i), ".png"); }
 
 OutputPlan plan_of(const Settings& s) {
-  OutputPlan plan{.program = "edit",
-                  .files = {"grid.png"},
-                  .inputs = {s.image, s.mask, s.models.checkpoint, s.models.tokenizer, s.models.class_names}};
+  OutputPlan plan{.program = "edit", .files = {"grid.png"}, .inputs = files_of(s.models)};
+  plan.inputs.insert(plan.inputs.end(), {s.image, s.mask});
   for (int64_t i = 0; i < s.count; ++i) { plan.files.push_back(picture_name(i)); }
   return plan;
 }

@@ -9,6 +9,7 @@
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/inspection/inspect.h"
+#include "var/weights/checkpoint.h"
 
 namespace terrace {
 namespace {
@@ -33,7 +34,7 @@ void inspect_pe(int argc, char** argv) {
   options.parse(argc, argv);
   common.apply_on_cpu();
   OutputFolder output(common.out,
-                      {.program = "inspect_pe", .files = {"inspect.json", "inspect.html"}, .inputs = {checkpoint}},
+                      {.program = "inspect_pe", .files = {"inspect.json", "inspect.html"}, .inputs = {checkpoint_file(checkpoint)}},
                       if_there(false, overwrite));
 
   RunRecord record("inspect_pe", options.to_json(), common.seed);

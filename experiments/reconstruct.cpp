@@ -23,6 +23,7 @@
 #include "experiments/sampling/generation.h"
 #include "tensor/pointwise.h"
 #include "tensor/reduce.h"
+#include "var/weights/checkpoint.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -85,7 +86,7 @@ std::string file_of_image(const char* folder, const ImageSource& source, int64_t
 OutputPlan plan_of(const Settings& s, const ImageSource& source) {
   OutputPlan plan{
       .program = "reconstruct", .files = {"reconstruct.csv", "reconstruct.json", "grid.png"}, .inputs = s.images};
-  plan.inputs.push_back(s.tokenizer);
+  plan.inputs.push_back(checkpoint_file(s.tokenizer));
   for (int64_t i = 0; i < source.size(); ++i) {
     if (s.files) { plan.files.push_back(file_of_image("images", source, i)); }
     if (s.show_scales) { plan.files.push_back(file_of_image("scales", source, i)); }

@@ -114,7 +114,7 @@ OutputPlan plan_of(const Settings& s, const ImageNames& names) {
                   .files = {"grid.png"},
                   .temporary = ImageStore::file_names(),
                   .resumable = true,
-                  .inputs = {s.models.checkpoint, s.models.tokenizer, s.models.class_names}};
+                  .inputs = files_of(s.models)};
   for (const auto* files : {&names.pictures, &names.strips}) {
     plan.files.insert(plan.files.end(), files->begin(), files->end());
   }

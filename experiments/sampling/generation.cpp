@@ -85,6 +85,10 @@ Json identity_of_file(const std::string& given) {
 
 // --- Models ---
 
+std::vector<std::string> files_of(const ModelOptions& chosen) {
+  return {checkpoint_file(chosen.checkpoint), checkpoint_file(chosen.tokenizer), chosen.class_names};
+}
+
 void declare_models(Options& options, ModelOptions& models) {
   options.group("Model");
   options.add("checkpoint", models.checkpoint,

@@ -113,6 +113,30 @@ TEST_F(Generation, RunsOfEarlierVersionsAreGoneOnWith) {
   }
 }
 
+/// Of a folder that stands for the checkpoint in it, the checkpoint alone is read: a run below it can be replaced.
+TEST_F(Generation, RunsInTheFolderOfTheirModelAreReplaced) {
+  fs::create_directories(file("folders"));
+  for (const char* model : {"var", "vqvae"}) {
+    fs::copy(file(model), file("folders/") + model, fs::copy_options::recursive);
+  }
+  const std::string var = file("folders/var"), vqvae = file("folders/vqvae"), picture = file("picture.png");
+  const std::string weights = " --checkpoint " + var + " --tokenizer " + vqvae + " ";
+  const std::pair<std::string, std::string> commands[] = {
+      {"sample", weights + "--classes 0 --count 1 --out " + var + "/s"},
+      {"edit", weights + "--image " + picture + " --box 0,0,16,16 --class 0 --count 1 --out " + vqvae + "/e"},
+      {"reconstruct", picture + " --tokenizer " + vqvae + " --out " + vqvae + "/r"},
+      {"inspect_pe", var + " --out " + var + "/i"}};
+  for (const auto& [program, arguments] : commands) {
+    run(program, arguments);
+    run(program, arguments + " --overwrite");
+  }
+  EXPECT_EQ(read_file(var + "/checkpoint.h5"), read_file(file("var/checkpoint.h5")));
+  const std::string result = vqvae + "/e/images/edit-0000.png";
+  expect_refusal(
+      "edit", weights + "--image " + result + " --box 0,0,16,16 --class 0 --overwrite --out " + vqvae + "/e",
+      "--overwrite would remove " + result + ", which this run reads (" + result + "); give another folder with --out");
+}
+
 TEST_F(Generation, ReconstructionsOfTwoRunsAreNotMixed) {
   const std::string arguments = " --tokenizer " + file("vqvae/checkpoint.h5") + " --out " + file("twice");
   run("reconstruct", file("picture.png") + arguments);
