@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -122,12 +123,12 @@ OutputPlan plan_of(const Settings& s, const ImageNames& names) {
 }
 
 /// Whether a run of these images came to its end in OUT and left all that is asked for.
-bool is_finished(const Settings& s, const Models& models, const std::vector<int64_t>& classes, const Json& record) {
-  if (ImageStore::holds_run(s.common.out) || record.is_null()) { return false; }
-  const Json results = record.value("results", Json::object());
+bool is_finished(const Settings& s, const Models& models, const std::vector<int64_t>& classes,
+                 const std::optional<StoredRun>& run) {
+  if (ImageStore::holds_run(s.common.out) || !run || !run->results.contains("drawn_from")) { return false; }
   const int64_t total = s.count * static_cast<int64_t>(classes.size());
-  if (!results.contains("drawn_from") || results["images"] != total || results["npz"] != s.npz) { return false; }
-  const Layout layout = record.contains("files") ? Layout::kFolders : Layout::kFlat;
+  if (run->results.value("images", int64_t{0}) != total || run->results.value("npz", "") != s.npz) { return false; }
+  const Layout layout = run->files ? Layout::kFolders : Layout::kFlat;
   const ImageNames names = names_of_images(s, models, classes, layout);
   const auto is_there = [&](const std::string& file) { return std::filesystem::exists(s.common.out + "/" + file); };
   return is_there("grid.png") && (s.npz.empty() || std::filesystem::exists(s.npz)) &&
@@ -141,8 +142,8 @@ void check_resumed(const Settings& s, const std::vector<int64_t>& classes, const
   const Json key = key_of(s, classes);
   if (ImageStore::holds_run(s.common.out)) {
     ImageStore::check_resumable(s.common.out, key);
-  } else if (const Json results = recorded_results(s.common.out); results.contains("drawn_from")) {
-    require_same_images(key, results["drawn_from"], s.common.out);
+  } else if (const auto& run = output.run_before(); run && run->results.contains("drawn_from")) {
+    require_same_images(key, run->results["drawn_from"], s.common.out);
   }
   std::set<std::string> planned(plan.files.begin(), plan.files.end());
   planned.insert(plan.temporary.begin(), plan.temporary.end());
@@ -157,8 +158,8 @@ void check_resumed(const Settings& s, const std::vector<int64_t>& classes, const
 /// The npz is new, or that of the run that is gone on with.
 void check_npz(const Settings& s, const OutputFolder& output) {
   if (!s.resume) { return check_new_file(s.npz, s.overwrite, "--npz"); }
-  const Json& record = output.record_before();
-  const bool own = !record.is_null() && record.value("configuration", Json::object()).value("npz", "") == s.npz;
+  const std::optional<StoredRun>& run = output.run_before();
+  const bool own = run && run->configuration.value("npz", "") == s.npz;
   if (s.npz.empty() || own || !std::filesystem::exists(s.npz)) { return; }
   throw ConfigError(cat(s.npz, " is there already, and is not of the run to resume; give another name with --npz"));
 }
@@ -349,7 +350,7 @@ void run(int argc, char** argv) {
   OutputFolder output(s.common.out, plan, how);
   check_npz(s, output);
   if (s.resume) { check_resumed(s, classes, plan, output); }
-  if (s.resume && is_finished(s, models, classes, output.record_before())) {
+  if (s.resume && is_finished(s, models, classes, output.run_before())) {
     std::printf("nothing is left to do: %s holds all %lld images\n", s.common.out.c_str(),
                 static_cast<long long>(s.count * static_cast<int64_t>(classes.size())));
     return;

@@ -59,10 +59,10 @@ void check_new_file(const std::string& path, bool overwrite, const std::string& 
 OutputFolder::OutputFolder(std::string folder, OutputPlan plan, IfThere if_there)
     : folder_(std::move(folder)), plan_(std::move(plan)), if_there_(if_there) {
   if (is_there(folder_)) { make_folder(folder_); }
-  if (is_there(path("run.json"))) {
-    before_ = read_json_file(path("run.json"));
-    check_record();
-    if (before_.contains("files")) { files_before_ = before_["files"].get<std::vector<std::string>>(); }
+  before_ = stored_run(folder_, advice());
+  if (before_) {
+    check_program();
+    files_before_ = before_->files.value_or(std::vector<std::string>());
     if (if_there_ == IfThere::kRefuse) { refuse(); }
     if (if_there_ == IfThere::kOverwrite) { check_removal(); }
   }
@@ -76,22 +76,24 @@ OutputFolder::~OutputFolder() {
   fs::remove(path("run.json"), ignored);
 }
 
-void OutputFolder::check_record() const {
-  if (!before_.is_object() || !before_.contains("program") || !before_.contains("started")) {
-    throw ConfigError(cat(path("run.json"), " is not the record of a run; give another folder with --out"));
-  }
-  if (before_["program"] == plan_.program) { return; }
-  throw ConfigError(cat(folder_, " holds a run of ", before_["program"].get<std::string>(), ", which ", plan_.program,
+/// What to do about a damaged run.json.
+std::string OutputFolder::advice() const {
+  return cat("move it away", plan_.resumable ? " (--resume goes on without it)" : "",
+             ", or give another folder with --out");
+}
+
+void OutputFolder::check_program() const {
+  if (before_->program == plan_.program) { return; }
+  throw ConfigError(cat(folder_, " holds a run of ", before_->program, ", which ", plan_.program,
                         " does not replace; give another folder with --out"));
 }
 
 void OutputFolder::refuse() const {
-  const bool ended = before_.contains("ended") && before_["ended"].is_string();
+  const bool ended = !before_->ended.empty();
   const std::string at = plan_.reached.empty() ? "" : cat(" and has reached ", plan_.reached);
   throw ConfigError(cat(folder_, ended ? " holds a run of " : " holds an unfinished run of ", plan_.program,
-                        ended ? " that ended " : " that began ",
-                        before_[ended ? "ended" : "started"].get<std::string>(), at, "; add ",
-                        plan_.resumable ? "--resume to go on with it, " : "",
+                        ended ? " that ended " : " that began ", ended ? before_->ended : before_->started, at,
+                        "; add ", plan_.resumable ? "--resume to go on with it, " : "",
                         "--overwrite to replace it, or give another folder with --out"));
 }
 
@@ -111,7 +113,7 @@ void OutputFolder::check_unlisted() const {
 }
 
 void OutputFolder::check_removal() const {
-  if (!before_.contains("files")) {
+  if (!before_->files) {
     throw ConfigError(cat("--overwrite: ", path("run.json"), " does not list the files of its run (an earlier version ",
                           "wrote it); remove the folder yourself, or give another one with --out"));
   }
@@ -164,7 +166,7 @@ void OutputFolder::remove_run_before() const {
 }
 
 void OutputFolder::begin(RunRecord& record) {
-  if (if_there_ == IfThere::kOverwrite && !before_.is_null()) { remove_run_before(); }
+  if (if_there_ == IfThere::kOverwrite && before_) { remove_run_before(); }
   begun_ = true;
   write_unfinished(record);
 }

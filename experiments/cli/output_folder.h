@@ -9,12 +9,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "data/files/json.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/run_record.h"
+#include "experiments/cli/stored_run.h"
 
 namespace terrace {
 
@@ -43,7 +44,7 @@ struct OutputPlan {
 class OutputFolder {
  public:
   /// Looks at the folder, which need not be there; changes nothing. Throws ConfigError that says what is there and the
-  /// way out: where it holds a run (kRefuse), a run of another program, a file of the plan that no run.json lists
+  /// way out: where it holds a run (kRefuse), a run of another program, a damaged run.json, a file of the plan that no run.json lists
   /// (kRefuse, kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the folder, or lists
   /// an input. Whether a run to resume is the same is for the program to ask. Throws IoError where it is no folder or
   /// cannot be written to.
@@ -62,12 +63,13 @@ class OutputFolder {
   void finish(RunRecord& record);
 
   std::string path(const std::string& file) const { return folder_ + "/" + file; }
-  /// The run.json that was found, null without one, and the files that it lists.
-  const Json& record_before() const { return before_; }
+  /// What the run.json that was found says, nullopt without one, and the files that it lists.
+  const std::optional<StoredRun>& run_before() const { return before_; }
   const std::vector<std::string>& files_before() const { return files_before_; }
 
  private:
-  void check_record() const;
+  std::string advice() const;
+  void check_program() const;
   [[noreturn]] void refuse() const;
   void check_unlisted() const;
   void check_removal() const;
@@ -80,7 +82,7 @@ class OutputFolder {
   std::string folder_;
   OutputPlan plan_;
   IfThere if_there_;
-  Json before_;  // the run.json that was found, null without one
+  std::optional<StoredRun> before_;
   std::vector<std::string> files_before_;
   bool begun_ = false, finished_ = false;
 };

@@ -17,6 +17,7 @@
 #include "data/files/json.h"
 #include "experiments/cli/core_sharing.h"
 #include "experiments/cli/program.h"
+#include "experiments/cli/stored_run.h"
 #include "tensor/base/error.h"
 #include "tensor/device/allocator.h"
 #include "tensor/device/device.h"
@@ -115,10 +116,8 @@ Json read_json_file(const std::string& path) {
 }
 
 Json recorded_results(const std::string& folder) {
-  const std::string path = folder + "/run.json";
-  if (!std::filesystem::exists(path)) { return Json::object(); }
-  const Json record = read_json_file(path);
-  return record.is_object() && record.contains("results") ? record["results"] : Json::object();
+  const auto run = stored_run(folder, "move it away");
+  return run ? run->results : Json::object();
 }
 
 void make_folder(const std::string& path) {

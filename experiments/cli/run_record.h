@@ -56,7 +56,7 @@ std::string timestamp_now();
 /// Parses JSON from a file. Throws IoError, or ConfigError with the place of the first mistake.
 Json read_json_file(const std::string& path);
 /// The results in `folder`/run.json, which has them when a run has come to its end; an empty object where there is no
-/// such file. Throws as read_json_file.
+/// such file. Throws as stored_run.
 Json recorded_results(const std::string& folder);
 /// Creates a folder and its parents; an existing one is fine. Throws IoError where it cannot be written to.
 void make_folder(const std::string& path);

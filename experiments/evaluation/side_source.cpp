@@ -5,8 +5,7 @@
 #include <regex>
 #include <set>
 
-#include "data/files/json.h"
-#include "experiments/cli/run_record.h"
+#include "experiments/cli/stored_run.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 
@@ -36,8 +35,11 @@ struct FlatNames {
 
 FlatNames flat_names(const std::string& folder, const std::string& program, int64_t count) {
   static const std::regex behind(R"(.+-(\d{4,9})\.png)"), before(R"((\d{4,9})-.*\.png)");
-  FlatNames names{.images = std::vector<std::string>(static_cast<size_t>(count)), .strips = {}};
-  for (const std::string& name : pictures_in(folder)) {
+  const std::vector<std::string> pictures = pictures_in(folder);
+  // Of more images than there are pictures one of the first is missing, whatever number a damaged run.json tells.
+  const size_t places = std::min(static_cast<size_t>(count), pictures.size() + 1);
+  FlatNames names{.images = std::vector<std::string>(places), .strips = {}};
+  for (const std::string& name : pictures) {
     if (name.ends_with("-scales.png")) {
       names.strips.push_back(name);
       continue;
@@ -66,54 +68,48 @@ struct Listed {
 };
 
 /// What the record lists: images lie below images/.
-Listed listed_files(const Json& record) {
+Listed listed_files(const std::vector<std::string>& files) {
   Listed listed;
-  for (const Json& file : record["files"]) {
-    const auto name = file.get<std::string>();
+  for (const std::string& name : files) {
     (name.starts_with("images/") ? listed.images : listed.others).push_back(name);
   }
   return listed;
 }
 
-Listed flat_files(const std::string& folder, const Json& record, const std::string& program) {
-  const Json results = record.value("results", Json::object());
+Listed flat_files(const std::string& folder, const StoredRun& run) {
   Listed listed;
-  const bool drew = program == "sample" || program == "edit" || program == "reconstruct";
-  const bool kept = record.value("configuration", Json::object()).value("files", true);
-  if (!drew || !kept) { return listed; }
-  FlatNames names = flat_names(folder, program, results.value("images", int64_t{0}));
+  const bool drew = run.program == "sample" || run.program == "edit" || run.program == "reconstruct";
+  if (!drew || !run.configuration.value("files", true)) { return listed; }
+  FlatNames names = flat_names(folder, run.program, run.results.value("images", int64_t{0}));
   listed.images = std::move(names.images);
   listed.others = std::move(names.strips);
   listed.others.push_back("grid.png");
   return listed;
 }
 
-[[noreturn]] void refuse_without_images(const std::string& folder, const Json& record, const std::string& program) {
-  const std::string npz = record.value("results", Json::object()).value("npz", "");
-  throw ConfigError(cat(folder, " holds a run of ", program, ", which left no files of images",
+[[noreturn]] void refuse_without_images(const std::string& folder, const StoredRun& run) {
+  const std::string npz = run.results.value("npz", "");
+  throw ConfigError(cat(folder, " holds a run of ", run.program, ", which left no files of images",
                         npz.empty() ? "" : "; give its npz: " + npz));
 }
 
 }  // namespace
 
 std::optional<RunImages> images_of_run(const std::string& folder) {
-  const std::string path = folder + "/run.json";
-  if (!fs::is_directory(folder) || !fs::exists(path)) { return std::nullopt; }
-  const Json record = read_json_file(path);
-  if (!record.is_object() || !record.contains("program")) { return std::nullopt; }
-  RunImages run{.program = record["program"].get<std::string>(), .files = {}, .others = {}};
-  if (run.program == "evaluate") { return std::nullopt; }
-  if (!record.value("ended", Json()).is_string()) {
+  if (!fs::is_directory(folder)) { return std::nullopt; }
+  const auto stored = stored_run(folder, cat("move it away to evaluate all pictures in ", folder));
+  if (!stored || stored->program == "evaluate") { return std::nullopt; }
+  RunImages run{.program = stored->program, .files = {}, .others = {}};
+  if (stored->ended.empty()) {
     throw ConfigError(cat(folder, " holds an unfinished run of ", run.program, "; finish it, or give ", folder,
                           "/images for what is there"));
   }
-  const bool lists = record.contains("files");
-  const Listed listed = lists ? listed_files(record) : flat_files(folder, record, run.program);
-  if (listed.images.empty()) { refuse_without_images(folder, record, run.program); }
+  const Listed listed = stored->files ? listed_files(*stored->files) : flat_files(folder, *stored);
+  if (listed.images.empty()) { refuse_without_images(folder, *stored); }
   for (const std::string& name : listed.images) {
     run.files.push_back(folder + "/" + name);
     if (!fs::exists(run.files.back())) {
-      throw IoError(cat("cannot read ", run.files.back(), ": ", path, " lists it, and it is not there"));
+      throw IoError(cat("cannot read ", run.files.back(), ": ", folder, "/run.json lists it, and it is not there"));
     }
   }
   std::set<std::string> known(listed.images.begin(), listed.images.end());

@@ -158,7 +158,51 @@ TEST_F(OutputFolders, AreNotClearedByARecordThatCannotBeTrusted) {
                      "remove the folder yourself, or give another one with --out");
   write_file(out() + "/run.json", "{\"speed\": 3}");
   expect_refused([&] { open(IfThere::kRefuse, {}); },
-                 out() + "/run.json is not the record of a run; give another folder with --out");
+                 out() +
+                     "/run.json is not the record of a run: \"program\" is missing; move it away (--resume goes on "
+                     "without it), or give another folder with --out");
+}
+
+TEST_F(OutputFolders, WithADamagedRecordSayWhatIsWrongInIt) {
+  leave_run(out(), {"grid.png"}, true);
+  const Json whole = record();
+  const auto with = [&](const char* pointer, const Json& value) {
+    Json changed = whole;
+    changed[Json::json_pointer(pointer)] = value;
+    return changed.dump();
+  };
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "it is empty"},
+      {" \n", "it is empty"},
+      {whole.dump().substr(0, 40), "it is no valid JSON, or is cut off"},
+      {"[]", "it is no JSON object"},
+      {with("/program", 3), "\"program\" is 3, where a text belongs"},
+      {with("/started", 5), "\"started\" is 5, where a text belongs"},
+      {with("/ended", true), "\"ended\" is true, where a text or null belongs"},
+      {with("/files", 3), "\"files\" is 3, where a list of texts belongs"},
+      {with("/files", {1}), "\"files\" is [1], where a list of texts belongs"},
+      {with("/files", {"a.png", "images/../a.png"}), "\"files\" lists a.png twice"},
+      {with("/configuration", "x"), "\"configuration\" is \"x\", where an object belongs"},
+      {with("/configuration/npz", 3), "\"configuration/npz\" is 3, where a text belongs"},
+      {with("/results", 3), "\"results\" is 3, where an object or a list belongs"},
+      {with("/results/steps", "4"), "\"results/steps\" is \"4\", where a whole number belongs"},
+      {with("/results/images", -1), "\"results/images\" is -1, where a whole number belongs"}};
+  for (const auto& [text, mistake] : cases) {
+    write_file(out() + "/run.json", text);
+    const std::string said = out() + "/run.json is not the record of a run: " + mistake + "; move it away";
+    for (const IfThere how : {IfThere::kRefuse, IfThere::kResume, IfThere::kOverwrite}) {
+      expect_refused([&] { open(how); }, said + " (--resume goes on without it), or give another folder with --out");
+      expect_refused([&] { OutputFolder(out(), {.program = "sample"}, how); },
+                     said + ", or give another folder with --out");
+    }
+    expect_refused([&] { recorded_results(out()); }, said);
+  }
+  fs::remove(out() + "/run.json");
+  open(IfThere::kResume);
+  EXPECT_TRUE(recorded_results(out()).empty());
+  write_file(out() + "/run.json", with("/results", Json::array({1})));  // as inspect_pe writes it
+  EXPECT_TRUE(recorded_results(out()).empty());
+  open(IfThere::kResume);
 }
 
 TEST_F(OutputFolders, AreNotClearedOfWhatTheNewRunReads) {

@@ -102,6 +102,47 @@ TEST_F(EvaluateRuns, ThatCannotBeJudgedAreRefused) {
                         "cannot read " + options_.fake + ": image 1 of the 4 of its run is missing");
 }
 
+TEST_F(EvaluateRuns, WithADamagedRecordAreRefused) {
+  write_run(false);
+  const std::string path = options_.fake + "/run.json";
+  const Json whole = read_json_file(path);
+  const auto with = [&](const char* key, const Json& value) {
+    Json changed = whole;
+    changed[key] = value;
+    return changed.dump();
+  };
+  Json files = whole["files"];
+  files.push_back("images/../images/a-0001.png");
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "it is empty"},
+      {"[]", "it is no JSON object"},
+      {whole.dump().substr(0, 40), "it is no valid JSON, or is cut off"},
+      {with("program", 3), "\"program\" is 3, where a text belongs"},
+      {with("files", {1}), "\"files\" is [1], where a list of texts belongs"},
+      {with("files", files), "\"files\" lists images/a-0001.png twice"},
+      {with("results", 3), "\"results\" is 3, where an object or a list belongs"}};
+  for (const auto& [text, mistake] : cases) {
+    write_file(path, text);
+    expect_error<ConfigError>([&] { evaluate(options_); }, path + " is not the record of a run: " + mistake +
+                                                               "; move it away to evaluate all pictures in " +
+                                                               options_.fake);
+  }
+  // A grid is no image by another name.
+  files = whole["files"];
+  files.erase(0);
+  files.push_back("images/../grid.png");
+  write_file(path, with("files", files));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(fake()["images"], 4);
+  EXPECT_EQ(testing::internal::GetCapturedStderr().find("--fake: "), std::string::npos) << "the grid is of the run";
+  // A number that no folder holds.
+  Json flat = whole;
+  flat.erase("files");
+  flat["results"]["images"] = uint64_t{1} << 62;
+  write_file(path, flat.dump());
+  expect_error<IoError>([&] { evaluate(options_); }, " of the 4611686018427387904 of its run is missing");
+}
+
 TEST_F(Evaluate, MixedSizesAreSaidWithTheirNumbers) {
   options_.fake = folder_ / "mixed";
   make_folder(options_.fake);
