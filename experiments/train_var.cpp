@@ -253,11 +253,12 @@ bool is_finished(const Settings& s, const VarTrainer& trainer, const RunLength& 
 std::optional<OutputFolder> folder_of(const Settings& s, bool first_rank) {
   const IfThere rule = if_there(s.start.resume, s.start.overwrite);
   if (!first_rank) { return std::nullopt; }
+  const std::string at = reached(s.training.checkpoint_path);
   return std::make_optional<OutputFolder>(s.common.out,
                                           OutputPlan{.program = "train_var",
                                                      .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
-                                                     .resumable = true,
-                                                     .reached = reached(s.training.checkpoint_path),
+                                                     .resumable = !at.empty(),
+                                                     .reached = at,
                                                      .inputs = {s.data, s.tokenizer, s.start.init_from}},
                                           rule);
 }

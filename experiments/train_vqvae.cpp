@@ -306,11 +306,12 @@ void train(int argc, char** argv) {
   const Device device = s.common.apply();
   s.training.seed = s.common.seed;
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
+  const std::string at = reached(s.training.checkpoint_path);
   OutputFolder folder(s.common.out,
                       {.program = "train_vqvae",
                        .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
-                       .resumable = true,
-                       .reached = reached(s.training.checkpoint_path),
+                       .resumable = !at.empty(),
+                       .reached = at,
                        .inputs = {s.data, s.start.init_from}},
                       if_there(s.start.resume, s.start.overwrite));
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);

@@ -36,7 +36,7 @@ struct OutputPlan {
   std::string program;
   std::vector<std::string> files = {};
   std::vector<std::string> temporary = {};  // are there until the run has come to its end
-  bool resumable = false;                   // the program has --resume, which a refusal then names
+  bool resumable = false;                   // --resume could go on with the run that is there: a refusal names it
   std::string reached = {};                 // how far the run that is there has come, for a refusal: "step 3 of 4"
   std::vector<std::string> inputs = {};     // what the run reads, "" where not: it is not removed
 };

@@ -42,8 +42,10 @@ RunLength::RunLength(const StartOptions& start, bool steps_given, const std::str
     : steps_given_(steps_given), minutes_(start.minutes) {
   if (start.resume) {
     if (!std::filesystem::exists(checkpoint)) {
-      throw ConfigError(cat("--resume: ", checkpoint,
-                            " does not exist, so there is nothing to go on from; leave --resume out to begin a run"));
+      const bool has_run = std::filesystem::exists(std::filesystem::path(checkpoint).replace_filename("run.json"));
+      throw ConfigError(
+          cat("--resume: ", checkpoint, " does not exist, so there is nothing to go on from; ",
+              has_run ? "give --overwrite in place of --resume to begin anew" : "leave --resume out to begin a run"));
     }
     stored_ = stored_position(checkpoint);
   }
