@@ -185,7 +185,9 @@ class TrainingReport {
       write_reconstructions(folder_.path("recon.png"), *stored, held_out_, settings_.grid_images);
     }
     keep_results(trainer, *stored);
-    if (distance_step_ != trainer.steps_done()) { measure_distance(*stored, trainer.steps_done()); }
+    if (distance_step_ != trainer.steps_done()) {
+      interruptible("", trainer.steps_done(), [&] { measure_distance(*stored, trainer.steps_done()); });
+    }
     folder_.finish(record_);
     print(trainer);
   }
@@ -197,7 +199,8 @@ class TrainingReport {
 
   void evaluate(VqvaeEvaluation& e, Vqvae& model) {
     std::string text = cat("step ", e.step, ": ", describe(e));
-    const std::string distance = measure_distance(model, e.step);
+    std::string distance;
+    interruptible("in the evaluation ", e.step, [&] { distance = measure_distance(model, e.step); });
     if (!distance.empty()) {
       e.frechet_distance = distance_;
       text += "; " + distance;
@@ -215,9 +218,7 @@ class TrainingReport {
     Progress::Fields fields = {{"loss", loss}, {"psnr", psnr_}};
     if (held_out_psnr_ > 0) { fields.emplace_back("held-out psnr", held_out_psnr_); }
     progress_.update(done, fields);
-    if (interrupted() && done < steps) {
-      throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
-    }
+    if (interrupted() && done < steps) { throw Interrupted(interrupted_text("", done)); }
   }
 
   std::string describe(const VqvaeEvaluation& e) const {

@@ -87,6 +87,10 @@ std::string RunLength::stopped(int64_t done, int64_t steps) const {
              "; add --resume to the same command to go on");
 }
 
+std::string interrupted_text(const char* during, int64_t step) {
+  return cat("interrupted ", during, "after step ", step, "; add --resume to the same command to go on");
+}
+
 std::string reached(const std::string& checkpoint) {
   const std::optional<StoredPosition> stored = stored_position(checkpoint);
   return stored ? cat("step ", stored->step, " of ", stored->steps) : "";

@@ -74,10 +74,22 @@ class RunLength {
   std::optional<TimeBudget> budget_;
 };
 
+/// "interrupted after step 722; add --resume to the same command to go on", with `during` before "after".
+std::string interrupted_text(const char* during, int64_t step);
+
 /// "step 722 of 1500": how far the training in a checkpoint is; "" where there is none.
 std::string reached(const std::string& checkpoint);
 /// "nothing is left to do: ..." of a run that has all its steps.
 std::string nothing_left(const std::string& checkpoint, int64_t steps);
+
+/// Does what follows step `step`; an Interrupted then says that step and how to go on from its checkpoint. `during`:
+/// "in the evaluation ", or "".
+template <class F>
+void interruptible(const char* during, int64_t step, const F& f) {
+  try {
+    f();
+  } catch (const Interrupted&) { throw Interrupted(interrupted_text(during, step)); }
+}
 
 /// The weights of --init-from: those of a checkpoint, of the run in a folder, or of a file in any format that
 /// var/weights reads; of a tokenizer's checkpoint the averaged ones, where it has some. Throws IoError; ConfigError

@@ -28,8 +28,7 @@ void VarTrainingReport::measure_distance(const ImageDataset& images, const Evalu
 VarTrainCallbacks VarTrainingReport::callbacks() {
   VarTrainCallbacks callbacks;
   callbacks.record = [this](const VarStepRecord& r) {
-    curves_.add(r);
-    last_ = r;
+    last_ = curves_.add(r);
     if (r.has_held_out()) { held_out_loss_ = r.held_out_loss; }
     curves_.publish_sometimes();
   };
@@ -67,7 +66,7 @@ void VarTrainingReport::evaluate(VarStepRecord& r) {
     text = figures;
   }
   if (evaluator_) {
-    distance_ = r.frechet_distance = evaluator_->distance(model_);
+    interruptible("in the evaluation ", r.step, [&] { distance_ = r.frechet_distance = evaluator_->distance(model_); });
     text += cat(text.empty() ? "" : "; ", evaluator_->line(distance_));
   }
   if (!text.empty()) { say(cat("step ", r.step, ": ", text)); }
@@ -83,9 +82,7 @@ void VarTrainingReport::update(int64_t done, int64_t steps, double loss) {
   Progress::Fields fields = {{"loss", loss}};
   if (held_out_loss_ >= 0) { fields.emplace_back("held-out", held_out_loss_); }
   progress_.update(done, fields);
-  if (interrupted() && done < steps) {
-    throw Interrupted(cat("interrupted after step ", done, "; add --resume to the same command to go on"));
-  }
+  if (interrupted() && done < steps) { throw Interrupted(interrupted_text("", done)); }
 }
 
 void VarTrainingReport::keep_results(const VarTrainer& trainer) {
@@ -133,8 +130,10 @@ void VarTrainingReport::finish(const VarTrainer& trainer, const std::string& hel
     std::printf("steps were launched one kernel at a time: %s\n", trainer.not_recorded().c_str());
   }
   curves_.publish();
-  // A run that was interrupted in its last evaluation comes here without another.
-  if (evaluator_ && distance_ < 0) { distance_ = evaluator_->distance(model_); }
+  // A run that was stopped after its last evaluation comes here without another.
+  if (evaluator_ && distance_ < 0) {
+    interruptible("", trainer.steps_done(), [&] { distance_ = evaluator_->distance(model_); });
+  }
   keep_results(trainer);
   record_.results()["held_out_split"] = held_out_split.empty() ? Json() : Json(held_out_split);
   folder_.finish(record_);

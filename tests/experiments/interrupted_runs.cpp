@@ -3,6 +3,7 @@
 
 #include "data/files/atomic_file.h"
 #include "experiments/cli/run_record.h"
+#include "tests/experiments/curve_rows.h"
 #include "tests/experiments/programs.h"
 #include "tests/support.h"
 
@@ -33,6 +34,30 @@ TEST_F(Programs, ARunKilledBeforeItsFirstCheckpointIsBegunAnew) {
                        "of --resume to begin anew");
     expect_success(run(program, arguments + " --overwrite"));
     EXPECT_TRUE(fs::exists(folder + "/checkpoint.h5"));
+  }
+}
+
+/// Interrupted where nearly all of the time is that of evaluations.
+TEST_F(Programs, AnInterruptedEvaluationIsMadeUp) {
+  const std::string more = " --evaluate-every 1 --grid-images 2 --frechet-images 16";
+  for (const auto& [program, name, arguments] :
+       {std::tuple{"train_vqvae", "vqvae", &vqvae_arguments}, std::tuple{"train_var", "var", &var_arguments}}) {
+    SCOPED_TRACE(program);
+    const std::string whole = file(cat(name, "_evaluated_whole")), part = file(cat(name, "_evaluated_part"));
+    const std::string steps = " --steps 8" + more;
+    expect_success(run(program, arguments(cat(name, "_evaluated_whole")) + steps));
+    run_interrupted(program, arguments(cat(name, "_evaluated_part")) + steps + " --checkpoint-every 2", part);
+    expect_success(run(program, arguments(cat(name, "_evaluated_part")) + steps + " --resume"));
+    EXPECT_EQ(read_file(part + "/checkpoint.h5"), read_file(whole + "/checkpoint.h5"));
+    EXPECT_EQ(timeless(part + "/curves.csv"), timeless(whole + "/curves.csv"));
+    for (const std::string& distance : column(part + "/curves.csv", "frechet_distance")) { EXPECT_NE(distance, ""); }
+    for (const std::string& seconds : column(part + "/curves.csv", "seconds_per_step")) { EXPECT_NE(seconds, ""); }
+    for (const auto& entry : fs::directory_iterator(whole)) {
+      if (entry.path().extension() != ".png") { continue; }
+      const std::string picture = entry.path().filename().string();
+      ASSERT_TRUE(fs::exists(part + "/" + picture)) << picture;
+      EXPECT_EQ(read_file(part + "/" + picture), read_file(entry.path().string())) << picture;
+    }
   }
 }
 

@@ -132,9 +132,20 @@ CurveFiles<Record>::CurveFiles(const std::string& folder, int64_t scales)
     : folder_(folder), scales_(scales), csv_(curves_csv_header<Record>(scales) + "\n") {}
 
 template <class Record>
-void CurveFiles<Record>::add(const Record& record) {
+Record CurveFiles<Record>::add(Record record) {
+  if (record.step == last_step_) {
+    std::vector<Record> again = {std::move(record)};
+    restore_from_curves(again, jsonl_.substr(last_jsonl_));
+    record = std::move(again.front());
+    csv_.resize(last_csv_);
+    jsonl_.resize(last_jsonl_);
+  }
+  last_step_ = record.step;
+  last_csv_ = csv_.size();
+  last_jsonl_ = jsonl_.size();
   csv_ += curves_csv_row(record, scales_) + "\n";
   jsonl_ += curves_json(record) + "\n";
+  return record;
 }
 
 template <class Record>

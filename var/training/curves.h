@@ -31,7 +31,9 @@ template <class Record>
 class CurveFiles {
  public:
   CurveFiles(const std::string& folder, int64_t scales);
-  void add(const Record& record);
+  /// A record of the same step as the last replaces it, and has those of its figures that it lacks itself and that
+  /// checkpoints do not keep. Returns what was written.
+  Record add(Record record);
   /// Adds the records of a resumed run, with what restore_from_curves finds in the files that are there. Returns the
   /// last; an empty one where there is none.
   Record add_earlier(std::vector<Record> log);
@@ -43,6 +45,8 @@ class CurveFiles {
   std::string folder_;
   int64_t scales_;
   std::string csv_, jsonl_;
+  int64_t last_step_ = -1;
+  size_t last_csv_ = 0, last_jsonl_ = 0;  // where the last row begins
   Clock::time_point published_;
 };
 

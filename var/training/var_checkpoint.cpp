@@ -46,6 +46,7 @@ void VarTrainer::save(const std::string& path) const {
   // Where the draws and the data stand: both streams are functions of the seed and the step.
   file.write_attr_int("/", "seed", static_cast<int64_t>(options_.seed));
   file.write_attr_int("/", "images_seen", step_ * options_.batch);
+  if (evaluation_due_) { file.write_attr_int("/", "evaluation_due", 1); }
   if (!data_.class_names.empty()) { file.write_strings("class_names", data_.class_names); }
   write_state(file, "model", model_.state());
   write_state(file, "optimizer", optimizer_.state_dict());
@@ -73,6 +74,7 @@ void VarTrainer::resume(const std::string& path) {
   optimizer_.load_state_dict(read_state(file, "optimizer"));
   initial_tables_ = read_state(file, "initial");
   log_ = read_var_log(file);
+  evaluation_due_ = file.has_attr("/", "evaluation_due");
   step_ = file.read_attr_int("/", "step");
 }
 

@@ -111,6 +111,24 @@ void VarTrainer::measure_held_out(HeldOutPart part, VarStepRecord& record) {
   record.held_out_scale_loss = held_out.scale_loss;
 }
 
+/// The evaluation after the step of `record`, which is left as it is where that throws.
+void VarTrainer::evaluate_step(VarStepRecord& record) {
+  VarStepRecord evaluated = record;
+  if (data_.held_out_indices.defined()) {
+    measure_held_out(step_ == options_.steps ? HeldOutPart::kAll : HeldOutPart::kSome, evaluated);
+  }
+  if (callbacks_.evaluate) { callbacks_.evaluate(evaluated, model_); }
+  record = std::move(evaluated);
+}
+
+void VarTrainer::make_up_evaluation() {
+  if (!evaluation_due_ || log_.empty()) { return; }
+  evaluate_step(log_.back());
+  evaluation_due_ = false;
+  if (callbacks_.record) { callbacks_.record(log_.back()); }
+  save_checkpoint();
+}
+
 /// What the plan says, on every rank.
 int64_t VarTrainer::planned_steps() {
   if (!options_.planned) { return options_.steps; }
@@ -132,6 +150,7 @@ void VarTrainer::set_steps(int64_t steps) {
 
 void VarTrainer::run() {
   using Clock = std::chrono::steady_clock;
+  make_up_evaluation();
   auto since = Clock::now();
   int64_t steps_since = 0;
   while (step_ < options_.steps) {
@@ -147,15 +166,12 @@ void VarTrainer::run() {
     if (recorded) {
       record.seconds_per_step =
           std::chrono::duration<double>(Clock::now() - since).count() / static_cast<double>(steps_since);
-      if (evaluation && data_.held_out_indices.defined()) {
-        measure_held_out(last ? HeldOutPart::kAll : HeldOutPart::kSome, record);
-      }
       const auto keep = [&] {
         log_.push_back(record);
         if (callbacks_.record) { callbacks_.record(record); }
       };
-      if (evaluation && callbacks_.evaluate) {
-        save_if_thrown([&] { callbacks_.evaluate(record, model_); }, [&] { keep(), save_checkpoint(); });
+      if (evaluation) {
+        save_if_thrown([&] { evaluate_step(record); }, [&] { keep(), evaluation_due_ = true, save_checkpoint(); });
       }
       keep();
       since = Clock::now();

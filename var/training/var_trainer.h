@@ -52,7 +52,8 @@ class VarTrainer {
 
   /// Trains to options.steps, or as the plan says, from where it is. A record, and the callbacks, after the first step,
   /// every log_every, and wherever the held-out loss is due. Where `progress` or `evaluate` throws, a checkpoint of the
-  /// finished step is written first.
+  /// finished step is written first; an evaluation that threw is made up where that checkpoint is resumed, before the
+  /// first step, and the step's record, which had none, is called back again with it.
   void run();
   /// One step. Accuracies and the tables' gradients are measured where `detail` asks.
   enum class Detail : uint8_t { kLoss, kAll };
@@ -91,6 +92,8 @@ class VarTrainer {
   void observe_tables(VarStepRecord& record) const;
 
   void measure_held_out(HeldOutPart part, VarStepRecord& record);
+  void evaluate_step(VarStepRecord& record);
+  void make_up_evaluation();
   int64_t planned_steps();
   void set_steps(int64_t steps);
   void save_checkpoint() const;
@@ -109,6 +112,7 @@ class VarTrainer {
   State initial_tables_;
   Tensor position_gradient_;  // (l, C), of the step under way
   std::vector<VarStepRecord> log_;
+  bool evaluation_due_ = false;            // of the last record, whose evaluation threw
   Communicator* ranks_;                    // null where this process is alone
   std::vector<MicroBatch> micro_batches_;  // that this process computes
   RecordedStep recorded_step_;

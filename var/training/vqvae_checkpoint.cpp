@@ -2,7 +2,8 @@
 //
 //   /model/NAME  /optimizer/NAME  /average/NAME (with an EMA)  /codes/last_use  /log/*  /pending/*  /evaluations/*
 //
-// Attributes of the root: terrace_kind = "vqvae", terrace_version, config, training (JSON), step, dataset_hash.
+// Attributes of the root: terrace_kind = "vqvae", terrace_version, config, training (JSON), step, dataset_hash, pending_steps;
+// evaluation_due where the last record's evaluation threw.
 // Nothing in the file depends on the clock.
 
 #include "data/files/json_differences.h"
@@ -24,6 +25,7 @@ void VqvaeTrainer::save(const std::string& path) const {
   file.write_attr_string("/", "dataset_hash", s.train.content_hash());
   file.write_attr_int("/", "step", s.step);
   file.write_attr_int("/", "pending_steps", s.pending_steps);
+  if (s.evaluation_due) { file.write_attr_int("/", "evaluation_due", 1); }
   write_state(file, "model", s.model.state());
   write_state(file, "optimizer", s.optimizer.state_dict());
   if (s.ema) { write_state(file, "average", s.ema->state()); }
@@ -62,6 +64,7 @@ void VqvaeTrainer::resume(const std::string& path) {
   const std::vector<VqvaeStepRecord> pending = read_table<VqvaeStepRecord>(file, "pending");
   s.pending = pending.empty() ? VqvaeStepRecord{} : pending[0];
   s.timed_steps = 0;
+  s.evaluation_due = file.has_attr("/", "evaluation_due");
   s.pending_steps = file.read_attr_int("/", "pending_steps");
 }
 

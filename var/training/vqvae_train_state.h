@@ -41,6 +41,7 @@ struct VqvaeTrainer::State {
   int64_t timed_steps = 0;  // of the pending ones, those made by this process: times are not in checkpoints
   std::vector<VqvaeStepRecord> log;
   std::vector<VqvaeEvaluation> evaluations;
+  bool evaluation_due = false;  // of the last record, whose evaluation threw
 };
 
 }  // namespace terrace

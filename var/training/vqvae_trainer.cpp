@@ -280,9 +280,9 @@ VqvaeEvaluation VqvaeTrainer::evaluate() {
   result.usage = use.usage;
   result.perplexity = use.perplexity;
   result.codes_used = use.any;
+  if (s.callbacks.evaluate) { s.callbacks.evaluate(result, s.model); }
   s.evaluations.push_back(result);
-  if (s.callbacks.evaluate) { s.callbacks.evaluate(s.evaluations.back(), s.model); }
-  return s.evaluations.back();
+  return result;
 }
 
 void VqvaeTrainer::run() {
@@ -294,6 +294,14 @@ void VqvaeTrainer::run() {
     if (s.callbacks.before_checkpoint) { s.callbacks.before_checkpoint(); }
     save(o.checkpoint_path);
   };
+  if (s.evaluation_due && evaluates && !s.log.empty()) {
+    evaluate();
+    s.evaluation_due = false;
+    s.complete_record(s.log.back());
+    if (s.callbacks.record) { s.callbacks.record(s.log.back()); }
+    save_checkpoint();
+  }
+  s.evaluation_due = false;
   while (s.step < o.steps) {
     const int64_t steps = s.callbacks.plan ? s.callbacks.plan(s.step) : o.steps;
     if (steps <= s.step) { return save_checkpoint(); }
@@ -305,7 +313,7 @@ void VqvaeTrainer::run() {
     const bool last = s.step == o.steps;
     const bool evaluation = evaluates && (due(s.step, o.evaluate_every) || last);
     if (evaluation) {
-      save_if_thrown([&] { evaluate(); }, [&] { s.close_record(), save_checkpoint(); });
+      save_if_thrown([&] { evaluate(); }, [&] { s.close_record(), s.evaluation_due = true, save_checkpoint(); });
     }
     if (due(s.step, o.log_every) || evaluation || last) { s.close_record(); }
     if (due(s.step, o.checkpoint_every) || last) { save_checkpoint(); }

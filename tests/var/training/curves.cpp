@@ -93,6 +93,24 @@ TEST(Curves, FilesArePublishedWhole) {
   EXPECT_EQ(read_file(folder / "curves.jsonl"), curves_json(bare_record()) + "\n");
 }
 
+TEST(Curves, ARecordOfTheSameStepReplacesTheLastAndKeepsItsTimes) {
+  const TemporaryFolder folder;
+  VarStepRecord first = bare_record(), timed = bare_record(), evaluated = bare_record();
+  first.step = timed.step - 1;
+  timed.seconds_per_step = 0.5;
+  evaluated.frechet_distance = 7;
+  CurveFiles<VarStepRecord> files(folder / "", 2);
+  files.add(first);
+  files.add(timed);
+  const VarStepRecord both = files.add(evaluated);
+  EXPECT_EQ(both.seconds_per_step, 0.5);
+  EXPECT_EQ(both.frechet_distance, 7);
+  files.publish();
+  EXPECT_EQ(read_file(folder / "curves.csv"), curves_csv_header<VarStepRecord>(2) + "\n" + curves_csv_row(first, 2) +
+                                                  "\n" + curves_csv_row(both, 2) + "\n");
+  EXPECT_EQ(read_file(folder / "curves.jsonl"), curves_json(first) + "\n" + curves_json(both) + "\n");
+}
+
 TEST(Curves, FilesOfAResumedRunKeepTheTimesOfThoseBefore) {
   const TemporaryFolder folder;
   VarStepRecord timed = bare_record();

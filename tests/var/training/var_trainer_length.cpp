@@ -79,5 +79,57 @@ TEST(VarTrainer, AnEvaluationThatThrowsLosesNoStep) {
   EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
 }
 
+/// At any step, the last included, and where the model was never evaluated on tokens.
+TEST(VarTrainer, AnEvaluationThatThrowsIsMadeUp) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  struct Stop {};
+  using Steps = std::vector<int64_t>;
+  for (const bool held_out : {true, false}) {
+    VarTrainingData data = toy_data(11);
+    if (!held_out) { data.held_out_indices = data.held_out_labels = Tensor(); }
+    VarTrainOptions options = toy_options(7);
+    options.checkpoint_path = folder / "part.h5";
+    for (const int64_t at : {5, 7}) {
+      const std::string where = cat("held out ", held_out, ", step ", at);
+      Steps evaluated, recorded;
+      std::vector<VarStepRecord> records;
+      const auto trainer_of = [&](VarTransformer& model, int64_t stop_at) {
+        return VarTrainer(model, data, options,
+                          {.record = [&](const VarStepRecord& r) { records.push_back(r); },
+                           .evaluate =
+                               [&evaluated, stop_at](VarStepRecord& r, VarTransformer&) {
+                                 if (r.step == stop_at) { throw Stop(); }
+                                 evaluated.push_back(r.step);
+                                 r.frechet_distance = static_cast<double>(r.step);
+                               }});
+      };
+      Generator g(5), again(5);
+      VarTransformer first(toy_config(), g), second(toy_config(), again);
+      VarTrainer interrupted = trainer_of(first, at);
+      EXPECT_THROW(interrupted.run(), Stop) << where;
+      EXPECT_EQ(records.back().step, at) << where;
+      EXPECT_FALSE(records.back().has_held_out()) << where;
+      const size_t before = records.size();
+      VarTrainer resumed = trainer_of(second, -1);
+      resumed.resume(options.checkpoint_path);
+      EXPECT_EQ(resumed.log().back().step, at) << where;
+      resumed.run();
+      EXPECT_EQ(evaluated, (Steps{5, 7})) << where;
+      ASSERT_GT(records.size(), before) << where;
+      EXPECT_EQ(records[before].step, at) << where << ": its record comes again";
+      EXPECT_EQ(records[before].has_held_out(), held_out) << where;
+      EXPECT_EQ(records[before].frechet_distance, static_cast<double>(at)) << where;
+      EXPECT_EQ(records[before].loss, records[before - 1].loss) << where;
+      Generator whole(5);
+      VarTransformer third(toy_config(), whole);
+      options.checkpoint_path = folder / "whole.h5";
+      trainer_of(third, -1).run();
+      options.checkpoint_path = folder / "part.h5";
+      EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "part.h5")) << where;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace terrace

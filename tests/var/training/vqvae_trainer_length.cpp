@@ -28,6 +28,48 @@ TEST(VqvaeTrainer, AnEvaluationThatThrowsLosesNoStep) {
   EXPECT_EQ(read_file(folder / "part.h5"), read_file(folder / "whole.h5"));
 }
 
+/// At any step, the last included.
+TEST(VqvaeTrainer, AnEvaluationThatThrowsIsMadeUp) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  const ImageDataset data = small_set(folder / "set.h5");
+  VqvaeTrainOptions options = quick();
+  options.evaluate_every = 5;
+  options.checkpoint_path = folder / "whole.h5";
+  std::unique_ptr<Vqvae> holder;
+  VqvaeTrainer(*fresh(holder), data, &data, options).run();
+  options.checkpoint_path = folder / "part.h5";
+  for (const int64_t at : {10, 12}) {
+    std::vector<int64_t> evaluated;
+    std::vector<VqvaeStepRecord> records;
+    int64_t stop_at = at;
+    VqvaeTrainCallbacks callbacks;
+    callbacks.record = [&](const VqvaeStepRecord& r) { records.push_back(r); };
+    callbacks.evaluate = [&](VqvaeEvaluation& e, Vqvae&) {
+      if (e.step == stop_at) { throw Interrupted("stop here"); }
+      evaluated.push_back(e.step);
+      e.frechet_distance = static_cast<double>(e.step);
+    };
+    EXPECT_THROW(VqvaeTrainer(*fresh(holder), data, &data, options, callbacks).run(), Interrupted);
+    EXPECT_EQ(records.back().step, at);
+    EXPECT_FALSE(records.back().has_held_out()) << at;
+    const size_t before = records.size();
+    stop_at = -1;
+    VqvaeTrainer resumed(*fresh(holder), data, &data, options, callbacks);
+    resumed.resume(options.checkpoint_path);
+    EXPECT_EQ(resumed.steps_done(), at);
+    resumed.run();
+    EXPECT_EQ(evaluated, (std::vector<int64_t>{5, 10, 12}));
+    EXPECT_EQ(resumed.evaluations().size(), 3u);
+    ASSERT_GT(records.size(), before);
+    EXPECT_EQ(records[before].step, at) << "its record comes again";
+    EXPECT_TRUE(records[before].has_held_out()) << at;
+    EXPECT_EQ(records[before].frechet_distance, static_cast<double>(at));
+    EXPECT_EQ(records[before].loss, records[before - 1].loss);
+    EXPECT_EQ(read_file(folder / "part.h5"), read_file(folder / "whole.h5")) << at;
+  }
+}
+
 TEST(VqvaeTrainer, AnEvaluationHasARecordThatHoldsIt) {
   const OneThread one_thread;
   const TemporaryFolder folder;
