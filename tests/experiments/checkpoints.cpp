@@ -26,5 +26,25 @@ TEST_F(Programs, EveryDatasetAndAttributeOfACheckpointIsDocumented) {
   }
 }
 
+TEST_F(Programs, ThePagesReadersInPythonReadBothKindsOfCheckpoints) {
+  if (run_command("python3 -c 'import h5py'").status != 0) { GTEST_SKIP() << "needs python3 with h5py"; }
+  const std::string page = read_file((source_root() / "docs/checkpoints.md").string());
+  const std::string opening = "```python\n", folder = "runs/";
+  size_t at = 0;
+  for (const char* expected : {"var mixed after 4 steps, 16 classes", "vqvae 16 codes after 3 steps"}) {
+    at = page.find(opening, at);
+    ASSERT_NE(at, std::string::npos) << expected;
+    at += opening.size();
+    std::string reader = page.substr(at, page.find("```", at) - at);
+    const size_t path = reader.find(folder);
+    ASSERT_NE(path, std::string::npos) << reader;
+    reader.replace(path, folder.size(), file(""));
+    write_file(file("reader.py"), reader);
+    const CommandResult result = run_command("python3 " + file("reader.py"));
+    expect_success(result);
+    EXPECT_EQ(result.output.rfind(expected, 0), 0U) << result.output;
+  }
+}
+
 }  // namespace
 }  // namespace terrace
