@@ -19,8 +19,17 @@ namespace {
 
 using Figures = std::vector<std::pair<std::string, std::string>>;
 
-/// A value per position as one small map per scale, all on one range of colours.
-Figures scale_maps(const Pyramid& pyramid, const std::vector<double>& values, const std::string& what) {
+/// Small figures in one row.
+void strip(Html& page, const Figures& figures) {
+  std::string markup = "<div class=\"row\">";
+  for (const auto& [image, caption] : figures) {
+    markup += "<figure>" + image + "<figcaption>" + escape_html(caption) + "</figcaption></figure>";
+  }
+  page.markup(markup + "</div>\n");
+}
+
+/// A value per position as one small map per scale, all on one range of colours, with its colour bar.
+void report_scale_maps(Html& page, const Pyramid& pyramid, const std::vector<double>& values, const std::string& what) {
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
   const double low = std::min(*least, 0.0), high = *most > low ? *most : low + 1;
   Figures maps;
@@ -32,16 +41,10 @@ Figures scale_maps(const Pyramid& pyramid, const std::vector<double>& values, co
                                    cat(what, " at scale ", p), 120),
                       cat(p, "×", p, ": mean ", format_number(mean_of(part))));
   }
-  return maps;
-}
-
-/// Small figures in one row.
-void strip(Html& page, const Figures& figures) {
-  std::string markup = "<div class=\"row\">";
-  for (const auto& [image, caption] : figures) {
-    markup += "<figure>" + image + "<figcaption>" + escape_html(caption) + "</figcaption></figure>";
-  }
-  page.markup(markup + "</div>\n");
+  page.text(cat("One map per scale, a cell per token; all maps share one range of colours, from ", format_number(low),
+                " (dark) to ", format_number(high), " (bright)."));
+  strip(page, maps);
+  page.figure(color_bar_svg(low, high, what), "");
 }
 
 std::string training_of(const Inspection& inspection) {
@@ -129,7 +132,7 @@ void report_gradients_of(const Inspection& inspection, const Pyramid& pyramid, H
   }
   page.figures({{chart.svg(), ""}, {map.svg(), "Positions from the coarsest scale (top) to the finest."}});
   page.subsection("Mean over training, where it arrives");
-  strip(page, scale_maps(pyramid, mean, "gradient"));
+  report_scale_maps(page, pyramid, mean, "gradient norm, mean over the logged steps");
 }
 
 /// The parts that no scale map shows: one value per scale, and the start token's.
@@ -163,7 +166,7 @@ void report_drift(const Inspection& inspection, const Pyramid& pyramid, Html& pa
       page.text("The table is fixed: no position has moved.");
     } else {
       page.text("How far each position has gone from its initial value, over the length of that value.");
-      strip(page, scale_maps(pyramid, drift, "drift"));
+      report_scale_maps(page, pyramid, drift, "drift, relative to the initial length");
     }
   }
   report_other_drift(inspection, pyramid, page);

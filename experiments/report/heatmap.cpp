@@ -139,4 +139,21 @@ class Drawing {
 
 std::string Heatmap::svg() const { return Drawing(*this).svg(); }
 
+std::string color_bar_svg(double low, double high, const std::string& label) {
+  constexpr int kSteps = 60, kWidth = 360, kHeight = 50, kLeft = 4, kRight = kWidth - 30, kBar = 12;
+  constexpr double kStep = static_cast<double>(kRight - kLeft) / kSteps;
+  std::string out = open_svg(kWidth, kHeight, label) + "<g shape-rendering=\"crispEdges\">";
+  for (int i = 0; i < kSteps; ++i) {
+    out += "<rect x=\"" + svg_number(kLeft + kStep * i) + "\" y=\"0\" width=\"" + svg_number(kStep + 0.3) +
+           "\" height=\"" + svg_number(kBar) + "\" fill=\"" + color_of((i + 0.5) / kSteps) + "\"/>";
+  }
+  out += "</g>";
+  const auto tick = [&](double x, const char* anchor, double value) {
+    return svg_text(x, kBar + 14, "tick", anchor, tick_text(rounded(value)));
+  };
+  out += tick(kLeft, "start", low) + tick((kLeft + kRight) / 2.0, "middle", (low + high) / 2) +
+         tick(kRight, "middle", high);
+  return out + svg_text((kLeft + kRight) / 2.0, kHeight - 6, "label", "middle", label) + "</svg>";
+}
+
 }  // namespace terrace

@@ -19,4 +19,8 @@ struct Heatmap {
   std::string svg() const;
 };
 
+/// The key to pictures that share one range of colours (ColorMap::kSequential): a lying bar from `low` to `high` with
+/// its ends and its middle as tick labels, and what the values are.
+std::string color_bar_svg(double low, double high, const std::string& label);
+
 }  // namespace terrace

@@ -38,7 +38,7 @@ figure{margin:18px 0 26px}
 figcaption{color:var(--dim);font-size:13.5px;line-height:1.5;margin-top:6px;max-width:84ch}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:8px 26px;margin:10px 0 12px}
 .figures figure{margin:8px 0 12px;min-width:0}
-svg{display:block;max-width:100%;height:auto;font-family:inherit}.figures svg{width:100%}
+svg{display:block;max-width:100%;height:auto;font-family:inherit}.figures svg{width:100%;max-width:560px}
 img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:4px;box-shadow:0 0 0 1px var(--line)}
 .strips{display:grid;gap:6px 16px;align-items:center;font-size:13px;margin:18px 0 26px}.strips em{display:none;font-style:normal}
 .strips b{font-weight:600;font-size:14px}.strips b small{font-weight:400;color:var(--dim);margin-top:1px}

@@ -68,6 +68,8 @@ TEST(Inspect, ReportOfATableWithoutALog) {
   const std::string html = inspection_report(inspection);
   EXPECT_NE(html.find("start token: drift 0.5"), std::string::npos);
   EXPECT_NE(html.find("Drift"), std::string::npos);
+  EXPECT_NE(html.find("all maps share one range of colours, from 0 (dark) to "), std::string::npos);
+  EXPECT_NE(html.find(">drift, relative to the initial length</text></svg>"), std::string::npos) << "the colour bar";
   EXPECT_EQ(html.find("Gradients"), std::string::npos);
   const Json j = inspection_json(inspection);
   EXPECT_EQ(j["level_embedding_drift"], Json({2.0, 2.0}));

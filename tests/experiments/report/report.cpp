@@ -97,6 +97,11 @@ TEST(Html, WarningsAreSetOff) {
   EXPECT_EQ(page.body(), "<p class=\"warning\" role=\"alert\">a &lt; b</p>\n");
 }
 
+TEST(Html, AChartAloneInItsRowIsNoLargerThanOneOfTwo) {
+  // A page's column is 1124 px at most, and two figures with 26 px between them have 549 px each.
+  EXPECT_NE(Html().page("t", "", "").find(".figures svg{width:100%;max-width:560px}"), std::string::npos);
+}
+
 TEST(Chart, AxesHaveThreeTicksOrMore) {
   for (const double low : {-1.0, 0.0, 1.0, 3.43, 1e6}) {
     for (const double span : {1e-6, 0.0249, 0.1, 0.251, 1.0, 2.51, 499.0, 1e9}) {
@@ -150,6 +155,16 @@ TEST(Chart, HeatmapHasACellPerFiniteValue) {
   for (size_t at = svg.find("<rect"); at != std::string::npos; at = svg.find("<rect", at + 1)) { ++cells; }
   EXPECT_EQ(cells, 3U + 40U);  // and the colour bar
   for (const char* end : {">0<", ">1.5<", ">3<"}) { EXPECT_NE(svg.find(end), std::string::npos) << end; }
+}
+
+TEST(Chart, AColourBarNamesItsEndsAndItsMiddle) {
+  const std::string svg = color_bar_svg(0, 0.0123456, "drift < 1");
+  EXPECT_EQ(count_of(svg, "<rect"), 60U);
+  for (const char* text : {">0<", ">0.00617<", ">0.0123<", ">drift &lt; 1<"}) {
+    EXPECT_NE(svg.find(text), std::string::npos) << text << " in " << svg;
+  }
+  const size_t dark = svg.find("fill=\"#"), bright = svg.rfind("fill=\"#");
+  EXPECT_LT(svg.substr(dark + 7, 2), svg.substr(bright + 7, 2)) << "low values are dark";
 }
 
 TEST(ImageGrid, PlacesScalesAndPads) {
