@@ -34,6 +34,10 @@ VarTrainCallbacks VarTrainingReport::callbacks() {
   };
   callbacks.progress = [this](int64_t done, int64_t steps, double loss) { update(done, steps, loss); };
   callbacks.evaluate = [this](VarStepRecord& r, VarTransformer&) { evaluate(r); };
+  callbacks.held_out_progress = [this](int64_t step, int64_t images, int64_t of) {
+    progress_.doing(cat("held-out loss, image ", images, " of ", of));
+    interruptible("in the evaluation ", step, [] { check_interrupt(); });
+  };
   callbacks.before_checkpoint = [this] { curves_.publish(); };
   callbacks.plan = length_.plan();
   return callbacks;

@@ -97,6 +97,7 @@ HeldOut VarTrainer::evaluate(HeldOutPart part) {
     forward_loss(indices.to(device), labels, data_.quantizer->indices_to_var_input(indices).to(device), 0, Detail::kAll,
                  tokens);
     statistics.add(model_.pyramid(), tokens, indices);
+    if (callbacks_.held_out_progress) { callbacks_.held_out_progress(step_, end, count); }
   }
   HeldOut means = statistics.means();
   means.images = count;

@@ -36,6 +36,8 @@ struct VarTrainCallbacks {
   TrainProgress progress = {};
   /// At every evaluate_every and at the end, before `record`, whose frechet_distance it may fill in.
   std::function<void(VarStepRecord&, VarTransformer&)> evaluate = {};
+  /// After every batch of the held-out loss of a step; may throw to interrupt, as `evaluate` may.
+  std::function<void(int64_t step, int64_t images, int64_t of)> held_out_progress = {};
   std::function<void()> before_checkpoint = {};
   TrainPlan plan = {};  // of rank 0; with options.planned
 };

@@ -1,4 +1,7 @@
 // How long VarTrainer trains: runs that are extended, planned, cut or interrupted.
+#include <array>
+#include <vector>
+
 #include "tests/support.h"
 #include "tests/var/training/toy_training.h"
 #include "tests/var/transformer/one_thread.h"
@@ -74,6 +77,28 @@ TEST(VarTrainer, AnEvaluationThatThrowsLosesNoStep) {
   VarTrainer trainer(model, toy_data(11), options, {.evaluate = [](VarStepRecord&, VarTransformer&) { throw Stop(); }});
   EXPECT_THROW(trainer.run(), Stop);
   EXPECT_EQ(stored_position(folder / "part.h5")->step, 5);
+  train_to(folder / "resumed.h5", toy_options(11), folder / "part.h5");
+  train_to(folder / "whole.h5", toy_options(11));
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+}
+
+TEST(VarTrainer, AHeldOutLossCanBeInterruptedBetweenItsBatches) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  struct Stop {};
+  Generator g(5);
+  VarTransformer model(toy_config(), g);
+  VarTrainOptions options = toy_options(11);
+  options.checkpoint_path = folder / "part.h5";
+  std::vector<std::array<int64_t, 3>> calls;
+  VarTrainer trainer(model, toy_data(11), options, {.held_out_progress = [&](int64_t step, int64_t done, int64_t of) {
+                       calls.push_back({step, done, of});
+                       if (step == 10) { throw Stop(); }
+                     }});
+  EXPECT_THROW(trainer.run(), Stop);
+  const std::vector<std::array<int64_t, 3>> expected = {{5, 4, 7}, {5, 7, 7}, {10, 4, 7}};
+  EXPECT_EQ(calls, expected);
+  EXPECT_EQ(stored_position(folder / "part.h5")->step, 10);
   train_to(folder / "resumed.h5", toy_options(11), folder / "part.h5");
   train_to(folder / "whole.h5", toy_options(11));
   EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
