@@ -4,9 +4,11 @@
 
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
+#include "experiments/study/folder.h"
 #include "experiments/study/report.h"
 #include "experiments/study/study.h"
 
@@ -53,22 +55,23 @@ void pe_study(int argc, char** argv) {
   options.parse(argc, argv);
   config.note_given(options);
   config.common.apply();
+  config.validate();
 
+  OutputFolder folder(config.common.out, study_output(config), study_if_there(config));
   RunRecord record("pe_study", options.to_json(), config.common.seed);
-  Study study(config, options.to_json());
+  Study study(config, options.to_json(), folder, record);
   const StudyResults results = study.run();
   const Json figures = study_json(results);
-  const std::string& folder = config.common.out;
-  write_file(folder + "/results.json", json_text(figures, 2) + "\n");
-  write_file(folder + "/curves.csv", study_csv(results));
-  write_file(folder + "/report.html", study_report(results));
+  write_file(folder.path("results.json"), json_text(figures, 2) + "\n");
+  write_file(folder.path("curves.csv"), study_csv(results));
+  write_file(folder.path("report.html"), study_report(results));
   record.results() = {{"tokenizer-steps", results.configuration["tokenizer-steps"]},  // as --minutes chose them
                       {"steps", results.configuration["steps"]},
                       {"plan", figures["plan"]},
                       {"too_short", figures["too_short"]},
                       {"step_share", figures["step_share"]},
                       {"encodings", figures["encodings"]}};
-  record.write(folder);
+  folder.finish(record);
   print_summary(results, config);
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "data/files/json_differences.h"
+#include "experiments/cli/output_folder.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 #include "var/positions/encodings.h"
@@ -88,6 +89,7 @@ void StudyConfig::declare(Options& options) {
       .range(0, 1);
   evaluator.declare(options,
                     "samples, and held-out images, that a Frechet distance is measured on, at most; 0: none is");
+  declare_overwrite(options, overwrite);
   options.add_common(common, "folder for the report, the tokenizer and the runs; a stopped study goes on from it");
 }
 
@@ -222,7 +224,9 @@ void require_same_study(const Json& stored, const Json& own, const std::string& 
   }
   const std::string differences = json_differences(there, here);
   if (differences.empty()) { return; }
-  throw ConfigError(cat(folder, " holds a study with ", differences, "; give another --out, or remove the folder"));
+  throw ConfigError(cat(folder, " holds a study with ", differences,
+                        "; add --overwrite to replace it, or give "
+                        "another folder with --out"));
 }
 
 }  // namespace terrace

@@ -17,6 +17,7 @@ namespace terrace {
 
 struct StudyConfig {
   CommonOptions common;
+  bool overwrite = false;            // the study in OUT is replaced
   double minutes = 0;                // > 0: what was not given is chosen so that the study takes about this long
   std::set<std::string> given = {};  // options that the user gave: --minutes leaves them as they are
 

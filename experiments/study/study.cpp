@@ -67,35 +67,49 @@ double own_class_share(const Tensor& images, const Tensor& labels, std::vector<d
   return label.empty() ? kNotMeasured : total / static_cast<double>(label.size());
 }
 
-Study::Study(const StudyConfig& config, Json configuration)
+Study::Study(const StudyConfig& config, Json configuration, OutputFolder& folder, RunRecord& record)
     : config_(config),
       configuration_(std::move(configuration)),
       start_(StudyClock::now()),
       device_(device_from_name(config.common.device)) {
-  config_.validate();
-  open_folder();
+  open_folder(folder, record);
 }
 
 Study::~Study() = default;
 
 void Study::say(const std::string& text) const { std::fprintf(stderr, "study: %s\n", text.c_str()); }
 
-void Study::open_folder() {
-  make_folder(path("runs"));
+/// The study.json of the study that is gone on with, null where one begins.
+Json Study::stored_state() const {
+  if (config_.overwrite) { return nullptr; }
   if (!std::filesystem::exists(path("study.json"))) {
     for (const char* stage : {"data.h5", "tokenizer.h5", "tokenizer_result.h5"}) {
       if (std::filesystem::exists(path(stage))) {
         throw ConfigError(cat(config_.common.out, " holds ", stage,
-                              " but no study.json that says what it was made with; give another --out, or remove it"));
+                              " but no study.json that says what it was made with; add --overwrite to replace what "
+                              "run.json lists, or give another folder with --out"));
       }
     }
-    return save_state();  // before any stage: what is found later is known to belong to these options
+    return nullptr;
   }
-  const Json stored = read_json_file(path("study.json"));
-  if (!stored.contains("configuration")) { throw ConfigError(cat(path("study.json"), ": not a study's file")); }
-  require_same_study(stored["configuration"], configuration_, config_.common.out);
-  if (stored.contains("plan")) { plan_ = stored["plan"]; }
-  apply_plan();
+  Json stored = read_json_file(path("study.json"));
+  const auto is_object = [&](const char* name) { return stored.value(name, Json()).is_object(); };
+  if (!stored.is_object() || !is_object("configuration") || (stored.contains("plan") && !is_object("plan"))) {
+    throw ConfigError(cat(path("study.json"), ": not a study's file; give another folder with --out"));
+  }
+  return stored;
+}
+
+/// run.json and study.json are there before any stage: what is found later is known to belong to these options.
+void Study::open_folder(OutputFolder& folder, RunRecord& record) {
+  const Json stored = stored_state();
+  if (!stored.is_null()) {
+    require_same_study(stored["configuration"], configuration_, config_.common.out);
+    plan_ = stored.value("plan", Json::object());
+    apply_plan();
+  }
+  folder.begin(record);
+  if (stored.is_null()) { save_state(); }
 }
 
 void Study::save_state() const {
@@ -143,7 +157,7 @@ void Study::require_same_origin(const StageOrigin& stored, const std::string& fi
   const auto compare = [&](const std::string& there, const std::string& here, const char* what) {
     if (there == here) { return; }
     throw ConfigError(cat(file, " was made with ", what, " (there ", there, ", here ", here,
-                          "); give another --out, or remove the folder"));
+                          "); add --overwrite to replace the study, or give another folder with --out"));
   };
   compare(stored.dataset_hash, train_tokens_.dataset_hash, "other images");
   compare(stored.tokenizer_hash, train_tokens_.tokenizer_hash, "another tokenizer");

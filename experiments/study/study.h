@@ -1,5 +1,6 @@
 // The study: stages that build on each other, each kept in the folder and skipped where it is finished.
 //
+//   OUT/run.json                the files of the study, from its first moment on
 //   OUT/study.json              configuration, and what --minutes chose
 //   OUT/data.h5                 the generated set, unless a dataset was given
 //   OUT/tokenizer.h5            checkpoint of the tokenizer; OUT/tokenizer_result.h5 its figures
@@ -12,6 +13,7 @@
 #include <optional>
 
 #include "data/datasets/image_dataset.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/evaluation/frechet_evaluator.h"
 #include "experiments/study/config.h"
 #include "experiments/study/plan.h"
@@ -24,8 +26,9 @@ class StageCostFile;
 
 class Study {
  public:
-  /// `configuration` is the JSON of the options in effect. Throws ConfigError where the folder holds another study.
-  Study(const StudyConfig& config, Json configuration);
+  /// `config` has been validated; `configuration` is the JSON of the options in effect. Begins the run in `folder`.
+  /// Throws ConfigError, and changes nothing, where the folder holds another study.
+  Study(const StudyConfig& config, Json configuration, OutputFolder& folder, RunRecord& record);
   ~Study();
 
   /// Runs what is not finished and gathers everything. Interrupted leaves the stages done so far, and the checkpoint
@@ -33,7 +36,8 @@ class Study {
   StudyResults run();
 
  private:
-  void open_folder();
+  void open_folder(OutputFolder& folder, RunRecord& record);
+  Json stored_state() const;
   void prepare_data();
   void prepare_tokenizer();
   void plan_tokenizer();

@@ -132,11 +132,13 @@ TEST_F(Programs, StudyFromPixelsToReportAndOnceMore) {
   expect_success(run("pe_study", study_arguments("study") + " --seeds 0,1,2"));
   EXPECT_EQ(read_json_file(file("study/results.json"))["runs"].size(), 6U);
   expect_refusal(run("pe_study", arguments + " --lr 0.5"),
-                 " holds a study with lr = 0.003, not 0.5; give another --out");
+                 " holds a study with lr = 0.003, not 0.5; add --overwrite to replace it, or give another folder with");
 
   fs::create_directories(file("study_stale"));
   fs::copy_file(file("study/data.h5"), file("study_stale/data.h5"));
-  expect_refusal(run("pe_study", study_arguments("study_stale")), "no study.json");
+  expect_refusal(run("pe_study", study_arguments("study_stale")),
+                 file("study_stale/data.h5") +
+                     " is there already and no run.json lists it; move it away, or give another folder with --out");
 
   // A part of the held-out images: reconstructions are compared with the images they were made from.
   expect_success(run("pe_study", file("study/data.h5") + " --tokenizer " + file("study/tokenizer.h5") +
@@ -193,8 +195,9 @@ TEST_F(Programs, StudyChoosesForMinutesOnceAndForAll) {
     }
   }
   const std::string other = std::to_string(steps + 1);
-  expect_refusal(run("pe_study", arguments + " --seeds 0 --steps " + other),
-                 "study_minutes holds a study with steps = 600, not " + other + "; give another --out");
+  expect_refusal(
+      run("pe_study", arguments + " --seeds 0 --steps " + other),
+      "study_minutes holds a study with steps = 600, not " + other + "; add --overwrite to replace it, or give");
 }
 
 TEST_F(Programs, StudyKeepsWhatIsGivenBesideMinutes) {

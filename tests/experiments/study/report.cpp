@@ -68,7 +68,7 @@ TEST(StudyConfig, AnotherStudysFolderIsRefused) {
       [&] {
         require_same_study(stored, {{"steps", 6}}, "a");
       },
-      "a holds a study with steps = 5, not 6; give another --out, or remove the folder");
+      "a holds a study with steps = 5, not 6; add --overwrite to replace it, or give another folder with --out");
 }
 
 TEST(StudyReport, HoldsEverySectionWithoutNetworkOrScript) {
