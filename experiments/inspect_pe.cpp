@@ -33,9 +33,10 @@ void inspect_pe(int argc, char** argv) {
   options.epilog("  inspect_pe runs/var --out inspect\n  inspect_pe var_d16.pth --out inspect-d16");
   options.parse(argc, argv);
   common.apply_on_cpu();
-  OutputFolder output(common.out,
-                      {.program = "inspect_pe", .files = {"inspect.json", "inspect.html"}, .inputs = {checkpoint_file(checkpoint)}},
-                      if_there(false, overwrite));
+  OutputFolder output(
+      common.out,
+      {.program = "inspect_pe", .files = {"inspect.json", "inspect.html"}, .inputs = {checkpoint_file(checkpoint)}},
+      if_there(false, overwrite));
 
   RunRecord record("inspect_pe", options.to_json(), common.seed);
   const Inspection inspection = inspect_checkpoint(checkpoint, prefix);

@@ -136,6 +136,11 @@ bool is_finished(const Settings& s, const Models& models, const std::vector<int6
          std::all_of(names.strips.begin(), names.strips.end(), is_there);
 }
 
+/// Whether OUT tells which run it holds. The origin of files without run.json and without a key is not known.
+bool holds_run(const Settings& s) {
+  return ImageStore::holds_run(s.common.out) || std::filesystem::exists(s.common.out + "/run.json");
+}
+
 /// Throws ConfigError where the run in OUT is not one that this command goes on with: of other images, or of more.
 void check_resumed(const Settings& s, const std::vector<int64_t>& classes, const OutputPlan& plan,
                    const OutputFolder& output) {
@@ -341,12 +346,16 @@ void run(int argc, char** argv) {
   apply_evaluation(options, s);
   const Device device = s.common.apply();
 
-  const IfThere how = if_there(s.resume, s.overwrite);
+  IfThere how = if_there(s.resume, s.overwrite);
   const Models models = open_models(s.models, device);
   const std::vector<int64_t> classes = chosen_classes(s, models);
   s.batch = fitting_batch(models, s.batch);
   ImageNames names = names_of_images(s, models, classes);
-  const OutputPlan plan = plan_of(s, names);
+  OutputPlan plan = plan_of(s, names);
+  if (s.resume && !holds_run(s)) {  // one begins
+    how = IfThere::kRefuse;
+    plan.resumable = false;
+  }
   OutputFolder output(s.common.out, plan, how);
   check_npz(s, output);
   if (s.resume) { check_resumed(s, classes, plan, output); }

@@ -137,6 +137,22 @@ TEST_F(Generation, RunsInTheFolderOfTheirModelAreReplaced) {
       "--overwrite would remove " + result + ", which this run reads (" + result + "); give another folder with --out");
 }
 
+TEST_F(Generation, ImagesOfAnUnknownRunAreNotGoneOnWith) {
+  const std::string arguments = models() + "--classes 0 --count 1 --out " + file("unknown");
+  run("sample", arguments + " --resume");  // nothing is there: it begins
+  const std::string grid = read_file(file("unknown/grid.png"));
+  write_file(file("unknown/run.json"), "");
+  expect_refusal("sample", arguments + " --resume --seed 9",
+                 file("unknown/run.json") +
+                     " is not the record of a run: it is empty; move it away (--resume from a checkpoint needs none), "
+                     "or give another folder with --out");
+  fs::remove(file("unknown/run.json"));
+  expect_refusal("sample", arguments + " --resume --seed 9",
+                 file("unknown/grid.png") +
+                     " is there already and no run.json lists it; move it away, or give another folder with --out");
+  EXPECT_EQ(read_file(file("unknown/grid.png")), grid);
+}
+
 TEST_F(Generation, ReconstructionsOfTwoRunsAreNotMixed) {
   const std::string arguments = " --tokenizer " + file("vqvae/checkpoint.h5") + " --out " + file("twice");
   run("reconstruct", file("picture.png") + arguments);
