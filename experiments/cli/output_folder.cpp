@@ -78,7 +78,7 @@ OutputFolder::~OutputFolder() {
 
 /// What to do about a damaged run.json.
 std::string OutputFolder::advice() const {
-  return cat("move it away", plan_.resumable ? " (--resume goes on without it)" : "",
+  return cat("move it away", plan_.resumable ? " (--resume from a checkpoint needs none)" : "",
              ", or give another folder with --out");
 }
 

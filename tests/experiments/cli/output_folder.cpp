@@ -159,8 +159,8 @@ TEST_F(OutputFolders, AreNotClearedByARecordThatCannotBeTrusted) {
   write_file(out() + "/run.json", "{\"speed\": 3}");
   expect_refused([&] { open(IfThere::kRefuse, {}); },
                  out() +
-                     "/run.json is not the record of a run: \"program\" is missing; move it away (--resume goes on "
-                     "without it), or give another folder with --out");
+                     "/run.json is not the record of a run: \"program\" is missing; move it away (--resume from a "
+                     "checkpoint needs none), or give another folder with --out");
 }
 
 TEST_F(OutputFolders, WithADamagedRecordSayWhatIsWrongInIt) {
@@ -191,7 +191,8 @@ TEST_F(OutputFolders, WithADamagedRecordSayWhatIsWrongInIt) {
     write_file(out() + "/run.json", text);
     const std::string said = out() + "/run.json is not the record of a run: " + mistake + "; move it away";
     for (const IfThere how : {IfThere::kRefuse, IfThere::kResume, IfThere::kOverwrite}) {
-      expect_refused([&] { open(how); }, said + " (--resume goes on without it), or give another folder with --out");
+      expect_refused([&] { open(how); },
+                     said + " (--resume from a checkpoint needs none), or give another folder with --out");
       expect_refused([&] { OutputFolder(out(), {.program = "sample"}, how); },
                      said + ", or give another folder with --out");
     }
