@@ -6,6 +6,9 @@
 #include "tests/experiments/curve_rows.h"
 #include "tests/experiments/programs.h"
 #include "tests/support.h"
+#include "var/training/option_json.h"
+#include "var/training/var_train_options.h"
+#include "var/training/vqvae_train_options.h"
 
 namespace terrace {
 namespace {
@@ -35,6 +38,32 @@ TEST_F(Programs, ARunKilledBeforeItsFirstCheckpointIsBegunAnew) {
     expect_success(run(program, arguments + " --overwrite"));
     EXPECT_TRUE(fs::exists(folder + "/checkpoint.h5"));
   }
+}
+
+/// What may not differ is named as it is given.
+TEST_F(Programs, RefusalsOfResumeNameOptions) {
+  const auto expect_options = [](const char* program, const auto& fields, const auto& of_model) {
+    const std::string help = run(program, "--help").output;
+    std::vector<std::string> names;
+    for (const auto& field : fields) {
+      if (field.name != std::string("warmup_start")) { names.push_back(option_name(field)); }  // has no option
+    }
+    for (const ModelOption& option : of_model) { names.emplace_back(option.option); }
+    for (const std::string& name : names) { EXPECT_NE(help.find(" --" + name + " "), std::string::npos) << name; }
+  };
+  expect_options("train_var", kVarTrainFields, kVarModelOptions);
+  expect_options("train_vqvae", kVqvaeTrainFields, kVqvaeModelOptions);
+  expect_refusal(run("train_vqvae", vqvae_arguments("vqvae") + " --resume --l1 0.5 --edge 0.25 --ema 0.5"),
+                 "/checkpoint.h5: was trained with l1 = 0.0, not 0.5; edge = 0.0, not 0.25; ema = 0.0, not 0.5; resume "
+                 "with the same options");
+  expect_refusal(run("train_vqvae", vqvae_arguments("vqvae") + " --resume --no-middle-attention"),
+                 "/checkpoint.h5: holds a tokenizer of middle-attention = true, not false; resume with");
+  const std::string var = var_arguments("var") + " --resume";
+  expect_refusal(run("train_var", var + " --warmup 0.5"),
+                 "/checkpoint.h5: was trained with warmup = 0.02, not 0.5; resume with the same options");
+  expect_refusal(run("train_var", var + " --pe learned --gamma-init 0.5"),
+                 "; pe = \"mixed\", not \"learned\"; resume with the same options");
+  expect_success(run("train_var", var + " --evaluate-every 2"));
 }
 
 /// Interrupted where nearly all of the time is that of evaluations.

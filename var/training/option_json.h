@@ -1,6 +1,8 @@
 // What trainers do with the tables of their options.
 #pragma once
 
+#include <algorithm>
+#include <map>
 #include <string>
 
 #include "data/files/json.h"
@@ -48,6 +50,22 @@ void check_rules(const OptionField<Options> (&fields)[N], const Options& options
   }
 }
 
+template <class Options>
+std::string option_name(const OptionField<Options>& field) {
+  if (field.option != nullptr) { return field.option; }
+  std::string name = field.name;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+/// For json_differences of two configurations of a model.
+template <size_t N>
+std::map<std::string, std::string> option_names(const ModelOption (&options)[N]) {
+  std::map<std::string, std::string> names;
+  for (const ModelOption& option : options) { names[option.member] = option.option; }
+  return names;
+}
+
 /// Throws ConfigError that names every option whose value in the checkpoint `path`, `stored`, is another than here.
 /// `steps` is not compared: a run may become longer or shorter.
 template <class Options, size_t N>
@@ -65,7 +83,9 @@ void check_same_options(const std::string& path, const OptionField<Options> (&fi
   }
   here.erase("steps");
   there.erase("steps");
-  const std::string differences = json_differences(there, here);
+  std::map<std::string, std::string> names;
+  for (const OptionField<Options>& field : fields) { names[field.name] = option_name(field); }
+  const std::string differences = json_differences(there, here, names);
   if (differences.empty()) { return; }
   throw ConfigError(cat(path, ": was trained with ", differences, "; resume with the same options"));
 }

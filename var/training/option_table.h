@@ -27,8 +27,8 @@ enum class Stored : uint8_t {
   kUnlessDefault,
 };
 
-/// An option that changes the results of training or its log. Options that change neither (path and interval of
-/// checkpoints, recompute, graphs) are in no table and may change when a run is resumed.
+/// An option that decides the course of a training. Those that do not (path and interval of checkpoints, how often it
+/// is evaluated, recompute, graphs) are in no table and may change when a run is resumed.
 template <class Options>
 struct OptionField {
   const char* name;
@@ -36,6 +36,14 @@ struct OptionField {
       member;
   OptionRule rule = kAnyValue;
   Stored stored = Stored::kAlways;
+  /// What the trainer's program calls it, without the dashes in front; null: as `name`, with - for _.
+  const char* option = nullptr;
+};
+
+/// What a trainer's program calls a member of the model's configuration: {"positions.kind", "pe"}.
+struct ModelOption {
+  const char* member;
+  const char* option;
 };
 
 }  // namespace terrace

@@ -58,8 +58,8 @@ void VarTrainer::save(const std::string& path) const {
 void VarTrainer::resume(const std::string& path) {
   const Hdf5File file = Hdf5File::open(path);
   check_kind(file, "var");
-  const std::string model =
-      json_differences(Json(var_config_from_text(file.read_attr_string("/", "config"))), Json(model_.config()));
+  const std::string model = json_differences(Json(var_config_from_text(file.read_attr_string("/", "config"))),
+                                             Json(model_.config()), option_names(kVarModelOptions));
   if (!model.empty()) { throw ConfigError(cat(path, ": holds a model of ", model, "; resume with the same options")); }
   check_same_options(path, kVarTrainFields, stored_json(file, "training"), options_);
   if (file.read_attr_string("/", "data_hash") != data_hash()) {

@@ -41,7 +41,8 @@ struct VarTrainOptions {
   std::string checkpoint_path;    // empty: none are written
 };
 
-/// All options that change results or log; not recompute, graphs, planned, checkpoint_every and checkpoint_path.
+/// What decides the course of a training: a checkpoint is resumed only where all of it agrees, but for steps.
+/// evaluate_every, recompute, graphs, planned, checkpoint_every and checkpoint_path may differ.
 inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"steps", &VarTrainOptions::steps, kPositive},
     {"batch", &VarTrainOptions::batch, kPositive},
@@ -50,7 +51,7 @@ inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"weight_decay", &VarTrainOptions::weight_decay},
     {"weight_decay_end", &VarTrainOptions::weight_decay_end},
     {"schedule", &VarTrainOptions::schedule},
-    {"warmup_share", &VarTrainOptions::warmup_share, kShareBelowOne},
+    {"warmup_share", &VarTrainOptions::warmup_share, kShareBelowOne, Stored::kAlways, "warmup"},
     {"warmup_start", &VarTrainOptions::warmup_start},
     {"final_lr", &VarTrainOptions::final_lr},
     {"beta1", &VarTrainOptions::beta1},
@@ -59,11 +60,25 @@ inline constexpr OptionField<VarTrainOptions> kVarTrainFields[] = {
     {"label_smoothing", &VarTrainOptions::label_smoothing},
     {"seed", &VarTrainOptions::seed},
     {"log_every", &VarTrainOptions::log_every, kPositive},
-    {"evaluate_every", &VarTrainOptions::evaluate_every},
     {"evaluate_images", &VarTrainOptions::evaluate_images},
     {"dtype", &VarTrainOptions::dtype, kAnyValue, Stored::kUnlessDefault}};
 
-/// JSON of the options that change results or log; a run is resumed with the same ones only, but for steps.
+inline constexpr ModelOption kVarModelOptions[] = {{"embed_dim", "embed-dim"},
+                                                   {"num_heads", "heads"},
+                                                   {"mlp_ratio", "mlp-ratio"},
+                                                   {"attn_l2_norm", "attn-l2-norm"},
+                                                   {"shared_aln", "shared-aln"},
+                                                   {"cond_drop_rate", "cond-drop"},
+                                                   {"drop_path_rate", "drop-path"},
+                                                   {"drop_rate", "drop"},
+                                                   {"adaln_gamma_init", "gamma-init"},
+                                                   {"positions.kind", "pe"},
+                                                   {"positions.learned_weight", "pe-mix"},
+                                                   {"positions.scale", "pe-scale"},
+                                                   {"positions.rms", "pe-rms"},
+                                                   {"positions.level_embedding", "level-embedding"}};
+
+/// JSON of the options that decide the course; a run is resumed with the same ones only, but for steps.
 std::string to_text(const VarTrainOptions& options);
 /// Throws ConfigError: "VAR training: batch must be positive, got 0".
 void check_options(const VarTrainOptions& options);

@@ -41,7 +41,8 @@ void VqvaeTrainer::resume(const std::string& path) {
   const Hdf5File file = Hdf5File::open(path);
   check_kind(file, "vqvae");
   const VqvaeConfig stored_model = vqvae_config_from_text(file.read_attr_string("/", "config"));
-  const std::string model = json_differences(parse_json(to_text(stored_model)), parse_json(to_text(s.model.config())));
+  const std::string model = json_differences(parse_json(to_text(stored_model)), parse_json(to_text(s.model.config())),
+                                             option_names(kVqvaeModelOptions));
   if (!model.empty()) {
     throw ConfigError(cat(path, ": holds a tokenizer of ", model, "; resume with the same options"));
   }

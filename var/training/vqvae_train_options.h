@@ -44,13 +44,25 @@ inline constexpr OptionField<VqvaeTrainOptions> kVqvaeTrainFields[] = {
     {"beta2", &VqvaeTrainOptions::beta2},
     {"weight_decay", &VqvaeTrainOptions::weight_decay},
     {"clip", &VqvaeTrainOptions::clip},
-    {"l1_weight", &VqvaeTrainOptions::l1_weight},
-    {"edge_weight", &VqvaeTrainOptions::edge_weight},
-    {"vq_weight", &VqvaeTrainOptions::vq_weight},
-    {"ema_decay", &VqvaeTrainOptions::ema_decay, kShareBelowOne},
+    {"l1_weight", &VqvaeTrainOptions::l1_weight, kAnyValue, Stored::kAlways, "l1"},
+    {"edge_weight", &VqvaeTrainOptions::edge_weight, kAnyValue, Stored::kAlways, "edge"},
+    {"vq_weight", &VqvaeTrainOptions::vq_weight, kAnyValue, Stored::kAlways, "vq"},
+    {"ema_decay", &VqvaeTrainOptions::ema_decay, kShareBelowOne, Stored::kAlways, "ema"},
     {"init_iterations", &VqvaeTrainOptions::init_iterations},
     {"revive_after", &VqvaeTrainOptions::revive_after},
     {"seed", &VqvaeTrainOptions::seed}};
+
+inline constexpr ModelOption kVqvaeModelOptions[] = {{"ch_mult", "ch-mult"},
+                                                     {"num_res_blocks", "num-res-blocks"},
+                                                     {"z_channels", "z-channels"},
+                                                     {"vocab_size", "vocab"},
+                                                     {"patch_nums", "patch-nums"},
+                                                     {"norm_groups", "norm-groups"},
+                                                     {"share_quant_resi", "share-quant-resi"},
+                                                     {"quant_resi", "quant-resi"},
+                                                     {"using_znorm", "znorm"},
+                                                     {"using_sa", "attention"},
+                                                     {"using_mid_sa", "middle-attention"}};
 
 /// Of the step after `step` done ones: linear warm-up to lr, then half a cosine to final_lr x lr at the last step.
 double learning_rate(const VqvaeTrainOptions& options, int64_t step);

@@ -20,6 +20,13 @@ TEST(JsonDifferences, NamesWhatDiffersAlone) {
             "new = nothing, not true");
 }
 
+TEST(JsonDifferences, PathsAreCalledByTheNamesThatAreGiven) {
+  EXPECT_EQ(json_differences({{"decay", 1}, {"positions", {{"kind", "a"}, {"rms", 0}}}},
+                             {{"decay", 2}, {"positions", {{"kind", "b"}, {"rms", 1}}}},
+                             {{"positions.kind", "pe"}, {"decay", "weight-decay"}}),
+            "weight-decay = 1, not 2; pe = \"a\", not \"b\"; positions.rms = 0, not 1");
+}
+
 TEST(JsonDifferences, NumbersAreComparedByValue) { EXPECT_EQ(json_differences({{"beta", 1}}, {{"beta", 1.0}}), ""); }
 
 }  // namespace

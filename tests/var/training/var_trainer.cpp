@@ -290,9 +290,9 @@ TEST(VarTrainer, RefusesWhatDoesNotFit) {
     VarTransformer of_other(config, wide);
     VarTrainer trainer(of_other, toy_data(11), toy_options(2));
     expect_error<ConfigError>([&] { trainer.resume(folder / "a.h5"); },
-                              cat("a.h5: holds a model of mlp_ratio = ", toy_config().mlp_ratio,
+                              cat("a.h5: holds a model of mlp-ratio = ", toy_config().mlp_ratio,
                                   ".0, not 2.0; "
-                                  "positions.kind = \"",
+                                  "pe = \"",
                                   toy_config().positions.kind, "\", not \"none\"; resume with"));
     VarTransformer same(toy_config(), wide);
     VarTrainer on_others(same, toy_data(10), toy_options(2));

@@ -41,6 +41,20 @@ TEST(VarTrainer, AFinishedRunCanBeExtended) {
   EXPECT_EQ(stored_position(folder / "shorter.h5")->step, 7);
 }
 
+TEST(VarTrainer, AResumedRunMayBeEvaluatedMoreOrLessOften) {
+  const OneThread one_thread;
+  const TemporaryFolder folder;
+  train_to(folder / "short.h5", toy_options(6));
+  VarTrainOptions options = toy_options(9);
+  options.evaluate_every = 2;
+  train_to(folder / "long.h5", options, folder / "short.h5");
+  std::vector<int64_t> evaluated;
+  for (const VarStepRecord& record : read_var_log(Hdf5File::open(folder / "long.h5"))) {
+    if (record.has_held_out()) { evaluated.push_back(record.step); }
+  }
+  EXPECT_EQ(evaluated, (std::vector<int64_t>{5, 6, 8, 9}));
+}
+
 TEST(VarTrainer, APlanMovesTheEndOrStopsBeforeIt) {
   const OneThread one_thread;
   const TemporaryFolder folder;

@@ -181,7 +181,7 @@ TEST(VqvaeTrainer, RefusesWhatDoesNotFit) {
   VqvaeTrainer of_other(*fresh(deeper, two_blocks), data, &data, options);
   expect_error<ConfigError>(
       [&] { of_other.resume(options.checkpoint_path); },
-      "checkpoint.h5: holds a tokenizer of num_res_blocks = 1, not 2; resume with the same options");
+      "checkpoint.h5: holds a tokenizer of num-res-blocks = 1, not 2; resume with the same options");
   expect_error<IoError>([&] { resumed.resume(folder / "set.h5"); }, "set.h5");
   expect_error<IoError>([&] { load_vqvae(folder / "none.h5"); }, "none.h5");
   options.batch = 41;
