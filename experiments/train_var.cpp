@@ -285,6 +285,7 @@ void train(int argc, char** argv) {
   refuse_what_cannot_be(s);
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
   std::optional<OutputFolder> folder = folder_of(s, first_rank);
+  if (folder) { s.start.keep_init_from(folder->record_before()); }
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);
   RunRecord record("train_var", length.recorded(options, s.training.steps), s.common.seed);
 

@@ -12,6 +12,11 @@ namespace {
 
 constexpr double kAnnounceAfter = 0.05;  // of --minutes: the first plans are of a few steps
 
+std::string canonical(const std::string& path) {
+  std::error_code unknown;
+  return std::filesystem::weakly_canonical(path, unknown).string();
+}
+
 }  // namespace
 
 void StartOptions::declare_minutes(Options& options) {
@@ -36,6 +41,16 @@ void StartOptions::declare(Options& options) {
       "go on from OUT/checkpoint.h5 with the same options; another --steps makes the run longer or shorter, and "
       "the rest of the learning-rate schedule is recomputed; without --steps those of the checkpoint");
   declare_overwrite(options, overwrite);
+}
+
+void StartOptions::keep_init_from(const Json& record) {
+  if (!resume || !record.contains("configuration") || !record["configuration"].contains("init-from")) { return; }
+  const auto before = record["configuration"]["init-from"].get<std::string>();
+  if (!init_from.empty() && init_from != before && canonical(init_from) != canonical(before)) {
+    throw ConfigError(cat("--init-from: the run began with ", before.empty() ? "random weights" : before, ", not ",
+                          init_from, "; --resume goes on from its checkpoint: leave --init-from out"));
+  }
+  init_from = before;
 }
 
 RunLength::RunLength(const StartOptions& start, bool steps_given, const std::string& checkpoint, int64_t& steps)

@@ -24,6 +24,9 @@ struct StartOptions {
   /// --init-from --resume --overwrite, and --minutes.
   void declare(Options& options);
   void declare_minutes(Options& options);
+  /// Of a run that is resumed, which goes on from its own checkpoint: takes the --init-from that `record`, its run.json,
+  /// holds, null where there is none. Throws ConfigError where another is given.
+  void keep_init_from(const Json& record);
 };
 
 /// The number of steps of a run: that of --steps, that of the checkpoint to resume, or as many as --minutes allows.

@@ -66,6 +66,28 @@ TEST_F(Programs, RefusalsOfResumeNameOptions) {
   expect_success(run("train_var", var + " --evaluate-every 2"));
 }
 
+TEST_F(Programs, AResumedRunKeepsTheWeightsThatItBeganWith) {
+  for (const auto& [program, name, arguments, steps] :
+       {std::tuple{"train_vqvae", "vqvae", &vqvae_arguments, 4}, std::tuple{"train_var", "var", &var_arguments, 5}}) {
+    SCOPED_TRACE(program);
+    const std::string folder = file(cat(name, "_begun")), from = file(name) + "/checkpoint.h5";
+    const std::string base = arguments(cat(name, "_begun")) + " --grid-images 0";
+    expect_success(run(program, base + " --init-from " + from));
+    const auto recorded = [&] { return read_json_file(folder + "/run.json")["configuration"]["init-from"]; };
+    expect_refusal(run(program, base + " --resume --init-from other.h5"),
+                   "--init-from: the run began with " + from +
+                       ", not other.h5; --resume goes on from its checkpoint: "
+                       "leave --init-from out");
+    expect_success(run(program, cat(base, " --resume --steps ", steps)));
+    EXPECT_EQ(recorded(), from) << "it was not given";
+    expect_success(run(
+        program, cat(base, " --resume --steps ", steps + 1, " --init-from ", file("."), "/", name, "/checkpoint.h5")));
+    EXPECT_EQ(recorded(), from) << "the same file by another name";
+    expect_refusal(run(program, arguments(name) + " --resume --init-from " + from),
+                   "--init-from: the run began with random weights, not " + from + "; --resume goes on from");
+  }
+}
+
 /// Interrupted where nearly all of the time is that of evaluations.
 TEST_F(Programs, AnInterruptedEvaluationIsMadeUp) {
   const std::string more = " --evaluate-every 1 --grid-images 2 --frechet-images 16";
