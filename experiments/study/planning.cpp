@@ -195,8 +195,10 @@ void Study::plan_transformers() {
           {"sampled_classes", chosen.sampled_classes},
           {"samples", chosen.samples}});
     say_plan(chosen, costs, runs, seconds_since(start));
-    advice = cat("; about --minutes ", minutes_for_few_steps(runs, costs.step, config_.tokenizer.empty()),
-                 " would give so many, or fewer --encodings and --seeds");
+    if (!is_given("steps")) {
+      advice = cat("; about --minutes ", minutes_for_few_steps(runs, costs.step, config_.tokenizer.empty()),
+                   " would give so many, or fewer --encodings and --seeds");
+    }
   }
   say_short("each transformer", config_.steps, advice);
 }

@@ -209,6 +209,10 @@ TEST_F(Programs, StudyKeepsWhatIsGivenBesideMinutes) {
                                                    {"held_out_images", 16}, {"samples", 1}, {"frechet_images", 8},
                                                    {"sampled_classes", 16}};
   for (const auto& [name, value] : given) { EXPECT_EQ(plan[name], value) << name; }
+  EXPECT_NE(result.output.find("TOO SHORT: 4 steps of each transformer are fewer than 100, too few to compare "
+                               "anything\n"),
+            std::string::npos)
+      << "more minutes would not give more steps: " << result.output;
   EXPECT_NE(result.output.find("; more than the 0:00 of --minutes: the machine was slower"), std::string::npos)
       << result.output;
 }
