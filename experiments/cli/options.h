@@ -83,6 +83,9 @@ class Option {
   bool given_ = false;
 };
 
+/// The most that an option --minutes takes: a year.
+inline constexpr double kMostMinutes = 365 * 24 * 60;
+
 /// What every program takes.
 struct CommonOptions {
   uint64_t seed = 0;

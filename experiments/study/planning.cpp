@@ -94,7 +94,7 @@ void Study::plan_tokenizer() {
         trial.step();
       });
       const double budget = std::min(config_.minutes * 60 * kTokenizerShare, seconds_left()) - first;
-      steps = std::max(kMinSteps, static_cast<int64_t>(budget / seconds));
+      steps = std::max(kMinSteps, static_cast<int64_t>(budget / std::max(seconds, 1e-9)));
       say(cat("a step of the tokenizer takes ", format_number(seconds * 1e3), " ms: ", steps, " steps"));
     }
     plan({{"tokenizer_steps", steps}});

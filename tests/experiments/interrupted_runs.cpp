@@ -40,6 +40,23 @@ TEST_F(Programs, ARunKilledBeforeItsFirstCheckpointIsBegunAnew) {
   }
 }
 
+TEST_F(Programs, MinutesAreAYearAtMost) {
+  const std::pair<const char*, std::string> programs[] = {{"train_vqvae", vqvae_arguments("minutes")},
+                                                          {"train_var", var_arguments("minutes")},
+                                                          {"pe_study", study_arguments("minutes")}};
+  for (const auto& [program, arguments] : programs) {
+    for (const auto& [given, text] :
+         {std::pair{"inf", "at most 525600, got inf"}, std::pair{"1e30", "at most 525600, got 1e+30"},
+          std::pair{"525601", "at most 525600, got 525601"}, std::pair{"nan", "a number, got nan"},
+          std::pair{"-1", "at least 0, got -1"}}) {
+      const CommandResult refused = run(program, arguments + " --minutes " + given);
+      EXPECT_EQ(refused.status, 2) << refused.output;
+      EXPECT_EQ(refused.output, cat(program, ": error: --minutes must be ", text, "\n"));
+    }
+  }
+  EXPECT_FALSE(fs::exists(file("minutes")));
+}
+
 /// What may not differ is named as it is given.
 TEST_F(Programs, RefusalsOfResumeNameOptions) {
   const auto expect_options = [](const char* program, const auto& fields, const auto& of_model) {
