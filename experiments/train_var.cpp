@@ -246,7 +246,7 @@ void complete(Settings& s, const VqvaeConfig& tokenizer, size_t classes) {
 
 bool is_finished(const Settings& s, const VarTrainer& trainer, const RunLength& length) {
   return length.is_complete(trainer.steps_done()) && trainer.steps_done() == s.training.steps &&
-         recorded_results(s.common.out).value("steps", 0) == s.training.steps;
+         has_ended(s.common.out, s.training.steps);
 }
 
 /// The folder of a run, which the first rank alone looks at and writes into.

@@ -188,8 +188,9 @@ class TrainingReport {
     if (distance_step_ != trainer.steps_done()) {
       interruptible("", trainer.steps_done(), [&] { measure_distance(*stored, trainer.steps_done()); });
     }
-    folder_.finish(record_);
-    print(trainer);
+    const std::string stopped = length_.stopped(trainer.steps_done(), settings_.training.steps);
+    stopped.empty() ? folder_.finish(record_) : folder_.stop(record_);
+    print(trainer, stopped);
   }
 
  private:
@@ -263,7 +264,7 @@ class TrainingReport {
     results["perplexity"] = e.perplexity;
   }
 
-  void print(const VqvaeTrainer& trainer) const {
+  void print(const VqvaeTrainer& trainer, const std::string& stopped) const {
     if (!trainer.evaluations().empty()) {
       const VqvaeEvaluation& e = trainer.evaluations().back();
       const std::string at = e.step == trainer.steps_done() ? "" : cat("step ", e.step, ": ");
@@ -275,7 +276,6 @@ class TrainingReport {
     if (held_out_.split() == "train") {
       std::printf("the dataset has no split test or val: evaluated on training images\n");
     }
-    const std::string stopped = length_.stopped(trainer.steps_done(), settings_.training.steps);
     if (!stopped.empty()) { std::printf("%s\n", stopped.c_str()); }
     std::printf("%s\n", settings_.training.checkpoint_path.c_str());
   }
@@ -295,9 +295,9 @@ class TrainingReport {
 
 /// Whether a resumed run had come to its end with all that is asked for.
 bool is_finished(const Settings& s, const VqvaeTrainer& trainer, const RunLength& length) {
-  const Json results = recorded_results(s.common.out);
   return length.is_complete(trainer.steps_done()) && trainer.steps_done() == s.training.steps &&
-         results.value("steps", 0) == s.training.steps && (s.evaluator.images == 0 || results.contains("frechet"));
+         has_ended(s.common.out, s.training.steps) &&
+         (s.evaluator.images == 0 || recorded_results(s.common.out).contains("frechet"));
 }
 
 void train(int argc, char** argv) {

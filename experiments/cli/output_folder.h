@@ -59,6 +59,8 @@ class OutputFolder {
   void begin(RunRecord& record);
   /// One more file of the run, known only now; run.json lists it from here on.
   void add(RunRecord& record, const std::string& file);
+  /// Writes run.json with the results so far of a run that was stopped and can be gone on with: "ended" stays null.
+  void stop(RunRecord& record) { write_unfinished(record); }
   /// Writes run.json as that of a run that has come to its end, without the temporary files.
   void finish(RunRecord& record);
 

@@ -111,6 +111,14 @@ std::string reached(const std::string& checkpoint) {
   return stored ? cat("step ", stored->step, " of ", stored->steps) : "";
 }
 
+bool has_ended(const std::string& folder, int64_t steps) {
+  const std::string path = folder + "/run.json";
+  if (!std::filesystem::exists(path)) { return false; }
+  const Json record = read_json_file(path);
+  return record.contains("ended") && record["ended"].is_string() && record.contains("results") &&
+         record["results"].value("steps", int64_t{0}) == steps;
+}
+
 std::string nothing_left(const std::string& checkpoint, int64_t steps) {
   return cat("nothing is left to do: ", checkpoint, " has all ", steps, " steps; a larger --steps goes on");
 }

@@ -82,6 +82,8 @@ std::string interrupted_text(const char* during, int64_t step);
 
 /// "step 722 of 1500": how far the training in a checkpoint is; "" where there is none.
 std::string reached(const std::string& checkpoint);
+/// Whether the run.json in a folder says that its run ended after so many steps.
+bool has_ended(const std::string& folder, int64_t steps);
 /// "nothing is left to do: ..." of a run that has all its steps.
 std::string nothing_left(const std::string& checkpoint, int64_t steps);
 

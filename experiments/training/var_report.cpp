@@ -140,9 +140,9 @@ void VarTrainingReport::finish(const VarTrainer& trainer, const std::string& hel
   }
   keep_results(trainer);
   record_.results()["held_out_split"] = held_out_split.empty() ? Json() : Json(held_out_split);
-  folder_.finish(record_);
-  print_result();
   const std::string stopped = length_.stopped(trainer.steps_done(), options_.training.steps);
+  stopped.empty() ? folder_.finish(record_) : folder_.stop(record_);
+  print_result();
   if (!stopped.empty()) { std::printf("%s\n", stopped.c_str()); }
   std::printf("%s\n", options_.training.checkpoint_path.c_str());
 }

@@ -291,10 +291,14 @@ TEST_F(Programs, MinutesPlanTheStepsOrCutThem) {
     const StoredPosition third = stored_position(folder + "/checkpoint.h5").value();
     EXPECT_GT(third.step, second.step);
     EXPECT_EQ(third.steps, 10000000);
-    EXPECT_EQ(read_json_file(folder + "/run.json")["results"]["steps"], third.step);
+    const Json stopped = read_json_file(folder + "/run.json");
+    EXPECT_EQ(stopped["results"]["steps"], third.step);
+    EXPECT_TRUE(stopped["ended"].is_null()) << "it has not come to its end";
+    expect_refusal(run(program, arguments + quick), folder + " holds an unfinished run of " + program);
     const std::string steps = cat(" --resume --steps ", third.step + 3);
     expect_success(run(program, arguments + steps + " --grid-images 0"));
     EXPECT_EQ(step_of(folder + "/checkpoint.h5"), third.step + 3);
+    EXPECT_TRUE(read_json_file(folder + "/run.json")["ended"].is_string());
   }
 }
 

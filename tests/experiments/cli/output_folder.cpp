@@ -102,6 +102,18 @@ TEST_F(OutputFolders, WithAnUnfinishedRunSayThatItIs) {
   EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png"}));
 }
 
+TEST_F(OutputFolders, OfAStoppedRunHaveItsResultsAndNoEnd) {
+  RunRecord record = record_of("sample");
+  OutputFolder output(out(), plan_of({"grid.png"}), IfThere::kRefuse);
+  output.begin(record);
+  write_file(output.path("grid.png"), "x");
+  record.results()["steps"] = 3;
+  output.stop(record);
+  EXPECT_TRUE(this->record()["ended"].is_null());
+  EXPECT_EQ(this->record()["results"]["steps"], 3);
+  EXPECT_EQ(this->record()["files"], Json({"grid.png", "part"}));
+}
+
 TEST_F(OutputFolders, AreClearedOfExactlyWhatTheRecordLists) {
   leave_run(out(), {"grid.png", "images/0.png", "images/1.png", "scales/0.png"}, true);
   write_file(out() + "/notes.txt", "mine");
