@@ -130,6 +130,7 @@ ContentHash content_hash_of(const ImageSource& source, BadFiles bad_files,
     const Decoded decoded = decode(source, i, bad_files);
     if (decoded.image.defined()) {
       hash_image(hash, decoded.image);
+      result.labels.push_back(source.label(i));
     } else {
       result.bad.push_back(decoded.bad);
     }

@@ -49,8 +49,9 @@ struct Collected {
 };
 
 struct ContentHash {
-  std::string text;          // "sha256:..."
-  std::vector<BadFile> bad;  // left out
+  std::string text;             // "sha256:..."
+  std::vector<BadFile> bad;     // left out
+  std::vector<int64_t> labels;  // of the others
 };
 
 /// SHA-256 of the extents and pixels of each, in order: the same for the same pictures whatever

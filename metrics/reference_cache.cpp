@@ -142,6 +142,9 @@ Collected collect_cached(const ImageSource& source, const FeatureNetwork& networ
   std::optional<Collected> found = cache.find(hash.text, network.identity, options.features);
   if (found) {
     found->bad = hash.bad;
+    // The key is of the pixels alone: the set that was kept may tell other classes, or none.
+    found->labels = hash.labels;
+    found->class_names = source.class_names();
     return std::move(*found);
   }
   Collected made = collect_with_log(source, network, options, cache, hash);

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "data/files/atomic_file.h"
 #include "data/files/sha256.h"
@@ -47,10 +48,14 @@ class EvaluationRun {
   }
   bool needs_images(bool is_fake) const { return needs_features(is_fake) || (is_fake && needs_.logits); }
   void check_request() const;
-  EvaluationSide open_side(const std::string& path, const std::string& split, bool is_fake);
+  EvaluationSide open_side(const std::string& path, const std::string& split, bool is_fake) const;
   EvaluationSide read_saved(const std::string& path) const;
-  void open_network();
+  void check_sides() const;
+  void check_dims() const;
   void check_needs(const Metric& metric) const;
+  void check_classes() const;
+  void open_network();
+  void collect_side(EvaluationSide& side, bool is_fake) const;
   void add_classes(Evaluation& result) const;
 
   EvaluationOptions options_;
@@ -74,7 +79,6 @@ void EvaluationRun::check_request() const {
 }
 
 void EvaluationRun::open_network() {
-  if (network_) { return; }
   InceptionOptions inception = options_.inception;
   inception.spatial = needs_.spatial;
   inception.logits = needs_.logits && has_fake();
@@ -112,51 +116,37 @@ void say_what_is_left_out(const char* name, const std::string& folder, const std
                join_names(run->others, ", ", kShown).c_str());
 }
 
-EvaluationSide EvaluationRun::open_side(const std::string& path, const std::string& split, bool is_fake) {
-  const bool may_be_saved = path.ends_with(".npz");
-  EvaluationSide saved;
-  if (may_be_saved && is_statistics_file(path)) {
-    saved = read_saved(path);
-    if (const int64_t limit = is_fake ? options_.fake_limit : options_.real_limit; limit > 0) {
-      const char *side = is_fake ? "fake" : "real", *other = is_fake ? "real" : "fake";
-      throw ConfigError(cat("--", side, "-limit ", limit, ": ", path,
-                            " holds statistics of all its images, of which none can be left out; limit the other side "
-                            "alone, by --",
-                            other, "-limit"));
-    }
-    if (!needs_images(is_fake) || !open_tensor_file(path).has("arr_0")) { return saved; }
-  }
+/// The set, of which no image is read yet, or its statistics.
+EvaluationSide EvaluationRun::open_side(const std::string& path, const std::string& split, bool is_fake) const {
   EvaluationSide side{.path = path, .split = split, .set = {}};
   const char* name = is_fake ? "fake" : "real";
-  const SideSource opened = open_side_source(path, split, is_fake ? options_.fake_limit : options_.real_limit);
+  const int64_t limit = is_fake ? options_.fake_limit : options_.real_limit;
+  if (path.ends_with(".npz") && is_statistics_file(path)) {
+    side = read_saved(path);
+    if (limit > 0) {
+      throw ConfigError(cat("--", name, "-limit ", limit, ": ", path,
+                            " holds statistics of all its images, of which none can be left out; limit the other side "
+                            "alone, by --",
+                            is_fake ? "real" : "fake", "-limit"));
+    }
+    if (!needs_images(is_fake) || !open_tensor_file(path).has("arr_0")) { return side; }
+    side.has_images = true;
+  }
+  const SideSource opened = open_side_source(path, split, limit);
+  side.source = opened.source;
   side.images_of_set = opened.images_of_set;
   say_what_is_left_out(name, path, opened.run, side);
-  open_network();
-  CollectOptions collecting{.batch = options_.batch};
-  collecting.bad_files = options_.skip_bad ? BadFiles::kSkip : BadFiles::kStop;
-  collecting.features = needs_features(is_fake) ? KeepRows::kYes : KeepRows::kNo;
-  collecting.progress = reporter(cat(name, ", network"));
-  collecting.hashing = reporter(cat(name, ", hash"));
-  const ReferenceCache cache(options_.cache_folder);
-  side.set = is_fake ? collect_resumable(*opened.source, network_->network, collecting, cache)
-                     : collect_cached(*opened.source, network_->network, collecting, cache);
-  side.sizes = opened.source->sizes();
-  if (side.sizes.size() > 1) {
-    std::fprintf(stderr, "warning: the images of --%s differ in size: %s; each is resized by itself\n", name,
-                 describe_sizes(side.sizes).c_str());
-  }
-  if (saved.saved_statistics) {
-    side.saved_statistics = true;
-    side.set.statistics = saved.set.statistics;
-  }
   return side;
 }
 
 /// Distances of features of other networks or levels have no meaning.
-void check_dims(const Gaussian& fake, const Gaussian& real, const EvaluationSide& a, const EvaluationSide& b) {
-  if (fake.dim() == real.dim()) { return; }
-  throw ConfigError(cat("the two sides do not fit: ", fake.dim(), " features of ", a.path, ", ", real.dim(), " of ",
-                        b.path, "; statistics are of one network and level (--features)"));
+void EvaluationRun::check_dims() const {
+  const auto dim = [&](const EvaluationSide& side) {
+    return side.saved_statistics ? side.set.statistics.features.dim() : options_.inception.level;
+  };
+  if (dim(fake_) == dim(real_)) { return; }
+  throw ConfigError(cat("the two sides do not fit: ", dim(fake_), " features of ", fake_.path, ", ", dim(real_), " of ",
+                        real_.path, "; statistics are of one network and level (--features)"));
 }
 
 void EvaluationRun::check_needs(const Metric& metric) const {
@@ -164,39 +154,90 @@ void EvaluationRun::check_needs(const Metric& metric) const {
   if (metric.needs.features) { require_images(real_, metric.name); }
   if (!metric.needs.spatial) { return; }
   for (const EvaluationSide* side : {&fake_, &real_}) {
-    if (!side->set.statistics.spatial) {
+    if (side->saved_statistics && !side->set.statistics.spatial) {
       throw ConfigError(cat(metric.name, " needs mu_s and sigma_s, which ", side->path, " has not"));
     }
   }
-  check_dims(*fake_.set.statistics.spatial, *real_.set.statistics.spatial, fake_, real_);
 }
 
-/// Positions of each class's images, by name where the set names its classes, else by number.
+/// The class of this label, by name where the set names its classes, else by number.
+std::string class_name_of(int64_t label, const std::vector<std::string>& names) {
+  const auto index = static_cast<size_t>(label);
+  return index < names.size() ? names[index] : cat(label);
+}
+
+std::set<std::string> classes_of(const EvaluationSide& side) {
+  require_images(side, "--per-class");
+  std::set<std::string> names;
+  for (int64_t i = 0; i < side.source->size(); ++i) {
+    if (const int64_t label = side.source->label(i); label >= 0) {
+      names.insert(class_name_of(label, side.source->class_names()));
+      continue;
+    }
+    throw ConfigError(cat("--per-class: ", side.path,
+                          " does not tell the class of its images; a dataset, an .npz with labels in arr_1 and a "
+                          "folder with a subfolder for each class do"));
+  }
+  return names;
+}
+
+void EvaluationRun::check_classes() const {
+  const std::set<std::string> fake = classes_of(fake_), real = classes_of(real_);
+  if (std::any_of(real.begin(), real.end(), [&](const std::string& name) { return fake.contains(name); })) { return; }
+  throw ConfigError(cat("--per-class: ", fake_.path, " and ", real_.path, " have no class name in common"));
+}
+
+/// What can be told before any image goes through the network.
+void EvaluationRun::check_sides() const {
+  if (!has_fake()) { return; }
+  for (const Metric& metric : metrics()) {
+    if (is_requested(options_, metric.name)) { check_needs(metric); }
+  }
+  if (options_.bootstrap > 0) { require_images(fake_, "--bootstrap"); }
+  if (options_.fid_vs_n) { require_images(fake_, "--fid-vs-n"); }
+  check_dims();
+  if (options_.per_class) { check_classes(); }
+}
+
+/// The side's images through the network; moments that were read from a file stand.
+void EvaluationRun::collect_side(EvaluationSide& side, bool is_fake) const {
+  if (side.source == nullptr) { return; }
+  const char* name = is_fake ? "fake" : "real";
+  CollectOptions collecting{.batch = options_.batch};
+  collecting.bad_files = options_.skip_bad ? BadFiles::kSkip : BadFiles::kStop;
+  collecting.features = needs_features(is_fake) ? KeepRows::kYes : KeepRows::kNo;
+  collecting.progress = reporter(cat(name, ", network"));
+  collecting.hashing = reporter(cat(name, ", hash"));
+  const ReferenceCache cache(options_.cache_folder);
+  Collected set = is_fake ? collect_resumable(*side.source, network_->network, collecting, cache)
+                          : collect_cached(*side.source, network_->network, collecting, cache);
+  if (side.saved_statistics) { set.statistics = std::move(side.set.statistics); }
+  side.set = std::move(set);
+  side.sizes = side.source->sizes();
+  if (side.sizes.size() > 1) {
+    std::fprintf(stderr, "warning: the images of --%s differ in size: %s; each is resized by itself\n", name,
+                 describe_sizes(side.sizes).c_str());
+  }
+}
+
+/// Positions of each class's images.
 std::map<std::string, std::vector<int64_t>> rows_by_class(const EvaluationSide& side) {
   std::map<std::string, std::vector<int64_t>> rows;
   for (size_t i = 0; i < side.set.labels.size(); ++i) {
-    const int64_t label = side.set.labels[i];
-    if (label < 0) { throw ConfigError(cat("--per-class: ", side.path, " does not tell the class of its images")); }
-    const auto index = static_cast<size_t>(label);
-    rows[index < side.set.class_names.size() ? side.set.class_names[index] : cat(label)].push_back(
-        static_cast<int64_t>(i));
+    rows[class_name_of(side.set.labels[i], side.set.class_names)].push_back(static_cast<int64_t>(i));
   }
   return rows;
 }
 
 void EvaluationRun::add_classes(Evaluation& result) const {
-  require_images(fake_, "--per-class");
-  require_images(real_, "--per-class");
   const auto fake = rows_by_class(fake_), real = rows_by_class(real_);
   Progress progress("per class", static_cast<int64_t>(real.size()), "classes");
-  bool shared = false;
   for (const auto& [name, real_rows] : real) {
     check_interrupt();
     ClassFigure figure{.name = name,
                        .real = static_cast<int64_t>(real_rows.size()),
                        .value = std::numeric_limits<double>::quiet_NaN()};
     if (const auto found = fake.find(name); found != fake.end()) {
-      shared = true;
       figure.fake = static_cast<int64_t>(found->second.size());
       if (figure.fake > 1 && figure.real > 1) {
         figure.value = frechet_distance(gaussian_of_rows(*real_.set.features, real_rows),
@@ -207,16 +248,17 @@ void EvaluationRun::add_classes(Evaluation& result) const {
     progress.update(static_cast<int64_t>(result.classes.size()));
   }
   progress.finish();
-  if (!shared) {
-    throw ConfigError(cat("--per-class: ", options_.fake, " and ", options_.real, " have no class name in common"));
-  }
 }
 
 Evaluation EvaluationRun::run() {
   check_request();
-  // The fakes first: what is wrong with them is known before a large reference is read.
   if (has_fake()) { fake_ = open_side(options_.fake, options_.fake_split, true); }
   real_ = open_side(options_.real, options_.real_split, false);
+  check_sides();
+  if (fake_.source != nullptr || real_.source != nullptr) { open_network(); }
+  // The fakes first: which of their files are bad is known before a large reference is read.
+  collect_side(fake_, true);
+  collect_side(real_, false);
   Evaluation result;
   for (const EvaluationSide* side : {&fake_, &real_}) {
     result.bad.insert(result.bad.end(), side->set.bad.begin(), side->set.bad.end());
@@ -224,11 +266,9 @@ Evaluation EvaluationRun::run() {
   if (!options_.save_stats.empty()) { write_statistics(options_.save_stats, real_.set.statistics); }
   if (!has_fake()) { return result; }
 
-  check_dims(fake_.set.statistics.features, real_.set.statistics.features, fake_, real_);
   const MetricInput input(options_, network_ ? &*network_ : nullptr, fake_, real_);
   for (const Metric& metric : metrics()) {
     if (!is_requested(options_, metric.name)) { continue; }
-    check_needs(metric);
     for (Figure& figure : metric.compute(input)) { result.figures.push_back(std::move(figure)); }
   }
   if (options_.per_class) { add_classes(result); }

@@ -10,7 +10,6 @@ constexpr int64_t kCurvePoints = 15;  // as Chong and Forsyth take
 constexpr int64_t kMinCurveImages = 50;
 
 void add_interval(Figure& figure, const FrechetReference& reference, const MetricInput& input) {
-  require_images(input.fake, "--bootstrap");
   const ConfidenceInterval interval =
       bootstrap_frechet(reference, *input.fake.set.features, figure.value, input.options.bootstrap, input.options.seed);
   figure.text = cat("95 % [", format_number(interval.low), ", ", format_number(interval.high), "]");
@@ -21,7 +20,6 @@ void add_interval(Figure& figure, const FrechetReference& reference, const Metri
 }
 
 Figure at_infinity(const FrechetReference& reference, const MetricInput& input) {
-  require_images(input.fake, "--fid-vs-n");
   const uint64_t seed = input.options.seed;
   const FrechetCurve curve = frechet_curve(reference, *input.fake.set.features, kCurvePoints, kMinCurveImages, seed);
   Figure figure = input.stamper.figure(input.stamper.name("FID") + "-infinity", curve.at_infinity,

@@ -1,6 +1,7 @@
 // The stamp of every figure of an evaluation: the protocol, weights, images and reference it was measured with.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,7 @@ struct EvaluationSide {
   int64_t images_of_set = 0;   // of which a limit takes a part; 0: not counted
   int64_t not_of_the_run = 0;  // pictures in the folder of a run that its run.json does not list
   ImageSizes sizes = {};
+  std::shared_ptr<const SizedSource> source = nullptr;  // null where no image is needed
 
   bool is_part() const { return !saved_statistics && images_of_set > set.count + static_cast<int64_t>(set.bad.size()); }
   int64_t count() const { return saved_statistics ? set.statistics.features.count : set.count; }

@@ -1,6 +1,7 @@
-// evaluate of runs' folders, of sets of mixed sizes and of parts of sets.
+// evaluate of runs' folders, of sets of mixed sizes, of parts of sets, and of sides that do not fit each other.
 #include <filesystem>
 
+#include "data/datasets/image_dataset.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/run_record.h"
@@ -191,6 +192,57 @@ TEST_F(Evaluate, ALimitTakesAPartOfASideAndSaysSo) {
                             "--real-limit 5: " + options_.real +
                                 " holds statistics of all its images, of which none can be left out; limit the other "
                                 "side alone, by --fake-limit");
+}
+
+TEST(EvaluateProgram, ComparesTheSidesBeforeAnyImageGoesThroughTheNetwork) {
+  const TemporaryFolder folder;
+  write_first_layers(folder / "w.safetensors");
+  write_samples(folder / "a.npz", pictures(5, 10));
+  write_samples(folder / "labelled.npz", pictures(4, 11), Tensor::from(std::vector<int64_t>{0, 0, 1, 1}, {4}));
+  write_samples(folder / "others.npz", pictures(4, 12), Tensor::from(std::vector<int64_t>{2, 2, 3, 3}, {4}));
+  ImageDatasetWriter writer(folder / "d.h5", 12, 16, {"x", "y"}, "test");
+  writer.begin_split("train");
+  writer.append(pictures(4, 13), Tensor::zeros({4}, DType::kI64));
+  writer.commit();
+  const Gaussian few{.mean = Tensor::zeros({48}, DType::kF64), .covariance = Tensor::zeros({48, 48}, DType::kF64)};
+  write_statistics(folder / "few.npz", {.features = few, .spatial = std::nullopt});
+  const auto expect_refusal = [&](const std::string& fake, const std::string& rest, const std::string& text) {
+    const CommandResult result =
+        run_command(cat(program_path("evaluate").string(), " --cache none --features 64 --weights ",
+                        folder / "w.safetensors", " --fake ", folder / fake, " ", rest, " < /dev/null"));
+    EXPECT_EQ(result.status, 2) << rest;
+    EXPECT_EQ(result.output, "evaluate: error: " + text + "\n") << "no progress of a network before it: " << rest;
+  };
+  expect_refusal("a.npz", "--real " + folder / "d.h5" + " --split val",
+                 folder / "d.h5" + ": no split \"val\"; it has: train");
+  expect_refusal("a.npz", "--real " + folder / "few.npz",
+                 "the two sides do not fit: 64 features of " + folder / "a.npz" + ", 48 of " + folder / "few.npz" +
+                     "; statistics are of one network and level (--features)");
+  expect_refusal("a.npz", "--metrics kid --real " + folder / "few.npz",
+                 "kid needs images, not their statistics alone: " + folder / "few.npz" + " holds mu and sigma");
+  expect_refusal("few.npz", "--bootstrap 5 --real " + folder / "a.npz",
+                 "--bootstrap needs images, not their statistics alone: " + folder / "few.npz" + " holds mu and sigma");
+  const std::string untold =
+      " does not tell the class of its images; a dataset, an .npz with labels in arr_1 and a folder with a subfolder "
+      "for each class do";
+  expect_refusal("labelled.npz", "--per-class --real " + folder / "a.npz", "--per-class: " + folder / "a.npz" + untold);
+  expect_refusal("a.npz", "--per-class --real " + folder / "labelled.npz", "--per-class: " + folder / "a.npz" + untold);
+  expect_refusal(
+      "labelled.npz", "--per-class --real " + folder / "others.npz",
+      "--per-class: " + folder / "labelled.npz" + " and " + folder / "others.npz" + " have no class name in common");
+}
+
+/// The cache knows pixels alone.
+TEST_F(Evaluate, ClassesAreThoseOfTheSetThatIsGivenWhateverWasKept) {
+  options_.cache_folder = folder_ / "cache";
+  options_.per_class = true;
+  const auto evaluate_with = [&](const std::vector<int64_t>& labels) {
+    write_samples(options_.fake, pictures(6, 14), Tensor::from(labels, {6}));
+    write_samples(options_.real, pictures(6, 15), Tensor::from(labels, {6}));
+    return evaluate(options_).classes;
+  };
+  EXPECT_EQ(evaluate_with({0, 0, 0, 1, 1, 1}).size(), 2U);
+  EXPECT_EQ(evaluate_with({4, 4, 5, 5, 6, 6}).size(), 3U);
 }
 
 }  // namespace
