@@ -186,6 +186,7 @@ class Run {
   void draw();
   void write_grid() const;
   void write_npz() const;
+  void tell_classes(Json& results) const;
   void finish() { store_.remove(); }
 
   int64_t total() const { return total_; }
@@ -306,12 +307,25 @@ void Run::write_npz() const {
   npz.commit();
 }
 
+/// The class of each image by number, -1 where it is drawn without one, and the names of these classes.
+void Run::tell_classes(Json& results) const {
+  results["labels"] = Json::array();
+  results["class_names"] = Json::object();
+  for (int64_t i = 0; i < total_; ++i) {
+    results["labels"].push_back(label(i) < models_.num_classes() ? label(i) : int64_t{-1});
+  }
+  for (const int64_t c : classes_) {
+    if (c < models_.num_classes()) { results["class_names"][cat(c)] = models_.class_name(c); }
+  }
+}
+
 void report(const Run& run, const Settings& s, RunRecord& record, OutputFolder& output) {
   const double seconds = run.token_seconds() + run.decode_seconds();
   const auto drawn = static_cast<double>(run.drawn());
   Json& results = record.results();
   results["images"] = run.total();
   results["drawn_from"] = run.key();
+  run.tell_classes(results);
   results["npz"] = s.npz;
   results["images_drawn_now"] = run.drawn();
   results["seconds"] = seconds;

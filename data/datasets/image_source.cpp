@@ -48,7 +48,12 @@ class LabelledSource : public ImageSource {
 
 class FilesSource : public LabelledSource {
  public:
-  explicit FilesSource(std::vector<fs::path> files) : files_(std::move(files)) {}
+  explicit FilesSource(std::vector<fs::path> files, std::vector<int64_t> labels = {},
+                       std::vector<std::string> class_names = {})
+      : files_(std::move(files)) {
+    labels_ = std::move(labels);
+    classes_ = std::move(class_names);
+  }
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   std::string name(int64_t i) const override { return files_.at(static_cast<size_t>(i)).string(); }
   Tensor image(int64_t i) const override { return read_image(name(i)); }
@@ -237,8 +242,10 @@ std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::str
   return std::make_shared<ConcatenatedSource>(std::move(parts));
 }
 
-std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths) {
-  return std::make_shared<FilesSource>(std::vector<fs::path>(paths.begin(), paths.end()));
+std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths, std::vector<int64_t> labels,
+                                                    std::vector<std::string> class_names) {
+  return std::make_shared<FilesSource>(std::vector<fs::path>(paths.begin(), paths.end()), std::move(labels),
+                                       std::move(class_names));
 }
 
 std::shared_ptr<const ImageSource> part_of_source(std::shared_ptr<const ImageSource> source, int64_t count) {

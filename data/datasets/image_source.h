@@ -46,8 +46,10 @@ std::shared_ptr<const ImageSource> open_image_source(const std::string& path, co
 std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::string>& paths,
                                                       const std::string& split = "", int64_t limit = 0);
 
-/// Picture files in this order, without classes.
-std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths);
+/// Picture files in this order; `labels`, one a file, and the names of their classes where they are known.
+std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths,
+                                                    std::vector<int64_t> labels = {},
+                                                    std::vector<std::string> class_names = {});
 
 /// `count` images of the source, those of part_of (data/datasets/subset.h); the source itself where count is 0 or not
 /// below its size.

@@ -21,6 +21,13 @@ bool is_object_or_list(const Json& value) { return value.is_structured(); }
 bool is_list_of_texts(const Json& value) {
   return value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_string(); });
 }
+bool is_list_of_whole_numbers(const Json& value) {
+  return value.is_array() &&
+         std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_number_integer(); });
+}
+bool is_object_of_texts(const Json& value) {
+  return value.is_object() && std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_string(); });
+}
 
 /// A field that some program reads back.
 struct Field {
@@ -41,6 +48,8 @@ constexpr Field kFields[] = {
     {.pointer = "/results", .fits = is_object_or_list, .type = "an object or a list"},
     {.pointer = "/results/steps", .fits = is_count, .type = "a whole number"},
     {.pointer = "/results/images", .fits = is_count, .type = "a whole number"},
+    {.pointer = "/results/labels", .fits = is_list_of_whole_numbers, .type = "a list of whole numbers"},
+    {.pointer = "/results/class_names", .fits = is_object_of_texts, .type = "an object of texts"},
     {.pointer = "/results/npz", .fits = is_text, .type = "a text"},
     {.pointer = "/results/drawn_from", .fits = is_object, .type = "an object"},
 };

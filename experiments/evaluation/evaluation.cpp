@@ -175,8 +175,8 @@ std::set<std::string> classes_of(const EvaluationSide& side) {
       continue;
     }
     throw ConfigError(cat("--per-class: ", side.path,
-                          " does not tell the class of its images; a dataset, an .npz with labels in arr_1 and a "
-                          "folder with a subfolder for each class do"));
+                          " does not tell the class of its images; a dataset, an .npz with labels in arr_1, a "
+                          "folder with a subfolder for each class and a run of sample with --classes do"));
   }
   return names;
 }

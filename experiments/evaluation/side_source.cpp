@@ -93,13 +93,35 @@ Listed flat_files(const std::string& folder, const StoredRun& run) {
                         npz.empty() ? "" : "; give its npz: " + npz));
 }
 
+/// The classes that a run of sample tells of its images.
+void take_classes(const std::string& folder, const StoredRun& stored, RunImages& run) {
+  const auto labels = stored.results.find("labels");
+  if (labels == stored.results.end()) { return; }
+  if (labels->size() != run.files.size()) {
+    throw ConfigError(cat(folder, "/run.json tells the classes of ", labels->size(), " images and lists ",
+                          run.files.size(), "; move it away to take all pictures in ", folder));
+  }
+  const Json names = stored.results.value("class_names", Json::object());
+  std::map<int64_t, int64_t> place_of;
+  for (const Json& label : *labels) {
+    const auto number = label.get<int64_t>();
+    if (number < 0) {
+      run.labels.push_back(-1);
+      continue;
+    }
+    const auto [place, is_new] = place_of.emplace(number, static_cast<int64_t>(run.class_names.size()));
+    if (is_new) { run.class_names.push_back(names.value(cat(number), cat(number))); }
+    run.labels.push_back(place->second);
+  }
+}
+
 }  // namespace
 
 std::optional<RunImages> images_of_run(const std::string& folder) {
   if (!fs::is_directory(folder)) { return std::nullopt; }
   const auto stored = stored_run(folder, cat("move it away to evaluate all pictures in ", folder));
   if (!stored || stored->program == "evaluate") { return std::nullopt; }
-  RunImages run{.program = stored->program, .files = {}, .others = {}};
+  RunImages run{.program = stored->program, .files = {}, .others = {}, .labels = {}, .class_names = {}};
   if (stored->ended.empty()) {
     throw ConfigError(cat(folder, " holds an unfinished run of ", run.program, "; finish it, or give ", folder,
                           "/images for what is there"));
@@ -112,6 +134,7 @@ std::optional<RunImages> images_of_run(const std::string& folder) {
       throw IoError(cat("cannot read ", run.files.back(), ": ", folder, "/run.json lists it, and it is not there"));
     }
   }
+  take_classes(folder, *stored, run);
   std::set<std::string> known(listed.images.begin(), listed.images.end());
   known.insert(listed.others.begin(), listed.others.end());
   for (std::string& name : pictures_in(folder)) {
@@ -149,7 +172,8 @@ std::string describe_sizes(const ImageSizes& sizes) {
 SideSource open_side_source(const std::string& path, const std::string& split, int64_t limit) {
   SideSource side;
   side.run = split.empty() ? images_of_run(path) : std::nullopt;
-  const auto whole = side.run ? open_image_files(side.run->files) : open_image_source(path, split);
+  const auto whole = side.run ? open_image_files(side.run->files, side.run->labels, side.run->class_names)
+                              : open_image_source(path, split);
   side.images_of_set = whole->size();
   side.source = std::make_shared<SizedSource>(part_of_source(whole, limit));
   return side;

@@ -16,8 +16,10 @@ namespace terrace {
 /// The images of a run of sample, edit or reconstruct, as its run.json lists them.
 struct RunImages {
   std::string program;
-  std::vector<std::string> files;   // paths, in the order in which they were drawn
-  std::vector<std::string> others;  // pictures in the folder that run.json does not list, relative to it
+  std::vector<std::string> files;        // paths, in the order in which they were drawn
+  std::vector<std::string> others;       // pictures in the folder that run.json does not list, relative to it
+  std::vector<int64_t> labels;           // of each file, its place in class_names; -1: drawn without a class
+  std::vector<std::string> class_names;  // both empty where run.json does not tell them
 };
 
 /// nullopt where the folder holds no run.json, or that of an evaluation alone. Of an earlier version's run, whose

@@ -5,6 +5,7 @@
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
 #include "experiments/cli/run_record.h"
+#include "experiments/evaluation/side_source.h"
 #include "tests/data/images/pictures.h"
 #include "tests/experiments/evaluation/evaluate.h"
 
@@ -70,6 +71,41 @@ TEST_F(EvaluateRuns, SayWhatIsNotOfThem) {
       << said;
   options_.fake += "/images";  // a plain folder: all in it
   EXPECT_EQ(fake()["images"], 5);
+}
+
+TEST_F(EvaluateRuns, TellTheClassesOfTheirImages) {
+  write_run(false);
+  const auto tell = [&](const Json& labels) {
+    Json record = read_json_file(options_.fake + "/run.json");
+    record["results"]["labels"] = labels;
+    record["results"]["class_names"] = {{"7", "bear"}, {"3", "apple"}};
+    write_file(options_.fake + "/run.json", record.dump());
+  };
+  tell({7, 3, 7, 3});
+  const RunImages run = images_of_run(options_.fake).value();
+  EXPECT_EQ(run.labels, (std::vector<int64_t>{0, 1, 0, 1}));
+  EXPECT_EQ(run.class_names, (std::vector<std::string>{"bear", "apple"}));
+  make_folder(folder_ / "real/apple");
+  make_folder(folder_ / "real/bear");
+  for (int64_t i = 0; i < 4; ++i) {
+    write_png(cat(folder_ / "real", i % 2 == 0 ? "/bear/" : "/apple/", i, ".png"), images_.select(0, i));
+  }
+  options_.real = folder_ / "real";
+  options_.per_class = true;
+  const std::vector<ClassFigure> classes = evaluate(options_).classes;
+  ASSERT_EQ(classes.size(), 2U);
+  EXPECT_EQ(classes[0].name, "apple");
+  EXPECT_EQ(classes[0].fake, 2);
+  EXPECT_NEAR(classes[0].value, 0, 1e-9) << "the images of the class on either side";
+  tell({7, 3, -1, 3});
+  expect_error<ConfigError>([&] { evaluate(options_); },
+                            options_.fake + " does not tell the class of its images; a dataset,");
+  tell({7, 3});
+  expect_error<ConfigError>([&] { evaluate(options_); },
+                            options_.fake +
+                                "/run.json tells the classes of 2 images and lists 4; move it away to take "
+                                "all pictures in " +
+                                options_.fake);
 }
 
 TEST_F(EvaluateRuns, ThatCannotBeJudgedAreRefused) {
@@ -223,8 +259,8 @@ TEST(EvaluateProgram, ComparesTheSidesBeforeAnyImageGoesThroughTheNetwork) {
   expect_refusal("few.npz", "--bootstrap 5 --real " + folder / "a.npz",
                  "--bootstrap needs images, not their statistics alone: " + folder / "few.npz" + " holds mu and sigma");
   const std::string untold =
-      " does not tell the class of its images; a dataset, an .npz with labels in arr_1 and a folder with a subfolder "
-      "for each class do";
+      " does not tell the class of its images; a dataset, an .npz with labels in arr_1, a folder with a subfolder "
+      "for each class and a run of sample with --classes do";
   expect_refusal("labelled.npz", "--per-class --real " + folder / "a.npz", "--per-class: " + folder / "a.npz" + untold);
   expect_refusal("a.npz", "--per-class --real " + folder / "labelled.npz", "--per-class: " + folder / "a.npz" + untold);
   expect_refusal(

@@ -55,6 +55,11 @@ TEST_F(Generation, SamplesOfTwoRunsAreNotMixed) {
   EXPECT_EQ(images.files, (std::vector<std::string>{file("mixed/images/red_disc_top_left-0000.png"),
                                                     file("mixed/images/red_disc_bottom_right-0001.png")}));
   EXPECT_EQ(images.others, std::vector<std::string>{"images/mine.png"});
+  EXPECT_EQ(images.labels, (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(images.class_names, (std::vector<std::string>{"red disc top left", "red disc bottom right"}));
+  const Json results = read_json_file(file("mixed/run.json"))["results"];
+  EXPECT_EQ(results["labels"], Json({0, 3}));
+  EXPECT_EQ(results["class_names"], Json({{"0", "red disc top left"}, {"3", "red disc bottom right"}}));
   // A run repeated from its record replaces nothing.
   EXPECT_FALSE(read_json_file(file("mixed/run.json"))["configuration"].contains("overwrite"));
   EXPECT_EQ(start("sample", "--config " + file("mixed/run.json")).status, 2);
