@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "data/datasets/image_source.h"
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"
 #include "data/images/resize.h"
@@ -33,7 +34,10 @@ struct Settings {
 void declare(Options& options, Settings& s) {
   declare_models(options, s.models);
   options.group("Edit");
-  options.add("image", s.image, "PNG or JPEG; its middle square is resized to the model's size").required();
+  options
+      .add("image", s.image,
+           "PNG or JPEG, or an image of a dataset (data.h5/test/12); its middle square is resized to the model's size")
+      .required();
   options.add("mask", s.mask, "PNG of the image's size: white is painted anew, black is kept");
   options.add("invert-mask", s.invert_mask, "white is kept, black is painted anew");
   options.add("box", s.box, "in place of --mask: paint the pixels x0 <= x < x1, y0 <= y < y1 of the image anew");
@@ -181,7 +185,8 @@ void run(int argc, char** argv) {
   const Device device = s.common.apply();
   OutputFolder output(s.common.out, plan_of(s), if_there(false, s.overwrite));
 
-  const Tensor image = read_image(s.image);
+  const auto of_dataset = open_dataset_image(s.image);
+  const Tensor image = of_dataset ? of_dataset->image(0) : read_image(s.image);
   const Tensor repaint = repaint_mask(s, image);
   const Models models = open_models(s.models, device);
   s.batch = fitting_batch(models, s.batch);

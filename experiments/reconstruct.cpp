@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
+#include "experiments/evaluation/side_source.h"
 #include "experiments/report/caption.h"
 #include "experiments/sampling/generation.h"
 #include "tensor/pointwise.h"
@@ -40,7 +42,13 @@ struct Settings {
 
 void declare(Options& options, Settings& s) {
   options.group("Images");
-  options.add("images", s.images, "PNG and JPEG files, folders of them, datasets (.h5)").positional().required();
+  options
+      .add("images", s.images,
+           "PNG and JPEG files, folders of them (of a run of sample, edit or reconstruct the images that its run.json "
+           "lists), datasets (.h5), single images of these (data.h5/test/12); images of another size than the model's "
+           "are centre-cropped to a square and resized")
+      .positional()
+      .required();
   options.add("split", s.split, "split of datasets").default_text("the held-out one, else train");
   options
       .add("limit", s.limit,
@@ -81,6 +89,22 @@ double mse_of(const Tensor& a, const Tensor& b) {
 std::string file_of_image(const char* folder, const ImageSource& source, int64_t i) {
   return cat(folder, "/", padded_number(i), "-", file_stem(std::filesystem::path(source.name(i)).stem().string()),
              ".png");
+}
+
+/// The paths that were given, where those of the images of a run take the place of its folder.
+std::vector<std::string> paths_of_images(const Settings& s) {
+  std::vector<std::string> paths;
+  for (const std::string& path : s.images) {
+    const std::optional<RunImages> run = images_of_run(path);
+    if (!run) {
+      paths.push_back(path);
+      continue;
+    }
+    if (!run->others.empty()) { std::fprintf(stderr, "%s\n", left_out_text(path, path, *run).c_str()); }
+    const auto all = static_cast<int64_t>(run->files.size());
+    paths.insert(paths.end(), run->files.begin(), run->files.begin() + (s.limit > 0 ? std::min(s.limit, all) : all));
+  }
+  return paths;
 }
 
 OutputPlan plan_of(const Settings& s, const ImageSource& source) {
@@ -262,7 +286,7 @@ void run(int argc, char** argv) {
   options.parse(argc, argv);
   const Device device = s.common.apply();
 
-  const std::shared_ptr<const ImageSource> source = open_image_sources(s.images, s.split, s.limit);
+  const std::shared_ptr<const ImageSource> source = open_image_sources(paths_of_images(s), s.split, s.limit);
   OutputFolder output(s.common.out, plan_of(s, *source), if_there(false, s.overwrite));
   WeightOptions weights;
   weights.patch_nums = s.patch_nums;

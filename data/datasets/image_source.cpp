@@ -235,11 +235,27 @@ std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::str
       parts.push_back(open_first_pictures(path, limit));
     } else if (is_dataset_name(path)) {
       parts.push_back(open_dataset(path, split, limit));
+    } else if (const auto image = open_dataset_image(path)) {
+      parts.push_back(image);
     } else {
       parts.push_back(open_image_files({path}));
     }
   }
   return std::make_shared<ConcatenatedSource>(std::move(parts));
+}
+
+std::shared_ptr<const ImageSource> open_dataset_image(const std::string& name) {
+  const fs::path path(name);
+  const std::string row = path.filename().string(), split = path.parent_path().filename().string();
+  const std::string dataset = path.parent_path().parent_path().string();
+  const bool is_row = !row.empty() && row.size() <= 18 && row.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_row || split.empty() || !is_dataset_name(dataset)) { return nullptr; }
+  auto whole = std::make_shared<DatasetSource>(ImageDataset::open(dataset, split));
+  const int64_t index = std::stoll(row);
+  if (index >= whole->size()) {
+    throw ConfigError(cat(name, ": split \"", split, "\" has ", whole->size(), " images, 0 to ", whole->size() - 1));
+  }
+  return std::make_shared<PartSource>(std::move(whole), std::vector<int64_t>{index});
 }
 
 std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths, std::vector<int64_t> labels,

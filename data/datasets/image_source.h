@@ -40,11 +40,17 @@ bool is_dataset_name(const std::string& path);
 std::shared_ptr<const ImageSource> open_image_source(const std::string& path, const std::string& split = "");
 
 /// Several sets as one, without classes. `paths`: picture files (.png .jpg .jpeg), folders, of which all pictures at
-/// any depth are taken, hidden ones too, by name, and datasets (.h5), of which `split` is taken as above. limit > 0: of
-/// each folder the first so many, of each dataset those of part_of (data/datasets/subset.h). Throws IoError where a
-/// folder holds no picture or a dataset cannot be read; a picture file is first looked at by image().
+/// any depth are taken, hidden ones too, by name, datasets (.h5), of which `split` is taken as above, and single images
+/// of these (open_dataset_image). limit > 0: of each folder the first so many, of each dataset those of part_of
+/// (data/datasets/subset.h). Throws IoError where a folder holds no picture or a dataset cannot be read; a picture file
+/// is first looked at by image().
 std::shared_ptr<const ImageSource> open_image_sources(const std::vector<std::string>& paths,
                                                       const std::string& split = "", int64_t limit = 0);
+
+/// One image of a dataset under the name that it has in a source of these, "data.h5/test/12"; null where `name` is none
+/// of this form. Throws IoError for what cannot be read and a split that is not there, ConfigError for a row that is
+/// not.
+std::shared_ptr<const ImageSource> open_dataset_image(const std::string& name);
 
 /// Picture files in this order; `labels`, one a file, and the names of their classes where they are known.
 std::shared_ptr<const ImageSource> open_image_files(const std::vector<std::string>& paths,

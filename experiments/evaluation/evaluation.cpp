@@ -105,17 +105,6 @@ std::function<void(int64_t, int64_t)> reporter(const std::string& doing) {
   };
 }
 
-/// One line of the pictures in a run's folder that are not its images.
-void say_what_is_left_out(const char* name, const std::string& folder, const std::optional<RunImages>& run,
-                          EvaluationSide& side) {
-  if (!run || run->others.empty()) { return; }
-  constexpr size_t kShown = 3;
-  side.not_of_the_run = static_cast<int64_t>(run->others.size());
-  std::fprintf(stderr, "--%s: %zu images that %s/run.json lists; not %s: %s\n", name, run->files.size(), folder.c_str(),
-               run->others.size() == 1 ? "this picture" : "these pictures",
-               join_names(run->others, ", ", kShown).c_str());
-}
-
 /// The set, of which no image is read yet, or its statistics.
 EvaluationSide EvaluationRun::open_side(const std::string& path, const std::string& split, bool is_fake) const {
   EvaluationSide side{.path = path, .split = split, .set = {}};
@@ -135,7 +124,10 @@ EvaluationSide EvaluationRun::open_side(const std::string& path, const std::stri
   const SideSource opened = open_side_source(path, split, limit);
   side.source = opened.source;
   side.images_of_set = opened.images_of_set;
-  say_what_is_left_out(name, path, opened.run, side);
+  if (opened.run && !opened.run->others.empty()) {
+    side.not_of_the_run = static_cast<int64_t>(opened.run->others.size());
+    std::fprintf(stderr, "%s\n", left_out_text(cat("--", name), path, *opened.run).c_str());
+  }
   return side;
 }
 

@@ -119,7 +119,7 @@ void take_classes(const std::string& folder, const StoredRun& stored, RunImages&
 
 std::optional<RunImages> images_of_run(const std::string& folder) {
   if (!fs::is_directory(folder)) { return std::nullopt; }
-  const auto stored = stored_run(folder, cat("move it away to evaluate all pictures in ", folder));
+  const auto stored = stored_run(folder, cat("move it away to take all pictures in ", folder));
   if (!stored || stored->program == "evaluate") { return std::nullopt; }
   RunImages run{.program = stored->program, .files = {}, .others = {}, .labels = {}, .class_names = {}};
   if (stored->ended.empty()) {
@@ -141,6 +141,13 @@ std::optional<RunImages> images_of_run(const std::string& folder) {
     if (!known.contains(name)) { run.others.push_back(std::move(name)); }
   }
   return run;
+}
+
+std::string left_out_text(const std::string& what, const std::string& folder, const RunImages& run) {
+  if (run.others.empty()) { return ""; }
+  constexpr size_t kShown = 3;
+  return cat(what, ": ", run.files.size(), " images that ", folder, "/run.json lists; not ",
+             run.others.size() == 1 ? "this picture" : "these pictures", ": ", join_names(run.others, ", ", kShown));
 }
 
 Tensor SizedSource::image(int64_t i) const {

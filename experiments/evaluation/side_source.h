@@ -28,6 +28,10 @@ struct RunImages {
 /// is damaged, or where the names of an earlier version tell two images of one number; IoError where an image is missing.
 std::optional<RunImages> images_of_run(const std::string& folder);
 
+/// "--fake: 4 images that OUT/run.json lists; not this picture: images/mine.png", `what` being --fake; "" where the
+/// folder holds no other pictures.
+std::string left_out_text(const std::string& what, const std::string& folder, const RunImages& run);
+
 /// Extents (height, width) and how many images have them.
 using ImageSizes = std::map<std::pair<int64_t, int64_t>, int64_t>;
 

@@ -161,7 +161,7 @@ TEST_F(EvaluateRuns, WithADamagedRecordAreRefused) {
   for (const auto& [text, mistake] : cases) {
     write_file(path, text);
     expect_error<ConfigError>([&] { evaluate(options_); }, path + " is not the record of a run: " + mistake +
-                                                               "; move it away to evaluate all pictures in " +
+                                                               "; move it away to take all pictures in " +
                                                                options_.fake);
   }
   // A grid is no image by another name.

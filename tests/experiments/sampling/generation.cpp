@@ -233,7 +233,8 @@ TEST_F(Generation, EditRefusesNonsense) {
   expect_refusal("edit", image + " --box 0,0,16,16 --class 99",
                  "--class: '99' is neither a class name nor a number below 16");
   expect_refusal("edit", models() + " --box 0,0,8,8",
-                 "--image is missing: PNG or JPEG; its middle square is resized to the model's size (edit --help lists "
+                 "--image is missing: PNG or JPEG, or an image of a dataset (data.h5/test/12); its middle square is "
+                 "resized to the model's size (edit --help lists "
                  "the options)");
   EXPECT_FALSE(fs::exists(file("x")));
 }
@@ -276,11 +277,47 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7);
 }
 
+TEST_F(Generation, ReconstructTakesTheImagesOfARunAlone) {
+  run("sample", models() + "--classes 0,3 --count 2 --show-scales --out " + file("drawn"));
+  write_png(file("drawn/mine.png"), generate_procedural(1, 9, 9));
+  const std::string rest = " --no-files --tokenizer " + file("vqvae/checkpoint.h5") + " --out ";
+  const std::string output = run("reconstruct", file("drawn") + rest + file("of-run"));
+  EXPECT_NE(
+      output.find(file("drawn") + ": 4 images that " + file("drawn/run.json") + " lists; not this picture: mine.png\n"),
+      std::string::npos)
+      << output;
+  const Json rows = read_json_file(file("of-run/reconstruct.json"))["rows"];
+  ASSERT_EQ(rows.size(), 4U) << "neither the grid nor the strips";
+  EXPECT_EQ(rows[1]["image"], file("drawn/images/red_disc_bottom_right-0001.png"));
+  run("reconstruct", file("drawn") + " --limit 3" + rest + file("of-part"));
+  EXPECT_EQ(read_json_file(file("of-part/reconstruct.json"))["rows"].size(), 3U);
+}
+
+TEST_F(Generation, AnImageOfADatasetIsGivenAsResultsNameIt) {
+  const std::string tokenizer = " --tokenizer " + file("vqvae/checkpoint.h5") + " --out ";
+  run("reconstruct", file("data.h5") + tokenizer + file("of-set"));
+  run("reconstruct", file("data.h5/test/5") + tokenizer + file("of-one"));
+  const Json all = read_json_file(file("of-set/reconstruct.json"))["rows"];
+  const Json one = read_json_file(file("of-one/reconstruct.json"))["rows"];
+  ASSERT_EQ(one.size(), 1U);
+  EXPECT_EQ(one[0]["image"], file("data.h5/test/5"));
+  EXPECT_EQ(one[0]["image"], all[5]["image"]);
+  EXPECT_NEAR(one[0]["psnr"].get<double>(), all[5]["psnr"].get<double>(), 1e-3);
+  expect_refusal("reconstruct", file("data.h5/test/16") + tokenizer + file("x"),
+                 file("data.h5/test/16") + ": split \"test\" has 16 images, 0 to 15");
+  run("edit",
+      models() + "--image " + file("data.h5/test/5") + " --box 0,0,16,16 --count 1 --out " + file("edited-row"));
+  expect_refusal("edit", models() + "--image " + file("data.h5/val/5") + " --box 0,0,16,16 --out " + file("x"),
+                 file("data.h5") + ": no split \"val\"; it has: test, train");
+}
+
 TEST_F(Generation, ReconstructRefusesNonsense) {
   const std::string rest = " --tokenizer " + file("vqvae/checkpoint.h5") + " --out " + file("x");
   expect_refusal("reconstruct", rest,
-                 "IMAGES is missing: PNG and JPEG files, folders of them, datasets (.h5) (reconstruct --help lists the "
-                 "options)");
+                 "IMAGES is missing: PNG and JPEG files, folders of them (of a run of sample, edit or reconstruct the "
+                 "images that its run.json lists), datasets (.h5), single images of these (data.h5/test/12); images of "
+                 "another size than the model's are centre-cropped to a square and resized (reconstruct --help lists "
+                 "the options)");
   expect_refusal("reconstruct", file("nowhere.png") + rest,
                  "cannot read " + file("nowhere.png") + ": No such file or directory");
   fs::create_directories(file("empty"));
