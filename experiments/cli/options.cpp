@@ -195,17 +195,33 @@ std::vector<std::string> Options::read_arguments(int argc, const char* const* ar
 }
 
 void Options::refuse(const std::vector<std::string>& extras) const {
+  // What follows a wrong command may be right for the one that was meant.
+  if (!commands_.empty() && chosen_.empty() && !extras[0].starts_with('-')) {
+    const std::vector<std::string> known = command_names();
+    throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", join_names(known, ","), ")"));
+  }
   const auto dashed = std::find_if(extras.begin(), extras.end(),
                                    [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
   if (dashed != extras.end()) {
     const std::string name = dashed->substr(dashed->find_first_not_of('-'));
     throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
   }
-  if (!commands_.empty() && chosen_.empty()) {
-    const std::vector<std::string> known = command_names();
-    throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", join_names(known, ","), ")"));
-  }
   throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
+}
+
+void Options::assign(Option& option, const std::string& text) const {
+  try {
+    option.assign_text(text, "--" + option.name_);
+  } catch (const ConfigError& error) {
+    if (text.find(',') == std::string::npos) { throw; }
+    for (const char* plural : {"s", "es"}) {
+      const Option* list = find(option.name_ + plural);
+      if (list != nullptr && list->is_list()) {
+        throw ConfigError(cat(error.what(), "; did you mean --", list->name_, ", which takes several?"));
+      }
+    }
+    throw;
+  }
 }
 
 void Options::parse(int argc, const char* const* argv) {
@@ -231,7 +247,7 @@ void Options::parse(int argc, const char* const* argv) {
   }
   std::stable_partition(arguments.values.begin(), arguments.values.end(),
                         [](const auto& value) { return value.first->is_preset(); });
-  for (const auto& [option, text] : arguments.values) { option->assign_text(text, "--" + option->name_); }
+  for (const auto& [option, text] : arguments.values) { assign(*option, text); }
   for (const auto& [option, all] : arguments.lists) { option->assign_json(Json(all), "--" + option->name_); }
   check_required();
 }

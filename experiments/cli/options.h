@@ -65,6 +65,7 @@ class Option {
   std::string type_name() const;
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
   bool is_preset() const { return preset_ != nullptr; }
+  bool is_list() const { return type_name().ends_with(",.."); }
   bool takes_arguments() const { return positional_ && std::holds_alternative<std::vector<std::string>*>(target_); }
 
   std::string name_;
@@ -166,6 +167,8 @@ class Options {
   /// Chooses the command; returns the arguments that no option takes.
   std::vector<std::string> read_arguments(int argc, const char* const* argv, ParsedArguments& arguments);
   /// Throws the ConfigError about arguments that no option takes.
+  /// Throws ConfigError, with the option that takes a list where a list was given to the one of its singular.
+  void assign(Option& option, const std::string& text) const;
   [[noreturn]] void refuse(const std::vector<std::string>& extras) const;
   void check_required() const;
 

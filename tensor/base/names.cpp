@@ -1,26 +1,11 @@
 #include "tensor/base/names.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tensor/base/error.h"
 
 namespace terrace {
-namespace {
-
-/// `distance` is that of a candidate to the name.
-template <class Distance>
-std::string nearest(std::span<const std::string> known, size_t max_distance, const Distance& distance) {
-  std::string best;
-  size_t bound = max_distance + 1;
-  for (const std::string& candidate : known) {
-    const size_t found = distance(candidate);
-    if (found < bound) { bound = found, best = candidate; }
-  }
-  return best;
-}
-
-}  // namespace
-
 std::string join_names(const std::vector<std::string>& names, const std::string& separator, size_t limit) {
   const size_t shown = std::min(names.size(), limit);
   std::string text;
@@ -45,14 +30,27 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 }
 
 std::string nearest_within(const std::string& name, std::span<const std::string> known, size_t max_distance) {
-  return nearest(known, max_distance, [&](const std::string& candidate) { return edit_distance(name, candidate); });
+  std::string best;
+  size_t bound = max_distance + 1;
+  for (const std::string& candidate : known) {
+    const size_t found = edit_distance(name, candidate);
+    if (found < bound) { bound = found, best = candidate; }
+  }
+  return best;
 }
 
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
-  return nearest(known, std::max<size_t>(2, name.size() / 3), [&](const std::string& candidate) {
-    const bool extends = name.size() >= 3 && candidate.rfind(name, 0) == 0;
-    return extends ? 1 : edit_distance(name, candidate);
-  });
+  using Rank = std::pair<bool, double>;  // whether the candidate does not begin with the name; its edits by its length
+  std::string best;
+  Rank of_best{true, std::numeric_limits<double>::infinity()};
+  for (const std::string& candidate : known) {
+    const bool extends = name.size() >= 3 && candidate.starts_with(name);
+    const size_t edits = edit_distance(name, candidate), length = std::max(name.size(), candidate.size());
+    if (!extends && (edits > std::max<size_t>(2, name.size() / 3) || 2 * edits > length)) { continue; }
+    const Rank rank{!extends, static_cast<double>(edits) / static_cast<double>(length)};
+    if (rank < of_best) { of_best = rank, best = candidate; }
+  }
+  return best;
 }
 
 std::string nearest_names(std::vector<std::string> names, const std::string& wanted, const std::string& what) {

@@ -19,8 +19,8 @@ size_t edit_distance(const std::string& a, const std::string& b);
 /// The first of the entries of `known` nearest to `name` by edit distance, "" where none is within `max_distance`.
 std::string nearest_within(const std::string& name, std::span<const std::string> known, size_t max_distance);
 
-/// The same within a third of the name's length and two edits at least, where an entry that begins with a name of three
-/// letters or more counts as one edit.
+/// The shortest entry that begins with a name of three letters or more; else the one with the fewest edits for its
+/// length, within a third of the name or two edits, and half of the longer of the two: "" where there is none.
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 
 /// "nearest names: a, b, c (of 40)"; "it holds no WHAT" without any.

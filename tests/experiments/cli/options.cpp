@@ -99,6 +99,28 @@ TEST(Options, RefusesOnTheCommandLine) {
   expect_refused({"a.h5", "b.h5"}, "unexpected argument 'b.h5'");
 }
 
+TEST(Options, AListForTheSingularNamesThePlural) {
+  const auto refuse = [](std::vector<const char*> arguments, const std::string& text) {
+    uint64_t seed = 0, size = 0;
+    std::vector<uint64_t> seeds;
+    Options options("prog", "Does it.");
+    options.add("seed", seed, "one");
+    options.add("seeds", seeds, "several");
+    options.add("size", size, "one");
+    arguments.insert(arguments.begin(), "prog");
+    std::string said;
+    try {
+      options.parse(static_cast<int>(arguments.size()), arguments.data());
+    } catch (const ConfigError& error) { said = error.what(); }
+    EXPECT_EQ(said, text);
+  };
+  refuse({"--seed", "0,1,2"},
+         "--seed must be a whole number from 0, got '0,1,2'; did you mean --seeds, which takes several?");
+  refuse({"--seed", "x"}, "--seed must be a whole number from 0, got 'x'");
+  refuse({"--size", "0,1"}, "--size must be a whole number from 0, got '0,1'");
+  refuse({"--seeds", "0,x"}, "--seeds must be a whole number from 0, got 'x'");
+}
+
 TEST(Options, RequiredIsNamed) {
   std::string data;
   Options options("prog", "Does it.");
@@ -219,6 +241,9 @@ TEST(OptionsCommands, RefusesWrongOnes) {
   };
   refuse({}, "a command is needed: cifar100,images");
   refuse({"image"}, "unknown command image; did you mean images?");
+  refuse({"cifar", "folder", "--out", "x.h5"},
+         "unknown command cifar; did you mean cifar100? (commands: cifar100,images)");
+  refuse({"--size", "3"}, "unknown option --size");
   refuse({"cifar100", "--size", "3"}, "unknown option --size");
 }
 

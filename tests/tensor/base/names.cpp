@@ -20,6 +20,10 @@ TEST(Names, NearestName) {
   EXPECT_EQ(nearest_name("pe", {"patch-nums", "seed"}), "");
   EXPECT_EQ(nearest_name("patch", {"seed", "patch-nums"}), "patch-nums");
   EXPECT_EQ(nearest_name("x", {}), "");
+  EXPECT_EQ(nearest_name("class", {"class-names", "classes"}), "classes") << "the shortest that begins with it";
+  EXPECT_EQ(nearest_name("step", {"stop", "steps-per-epoch"}), "steps-per-epoch") << "before one that does not";
+  EXPECT_EQ(nearest_name("clases", {"class", "classes"}), "classes") << "as many edits, of the longer";
+  EXPECT_EQ(nearest_name("pe", {"ch", "encodings"}), "") << "two letters, both of them others";
 }
 
 TEST(Names, NearestWithinADistance) {
