@@ -108,6 +108,10 @@ void print_self_check() {
 
 void print(const Evaluation& result) {
   for (const Figure& figure : result.figures) { std::printf("%s\n", figure.line().c_str()); }
+  std::fflush(stdout);
+  for (const Figure& figure : result.figures) {
+    if (!figure.warning.empty()) { std::fprintf(stderr, "warning: %s\n", figure.warning.c_str()); }
+  }
   if (!result.classes.empty()) { std::printf("\n%-24s %8s %8s %12s\n", "class", "fakes", "reals", "distance"); }
   for (const ClassFigure& c : result.classes) {
     std::printf("%-24s %8lld %8lld %12s\n", c.name.c_str(), static_cast<long long>(c.fake),

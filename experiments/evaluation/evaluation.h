@@ -42,6 +42,7 @@ struct Figure {
   Json stamp;        // whole
   std::string text;  // of the details, for people: "+- 0.3"
   std::string stamp_line;
+  std::string warning = {};  // why it means little, "" where it does not
 
   std::string line() const;  // "FID 12.34 [12.1, 12.6]   pytorch-fid | ..."
 };

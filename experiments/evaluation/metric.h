@@ -66,6 +66,10 @@ const std::vector<Metric>& metrics();
 /// Whether --metrics names it.
 bool is_requested(const EvaluationOptions& options, const std::string& metric);
 
+/// The warning of a Frechet distance where a side has no more images than the features have dimensions: its covariance
+/// is singular. "" where both have more, or a number is not known.
+std::string warning_of_few_images(const Figure& figure, const MetricInput& input, int64_t dim);
+
 /// Throws ConfigError where a side holds moments alone; `what` asks for its images.
 void require_images(const EvaluationSide& side, const std::string& what);
 

@@ -33,6 +33,7 @@ std::vector<Figure> compute(const MetricInput& input) {
   const FrechetReference reference(input.real.set.statistics.features);
   const double distance = reference.distance(input.fake.set.statistics.features);
   std::vector<Figure> figures = {input.stamper.figure(input.stamper.name("FID"), distance)};
+  figures.front().warning = warning_of_few_images(figures.front(), input, input.real.set.statistics.features.dim());
   if (input.options.bootstrap > 0) { add_interval(figures.front(), reference, input); }
   if (input.options.fid_vs_n) { figures.push_back(at_infinity(reference, input)); }
   return figures;

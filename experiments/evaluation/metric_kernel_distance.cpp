@@ -22,9 +22,12 @@ std::vector<Figure> compute(const MetricInput& input) {
       real, fake, {.count = options.kid_subsets, .size = options.kid_size, .seed = options.seed});
   Figure figure = input.stamper.figure(
       name, distance.mean, {{"kid", {{"subsets", distance.subsets}, {"size", distance.size}, {"seed", options.seed}}}},
-      cat(distance.subsets, " subsets of ", distance.size));
-  figure.text = cat("+- ", format_number(distance.deviation));
-  figure.details = {{"deviation", distance.deviation}};
+      distance.subsets == 1 ? cat("1 subset of ", distance.size, ", which has no deviation")
+                            : cat(distance.subsets, " subsets of ", distance.size));
+  if (distance.subsets > 1) {
+    figure.text = cat("+- ", format_number(distance.deviation));
+    figure.details = {{"deviation", distance.deviation}};
+  }
   return {figure};
 }
 

@@ -9,8 +9,10 @@ std::vector<Figure> compute(const MetricInput& input) {
   const Gaussian &fake = *input.fake.set.statistics.spatial, &real = *input.real.set.statistics.spatial;
   const bool complete = input.network != nullptr && input.network->complete;
   const char* name = input.network == nullptr ? "sFID(saved statistics)" : complete ? "sFID" : "sFID(partial weights)";
-  return {
-      input.stamper.figure(name, frechet_distance(real, fake), {{"level", "spatial 17 x 17 x 7"}}, "spatial features")};
+  Figure figure =
+      input.stamper.figure(name, frechet_distance(real, fake), {{"level", "spatial 17 x 17 x 7"}}, "spatial features");
+  figure.warning = warning_of_few_images(figure, input, real.dim());
+  return {figure};
 }
 
 }  // namespace

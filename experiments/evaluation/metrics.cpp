@@ -36,6 +36,15 @@ bool is_requested(const EvaluationOptions& options, const std::string& metric) {
   return std::find(options.metrics.begin(), options.metrics.end(), metric) != options.metrics.end();
 }
 
+std::string warning_of_few_images(const Figure& figure, const MetricInput& input, int64_t dim) {
+  const auto is_few = [&](const EvaluationSide& side) { return side.count() > 0 && side.count() <= dim; };
+  if (!is_few(input.fake) && !is_few(input.real)) { return ""; }
+  const auto number = [](const EvaluationSide& side) { return side.count() > 0 ? cat(side.count()) : "unknown"; };
+  return cat(figure.name, " of ", number(input.fake), " / ", number(input.real), " images in ", dim,
+             " dimensions means little: the covariance of N images has a rank of N - 1 at most; take more than ", dim,
+             " images of either side");
+}
+
 void require_images(const EvaluationSide& side, const std::string& what) {
   if (!side.has_images) {
     throw ConfigError(cat(what, " needs images, not their statistics alone: ", side.path, " holds mu and sigma"));

@@ -94,6 +94,7 @@ Json Evaluation::json() const {
   for (const Figure& f : figures) {
     Json one = {{"name", f.name}, {"value", f.value}};
     for (const auto& [key, value] : f.details.items()) { one[key] = value; }
+    if (!f.warning.empty()) { one["warning"] = f.warning; }
     one["stamp"] = f.stamp;
     all["figures"].push_back(std::move(one));
   }

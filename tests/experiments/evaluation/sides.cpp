@@ -4,6 +4,7 @@
 #include "data/datasets/image_dataset.h"
 #include "data/files/atomic_file.h"
 #include "data/images/image_file.h"
+#include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/side_source.h"
 #include "tests/data/images/pictures.h"
@@ -160,9 +161,9 @@ TEST_F(EvaluateRuns, WithADamagedRecordAreRefused) {
       {with("results", 3), "\"results\" is 3, where an object or a list belongs"}};
   for (const auto& [text, mistake] : cases) {
     write_file(path, text);
-    expect_error<ConfigError>([&] { evaluate(options_); }, path + " is not the record of a run: " + mistake +
-                                                               "; move it away to take all pictures in " +
-                                                               options_.fake);
+    expect_error<ConfigError>(
+        [&] { evaluate(options_); },
+        path + " is not the record of a run: " + mistake + "; move it away to take all pictures in " + options_.fake);
   }
   // A grid is no image by another name.
   files = whole["files"];
@@ -266,6 +267,27 @@ TEST(EvaluateProgram, ComparesTheSidesBeforeAnyImageGoesThroughTheNetwork) {
   expect_refusal(
       "labelled.npz", "--per-class --real " + folder / "others.npz",
       "--per-class: " + folder / "labelled.npz" + " and " + folder / "others.npz" + " have no class name in common");
+}
+
+TEST_F(Evaluate, SaysWhereAFigureMeansLittle) {
+  write_samples(options_.fake, pictures(5, 16));
+  write_samples(options_.real, pictures(70, 17));
+  options_.metrics = {"fid", "kid"};
+  const std::vector<Figure> few = evaluate(options_).figures;
+  EXPECT_EQ(few[0].warning,
+            "FID(64) of 5 / 70 images in 64 dimensions means little: the covariance of N images has a rank of N - 1 at "
+            "most; take more than 64 images of either side");
+  EXPECT_EQ(few[1].warning, "");
+  EXPECT_EQ(few[1].text, "+- " + format_number(few[1].details["deviation"].get<double>()));
+  EXPECT_NE(few[1].stamp_line.find("; 100 subsets of 5;"), std::string::npos) << few[1].stamp_line;
+  write_samples(options_.fake, pictures(70, 16));
+  const Evaluation enough = evaluate(options_);
+  EXPECT_EQ(enough.figures[0].warning, "");
+  EXPECT_FALSE(enough.json()["figures"][0].contains("warning"));
+  EXPECT_EQ(enough.figures[1].text, "") << "one subset, of all images: no deviation of 0";
+  EXPECT_FALSE(enough.figures[1].details.contains("deviation"));
+  EXPECT_NE(enough.figures[1].stamp_line.find("; 1 subset of 70, which has no deviation;"), std::string::npos)
+      << enough.figures[1].stamp_line;
 }
 
 /// The cache knows pixels alone.
