@@ -49,7 +49,8 @@ void read_archive(const std::string& path, std::string& train, std::string& test
   archive_read_support_format_tar(a.get());
   constexpr size_t kBlock = 1 << 16;
   if (archive_read_open_filename(a.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
-    throw IoError(cat("cannot read ", path, ": ", archive_error_string(a.get())));
+    throw IoError(cat("cannot read ", path, " as an archive: ", archive_error_string(a.get()),
+                      "; give the folder with train.bin and test.bin, or the .tar.gz"));
   }
   for (;;) {
     archive_entry* entry = nullptr;

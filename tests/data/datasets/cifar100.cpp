@@ -79,7 +79,12 @@ TEST(Cifar100, ChecksWhatItReads) {
   write_file(folder / "train.bin", wrong);
   expect_error<IoError>(reading(CifarCount::kAny), "picture 2 has the labels 2 (coarse, below 20) and 100");
   write_file(folder / "text.tar.gz", "no archive at all");
-  expect_error<IoError>([&] { read_cifar100(folder / "text.tar.gz"); }, "cannot read " + folder / "text.tar.gz");
+  for (const char* no_archive : {"text.tar.gz", "train.bin"}) {
+    expect_error<IoError>([&] { read_cifar100(folder / no_archive); },
+                          "cannot read " + folder / no_archive +
+                              " as an archive: Unrecognized archive format; give the folder with train.bin and "
+                              "test.bin, or the .tar.gz");
+  }
 }
 
 /// The real set, unpacked: TERRACE_TEST_DATA/cifar100-binary/train.bin and test.bin.
