@@ -104,8 +104,8 @@ void run(int argc, char** argv) {
       "  convert_weights runs/var var.pth\n"
       "  convert_weights ar-ckpt-last.pth var.safetensors --prefix trainer/var_wo_ddp --dtype bf16");
   options.parse(argc, argv);
-  if (out.empty() && !list) { throw ConfigError("convert_weights: give a file to write, or --list"); }
-  if (all && !list) { throw ConfigError("convert_weights: --all has no effect without --list"); }
+  if (out.empty() && !list) { throw ConfigError("give a file to write, or --list"); }
+  if (all && !list) { throw ConfigError("--all has no effect without --list"); }
   check_new_file(out, overwrite, "");
   if (dtype != "as-is") { settings.dtype = dtype_from_name(dtype); }
   if (list) { print_list(in, settings.source.prefix, all); }
@@ -115,7 +115,8 @@ void run(int argc, char** argv) {
     std::cerr << "warning: " << out << ": the official code has to be changed before it loads this: "
               << join_names(report.missing_in_official_code, "; ") << "\n";
   }
-  std::cout << out << ": " << report.what << ", " << report.tensors << " tensors, " << report.values << " values\n";
+  std::cout << out << ": " << (report.what.empty() ? "" : report.what + ", ") << report.tensors << " tensors, "
+            << report.values << " values\n";
 }
 
 }  // namespace

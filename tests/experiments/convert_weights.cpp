@@ -44,6 +44,13 @@ TEST(ConvertWeights, FromPyTorchThroughEveryFormat) {
   EXPECT_EQ(open_tensor_file(folder / "f.safetensors").entry("head.bias").dtype, DType::kBF16);
 }
 
+TEST(ConvertWeights, CountsTensorsOfNoModelOnce) {
+  const TemporaryFolder folder;
+  const CommandResult result = convert(golden("pth_misc.pth") + " " + folder / "y.safetensors");
+  EXPECT_EQ(result.status, 0);
+  EXPECT_TRUE(result.output.starts_with(folder / "y.safetensors" + ": 20 tensors, ")) << result.output;
+}
+
 TEST(ConvertWeights, AFileIsReplacedOnRequestAlone) {
   const TemporaryFolder folder;
   const std::string out = folder / "a.npz";
@@ -116,12 +123,13 @@ TEST_F(Programs, FoldersOfRunsStandForTheirCheckpoints) {
 TEST(ConvertWeights, RefusesInOneLine) {
   const TemporaryFolder folder;
   const std::pair<std::string, const char*> cases[] = {
-      {golden("var_tiny.pth"), "convert_weights: give a file to write, or --list"},
+      {golden("var_tiny.pth"), "convert_weights: error: give a file to write, or --list\n"},
       {golden("var_tiny.pth") + " " + folder / "x.bin", "its ending must be .safetensors, .npz, .pth, .pt or .h5"},
       {golden("README.md") + " --list", "not a file of tensors that is known"},
       {golden("var_tiny.pth") + " " + folder / "x.npz --dtype bf16",
        "is bf16, which NumPy does not have; convert it to f32 or f16"},
-      {golden("var_tiny.pth") + " --all " + folder / "x.pth", "--all has no effect without --list"},
+      {golden("var_tiny.pth") + " --all " + folder / "x.pth",
+       "convert_weights: error: --all has no effect without --list\n"},
       {folder / "none.pth --list", "none.pth: No such file or directory"}};
   for (const auto& [arguments, text] : cases) {
     const CommandResult result = convert(arguments);

@@ -125,7 +125,7 @@ ExportReport export_weights(const std::string& in, const std::string& out, const
     writer->commit();
     report.missing_in_official_code = source.missing_in_official_code;
   }
-  report.what = !source.kind ? "tensors" : source.kind == WeightKind::kVar ? "VAR transformer" : "tokenizer";
+  report.what = !source.kind ? "" : source.kind == WeightKind::kVar ? "VAR transformer" : "tokenizer";
   report.tensors = static_cast<int64_t>(entries.size());
   for (const TensorEntry& entry : entries) { report.values += entry.shape.numel(); }
   return report;

@@ -15,7 +15,7 @@ struct ExportOptions {
 };
 
 struct ExportReport {
-  std::string what;  // "VAR transformer", "tokenizer", "tensors"
+  std::string what;  // "VAR transformer", "tokenizer", "" for others
   int64_t tensors = 0, values = 0;
   /// What has to be changed in the released code before it loads the file (var/weights/official_code.h); nothing of
   /// .h5.
