@@ -122,6 +122,15 @@ Tensor tokens_of(const Settings& s, const Models& models, const Tensor& picture)
   return tokens;
 }
 
+/// What the tokenizer makes of these tokens alone: u8 (H, W, 3), the image that kept parts are at best.
+Tensor reconstruction_of(const Settings& s, const Models& models, const Tensor& tokens) {
+  const auto decode = [&] { return images_to_bytes(models.tokenizer->indices_to_images(tokens)).select(0, 0); };
+  if (!s.sampling.reproducible) { return decode(); }
+  Tensor picture;
+  each_on_one_thread(1, [&](int64_t) { picture = decode(); });
+  return picture;
+}
+
 /// Draws the results, u8 (count, H, W, 3); result i has the seed `seed` + i.
 Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const Tensor& keep, int64_t label) {
   Progress progress("edit", s.count, "images");
@@ -157,19 +166,25 @@ OutputPlan plan_of(const Settings& s) {
   return plan;
 }
 
-/// original | mask | result 0 | result 1 | ...
-void write_pictures(const Settings& s, const Tensor& original, const Tensor& mask, const Tensor& results) {
-  const int64_t size = original.dim(0), count = results.dim(0);
-  Tensor cells = Tensor::empty({count + 2, size, size, 3}, DType::kU8);
-  cells.select(0, 0).copy_(original);
-  cells.select(0, 1).copy_(mask);
-  cells.slice(0, 2, count + 2).copy_(results);
-  std::vector<std::string> captions = {"original", "mask"};
+/// What stands before the results in the grid.
+struct Before {
+  Tensor original, reconstruction, mask;  // u8 (H, W, 3)
+};
+
+/// original | reconstruction | mask | result 0 | result 1 | ...
+void write_pictures(const Settings& s, const Before& before, const Tensor& results) {
+  const int64_t size = before.original.dim(0), count = results.dim(0);
+  Tensor cells = Tensor::empty({count + 3, size, size, 3}, DType::kU8);
+  cells.select(0, 0).copy_(before.original);
+  cells.select(0, 1).copy_(before.reconstruction);
+  cells.select(0, 2).copy_(before.mask);
+  cells.slice(0, 3, count + 3).copy_(results);
+  std::vector<std::string> captions = {"original", "tokenizer's reconstruction", "mask"};
   for (int64_t i = 0; i < count; ++i) {
     captions.push_back(cat("seed ", s.common.seed + static_cast<uint64_t>(i)));
     write_png(s.common.out + "/" + picture_name(i), results.select(0, i).contiguous());
   }
-  write_png(s.common.out + "/grid.png", captioned_grid(cells, captions, std::min<int64_t>(count + 2, 8)));
+  write_png(s.common.out + "/grid.png", captioned_grid(cells, captions, std::min<int64_t>(count + 3, 8)));
 }
 
 void run(int argc, char** argv) {
@@ -203,9 +218,10 @@ void run(int argc, char** argv) {
   make_folder(s.common.out);  // a place that cannot be written to is found before the results are painted
   RunRecord record("edit", options.to_json(), s.common.seed);
 
-  const Drawn drawn = paint(s, models, tokens_of(s, models, original), kept_tokens(cells, pyramid), label);
+  const Tensor tokens = tokens_of(s, models, original);
+  const Drawn drawn = paint(s, models, tokens, kept_tokens(cells, pyramid), label);
   output.begin(record);
-  write_pictures(s, original, mask_picture(cells, size), drawn.images);
+  write_pictures(s, {original, reconstruction_of(s, models, tokens), mask_picture(cells, size)}, drawn.images);
   record.results()["images"] = s.count;
   record.results()["repainted_share"] = 1 - kept / all;
   record.results()["token_seconds"] = drawn.token_seconds;

@@ -313,7 +313,7 @@ void train(int argc, char** argv) {
   if (!data) { data = load(); }
   std::optional<VarTrainingReport> report;
   if (first_rank) {
-    report.emplace(VarReportOptions{s.training, s.grid_images}, model, *tokenizer, *folder, record, length);
+    report.emplace(VarReportOptions{s.training, data.class_names, s.grid_images}, model, *tokenizer, *folder, record, length);
     if (s.evaluator.images > 0) { report->measure_distance(held_out_or_train(s, held_out), s.evaluator); }
   }
   s.training.planned = s.start.minutes > 0;

@@ -7,18 +7,12 @@
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"
 #include "experiments/evaluation/frechet_evaluator.h"
-#include "experiments/report/image_grid.h"
+#include "experiments/report/caption.h"
 
 namespace terrace {
 namespace {
 
 constexpr int64_t kColumns = 8;
-
-void write_grid(const std::string& path, const Tensor& images, int64_t columns = kColumns) {
-  GridOptions grid;
-  grid.columns = columns;
-  write_png(path, image_grid(images, grid));
-}
 
 }  // namespace
 
@@ -34,14 +28,22 @@ void write_reconstructions(const std::string& path, const Vqvae& model, const Im
     all.slice(0, top, top + end - begin).copy_(originals.slice(0, begin, end));
     all.slice(0, top + columns, top + columns + end - begin).copy_(again.slice(0, begin, end));
   }
-  write_grid(path, all, columns);
+  GridOptions grid;
+  grid.columns = columns;
+  write_png(path, image_grid(all, grid));
 }
 
-void write_samples(const std::string& path, VarTransformer& model, Vqvae& tokenizer, int64_t count) {
+void write_samples(const std::string& path, VarTransformer& model, Vqvae& tokenizer,
+                   const std::vector<std::string>& class_names, int64_t count) {
   const int64_t classes = model.config().num_classes;
   std::vector<int64_t> labels;
-  for (int64_t i = 0; i < count; ++i) { labels.push_back(classes > count ? i * classes / count : i % classes); }
-  write_grid(path, draw_images(model, tokenizer, labels));
+  std::vector<std::string> captions;
+  for (int64_t i = 0; i < count; ++i) {
+    labels.push_back(classes > count ? i * classes / count : i % classes);
+    captions.push_back(class_names.empty() ? std::to_string(labels.back())
+                                           : class_names[static_cast<size_t>(labels.back())]);
+  }
+  write_png(path, captioned_grid(draw_images(model, tokenizer, labels), captions, kColumns));
 }
 
 }  // namespace terrace

@@ -77,7 +77,7 @@ void VarTrainingReport::evaluate(VarStepRecord& r) {
   if (options_.grid_images <= 0) { return; }
   const std::string file = step_file("samples", r.step);
   folder_.add(record_, file);
-  write_samples(folder_.path(file), model_, tokenizer_, options_.grid_images);
+  write_samples(folder_.path(file), model_, tokenizer_, options_.class_names, options_.grid_images);
 }
 
 void VarTrainingReport::update(int64_t done, int64_t steps, double loss) {

@@ -19,7 +19,8 @@ namespace terrace {
 
 struct VarReportOptions {
   VarTrainOptions training;
-  int64_t grid_images = 0;  // samples in the picture of an evaluation; 0: no pictures
+  std::vector<std::string> class_names = {};  // captions of that picture; may be empty
+  int64_t grid_images = 0;                    // samples in the picture of an evaluation; 0: no pictures
 };
 
 class VarTrainingReport {

@@ -318,7 +318,8 @@ TEST_F(Programs, EveryEvaluationLeavesAPicture) {
   const CommandResult var = run("train_var", seen);
   expect_success(var);
   EXPECT_NE(var.output.find("step 2: held-out loss "), std::string::npos) << var.output;
-  EXPECT_EQ(read_image(file("var_seen/samples-000002.png")).dim(0), 2 * 64 + 2) << "two rows of eight";
+  EXPECT_EQ(read_image(file("var_seen/samples-000002.png")).dim(0), 2 * (96 + 2 * 9 + 2) + 6)
+      << "two rows of eight images at 96 px, each above the two lines of its class's name";
   const Json files = read_json_file(file("var_seen/run.json"))["files"];
   EXPECT_NE(std::find(files.begin(), files.end(), "samples-000004.png"), files.end()) << files;
   expect_success(run("train_var", var_arguments("var_unseen") + " --evaluate-every 2 --grid-images 0"));

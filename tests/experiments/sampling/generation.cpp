@@ -189,6 +189,18 @@ TEST_F(Generation, EditKeepsWhatTheMaskKeeps) {
   run("edit", arguments + "--mask " + file("mask.png") + " --out " + file("edit"));
   EXPECT_EQ(files_in("edit"), 5) << "three results, the grid, run.json";
   EXPECT_EQ(read_json_file(file("edit/run.json"))["results"]["repainted_share"], 0.5);
+  // Beside the original the grid has what the tokenizer alone makes of it. Cells are 96 px wide, 6 px apart.
+  run("reconstruct", file("picture.png") + " --tokenizer " + file("vqvae/checkpoint.h5") + " --out " + file("again"));
+  const Tensor grid = read_image(file("edit/grid.png")),
+               reconstructed = read_image(file("again/images/0000-picture.png"));
+  EXPECT_EQ(grid.dim(1), 6 * 96 + 5 * 6) << "original, reconstruction, mask, three results";
+  Tensor cell = Tensor::empty({32, 32, 3}, DType::kU8);
+  for (int64_t y = 0; y < 32; ++y) {
+    for (int64_t x = 0; x < 32; ++x) {
+      cell.select(0, y).select(0, x).copy_(grid.select(0, 3 * y).select(0, 96 + 6 + 3 * x));
+    }
+  }
+  EXPECT_SAME(cell, reconstructed);
 
   // The same region said in other ways, other batches and threads.
   for (const std::string& how : {cat("--box 0,16,32,32 --batch 1 --threads 1"), cat("--box 0,0,32,16 --outpaint")}) {
@@ -247,7 +259,7 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   write_png(file("folder/deeper/a, odd.png"), generate_procedural(1, 8, 8));
   run("reconstruct", file("picture.png") + " " + file("folder") + " " + file("data.h5") + " --limit 3 --tokenizer " +
                          file("vqvae/checkpoint.h5") + " --show-scales --batch 4 --out " + file("again"));
-  const Json results = read_json_file(file("again/reconstruct.json"));
+  const Json results = read_json_file(file("reconstructed/reconstruct.json"));
   ASSERT_EQ(results["images"], 6);
   EXPECT_EQ(results["rows"][0]["image"], file("picture.png"));
   EXPECT_EQ(results["rows"][2]["image"], file("folder/deeper/a, odd.png"));
@@ -260,10 +272,10 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   EXPECT_NEAR(results["mean_psnr"].get<double>(), sum / 6, 1e-9);
   EXPECT_EQ(results["residual_share"].size(), 3U);
   EXPECT_TRUE(fs::exists(file("again/images/0002-a__odd.png")));
-  EXPECT_TRUE(fs::exists(file("again/scales/0002-a__odd.png")));
-  EXPECT_EQ(files_in("again"), 6 + 6 + 4) << "images, strips, grid, csv, json, run.json";
+  EXPECT_TRUE(fs::exists(file("reconstructed/scales/0002-a__odd.png")));
+  EXPECT_EQ(files_in("reconstructed"), 6 + 6 + 4) << "images, strips, grid, csv, json, run.json";
 
-  // PSNR again from the files alone.
+  // PSNR reconstructed from the files alone.
   const Tensor a = read_image(file("picture.png")), b = read_image(file("again/images/0000-picture.png"));
   double squares = 0;
   for (int64_t i = 0; i < a.numel(); ++i) {
@@ -272,7 +284,7 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   }
   EXPECT_NEAR(results["rows"][0]["psnr"].get<double>(), 10 * std::log10(4 / (squares / static_cast<double>(a.numel()))),
               1e-4);
-  const std::string csv = read_file(file("again/reconstruct.csv"));
+  const std::string csv = read_file(file("reconstructed/reconstruct.csv"));
   EXPECT_TRUE(csv.starts_with("image,psnr,mse,residual_1x1,residual_2x2,residual_4x4,psnr_1x1,")) << csv;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7);
 }

@@ -3,6 +3,7 @@
 #include "data/datasets/image_dataset.h"
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"
+#include "experiments/report/caption.h"
 #include "tensor/random.h"
 #include "tests/support.h"
 
@@ -43,6 +44,46 @@ TEST(TrainerPictures, OriginalsStandAboveTheirReconstructions) {
     }
   }
   EXPECT_EQ(pixel(3, 7, 0), 128) << "nothing is shown there";
+}
+
+TEST(TrainerPictures, SamplesHaveTheirClassesAsCaptions) {
+  const TemporaryFolder folder;
+  VqvaeConfig config;
+  config.ch = 8;
+  config.ch_mult = {1, 1};
+  config.num_res_blocks = 1;
+  config.z_channels = 4;
+  config.vocab_size = 16;
+  config.patch_nums = {1, 2};
+  config.norm_groups = 4;
+  Generator g(3);
+  Vqvae tokenizer(config, g);
+  tokenizer.eval();
+  VarConfig var;
+  var.patch_nums = config.patch_nums;
+  var.vocab_size = config.vocab_size;
+  var.Cvae = config.z_channels;
+  var.num_classes = 2;
+  var.depth = 1;
+  var.embed_dim = 16;
+  var.num_heads = 2;
+  VarTransformer model(var, g);
+  const auto caption = [&](const std::vector<std::string>& names, int64_t column) {
+    write_samples(folder / "s.png", model, tokenizer, names, 3);
+    const Tensor picture = read_image(folder / "s.png");
+    EXPECT_EQ(picture.dim(0), 96 + 9 + 2) << "4 px enlarged to 96, and a line of text";
+    const int64_t left = column * (96 + 6);
+    return picture.slice(0, 98, 98 + kGlyphHeight).slice(1, left, left + 96).contiguous();
+  };
+  const auto text = [](const std::string& words) {
+    Tensor line = Tensor::full({kGlyphHeight, 96, 3}, 255, DType::kU8);
+    draw_text(line, 0, 0, words, {0, 0, 0});
+    return line;
+  };
+  EXPECT_SAME(caption({"bear", "wolf"}, 0), text("bear"));
+  EXPECT_SAME(caption({"bear", "wolf"}, 1), text("wolf"));
+  EXPECT_SAME(caption({"bear", "wolf"}, 2), text("bear"));
+  EXPECT_SAME(caption({}, 1), text("1")) << "a class without a name has its number";
 }
 
 }  // namespace
