@@ -171,12 +171,15 @@ void check_cache_is_free(const std::string& path, const Vqvae& tokenizer, const 
   if (tokens.dataset_hash != images.content_hash()) { refuse("images", tokens.dataset_hash, images.content_hash()); }
 }
 
-TokenSet tokens_of(const Settings& s, const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images) {
+/// `note` is said before the first token is made, and is then "".
+TokenSet tokens_of(const Settings& s, const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images,
+                   std::string& note) {
   const std::string path = cat(folder, "/tokens-", images.split(), ".h5");
   if (!s.tokens.empty()) { check_cache_is_free(path, tokenizer, images); }
   Progress progress("tokens of " + images.split(), images.size(), "images");
   TokenSet tokens = cached_tokens(path, tokenizer, images, 0, [&](int64_t done, int64_t) {
     check_interrupt();
+    if (done == 0 && !note.empty()) { progress.message(std::exchange(note, "")); }
     progress.update(done);
   });
   progress.finish();
@@ -197,8 +200,13 @@ TokenSet tokens_without_images(const std::string& path, const Vqvae& tokenizer) 
 VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::optional<ImageDataset>& held_out) {
   const std::string folder = s.tokens.empty() ? s.common.out : s.tokens;
   make_folder(folder);
+  std::string note;
+  if (s.start.minutes > 0) {
+    note = cat("the images are turned into tokens first, which is no part of the ", format_number(s.start.minutes),
+               " minutes of --minutes");
+  }
   const TokenSet train = s.data.empty() ? tokens_without_images(folder + "/tokens-train.h5", tokenizer)
-                                        : tokens_of(s, folder, tokenizer, ImageDataset::open(s.data, "train"));
+                                        : tokens_of(s, folder, tokenizer, ImageDataset::open(s.data, "train"), note);
   VarTrainingData data;
   data.indices = train.indices;
   data.labels = train.labels;
@@ -207,7 +215,7 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
   const std::string cached = folder + "/tokens-test.h5";
   if (held_out || (s.data.empty() && std::filesystem::exists(cached))) {
     const TokenSet tokens =
-        held_out ? tokens_of(s, folder, tokenizer, *held_out) : tokens_without_images(cached, tokenizer);
+        held_out ? tokens_of(s, folder, tokenizer, *held_out, note) : tokens_without_images(cached, tokenizer);
     data.held_out_indices = tokens.indices;
     data.held_out_labels = tokens.labels;
   }
@@ -313,7 +321,8 @@ void train(int argc, char** argv) {
   if (!data) { data = load(); }
   std::optional<VarTrainingReport> report;
   if (first_rank) {
-    report.emplace(VarReportOptions{s.training, data.class_names, s.grid_images}, model, *tokenizer, *folder, record, length);
+    report.emplace(VarReportOptions{s.training, data.class_names, s.grid_images}, model, *tokenizer, *folder, record,
+                   length);
     if (s.evaluator.images > 0) { report->measure_distance(held_out_or_train(s, held_out), s.evaluator); }
   }
   s.training.planned = s.start.minutes > 0;

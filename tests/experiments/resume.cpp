@@ -270,6 +270,12 @@ TEST_F(Programs, MinutesPlanTheStepsOrCutThem) {
     const std::string quick = " --grid-images 0 --minutes 0.03";
     const CommandResult planned = run(program, without_steps(arguments) + quick);
     expect_success(planned);
+    // Images become tokens before the time begins; said once, where there are tokens to make.
+    const std::string note =
+        "the images are turned into tokens first, which is no part of the 0.03 minutes of --minutes\n";
+    const bool makes_tokens = std::string(program) == "train_var";
+    EXPECT_EQ(planned.output.find(note) != std::string::npos, makes_tokens) << planned.output;
+    EXPECT_EQ(planned.output.rfind(note), planned.output.find(note)) << planned.output;
     EXPECT_NE(planned.output.find(" steps are planned for 0.03 minutes, "), std::string::npos) << planned.output;
     const StoredPosition first = stored_position(folder + "/checkpoint.h5").value();
     EXPECT_EQ(first.step, first.steps) << "the schedule came to its end";
@@ -279,6 +285,7 @@ TEST_F(Programs, MinutesPlanTheStepsOrCutThem) {
     // Another such call adds to it.
     const CommandResult more = run(program, without_steps(arguments) + quick + " --resume");
     expect_success(more);
+    EXPECT_EQ(more.output.find(note), std::string::npos) << "they are there: " << more.output;
     EXPECT_NE(more.output.find("learning-rate schedule is recomputed"), std::string::npos) << more.output;
     const StoredPosition second = stored_position(folder + "/checkpoint.h5").value();
     EXPECT_GT(second.step, first.step);

@@ -30,6 +30,7 @@ TokenSet encode_dataset(const Vqvae& vqvae, const ImageDataset& dataset, int64_t
   tokens.vocab_size = vqvae.config().vocab_size;
   tokens.dataset_hash = dataset.content_hash();
   tokens.tokenizer_hash = content_hash(vqvae);
+  if (progress) { progress(0, N); }
   for (int64_t begin = 0; begin < N; begin += batch) {
     const int64_t end = std::min(begin + batch, N);
     const Tensor images = images_to_float(dataset.images({rows.begin() + begin, rows.begin() + end}));

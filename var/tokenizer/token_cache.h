@@ -23,7 +23,7 @@ struct TokenSet {
   int64_t num_classes() const { return static_cast<int64_t>(class_names.size()); }
 };
 
-/// Called with (images done, images in all); may throw.
+/// Called with (images done, images in all), before the first with none done; may throw.
 using EncodeProgress = std::function<void(int64_t done, int64_t total)>;
 
 /// Encodes `limit` images (0: all; else those of part_of), `batch` at a time.

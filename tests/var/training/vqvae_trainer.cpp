@@ -199,13 +199,15 @@ TEST(Tokens, CacheIsReadWhereItFitsAndMadeWhereNot) {
   const ImageDataset data = small_set(folder / "set.h5");
   std::unique_ptr<Vqvae> holder;
   Vqvae& model = *fresh(holder);
-  int64_t encoded = 0;
-  const EncodeProgress count = [&](int64_t, int64_t) { ++encoded; };
+  int64_t encoded = 0, begun = 0;
+  const EncodeProgress count = [&](int64_t done, int64_t) { ++(done == 0 ? begun : encoded); };
   const TokenSet made = cached_tokens(folder / "tokens.h5", model, data, 0, count);
   EXPECT_EQ(encoded, 1);
+  EXPECT_EQ(begun, 1) << "it is said before the first image is encoded";
   EXPECT_EQ(made.indices.shape(), (Shape{40, 21}));
   const TokenSet read = cached_tokens(folder / "tokens.h5", model, data, 0, count);
   EXPECT_EQ(encoded, 1);
+  EXPECT_EQ(begun, 1);
   EXPECT_SAME(read.indices, made.indices);
   EXPECT_SAME(read.labels, data.labels());
   EXPECT_EQ(read.class_names, data.class_names());
