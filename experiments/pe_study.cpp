@@ -43,6 +43,12 @@ void print_summary(const StudyResults& results, const StudyConfig& config) {
   std::printf("%s/report.html\n", config.common.out.c_str());
 }
 
+StudyResults run_or_say_how_to_go_on(Study& study) {
+  try {
+    return study.run();
+  } catch (const Interrupted& e) { throw Interrupted(cat(e.what(), "; the same command goes on where the study was")); }
+}
+
 void pe_study(int argc, char** argv) {
   StudyConfig config;
   config.common.out = "study";
@@ -60,7 +66,7 @@ void pe_study(int argc, char** argv) {
   OutputFolder folder(config.common.out, study_output(config), study_if_there(config));
   RunRecord record("pe_study", options.to_json(), config.common.seed);
   Study study(config, options.to_json(), folder, record);
-  const StudyResults results = study.run();
+  const StudyResults results = run_or_say_how_to_go_on(study);
   const Json figures = study_json(results);
   write_file(folder.path("results.json"), json_text(figures, 2) + "\n");
   write_file(folder.path("curves.csv"), study_csv(results));

@@ -298,7 +298,9 @@ StudyResults Study::run() {
       if (std::isfinite(run.own_share)) {
         text += cat(", samples of their class ", format_number(100 * run.own_share), " %");
       }
-      if (std::isfinite(run.distance)) { text += cat(", distance of samples ", format_number(run.distance)); }
+      if (std::isfinite(run.distance)) {
+        text += cat(", ", tokenizer_result_.distance_name, " of samples ", format_number(run.distance));
+      }
       say(text);
       done.emplace(std::pair(encoding, seed), std::move(run));
     }

@@ -114,6 +114,18 @@ TEST_F(Pipeline, TheStudyWritesItsReport) {
   EXPECT_NE(page.find("data:image/png;base64,"), std::string::npos);
 }
 
+TEST_F(Pipeline, AnInterruptedStudySaysHowItGoesOn) {
+  const std::string arguments =
+      " --encodings learned --tokenizer-steps 100000 --tokenizer-batch 4 --ch 8 --ch-mult 1,1,1 --z-channels 4"
+      " --vocab 16 --patch-nums 1,2,8 --depth 1 --embed-dim 16 --heads 2 --samples 1 --out ";
+  const CommandResult stopped = run_command("timeout --preserve-status -s INT 3 " + program_path("pe_study").string() +
+                                            " " + file("data.h5") + arguments + file("study_stopped"));
+  EXPECT_EQ(stopped.status, 130) << stopped.output;
+  EXPECT_NE(stopped.output.find("pe_study: interrupted; the same command goes on where the study was\n"),
+            std::string::npos)
+      << stopped.output;
+}
+
 TEST_F(Pipeline, HelpIsThere) {
   for (const char* program :
        {"prepare_data", "train_vqvae", "train_var", "sample", "pe_study", "inspect_pe", "run_fixture"}) {
