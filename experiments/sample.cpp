@@ -335,6 +335,8 @@ void report(const Run& run, const Settings& s, RunRecord& record, OutputFolder& 
   output.finish(record);
   std::printf("%s\n", output.path("grid.png").c_str());
   if (s.files) { std::printf("%s\n", output.path("images").c_str()); }
+  if (s.show_scales) { std::printf("%s\n", output.path("scales").c_str()); }
+  if (!s.npz.empty()) { std::printf("%s\n", s.npz.c_str()); }
   if (run.drawn() == 0) {
     std::printf("%lld images, drawn before\n", static_cast<long long>(run.total()));
     return;

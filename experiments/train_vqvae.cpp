@@ -149,7 +149,8 @@ class TrainingReport {
         record_(record),
         length_(length),
         curves_(s.common.out, static_cast<int64_t>(s.model.patch_nums.size())),
-        progress_("tokenizer", s.training.steps) {}
+        progress_("tokenizer", s.training.steps),
+        last_step_(s.training.steps) {}
 
   VqvaeTrainCallbacks callbacks() {
     VqvaeTrainCallbacks callbacks;
@@ -162,7 +163,9 @@ class TrainingReport {
     callbacks.progress = [this](int64_t done, int64_t steps, double loss) { update(done, steps, loss); };
     callbacks.evaluate = [this](VqvaeEvaluation& e, Vqvae& model) { evaluate(e, model); };
     callbacks.before_checkpoint = [this] { curves_.publish(); };
-    callbacks.plan = length_.plan();
+    if (TrainPlan plan = length_.plan()) {
+      callbacks.plan = [this, plan](int64_t done) { return last_step_ = plan(done); };
+    }
     return callbacks;
   }
 
@@ -206,7 +209,7 @@ class TrainingReport {
       e.frechet_distance = distance_;
       text += "; " + distance;
     }
-    say(text);
+    if (e.step != last_step_) { say(text); }  // of the last step the result says it
     if (settings_.grid_images <= 0) { return; }
     const std::string file = step_file("recon", e.step);
     folder_.add(record_, file);
@@ -268,7 +271,7 @@ class TrainingReport {
     if (!trainer.evaluations().empty()) {
       const VqvaeEvaluation& e = trainer.evaluations().back();
       const std::string at = e.step == trainer.steps_done() ? "" : cat("step ", e.step, ": ");
-      std::printf("%s%s\ncodes in use per scale (perplexity):", at.c_str(), describe(e).c_str());
+      std::printf("%s%s\nperplexity of the codes per scale:", at.c_str(), describe(e).c_str());
       for (const double value : e.perplexity) { std::printf(" %.0f", value); }
       std::printf("\n");
     }
@@ -287,6 +290,7 @@ class TrainingReport {
   RunLength& length_;
   CurveFiles<VqvaeStepRecord> curves_;
   Progress progress_;
+  int64_t last_step_;                    // as it is planned now
   double psnr_ = 0, held_out_psnr_ = 0;  // the last ones, for the line of progress
   double distance_ = -1;
   int64_t distance_step_ = -1;  // that distance_ was measured at

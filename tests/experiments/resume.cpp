@@ -313,6 +313,9 @@ TEST_F(Programs, EveryEvaluationLeavesAPicture) {
   const CommandResult vqvae = run("train_vqvae", vqvae_arguments("vqvae_seen") + " --evaluate-every 2 --grid-images 5");
   expect_success(vqvae);
   EXPECT_NE(vqvae.output.find("step 2: PSNR "), std::string::npos) << vqvae.output;
+  EXPECT_EQ(vqvae.output.find("step 3: PSNR "), std::string::npos) << "the result says it: " << vqvae.output;
+  EXPECT_NE(vqvae.output.find("\nPSNR "), std::string::npos) << vqvae.output;
+  EXPECT_NE(vqvae.output.find("\nperplexity of the codes per scale: "), std::string::npos) << vqvae.output;
   EXPECT_EQ(column(file("vqvae_seen/curves.csv"), "step"), (std::vector<std::string>{"2", "3"}));
   for (const std::string& psnr : column(file("vqvae_seen/curves.csv"), "held_out_psnr")) { EXPECT_NE(psnr, ""); }
   // Five originals, the five reconstructions below them: 32 px at twice their size, 2 px between them.

@@ -119,7 +119,11 @@ TEST_F(Generation, TheEvaluationPresetIsTheProtocol) {
 }
 
 TEST_F(Generation, TheNpzHoldsEveryImageInOrder) {
-  run("sample", models() + "--classes 1,2 --count 3 --batch 4 --npz " + file("all.npz") + " --out " + file("npz"));
+  const std::string output = run("sample", models() + "--classes 1,2 --count 3 --batch 4 --show-scales --npz " +
+                                               file("all.npz") + " --out " + file("npz"));
+  for (const std::string& written : {file("npz/grid.png"), file("npz/images"), file("npz/scales"), file("all.npz")}) {
+    EXPECT_NE(output.find(written + "\n"), std::string::npos) << output;
+  }
   const Tensor all = open_tensor_file(file("all.npz")).read("arr_0");
   ASSERT_EQ(all.shape(), (Shape{6, 32, 32, 3}));
   ASSERT_EQ(all.dtype(), DType::kU8);
