@@ -92,6 +92,7 @@ void run(int argc, char** argv) {
   options.add("all", all, "with --list: after them what a checkpoint holds beside weights (optimizer, log)");
   options.add("dtype", dtype, "type of floating tensors").choices({"as-is", "f32", "f16", "bf16"});
   options.add("prefix", settings.source.prefix, "take what lies below this name, e.g. trainer/var_wo_ddp")
+      .metavar("NAME")
       .default_text("found by its names");
   options.add("heads", settings.source.num_heads, "attention heads, where the weights do not tell (no attn_l2_norm)")
       .range(0, 1024)

@@ -37,12 +37,14 @@ void declare(Options& options, Settings& s) {
   options
       .add("image", s.image,
            "PNG or JPEG, or an image of a dataset (data.h5/test/12); its middle square is resized to the model's size")
+      .metavar("FILE")
       .required();
-  options.add("mask", s.mask, "PNG of the image's size: white is painted anew, black is kept");
+  options.add("mask", s.mask, "PNG of the image's size: white is painted anew, black is kept").metavar("FILE");
   options.add("invert-mask", s.invert_mask, "white is kept, black is painted anew");
-  options.add("box", s.box, "in place of --mask: paint the pixels x0 <= x < x1, y0 <= y < y1 of the image anew");
+  options.add("box", s.box, "in place of --mask: paint the pixels x0 <= x < x1, y0 <= y < y1 of the image anew")
+      .metavar("X0,Y0,X1,Y1");
   options.add("outpaint", s.outpaint, "keep the box and paint around it");
-  options.add("class", s.label, "number or name of the class to paint, or none for no class");
+  options.add("class", s.label, "number or name of the class to paint, or none for no class").metavar("NAME");
   options.add("count", s.count, "results to draw; result i has the seed SEED + i").at_least(1);
   options.add("batch", s.batch, "results a batch; does not change them")
       .at_least(0)

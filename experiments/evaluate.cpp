@@ -30,14 +30,18 @@ struct Settings {
 void declare(Options& options, Settings& s) {
   EvaluationOptions& e = s.evaluation;
   options.group("Images");
-  options.add(
-      "fake", e.fake,
-      "images to judge: OUT of sample, edit or reconstruct, any folder of PNG and JPEG files, an .npz (arr_0 u8 "
-      "NHWC), a dataset (.h5)");
-  options.add("real", e.real, "what they are compared with: the same, or saved statistics (.npz of mu, sigma)");
-  options.add("split", s.split, "split of the datasets on both sides").default_text("the held-out one, else train");
-  options.add("fake-split", e.fake_split, "split of --fake alone").default_text("that of --split");
-  options.add("real-split", e.real_split, "split of --real alone").default_text("that of --split");
+  options
+      .add("fake", e.fake,
+           "images to judge: OUT of sample, edit or reconstruct, any folder of PNG and JPEG files, an .npz (arr_0 u8 "
+           "NHWC), a dataset (.h5)")
+      .metavar("FILE|FOLDER");
+  options.add("real", e.real, "what they are compared with: the same, or saved statistics (.npz of mu, sigma)")
+      .metavar("FILE|FOLDER");
+  options.add("split", s.split, "split of the datasets on both sides")
+      .metavar("NAME")
+      .default_text("the held-out one, else train");
+  options.add("fake-split", e.fake_split, "split of --fake alone").metavar("NAME").default_text("that of --split");
+  options.add("real-split", e.real_split, "split of --real alone").metavar("NAME").default_text("that of --split");
   options
       .add("limit", s.limit,
            "images to take of either side, 0 for all: a random subset, the same in every run whatever --seed")
@@ -57,6 +61,7 @@ void declare(Options& options, Settings& s) {
   options
       .add("weights", e.inception.weights,
            "file of Inception's weights; the first layers alone serve the levels they reach")
+      .metavar("FILE")
       .default_text("TERRACE_INCEPTION, else that of `make inception`");
   for (const Metric& metric : metrics()) {
     if (metric.declare != nullptr) { metric.declare(options, e); }
@@ -81,6 +86,7 @@ void declare(Options& options, Settings& s) {
       .add("cache", s.cache,
            "folder for statistics of --real, by content, and for what an interrupted run goes on from; none: nothing "
            "is kept")
+      .metavar("FOLDER")
       .default_text("TERRACE_CACHE, else ~/.cache/terrace");
   options.add_common(s.common, "folder for run.json, which holds the figures").default_text("none");
 }

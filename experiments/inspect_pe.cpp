@@ -27,6 +27,7 @@ void inspect_pe(int argc, char** argv) {
       .positional()
       .required();
   options.add("prefix", prefix, "of a file with several models: take what lies below this name")
+      .metavar("NAME")
       .default_text("found by its names");
   declare_overwrite(options, overwrite);
   options.add_common(common, "folder for inspect.html, inspect.json and run.json");

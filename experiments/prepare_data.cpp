@@ -43,7 +43,7 @@ struct Arguments {
 };
 
 void declare_classes(Options& command, Arguments& a, const std::string& help) {
-  command.add("class", a.class_name, help).default_text("all");
+  command.add("class", a.class_name, help).metavar("NAME").default_text("all");
   command.add("classes", a.classes, "the same for several, a,b,c").default_text("all");
 }
 
@@ -93,7 +93,7 @@ void declare(Options& options, Arguments& a) {
   preview.add("file", a.file, "dataset, FILE.h5").positional().required();
   preview.add("png", a.png, "file to write").required().endings({".png"});
   declare_overwrite_file(preview, a.overwrite, "the file of --png");
-  preview.add("split", a.split, "split to show");
+  preview.add("split", a.split, "split to show").metavar("NAME");
   declare_classes(preview, a, "name or number of the class to show");
   preview.add("count", a.count, "pictures, spread evenly over the split, or over the classes").range(1, 10000);
   preview.add("columns", a.columns, "pictures a row").range(1, 1000);

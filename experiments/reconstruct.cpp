@@ -49,7 +49,7 @@ void declare(Options& options, Settings& s) {
            "are centre-cropped to a square and resized")
       .positional()
       .required();
-  options.add("split", s.split, "split of datasets").default_text("the held-out one, else train");
+  options.add("split", s.split, "split of datasets").metavar("NAME").default_text("the held-out one, else train");
   options
       .add("limit", s.limit,
            "images of each folder (the first by path) or dataset (a random subset, the same in every run), 0 for all")
@@ -58,6 +58,7 @@ void declare(Options& options, Settings& s) {
   options
       .add("tokenizer", s.tokenizer,
            "weights of the tokenizer: the folder of a run of train_vqvae, its checkpoint.h5, .pth, .safetensors")
+      .metavar("FILE|FOLDER")
       .required();
   options.add("patch-nums", s.patch_nums, "sides of the scales in tokens, where the file does not tell them")
       .at_least(1)

@@ -57,7 +57,8 @@ void body(int argc, char** argv) {
                                      ") from its inputs, writes them under the same names, and prints how far they are "
                                      "from the fixture's own."));
   options.add("fixture", fixture, "HDF5 file with the attribute `config`").positional().required();
-  options.add("weights", weights, "file of Inception-v3 weights, for fixtures of kind inception_features");
+  options.add("weights", weights, "file of Inception-v3 weights, for fixtures of kind inception_features")
+      .metavar("FILE");
   options.add_common(common, "file for the results").endings({".h5", ".hdf5"});
   options.epilog(
       "The exit code is 0 where every result is within its tolerance, 1 where one is not, 2 after an error.");

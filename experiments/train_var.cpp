@@ -93,10 +93,12 @@ void declare_training(Options& options, Settings& s) {
            "micro-batches that a step's batch is computed in, one after another: less memory, the same gradient")
       .at_least(1);
   options.add("lr", t.lr, "peak learning rate of AdamW").at_least(0);
-  options.add(
-      "schedule", t.schedule,
-      "learning-rate schedule after the warm-up: lin0 (constant for 5 % of the rest, then linear), lin00 (linear), "
-      "lin (constant for 15 %), lin0.3 and the like (linear with a bend at that share), cos (half a cosine), exp");
+  options
+      .add(
+          "schedule", t.schedule,
+          "learning-rate schedule after the warm-up: lin0 (constant for 5 % of the rest, then linear), lin00 (linear), "
+          "lin (constant for 15 %), lin0.3 and the like (linear with a bend at that share), cos (half a cosine), exp")
+      .metavar("NAME");
   options.add("warmup", t.warmup_share, "share of the steps that warm up linearly").range(0, 0.99);
   options.add("final-lr", t.final_lr, "learning rate at the last step, as a share of the peak").range(0, 1);
   options.add("weight-decay", t.weight_decay, "decoupled weight decay of AdamW, times the learning rate, per step")
@@ -119,13 +121,15 @@ void declare_training(Options& options, Settings& s) {
 
 void declare(Options& options, Settings& s) {
   options.group("Data");
-  options.add("data", s.data,
-              "image dataset (HDF5, from prepare_data); without it the token caches stand for themselves");
+  options
+      .add("data", s.data, "image dataset (HDF5, from prepare_data); without it the token caches stand for themselves")
+      .metavar("FILE");
   options
       .add("tokenizer", s.tokenizer,
            "the folder of a run of train_vqvae, its checkpoint.h5, or official weights (.pth, .safetensors)")
+      .metavar("FILE|FOLDER")
       .required();
-  options.add("tokens", s.tokens, "folder of the token caches").default_text("OUT");
+  options.add("tokens", s.tokens, "folder of the token caches").metavar("FOLDER").default_text("OUT");
   declare_model(options, s);
   declare_training(options, s);
   options.group("Run");

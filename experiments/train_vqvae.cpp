@@ -103,7 +103,7 @@ void declare_tokenizer(Options& options, Settings& s) {
 void declare(Options& options, Settings& s) {
   VqvaeTrainOptions& t = s.training;
   options.group("Data");
-  options.add("data", s.data, "image dataset (HDF5, from prepare_data)").required();
+  options.add("data", s.data, "image dataset (HDF5, from prepare_data)").metavar("FILE").required();
   declare_training(options, s);
   declare_tokenizer(options, s);
   options.group("Run");

@@ -168,6 +168,11 @@ Option& Option::default_text(std::string text) {
   return *this;
 }
 
+Option& Option::metavar(std::string placeholder) {
+  metavar_ = std::move(placeholder);
+  return *this;
+}
+
 Option& Option::unrecorded() {
   recorded_ = false;
   return *this;
@@ -233,7 +238,9 @@ std::string Option::type_name() const {
       [this](auto* p) -> std::string {
         using T = std::decay_t<decltype(*p)>;
         if constexpr (std::is_same_v<T, bool>) { return ""; }
-        if constexpr (std::is_same_v<T, std::string>) { return endings_.empty() ? "TEXT" : "FILE" + endings_.front(); }
+        if (!endings_.empty()) { return "FILE" + endings_.front(); }
+        if (!metavar_.empty()) { return metavar_; }
+        if constexpr (std::is_same_v<T, std::string>) { return choices_.empty() ? "TEXT" : "NAME"; }
         if constexpr (std::is_same_v<T, std::vector<std::string>>) { return "A,B,.."; }
         if constexpr (IsVector<T>::value) { return "N,N,.."; }
         if constexpr (std::is_floating_point_v<T>) { return "X"; }

@@ -84,13 +84,14 @@ Option& Options::add(const std::string& name, OptionTarget target, const std::st
 
 Option& Options::add_common(CommonOptions& common, const std::string& out_help) {
   group("Common");
-  Option& out = add("out", common.out, out_help);
+  Option& out = add("out", common.out, out_help).metavar("FOLDER");
   add("seed", common.seed, "seed of every random draw");
   add("threads", common.threads, "processor threads, at most; fewer while other processes use the cores")
       .range(0, 4096)
       .default_text("all cores");
   add("device", common.device,
-      "where to compute: cpu, cuda, cuda:N, or cuda-host, which tests CUDA's kernels on the CPU");
+      "where to compute: cpu, cuda, cuda:N, or cuda-host, which tests CUDA's kernels on the CPU")
+      .metavar("NAME");
   return out;
 }
 

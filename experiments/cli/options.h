@@ -48,6 +48,7 @@ class Option {
   Option& positional();                             // given by place, without --name; still a key of --config. A
                                                     // list of texts takes all that is given by place, one by one
   Option& default_text(std::string text);           // shown in --help in place of the default value
+  Option& metavar(std::string placeholder);         // of the value in --help, in place of its type: FILE, FOLDER, NAME
   Option& unrecorded();  // is no part of to_json(): it is of one call, not of what is computed
   Option& endings(std::vector<std::string> allowed);  // of the file that a text names, in lower case: ".h5"
   /// The text names a whole set of values: `apply` writes them into the targets of other options, and what is given of
@@ -72,7 +73,7 @@ class Option {
   OptionTarget target_;
   std::string help_;
   std::string group_;
-  std::string default_;
+  std::string default_, metavar_;
   double low_ = -std::numeric_limits<double>::infinity();
   double high_ = std::numeric_limits<double>::infinity();
   bool open_low_ = false;

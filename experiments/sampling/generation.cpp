@@ -91,11 +91,15 @@ std::vector<std::string> files_of(const ModelOptions& chosen) {
 
 void declare_models(Options& options, ModelOptions& models) {
   options.group("Model");
-  options.add("checkpoint", models.checkpoint,
-              "weights of the transformer: the folder of a run of train_var, its checkpoint.h5, .pth, .safetensors");
-  options.add("tokenizer", models.tokenizer,
-              "weights of the tokenizer that it was trained with: likewise, of train_vqvae");
+  options
+      .add("checkpoint", models.checkpoint,
+           "weights of the transformer: the folder of a run of train_var, its checkpoint.h5, .pth, .safetensors")
+      .metavar("FILE|FOLDER");
+  options
+      .add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with: likewise, of train_vqvae")
+      .metavar("FILE|FOLDER");
   options.add("class-names", models.class_names, "text file with the name of a class in each line")
+      .metavar("FILE")
       .default_text("those of the checkpoint");
   options.add("heads", models.heads, "attention heads, where the checkpoint does not tell (no attn_l2_norm)")
       .range(0, 1024)

@@ -61,6 +61,7 @@ void StudyConfig::declare(Options& options) {
   options.group("Tokenizer");
   options
       .add("tokenizer", tokenizer, "the folder of a run of train_vqvae to use, its checkpoint.h5, or official weights")
+      .metavar("FILE|FOLDER")
       .default_text("one is trained");
   options.add("tokenizer-batch", tokenizer_batch, "images per step").at_least(1);
   options.add("tokenizer-lr", tokenizer_lr, "peak learning rate of AdamW").positive();

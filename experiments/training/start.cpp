@@ -35,6 +35,7 @@ void StartOptions::declare(Options& options) {
       .add("init-from", init_from,
            "weights to start from, in place of random ones: a checkpoint, the folder of a run, or official weights "
            "(.pth, .safetensors, .npz); steps and optimizer begin anew")
+      .metavar("FILE|FOLDER")
       .default_text("random");
   options.add(
       "resume", resume,

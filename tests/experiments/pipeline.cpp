@@ -131,6 +131,17 @@ TEST_F(Pipeline, HelpIsThere) {
        {"prepare_data", "train_vqvae", "train_var", "sample", "pe_study", "inspect_pe", "run_fixture"}) {
     EXPECT_NE(run(cat(program, " --help")).find("--out"), std::string::npos) << program;
   }
+  for (const char* program : {"prepare_data cifar100", "prepare_data images", "prepare_data procedural",
+                              "prepare_data info", "prepare_data preview", "train_vqvae", "train_var", "sample", "edit",
+                              "reconstruct", "evaluate", "convert_weights", "pe_study", "inspect_pe", "run_fixture"}) {
+    const std::string help = run(cat(program, " --help"));
+    EXPECT_EQ(help.find(" TEXT"), std::string::npos) << "say what it is (Option::metavar): " << help;
+  }
+  const std::string edit = run("edit --help");
+  for (const char* option : {"--image FILE ", "--checkpoint FILE|FOLDER ", "--box X0,Y0,X1,Y1 ", "--class NAME ",
+                             "--dtype NAME ", "--out FOLDER "}) {
+    EXPECT_NE(edit.find(option), std::string::npos) << option << edit;
+  }
 }
 
 TEST_F(Pipeline, BadInputIsOneLineAndLeavesNothing) {

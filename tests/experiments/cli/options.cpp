@@ -291,6 +291,22 @@ TEST(Options, HelpListsEverythingWithDefaults) {
   for (std::string line; std::getline(lines, line);) { EXPECT_LE(line.size(), 100U) << line; }
 }
 
+TEST(Options, HelpSaysWhatAValueIs) {
+  std::string text, choice = "a", image, dataset;
+  std::vector<int64_t> box;
+  Options options("prog", "Does it.");
+  options.add("text", text, "t");
+  options.add("choice", choice, "c").choices({"a", "b"});
+  options.add("image", image, "i").metavar("FILE");
+  options.add("box", box, "b").metavar("X0,Y0,X1,Y1");
+  options.add("dataset", dataset, "d").metavar("FILE").endings({".h5", ".hdf5"});
+  const std::string help = options.help();
+  for (const char* left :
+       {"--text TEXT ", "--choice NAME ", "--image FILE ", "--box X0,Y0,X1,Y1 ", "--dataset FILE.h5 "}) {
+    EXPECT_NE(help.find(left), std::string::npos) << left << "\n" << help;
+  }
+}
+
 TEST(Options, APositionalListTakesAllThatComesByPlace) {
   std::vector<std::string> images;
   int64_t limit = 0;
