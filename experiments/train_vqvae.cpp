@@ -161,7 +161,9 @@ class TrainingReport {
       curves_.publish_sometimes();
     };
     callbacks.progress = [this](int64_t done, int64_t steps, double loss) { update(done, steps, loss); };
-    callbacks.evaluate = [this](VqvaeEvaluation& e, Vqvae& model) { evaluate(e, model); };
+    callbacks.evaluate = [this](VqvaeEvaluation& e, Vqvae& model) {
+      interruptible("in the evaluation ", e.step, [&] { evaluate(e, model); });
+    };
     callbacks.before_checkpoint = [this] { curves_.publish(); };
     if (TrainPlan plan = length_.plan()) {
       callbacks.plan = [this, plan](int64_t done) { return last_step_ = plan(done); };
@@ -203,8 +205,7 @@ class TrainingReport {
 
   void evaluate(VqvaeEvaluation& e, Vqvae& model) {
     std::string text = cat("step ", e.step, ": ", describe(e));
-    std::string distance;
-    interruptible("in the evaluation ", e.step, [&] { distance = measure_distance(model, e.step); });
+    const std::string distance = measure_distance(model, e.step);
     if (!distance.empty()) {
       e.frechet_distance = distance_;
       text += "; " + distance;

@@ -33,7 +33,9 @@ VarTrainCallbacks VarTrainingReport::callbacks() {
     curves_.publish_sometimes();
   };
   callbacks.progress = [this](int64_t done, int64_t steps, double loss) { update(done, steps, loss); };
-  callbacks.evaluate = [this](VarStepRecord& r, VarTransformer&) { evaluate(r); };
+  callbacks.evaluate = [this](VarStepRecord& r, VarTransformer&) {
+    interruptible("in the evaluation ", r.step, [&] { evaluate(r); });
+  };
   callbacks.held_out_progress = [this](int64_t step, int64_t images, int64_t of) {
     progress_.doing(cat("held-out loss, image ", images, " of ", of));
     interruptible("in the evaluation ", step, [] { check_interrupt(); });
@@ -70,7 +72,7 @@ void VarTrainingReport::evaluate(VarStepRecord& r) {
     text = figures;
   }
   if (evaluator_) {
-    interruptible("in the evaluation ", r.step, [&] { distance_ = r.frechet_distance = evaluator_->distance(model_); });
+    distance_ = r.frechet_distance = evaluator_->distance(model_);
     text += cat(text.empty() ? "" : "; ", evaluator_->line(distance_));
   }
   if (!text.empty()) { say(cat("step ", r.step, ": ", text)); }

@@ -105,9 +105,10 @@ TEST_F(Programs, AResumedRunKeepsTheWeightsThatItBeganWith) {
   }
 }
 
-/// Interrupted where nearly all of the time is that of evaluations.
+/// Interrupted where nearly all of the time is that of evaluations, with the signal looked at in their midst.
 TEST_F(Programs, AnInterruptedEvaluationIsMadeUp) {
-  const std::string more = " --evaluate-every 1 --grid-images 2 --frechet-images 16";
+  expect_success(run("prepare_data", "procedural --count 48 --test-count 192 --out " + file("held_out.h5")));
+  const std::string more = " --evaluate-every 1 --grid-images 2 --frechet-images 192 --data " + file("held_out.h5");
   for (const auto& [program, name, arguments] :
        {std::tuple{"train_vqvae", "vqvae", &vqvae_arguments}, std::tuple{"train_var", "var", &var_arguments}}) {
     SCOPED_TRACE(program);
