@@ -24,8 +24,8 @@ struct StartOptions {
   /// --init-from --resume --overwrite, and --minutes.
   void declare(Options& options);
   void declare_minutes(Options& options);
-  /// Of a run that is resumed, which goes on from its own checkpoint: takes the --init-from that `record`, its run.json,
-  /// holds, null where there is none. Throws ConfigError where another is given.
+  /// Of a run that is resumed, which goes on from its own checkpoint: takes the --init-from that `record` holds, its
+  /// run.json, null where there is none. Throws ConfigError where another is given.
   void keep_init_from(const Json& record);
 };
 

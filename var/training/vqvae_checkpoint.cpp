@@ -2,9 +2,8 @@
 //
 //   /model/NAME  /optimizer/NAME  /average/NAME (with an EMA)  /codes/last_use  /log/*  /pending/*  /evaluations/*
 //
-// Attributes of the root: terrace_kind = "vqvae", terrace_version, config, training (JSON), step, dataset_hash, pending_steps;
-// evaluation_due where the last record's evaluation threw.
-// Nothing in the file depends on the clock.
+// Attributes of the root: terrace_kind = "vqvae", terrace_version, config, training (JSON), step, dataset_hash,
+// pending_steps; evaluation_due where the last record's evaluation threw. Nothing in the file depends on the clock.
 
 #include "data/files/json_differences.h"
 #include "data/hdf5/kind.h"

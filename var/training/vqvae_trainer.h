@@ -40,9 +40,9 @@ class VqvaeTrainer {
   ~VqvaeTrainer();
 
   /// Runs to options.steps, or as the plan says, from where it is. Checkpoints at checkpoint_every and at the end.
-  /// Where `progress` or `evaluate` throws, a checkpoint of the finished step is written first; an evaluation that threw
-  /// is made up where that checkpoint is resumed, before the first step, and the step's record, which had none, is
-  /// called back again with it.
+  /// Where `progress` or `evaluate` throws, a checkpoint of the finished step is written first; an evaluation that
+  /// threw is made up where that checkpoint is resumed, before the first step, and the step's record, which had none,
+  /// is called back again with it.
   void run();
   VqvaeStepRecord step();      // one step; nothing is logged or written
   VqvaeEvaluation evaluate();  // in eval mode, with the averaged weights where there are some
