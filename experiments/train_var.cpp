@@ -297,7 +297,7 @@ void train(int argc, char** argv) {
   refuse_what_cannot_be(s);
   s.training.checkpoint_path = s.common.out + "/checkpoint.h5";
   std::optional<OutputFolder> folder = folder_of(s, first_rank);
-  if (folder) { s.start.keep_init_from(folder->record_before()); }
+  if (folder) { s.start.keep_init_from(folder->run_before()); }
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);
   RunRecord record("train_var", length.recorded(options, s.training.steps), s.common.seed);
 
@@ -325,7 +325,7 @@ void train(int argc, char** argv) {
   if (!data) { data = load(); }
   std::optional<VarTrainingReport> report;
   if (first_rank) {
-    report.emplace(VarReportOptions{s.training, data.class_names, s.grid_images}, model, *tokenizer, *folder, record,
+    report.emplace(VarReportOptions{s.training, data->class_names, s.grid_images}, model, *tokenizer, *folder, record,
                    length);
     if (s.evaluator.images > 0) { report->measure_distance(held_out_or_train(s, held_out), s.evaluator); }
   }

@@ -320,7 +320,7 @@ void train(int argc, char** argv) {
                        .reached = at,
                        .inputs = {s.data, s.start.init_from}},
                       if_there(s.start.resume, s.start.overwrite));
-  s.start.keep_init_from(folder.record_before());
+  s.start.keep_init_from(folder.run_before());
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);
 
   const ImageDataset images = ImageDataset::open(s.data, "train");

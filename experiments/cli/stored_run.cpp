@@ -44,6 +44,7 @@ constexpr Field kFields[] = {
     {.pointer = "/files", .fits = is_list_of_texts, .type = "a list of texts"},
     {.pointer = "/configuration", .fits = is_object, .type = "an object"},
     {.pointer = "/configuration/files", .fits = is_flag, .type = "true or false"},
+    {.pointer = "/configuration/init-from", .fits = is_text, .type = "a text"},
     {.pointer = "/configuration/npz", .fits = is_text, .type = "a text"},
     {.pointer = "/results", .fits = is_object_or_list, .type = "an object or a list"},
     {.pointer = "/results/steps", .fits = is_count, .type = "a whole number"},

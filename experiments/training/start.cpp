@@ -44,9 +44,9 @@ void StartOptions::declare(Options& options) {
   declare_overwrite(options, overwrite);
 }
 
-void StartOptions::keep_init_from(const Json& record) {
-  if (!resume || !record.contains("configuration") || !record["configuration"].contains("init-from")) { return; }
-  const auto before = record["configuration"]["init-from"].get<std::string>();
+void StartOptions::keep_init_from(const std::optional<StoredRun>& run) {
+  if (!resume || !run || !run->configuration.contains("init-from")) { return; }
+  const auto before = run->configuration["init-from"].get<std::string>();
   if (!init_from.empty() && init_from != before && canonical(init_from) != canonical(before)) {
     throw ConfigError(cat("--init-from: the run began with ", before.empty() ? "random weights" : before, ", not ",
                           init_from, "; --resume goes on from its checkpoint: leave --init-from out"));
@@ -113,11 +113,8 @@ std::string reached(const std::string& checkpoint) {
 }
 
 bool has_ended(const std::string& folder, int64_t steps) {
-  const std::string path = folder + "/run.json";
-  if (!std::filesystem::exists(path)) { return false; }
-  const Json record = read_json_file(path);
-  return record.contains("ended") && record["ended"].is_string() && record.contains("results") &&
-         record["results"].value("steps", int64_t{0}) == steps;
+  const std::optional<StoredRun> run = stored_run(folder, "move it away");
+  return run && !run->ended.empty() && run->results.value("steps", int64_t{0}) == steps;
 }
 
 std::string nothing_left(const std::string& checkpoint, int64_t steps) {

@@ -7,6 +7,7 @@
 
 #include "experiments/cli/options.h"
 #include "experiments/cli/progress.h"
+#include "experiments/cli/stored_run.h"
 #include "tensor/base/error.h"
 #include "var/tokenizer/vqvae.h"
 #include "var/training/stored_position.h"
@@ -24,9 +25,9 @@ struct StartOptions {
   /// --init-from --resume --overwrite, and --minutes.
   void declare(Options& options);
   void declare_minutes(Options& options);
-  /// Of a run that is resumed, which goes on from its own checkpoint: takes the --init-from that `record` holds, its
-  /// run.json, null where there is none. Throws ConfigError where another is given.
-  void keep_init_from(const Json& record);
+  /// Of a run that is resumed, which goes on from its own checkpoint: takes the --init-from of its run.json, where
+  /// there is one that has it. Throws ConfigError where another is given.
+  void keep_init_from(const std::optional<StoredRun>& run);
 };
 
 /// The number of steps of a run: that of --steps, that of the checkpoint to resume, or as many as --minutes allows.
