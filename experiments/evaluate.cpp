@@ -27,7 +27,7 @@ struct Settings {
   bool self_check = false, overwrite = false;
 };
 
-void declare(Options& options, Settings& s) {
+void declare_images(Options& options, Settings& s) {
   EvaluationOptions& e = s.evaluation;
   options.group("Images");
   options
@@ -49,6 +49,11 @@ void declare(Options& options, Settings& s) {
   options.add("fake-limit", e.fake_limit, "images to take of --fake alone").at_least(0).default_text("that of --limit");
   options.add("real-limit", e.real_limit, "images to take of --real alone").at_least(0).default_text("that of --limit");
   options.add("skip-bad", e.skip_bad, "leave out files that cannot be read and count them; else the first one stops");
+}
+
+void declare(Options& options, Settings& s) {
+  EvaluationOptions& e = s.evaluation;
+  declare_images(options, s);
   options.group("Figures");
   std::vector<std::string> known;
   for (const Metric& metric : metrics()) {
@@ -56,8 +61,9 @@ void declare(Options& options, Settings& s) {
   }
   options.add("metrics", e.metrics, join_names(known)).choices(metric_names());
   options.add("protocol", s.protocol, "whose figures these are comparable with").choices(protocol_names());
-  options.add("features", e.inception.level,
-              "level of Inception, by its number of features: 64, 192, 768 or 2048; published figures are of 2048");
+  options.add(
+      "features", e.inception.level,
+      "feature dimension of Inception, which names the layer: 64, 192, 768 or 2048; published figures are of 2048");
   options
       .add("weights", e.inception.weights,
            "file of Inception's weights; the first layers alone serve the levels they reach")

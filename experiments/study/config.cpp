@@ -29,20 +29,24 @@ std::string option_list(const char* const (&names)[N]) {
   return join_names(options);
 }
 
+void declare_comparison(Options& options, StudyConfig& c) {
+  options.group("What is compared");
+  options.add("encodings", c.encodings,
+              cat(join_names(encoding_names()), "; NAME", kMatched,
+                  " scales a fixed table to the RMS that a learned one starts with"));
+  options.add("seeds", c.seeds, "one run per encoding and seed; three or more allow a comparison");
+  options.add("pe-scale", c.pe_scale, "factor on fixed tables").positive();
+  options.add("pe-mix", c.mix, "weight of the learned part of " + join_names(mixing_encoding_names())).range(0, 1);
+  options.add("level-embedding", c.level_embedding, "add one vector per scale");
+}
+
 }  // namespace
 
 void StudyConfig::declare(Options& options) {
   options.add("data", data, "dataset made by prepare_data, with splits train and test")
       .positional()
       .default_text("a generated set");
-  options.group("What is compared");
-  options.add("encodings", encodings,
-              cat(join_names(encoding_names()), "; NAME", kMatched,
-                  " scales a fixed table to the RMS that a learned one starts with"));
-  options.add("seeds", seeds, "one run per encoding and seed; three or more allow a comparison");
-  options.add("pe-scale", pe_scale, "factor on fixed tables").positive();
-  options.add("pe-mix", mix, "weight of the learned part of " + join_names(mixing_encoding_names())).range(0, 1);
-  options.add("level-embedding", level_embedding, "add one vector per scale");
+  declare_comparison(options, *this);
   options.group("Length");
   options
       .add("minutes", minutes,
