@@ -1,4 +1,4 @@
-// Repaints a part of an image: in-painting, out-painting, class-conditional editing, without training for it.
+// Regenerates a part of an image: inpainting, outpainting, class-conditional editing, without training for it.
 #include <algorithm>
 #include <cstdio>
 #include <vector>
@@ -39,13 +39,13 @@ void declare(Options& options, Settings& s) {
            "PNG or JPEG, or an image of a dataset (data.h5/test/12); its middle square is resized to the model's size")
       .metavar("FILE")
       .required();
-  options.add("mask", s.mask, "PNG of the image's size: white is painted anew, black is kept").metavar("FILE");
-  options.add("invert-mask", s.invert_mask, "white is kept, black is painted anew");
-  options.add("box", s.box, "in place of --mask: paint the pixels x0 <= x < x1, y0 <= y < y1 of the image anew")
+  options.add("mask", s.mask, "PNG of the image's size: white is inpainted, black is kept").metavar("FILE");
+  options.add("invert-mask", s.invert_mask, "white is kept, black is inpainted");
+  options.add("box", s.box, "in place of --mask: inpaint the pixels x0 <= x < x1, y0 <= y < y1 of the image")
       .metavar("X0,Y0,X1,Y1");
-  options.add("outpaint", s.outpaint, "keep the box and paint around it");
-  options.add("class", s.label, "number or name of the class to paint, or none for no class").metavar("NAME");
-  options.add("count", s.count, "results to draw; result i has the seed SEED + i").at_least(1);
+  options.add("outpaint", s.outpaint, "keep the box and generate what is around it (outpainting)");
+  options.add("class", s.label, "number or name of the class to generate, or none for no class").metavar("NAME");
+  options.add("count", s.count, "results to sample; result i has the seed SEED + i").at_least(1);
   options.add("batch", s.batch, "results a batch; does not change them")
       .at_least(0)
       .default_text("as many as have their keys and values in 1 GiB, at most 64");
@@ -55,7 +55,7 @@ void declare(Options& options, Settings& s) {
   options.add_common(s.common, "folder for grid.png, images/ and run.json, which lists them");
 }
 
-/// u8 (H, W): 255 where the mask file says to paint anew.
+/// u8 (H, W): 255 where the mask file says to inpaint.
 Tensor mask_of_file(const Settings& s, const Tensor& image) {
   const Tensor picture = read_image(s.mask);
   const int64_t H = picture.dim(0), W = picture.dim(1);
@@ -102,7 +102,7 @@ Tensor cut_mask(const Tensor& repaint, int64_t size) {
   return resize_and_crop(color, size, ResizeFilter::kBox).select(2, 0).contiguous();
 }
 
-/// The mask as the model sees it, at the image's size: white cells are painted anew.
+/// The mask as the model sees it, at the image's size: white cells are inpainted.
 Tensor mask_picture(const Tensor& cells, int64_t size) {
   const int64_t P = cells.dim(0);
   Tensor picture = Tensor::empty({size, size, 3}, DType::kU8);
@@ -191,13 +191,13 @@ void write_pictures(const Settings& s, const Before& before, const Tensor& resul
 
 void run(int argc, char** argv) {
   Settings s;
-  Options options("edit", "Repaints a part of an image: in-painting, out-painting, class-conditional editing.");
+  Options options("edit", "Regenerates a part of an image: inpainting, outpainting, class-conditional editing.");
   s.common.out = "runs/edit";
   declare(options, s);
   options.epilog(
       "  edit --image dog.png --mask mask.png --class 207 --checkpoint var_d16.pth --tokenizer vae.pth\n"
       "  edit --image dog.png --box 64,64,192,192 --outpaint --class 207 --count 8 ...\n"
-      "Masks are reduced to the finest grid of tokens: a cell is painted anew where at least half of it is white.");
+      "Masks are reduced to the finest grid of tokens: a cell is inpainted where at least half of it is white.");
   options.parse(argc, argv);
   const Device device = s.common.apply();
   OutputFolder output(s.common.out, plan_of(s), if_there(false, s.overwrite));
@@ -215,7 +215,7 @@ void run(int argc, char** argv) {
   const double kept = sum(cells).item<double>();
   if (kept == all) {
     throw ConfigError(cat(s.mask.empty() ? "--box" : "--mask", ": no cell of the ", pyramid.largest(), "x",
-                          pyramid.largest(), " grid is at least half marked: nothing to paint anew"));
+                          pyramid.largest(), " grid is at least half marked: nothing to inpaint"));
   }
   make_folder(s.common.out);  // a place that cannot be written to is found before the results are painted
   RunRecord record("edit", options.to_json(), s.common.seed);
@@ -230,7 +230,7 @@ void run(int argc, char** argv) {
   record.results()["decode_seconds"] = drawn.decode_seconds;
   output.finish(record);
   std::printf("%s\n%s\n", output.path("grid.png").c_str(), output.path("images").c_str());
-  std::printf("%lld images, %.0f %% painted anew: tokens %.2f s, decoding %.2f s\n", static_cast<long long>(s.count),
+  std::printf("%lld images, %.0f %% inpainted: tokens %.2f s, decoding %.2f s\n", static_cast<long long>(s.count),
               100 * (1 - kept / all), drawn.token_seconds, drawn.decode_seconds);
 }
 

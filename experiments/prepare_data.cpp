@@ -89,15 +89,15 @@ void declare(Options& options, Arguments& a) {
   info.add("verify", a.verify, "compare the content with its stored hash");
   declare_classes(info, a, "name or number of a class to tell more of");
 
-  Options& preview = options.command("preview", "writes pictures of a dataset as one PNG");
+  Options& preview = options.command("preview", "writes images of a dataset as one PNG");
   preview.add("file", a.file, "dataset, FILE.h5").positional().required();
   preview.add("png", a.png, "file to write").required().endings({".png"});
   declare_overwrite_file(preview, a.overwrite, "the file of --png");
   preview.add("split", a.split, "split to show").metavar("NAME");
   declare_classes(preview, a, "name or number of the class to show");
-  preview.add("count", a.count, "pictures, spread evenly over the split, or over the classes").range(1, 10000);
-  preview.add("columns", a.columns, "pictures a row").range(1, 1000);
-  preview.add("upscale", a.upscale, "pixels of the PNG a pixel of a picture").range(1, 16);
+  preview.add("count", a.count, "images, spread evenly over the split, or over the classes").range(1, 10000);
+  preview.add("columns", a.columns, "images a row").range(1, 1000);
+  preview.add("upscale", a.upscale, "pixels of the PNG per pixel of an image").range(1, 16);
 }
 
 void print_split(const ImageDataset& dataset) {
@@ -195,12 +195,12 @@ void preview_classes(const Arguments& a, const ImageDataset& dataset, const std:
   for (const int64_t c : classes) {
     const std::vector<int64_t> rows = rows_of_class(dataset, c), some = spread_rows(rows, each);
     const std::string& name = dataset.class_names()[static_cast<size_t>(c)];
-    if (rows.empty()) { throw IoError(cat(a.file, ": split \"", a.split, "\" has no picture of class ", name)); }
+    if (rows.empty()) { throw IoError(cat(a.file, ": split \"", a.split, "\" has no image of class ", name)); }
     groups.push_back({cat(c, " ", name, ": ", some.size(), " of ", rows.size()), dataset.images(some)});
     shown += static_cast<int64_t>(some.size());
   }
   write_png(a.png, titled_grids(groups, grid));
-  std::cout << a.png << ": " << shown << " pictures of " << classes.size()
+  std::cout << a.png << ": " << shown << " images of " << classes.size()
             << (classes.size() == 1 ? " class" : " classes") << " of split " << a.split << "\n";
 }
 
@@ -222,7 +222,7 @@ void write_preview(const Arguments& a) {
     images.select(0, i).copy_(dataset.image(ordered ? i * dataset.size() / count : i));
   }
   write_png(a.png, image_grid(images, grid));
-  std::cout << a.png << ": " << count << " of " << dataset.size() << " pictures of split " << a.split << "\n";
+  std::cout << a.png << ": " << count << " of " << dataset.size() << " images of split " << a.split << "\n";
 }
 
 /// run.json of a dataset lies beside it: data.h5 has data.run.json.

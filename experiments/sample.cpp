@@ -1,4 +1,4 @@
-// Draws images from a trained VAR transformer.
+// Samples images from a trained VAR transformer.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -155,7 +155,7 @@ void check_resumed(const Settings& s, const std::vector<int64_t>& classes, const
   for (const std::string& file : output.files_before()) {
     if (planned.contains(file)) { continue; }
     throw ConfigError(
-        cat("--resume: the run in ", s.common.out, " has ", file, ", which this command does not draw; ",
+        cat("--resume: the run in ", s.common.out, " has ", file, ", which this command does not write; ",
             "give --class-names, --count, --files and --show-scales as it did, or another folder with --out"));
   }
 }
@@ -338,7 +338,7 @@ void report(const Run& run, const Settings& s, RunRecord& record, OutputFolder& 
   if (s.show_scales) { std::printf("%s\n", output.path("scales").c_str()); }
   if (!s.npz.empty()) { std::printf("%s\n", s.npz.c_str()); }
   if (run.drawn() == 0) {
-    std::printf("%lld images, drawn before\n", static_cast<long long>(run.total()));
+    std::printf("%lld images, sampled before\n", static_cast<long long>(run.total()));
     return;
   }
   if (const Sampler* sampler = run.sampler(); sampler != nullptr && !sampler->not_recorded().empty()) {
@@ -350,7 +350,7 @@ void report(const Run& run, const Settings& s, RunRecord& record, OutputFolder& 
 
 void run(int argc, char** argv) {
   Settings s;
-  Options options("sample", "Draws images from a trained VAR transformer.");
+  Options options("sample", "Samples images from a trained VAR transformer.");
   s.common.out = "runs/samples";
   declare(options, s);
   options.epilog(

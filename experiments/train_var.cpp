@@ -97,10 +97,11 @@ void declare_training(Options& options, Settings& s) {
       .add(
           "schedule", t.schedule,
           "learning-rate schedule after the warm-up: lin0 (constant for 5 % of the rest, then linear), lin00 (linear), "
-          "lin (constant for 15 %), lin0.3 and the like (linear with a bend at that share), cos (half a cosine), exp")
+          "lin (constant for 15 %), lin0.3 and the like (linear with a bend at that fraction), cos (half a cosine), "
+          "exp")
       .metavar("NAME");
-  options.add("warmup", t.warmup_share, "share of the steps that warm up linearly").range(0, 0.99);
-  options.add("final-lr", t.final_lr, "learning rate at the last step, as a share of the peak").range(0, 1);
+  options.add("warmup", t.warmup_share, "fraction of the steps that warm up linearly").range(0, 0.99);
+  options.add("final-lr", t.final_lr, "learning rate at the last step, as a fraction of the peak").range(0, 1);
   options.add("weight-decay", t.weight_decay, "decoupled weight decay of AdamW, times the learning rate, per step")
       .at_least(0);
   options.add("weight-decay-end", t.weight_decay_end,
@@ -156,7 +157,7 @@ void declare(Options& options, Settings& s) {
           "no pictures. With a large model they take time")
       .at_least(0);
   s.evaluator.declare(
-      options, "samples drawn at every evaluation for their Frechet distance to as many held-out images; 0: none");
+      options, "images sampled at every evaluation for their Frechet distance to as many held-out images; 0: none");
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);
   options.add_common(s.common, "folder for checkpoint.h5, curves.csv, curves.jsonl, pictures and run.json");
 }

@@ -42,7 +42,7 @@ void declare_training(Options& options, Settings& s) {
           "peak learning rate of AdamW; the learning-rate schedule is a linear warm-up from 0, then half a cosine over "
           "the remaining steps")
       .positive();
-  options.add("final-lr", t.final_lr, "learning rate at the last step, as a share of the peak").range(0, 1);
+  options.add("final-lr", t.final_lr, "learning rate at the last step, as a fraction of the peak").range(0, 1);
   options.add("warmup", t.warmup, "steps of linear warm-up").at_least(0);
   options.add("beta1", t.beta1, "AdamW's beta1: decay rate of the mean of gradients").range(0, 0.9999);
   options.add("beta2", t.beta2, "AdamW's beta2: decay rate of the mean of squared gradients").range(0, 0.9999);
@@ -91,7 +91,7 @@ void declare_tokenizer(Options& options, Settings& s) {
       .add("share-quant-resi", s.model.share_quant_resi,
            "convolutions phi after the quantizer: so many, 0: one per scale")
       .at_least(0);
-  options.add("quant-resi", s.model.quant_resi, "share of the convolution in phi, the rest is the identity")
+  options.add("quant-resi", s.model.quant_resi, "fraction of the convolution in phi, the rest is the identity")
       .range(-1, 1);
   options.add("beta", s.model.beta, "weight of the commitment loss in the quantizer's").at_least(0);
   options.add("znorm", s.model.using_znorm, "the nearest code is that of the largest cosine similarity");

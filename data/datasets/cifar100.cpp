@@ -83,7 +83,7 @@ void check_records(const std::string& content, const std::string& what, int64_t 
                       " bytes; the file is truncated or of another kind"));
   }
   if (count == CifarCount::kPublished && bytes != published * kCifarRecord) {
-    throw IoError(cat(what, ": ", bytes / kCifarRecord, " pictures; the published file has ", published));
+    throw IoError(cat(what, ": ", bytes / kCifarRecord, " images; the published file has ", published));
   }
   constexpr int kCoarseClasses = 20;
   for (int64_t i = 0; i < bytes / kCifarRecord; ++i) {
@@ -150,7 +150,7 @@ Cifar100Files read_cifar100(const std::string& path, CifarCount count) {
 void decode_cifar100(const std::string& content, int64_t begin, int64_t end, Tensor& images, Tensor& labels) {
   const int64_t count = static_cast<int64_t>(content.size()) / kCifarRecord;
   if (begin < 0 || begin > end || end > count) {
-    throw IndexError(cat("decode_cifar100: pictures [", begin, ", ", end, ") of ", count));
+    throw IndexError(cat("decode_cifar100: images [", begin, ", ", end, ") of ", count));
   }
   images = Tensor::empty({end - begin, kSide, kSide, 3}, DType::kU8);
   labels = Tensor::empty({end - begin}, DType::kI64);

@@ -93,8 +93,7 @@ ImageFolder scan_image_folder(const std::string& folder, const ImageFolderOption
   const fs::path first = has_splits ? root / "train" : root;
   found.class_names = names_of(subfolders(first));
   if (found.class_names.empty()) {
-    throw IoError(
-        cat("cannot read ", first.string(), ": it holds no folders; expected one folder of pictures a class"));
+    throw IoError(cat("cannot read ", first.string(), ": it holds no folders; expected one folder of images a class"));
   }
   found.splits.push_back(scan_split(first, has_splits ? "train" : options.split, found.class_names));
   if (has_splits) {
@@ -153,7 +152,7 @@ ImageFolderResult convert_image_folder(const std::string& folder, const std::str
       progress(++done, total, static_cast<int64_t>(result.bad.size()));
     }
   }
-  if (result.written == 0) { throw IoError(cat("cannot read ", folder, ": none of its pictures can be read")); }
+  if (result.written == 0) { throw IoError(cat("cannot read ", folder, ": none of its images can be read")); }
   writer.commit();
   return result;
 }

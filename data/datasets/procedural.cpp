@@ -205,7 +205,7 @@ void create_procedural(const std::string& path, const ProceduralOptions& options
                        const std::function<void(int64_t done, int64_t total)>& progress) {
   if (options.train < 1 || options.test < 0) {
     throw ConfigError(
-        cat("create_procedural: cannot make ", options.train, " training and ", options.test, " test pictures"));
+        cat("create_procedural: cannot make ", options.train, " training and ", options.test, " test images"));
   }
   constexpr int64_t kTestBegin = int64_t{1} << 40;
   ImageDatasetWriter writer(path, kProceduralSize, kProceduralSize, procedural_class_names(),

@@ -250,7 +250,7 @@ Hdf5DatasetInfo Hdf5File::Impl::info(hid_t dataset, const std::string& name) con
   const Handle space(H5Dget_space(dataset));
   const int ndim = H5Sget_simple_extent_ndims(space);
   if (ndim < 0 || H5Sget_simple_extent_type(space) == H5S_NULL) {
-    throw IoError(cat(path, ": dataset \"", name, "\" has no extents"));
+    throw IoError(cat(path, ": dataset \"", name, "\" has no shape"));
   }
   std::vector<hsize_t> dims(static_cast<size_t>(ndim));
   H5Sget_simple_extent_dims(space, dims.data(), nullptr);

@@ -161,7 +161,7 @@ const char* name_of(ResizeFilter filter) {
 Tensor resize(const Tensor& image, int64_t height, int64_t width, ResizeFilter filter) {
   check_picture(image, "resize");
   if (height < 1 || width < 1) {
-    throw ShapeError(cat("resize: extents must be positive, got ", height, " x ", width));
+    throw ShapeError(cat("resize: height and width must be positive, got ", height, " x ", width));
   }
   return resize_window(image, height, width, 0, 0, height, width, filter);
 }

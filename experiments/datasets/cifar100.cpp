@@ -9,7 +9,7 @@ class Cifar100Maker : public DatasetMaker {
  public:
   void declare(Options& options) override {
     options.add("source", source_, "folder with train.bin and test.bin, or the .tar.gz").positional().required();
-    options.add("any-count", any_count_, "accept files that hold another number of pictures than the published ones");
+    options.add("any-count", any_count_, "accept files that hold another number of images than the published ones");
   }
 
   std::vector<std::string> make(const DatasetOutput& output, const DatasetProgress& progress) override {

@@ -49,8 +49,8 @@ inline constexpr DatasetKind kDatasets[] = {
      cifar100_maker},
     {"images", "converts a folder of JPEG and PNG files, one folder a class", "imagenet --size 64 --out imagenet64.h5",
      image_folder_maker},
-    {"procedural", "draws 32x32 pictures of figures: shape, colour and place are the class",
-     "--count 16000 --out figures.h5", procedural_maker},
+    {"procedural", "generates 32x32 images: shape, colour and place are the class", "--count 16000 --out figures.h5",
+     procedural_maker},
 };
 
 }  // namespace terrace

@@ -19,7 +19,7 @@ class ImageFolderMaker : public DatasetMaker {
     options.add("filter", filter_, "resampling filter of the resize, antialiased")
         .choices({"box", "bilinear", "bicubic", "lanczos"});
     options.add("split", images_.split, "name of the split, where the folder has none of its own").metavar("NAME");
-    options.add("test-every", images_.test_every, "put every N-th picture into split test; 0: none").at_least(0);
+    options.add("test-every", images_.test_every, "put every N-th image into split test; 0: none").at_least(0);
     options.add("skip-bad", skip_bad_, "leave out files that cannot be read, and list them, instead of stopping");
   }
 

@@ -80,7 +80,8 @@ std::unique_ptr<FrechetEvaluator> tokenizer_evaluator(const Vqvae& tokenizer, co
 
 void EvaluatorOptions::declare(Options& options, const std::string& images_help) {
   options.add("frechet-images", images, images_help).at_least(0);
-  options.add("frechet-level", level, "level of Inception that the distance is of: 64, 192, 768 or 2048");
+  options.add("frechet-level", level,
+              "feature dimension of Inception that the distance is of, which names the layer: 64, 192, 768 or 2048");
   options.add("inception", weights, "weights of Inception; without any the distance is in the tokenizer's features")
       .metavar("FILE")
       .default_text("TERRACE_INCEPTION, else that of `make inception`");

@@ -200,7 +200,7 @@ void declare_sampling(Options& options, SamplingOptions& sampling) {
            "nucleus sampling: keep the most probable codes up to this cumulative probability, 0 for all")
       .range(0, 1);
   options.add("more-smooth", sampling.more_smooth,
-              "mix the codes' vectors by Gumbel-softmax instead of drawing one: smoother, not a draw from the model");
+              "mix the codes' vectors by Gumbel-softmax instead of sampling one: smoother, not a sample of the model");
   options.add("reproducible", sampling.reproducible,
               "the same bits whatever --batch and --threads: every image by itself on one thread");
   options.add("graphs", sampling.graphs, "on a GPU, record the launches of each scale once and replay them");

@@ -99,7 +99,8 @@ std::string significance_sentence(const StudyResults& results) {
   const int64_t seeds = list.front().held_out_loss.difference.count;
   if (seeds < 3) {
     return cat("With ", seeds == 1 ? "one seed" : std::to_string(seeds) + " seeds",
-               " per encoding, differences between encodings cannot be told from differences between seeds: the order "
+               " per encoding, differences between encodings cannot be distinguished from differences between seeds: "
+               "the order "
                "above is an observation, not a finding. Three seeds or more are needed (--seeds 0,1,2).");
   }
   // Bonferroni: several encodings against one baseline are several chances to be wrong.

@@ -132,8 +132,9 @@ void report_curves(const StudyResults& results, Html& page) {
   LineChart scale_loss{
       .title = "Held-out loss by scale", .x_label = "side of the scale (tokens)", .y_label = "nats per token"};
   scale_loss.series = by_scale(results, [](const StudyRun& r) { return r.held_out.scale_loss; });
-  LineChart scale_accuracy{
-      .title = "Held-out token accuracy by scale", .x_label = "side of the scale (tokens)", .y_label = "share right"};
+  LineChart scale_accuracy{.title = "Held-out token accuracy by scale",
+                           .x_label = "side of the scale (tokens)",
+                           .y_label = "fraction right"};
   scale_accuracy.series = by_scale(results, [](const StudyRun& r) { return r.held_out.scale_accuracy; });
   scale_accuracy.y_from_zero = true;
   page.figures({{train.svg(), "Loss of the batches seen, mean over the seeds; the band is one standard deviation."},
@@ -269,7 +270,7 @@ std::string study_report(const StudyResults& results) {
       {format_fixed(loss.mean, 3),
        "lowest mean held-out loss, nats per token (" + best +
            (results.encodings().size() > 1 && established_best(results, loss_of, Better::kLower).empty()
-                ? ", not told from the others)"
+                ? ", not distinguished from the others)"
                 : ")")}};
   if (has_rule(results)) {
     const std::string name = best_encoding(results, share_of, Better::kHigher);

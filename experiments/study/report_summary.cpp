@@ -34,14 +34,15 @@ int decimals_of_distance(const StudyTokenizer& tokenizer) {
 
 /// Every encoding against the first, over the seeds that they share.
 void report_contrasts(const StudyResults& results, Html& page) {
-  page.subsection("Can the difference be told from chance?");
+  page.subsection("Can the difference be distinguished from chance?");
   page.text(significance_sentence(results));
   const std::vector<Contrast> list = contrasts(results);
   if (list.empty()) { return; }
   Table pairs;
   pairs.columns = {"Against " + list.front().baseline, "Loss difference", "95 % interval", "p (loss)"};
   if (has_rule(results)) {
-    pairs.columns.insert(pairs.columns.end(), {"Class share difference (points)", "95 % interval", "p (class share)"});
+    pairs.columns.insert(pairs.columns.end(),
+                         {"Class fraction difference (points)", "95 % interval", "p (class fraction)"});
   }
   for (size_t i = 0; i < list.size(); ++i) {
     const PairedComparison &l = list[i].held_out_loss, &s = list[i].own_share;
@@ -122,7 +123,7 @@ void report_encodings(const StudyResults& results, Html& page) {
           " held-out images; a model that knows nothing has ln V",
           std::isfinite(entropy) ? cat(", one that knows how often each code occurs ", format_fixed(entropy, 3)) : "",
           ". Bold: the best, where a paired test over "
-          "the seeds tells it from every other encoding (5 %, corrected).");
+          "the seeds distinguishes it from every other encoding (5 %, corrected).");
   page.table(table);
 }
 
@@ -138,10 +139,10 @@ void note_distance(const StudyResults& results, Html& page) {
 
 void note_share(const StudyResults& results, Html& page) {
   page.note(
-      cat("The share of samples is judged by the rule that defines the generated classes (shape, colour and place). "
+      cat("The fraction of samples is judged by the rule that defines the generated classes (shape, colour and place). "
           "Samples: ",
           sampling_text(results),
-          "; below each share its 95 % interval from the number of samples alone (Wilson), without the spread "
+          "; below each fraction its 95 % interval from the number of samples alone (Wilson), without the spread "
           "between trainings. The ceiling: the rule recognises ",
           percent(results.tokenizer.real_share), " of the real test images and ",
           percent(results.tokenizer.reconstructed_share), " of the tokenizer's reconstructions of them. Chance is ",

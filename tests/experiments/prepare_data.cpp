@@ -47,7 +47,7 @@ TEST(PrepareData, InfoAndPreviewOfSomeClasses) {
   const std::string preview = program() + " preview " + file + " --png " + png;
   const CommandResult two = run_command(preview + " --classes 'red disc top left,3' --count 8");
   EXPECT_EQ(two.status, 0) << two.output;
-  EXPECT_NE(two.output.find("p.png: 8 pictures of 2 classes of split train"), std::string::npos) << two.output;
+  EXPECT_NE(two.output.find("p.png: 8 images of 2 classes of split train"), std::string::npos) << two.output;
   EXPECT_EQ(read_image(png).dim(1), 4 * 66 - 2);
   EXPECT_GT(read_image(png).dim(0), 2 * (64 + 20));
   const std::string before = read_file(png);
@@ -57,7 +57,7 @@ TEST(PrepareData, InfoAndPreviewOfSomeClasses) {
                               " is there already; add --overwrite to replace it, or give another name with --png\n");
   EXPECT_EQ(read_file(png), before);
   const CommandResult one = run_command(preview + " --class 5 --overwrite");
-  EXPECT_NE(one.output.find("p.png: 4 pictures of 1 class of split train"), std::string::npos) << one.output;
+  EXPECT_NE(one.output.find("p.png: 4 images of 1 class of split train"), std::string::npos) << one.output;
 
   const std::pair<std::string, std::string> refused[] = {
       {" --class 16", "--class: '16' is neither a class name nor a number below 16"},

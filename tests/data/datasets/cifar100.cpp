@@ -71,7 +71,7 @@ TEST(Cifar100, ChecksWhatItReads) {
   expect_error<IoError>([&] { read_cifar100(folder / "none"); }, "No such file or directory");
   write_file(folder / "test.bin", records(2));
   write_file(folder / "train.bin", records(2));
-  expect_error<IoError>(reading(CifarCount::kPublished), "train.bin: 2 pictures; the published file has 50000");
+  expect_error<IoError>(reading(CifarCount::kPublished), "train.bin: 2 images; the published file has 50000");
   write_file(folder / "train.bin", records(2) + "x");
   expect_error<IoError>(reading(CifarCount::kAny), "not a whole number of records of 3074 bytes");
   std::string wrong = records(3);

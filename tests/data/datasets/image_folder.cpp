@@ -117,7 +117,7 @@ TEST(ImageFolder, SaysWhatIsMissing) {
   const TemporaryFolder folder;
   const auto scanning = [&](const std::string& path) { return [path] { scan_image_folder(path, {}); }; };
   expect_error<IoError>(scanning(folder / "none"), "it is not a folder");
-  expect_error<IoError>(scanning(folder.path()), "it holds no folders; expected one folder of pictures a class");
+  expect_error<IoError>(scanning(folder.path()), "it holds no folders; expected one folder of images a class");
   fs::create_directory(folder / "a");
   expect_error<IoError>(scanning(folder.path()), "no JPEG or PNG file in its class folders");
 }

@@ -187,7 +187,7 @@ TEST_F(Generation, SampleRefusesNonsense) {
 
 TEST_F(Generation, EditKeepsWhatTheMaskKeeps) {
   Tensor mask = Tensor::zeros({32, 32, 3}, DType::kU8);
-  mask.slice(0, 16, 32).fill_(255);  // the lower half is painted anew
+  mask.slice(0, 16, 32).fill_(255);  // the lower half is inpainted
   write_png(file("mask.png"), mask);
   const std::string arguments = "--image " + file("picture.png") + models() + "--class 2 --count 3 --reproducible ";
   run("edit", arguments + "--mask " + file("mask.png") + " --out " + file("edit"));
@@ -237,7 +237,7 @@ TEST_F(Generation, EditRefusesNonsense) {
   expect_refusal("edit", image + " --box 0,0,40,8",
                  "--box: 0,0,40,8 is no box inside of the image, which is 32x32 pixels");
   expect_refusal("edit", image + " --box 3,3,4,4",
-                 "--box: no cell of the 4x4 grid is at least half marked: nothing to paint anew");
+                 "--box: no cell of the 4x4 grid is at least half marked: nothing to inpaint");
   expect_refusal("edit", image + " --box 0,0,8,8 --invert-mask",
                  "--invert-mask is for --mask; a box is turned by --outpaint");
   write_png(file("small.png"), Tensor::zeros({8, 16, 3}, DType::kU8));

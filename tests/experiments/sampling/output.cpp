@@ -37,7 +37,7 @@ TEST_F(Generation, SamplesOfTwoRunsAreNotMixed) {
                      "; add --resume to go on with it, --overwrite to replace it, or give another folder with --out");
   expect_refusal("sample", arguments + "--count 1 --show-scales --resume",
                  "--resume: the run in " + file("mixed") +
-                     " has images/red_disc_top_left-0002.png, which this command does not draw; give --class-names, "
+                     " has images/red_disc_top_left-0002.png, which this command does not write; give --class-names, "
                      "--count, --files and --show-scales as it did, or another folder with --out");
   expect_refusal("sample", arguments + "--resume --overwrite",
                  "--resume goes on with the run in OUT, --overwrite replaces it; give one of them");

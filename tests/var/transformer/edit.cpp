@@ -55,7 +55,7 @@ TEST_F(Edit, KeepingNothingIsSamplingAfterTheCoarsestScales) {
 
 TEST_F(Edit, KeptTokensAreTheImagesAndTheRestFollowsThem) {
   Tensor mask = Tensor::full({4, 4}, 1);
-  mask.slice(1, 2, 4).zero_();  // the right half is painted anew
+  mask.slice(1, 2, 4).zero_();  // the right half is inpainted
   const Tensor edited = join_scales(edit(mask).indices);
   const std::vector<int64_t> own = image.to_vector<int64_t>(), left = {0, 1, 3, 5, 6, 9, 10, 13, 14, 17, 18};
   for (int64_t b = 0; b < kCount; ++b) {
