@@ -44,10 +44,10 @@ struct OutputPlan {
 class OutputFolder {
  public:
   /// Looks at the folder, which need not be there; changes nothing. Throws ConfigError that says what is there and the
-  /// way out: where it holds a run (kRefuse), a run of another program, a damaged run.json, a file of the plan that no run.json lists
-  /// (kRefuse, kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the folder, or lists
-  /// an input. Whether a run to resume is the same is for the program to ask. Throws IoError where it is no folder or
-  /// cannot be written to.
+  /// way out: where it holds a run (kRefuse), a run of another program, a damaged run.json, a file of the plan that no
+  /// run.json lists (kRefuse, kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the
+  /// folder, or lists an input. Whether a run to resume is the same is for the program to ask. Throws IoError where it
+  /// is no folder or cannot be written to.
   OutputFolder(std::string folder, OutputPlan plan, IfThere if_there);
   /// Without finish(), run.json is removed where the run has left no file.
   ~OutputFolder();

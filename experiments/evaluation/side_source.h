@@ -24,8 +24,8 @@ struct RunImages {
 
 /// nullopt where the folder holds no run.json, or that of an evaluation alone. Of an earlier version's run, whose
 /// run.json lists no files, the images are those that the names and the number of images tell: neither the grid nor the
-/// strips over the scales. Throws ConfigError where the run is unfinished or has no files of images, where run.json
-/// is damaged, or where the names of an earlier version tell two images of one number; IoError where an image is missing.
+/// strips over the scales. Throws ConfigError where the run is unfinished or has no files of images, where run.json is
+/// damaged, or where the names of an earlier version tell two images of one number; IoError where an image is missing.
 std::optional<RunImages> images_of_run(const std::string& folder);
 
 /// "--fake: 4 images that OUT/run.json lists; not this picture: images/mine.png", `what` being --fake; "" where the
