@@ -46,7 +46,9 @@ void print_summary(const StudyResults& results, const StudyConfig& config) {
 StudyResults run_or_say_how_to_go_on(Study& study) {
   try {
     return study.run();
-  } catch (const Interrupted& e) { throw Interrupted(cat(e.what(), "; the same command goes on where the study was")); }
+  } catch (const Interrupted& e) {
+    throw Interrupted(cat(e.what(), "; the same command, without --overwrite, goes on where the study was"));
+  }
 }
 
 void pe_study(int argc, char** argv) {

@@ -22,6 +22,7 @@
 #include "var/presets.h"
 #include "var/tokenizer/token_cache.h"
 #include "var/training/var_trainer.h"
+#include "var/weights/checkpoint.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -267,13 +268,14 @@ std::optional<OutputFolder> folder_of(const Settings& s, bool first_rank) {
   const IfThere rule = if_there(s.start.resume, s.start.overwrite);
   if (!first_rank) { return std::nullopt; }
   const std::string at = reached(s.training.checkpoint_path);
-  return std::make_optional<OutputFolder>(s.common.out,
-                                          OutputPlan{.program = "train_var",
-                                                     .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
-                                                     .resumable = !at.empty(),
-                                                     .reached = at,
-                                                     .inputs = {s.data, s.tokenizer, s.start.init_from}},
-                                          rule);
+  return std::make_optional<OutputFolder>(
+      s.common.out,
+      OutputPlan{.program = "train_var",
+                 .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
+                 .resumable = !at.empty(),
+                 .reached = at,
+                 .inputs = {s.data, checkpoint_file(s.tokenizer), checkpoint_file(s.start.init_from)}},
+      rule);
 }
 
 void refuse_what_cannot_be(const Settings& s) {

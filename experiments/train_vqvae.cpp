@@ -14,6 +14,7 @@
 #include "var/presets.h"
 #include "var/training/curves.h"
 #include "var/training/vqvae_trainer.h"
+#include "var/weights/checkpoint.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -318,7 +319,7 @@ void train(int argc, char** argv) {
                        .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
                        .resumable = !at.empty(),
                        .reached = at,
-                       .inputs = {s.data, s.start.init_from}},
+                       .inputs = {s.data, checkpoint_file(s.start.init_from)}},
                       if_there(s.start.resume, s.start.overwrite));
   s.start.keep_init_from(folder.run_before());
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);

@@ -121,7 +121,8 @@ TEST_F(Pipeline, AnInterruptedStudySaysHowItGoesOn) {
   const CommandResult stopped = run_command("timeout --preserve-status -s INT 3 " + program_path("pe_study").string() +
                                             " " + file("data.h5") + arguments + file("study_stopped"));
   EXPECT_EQ(stopped.status, 130) << stopped.output;
-  EXPECT_NE(stopped.output.find("pe_study: interrupted; the same command goes on where the study was\n"),
+  EXPECT_NE(stopped.output.find(
+                "pe_study: interrupted; the same command, without --overwrite, goes on where the study was\n"),
             std::string::npos)
       << stopped.output;
 }
