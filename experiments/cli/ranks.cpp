@@ -123,6 +123,7 @@ std::unique_ptr<HostCommunicator> connection(const std::string& rank_arguments) 
   if (rank > 0) {
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
+    if (interrupted()) { throw EarlyExit{kPeerLeft}; }  // rank 0 ended before this one had come so far
     const int nowhere = open("/dev/null", O_WRONLY);
     if (nowhere >= 0) { dup2(nowhere, STDOUT_FILENO); }
     if (nowhere >= 0) { close(nowhere); }

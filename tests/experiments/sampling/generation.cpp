@@ -262,7 +262,7 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   write_png(file("folder/b.png"), generate_procedural(1, 7, 7));
   write_png(file("folder/deeper/a, odd.png"), generate_procedural(1, 8, 8));
   run("reconstruct", file("picture.png") + " " + file("folder") + " " + file("data.h5") + " --limit 3 --tokenizer " +
-                         file("vqvae/checkpoint.h5") + " --show-scales --batch 4 --out " + file("again"));
+                         file("vqvae/checkpoint.h5") + " --show-scales --batch 4 --out " + file("reconstructed"));
   const Json results = read_json_file(file("reconstructed/reconstruct.json"));
   ASSERT_EQ(results["images"], 6);
   EXPECT_EQ(results["rows"][0]["image"], file("picture.png"));
