@@ -33,11 +33,11 @@ struct Case {
 
 // In the order in which they need each other's results.
 constexpr Case kCases[] = {
-    {"train_vqvae", "--data p.h5 --steps 60 --evaluate-images 8 --grid-images 0"},
-    {"train_var", "--data p.h5 --tokenizer train_vqvae --tokens tokens --steps 40 --evaluate-images 8 --grid-images 0"},
-    {"sample", "--tokenizer train_vqvae --checkpoint train_var --count 20"},
+    {"train_vqvae", "--data p.h5 --steps 40 --evaluate-images 8 --grid-images 0"},
+    {"train_var", "--data p.h5 --tokenizer train_vqvae --tokens tokens --steps 20 --evaluate-images 8 --grid-images 0"},
+    {"sample", "--tokenizer train_vqvae --checkpoint train_var --count 12"},
     {"pe_study",
-     "p.h5 --tokenizer-steps 20 --steps 20 --train-images 128 --held-out-images 32 --samples 4 --frechet-images 32"}};
+     "p.h5 --tokenizer-steps 12 --steps 10 --train-images 64 --held-out-images 32 --samples 4 --frechet-images 32"}};
 
 /// Processes that do nothing but use a core each.
 class BusyLoops {

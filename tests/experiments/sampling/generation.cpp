@@ -275,7 +275,7 @@ TEST_F(Generation, ReconstructMeasuresEveryImage) {
   }
   EXPECT_NEAR(results["mean_psnr"].get<double>(), sum / 6, 1e-9);
   EXPECT_EQ(results["residual_share"].size(), 3U);
-  EXPECT_TRUE(fs::exists(file("again/images/0002-a__odd.png")));
+  EXPECT_TRUE(fs::exists(file("reconstructed/images/0002-a__odd.png")));
   EXPECT_TRUE(fs::exists(file("reconstructed/scales/0002-a__odd.png")));
   EXPECT_EQ(files_in("reconstructed"), 6 + 6 + 4) << "images, strips, grid, csv, json, run.json";
 
