@@ -37,10 +37,11 @@ void StartOptions::declare(Options& options) {
            "(.pth, .safetensors, .npz); steps and optimizer begin anew")
       .metavar("FILE|FOLDER")
       .default_text("random");
-  options.add(
-      "resume", resume,
-      "go on from OUT/checkpoint.h5 with the same options; another --steps makes the run longer or shorter, and "
-      "the rest of the learning-rate schedule is recomputed; without --steps those of the checkpoint");
+  options
+      .add("resume", resume,
+           "go on from OUT/checkpoint.h5 with the same options; another --steps makes the run longer or shorter, and "
+           "the rest of the learning-rate schedule is recomputed; without --steps those of the checkpoint")
+      .unrecorded();
   declare_overwrite(options, overwrite);
 }
 

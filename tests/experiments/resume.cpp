@@ -212,6 +212,8 @@ TEST_F(Programs, AFinishedRunIsExtendedAndSaysWhatTheScheduleDoes) {
         << longer.output;
     EXPECT_NE(longer.output.find(cat(" at step ", steps, " to ")), std::string::npos) << longer.output;
     EXPECT_EQ(step_of(folder + "/checkpoint.h5"), steps + 5);
+    EXPECT_FALSE(read_json_file(folder + "/run.json")["configuration"].contains("resume"))
+        << "a run repeated by --config run.json begins anew";
     Rows after = timeless(folder + "/curves.csv");
     EXPECT_EQ(after.back()[0], cat(steps + 5));
     after.resize(before.size());
