@@ -86,7 +86,7 @@ class Option {
 };
 
 /// The most that an option --minutes takes: a year.
-inline constexpr double kMostMinutes = 365 * 24 * 60;
+inline constexpr double kMaxMinutes = 365 * 24 * 60;
 
 /// What every program takes.
 struct CommonOptions {

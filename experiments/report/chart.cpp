@@ -14,7 +14,7 @@ namespace terrace {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr size_t kFewestTicks = 3;
+constexpr size_t kMinTicks = 3;
 constexpr double kCharacter = 6.4;  // width of a tick character in pixels, about
 
 /// Maps data to pixels along one axis.
@@ -54,10 +54,10 @@ struct Axis {
           if (std::log10(v) >= low - 1e-9 && std::log10(v) <= high + 1e-9) { values.push_back(v); }
         }
       }
-      if (values.size() >= kFewestTicks) { break; }
+      if (values.size() >= kMinTicks) { break; }
     }
     // Less than a third of a decade: as on a linear axis.
-    if (values.size() < kFewestTicks) { return ticks(std::pow(10.0, low), std::pow(10.0, high), count); }
+    if (values.size() < kMinTicks) { return ticks(std::pow(10.0, low), std::pow(10.0, high), count); }
     while (static_cast<int>(values.size()) > 2 * count) {
       std::vector<double> fewer;
       for (size_t i = 0; i < values.size(); i += 2) { fewer.push_back(values[i]); }
@@ -138,7 +138,7 @@ std::vector<double> ticks(double low, double high, int count) {
   if (!(high > low) || count < 1) { return {low}; }
   std::vector<double> values;
   // Wider steps than about (high - low) / count, unless too few of their multiples lie between the ends.
-  for (double raw = (high - low) / count; values.size() < kFewestTicks; raw *= 0.5) {
+  for (double raw = (high - low) / count; values.size() < kMinTicks; raw *= 0.5) {
     const double step = round_step(raw);
     values.clear();
     const auto first = static_cast<int64_t>(std::ceil(low / step - 1e-9));

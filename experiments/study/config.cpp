@@ -52,7 +52,7 @@ void StudyConfig::declare(Options& options) {
       .add("minutes", minutes,
            cat("minutes that all of it may take, about: chooses those of ", option_list(kChosenByMinutes),
                " that are not given, and how often and on how many images losses are measured; 0: chooses nothing"))
-      .range(0, kMostMinutes);
+      .range(0, kMaxMinutes);
   options.add("tokenizer-steps", tokenizer_steps, "training steps of the tokenizer").at_least(1);
   options.add("steps", steps, "training steps of each transformer").at_least(1);
   options.group("Data");

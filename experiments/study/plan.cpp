@@ -6,9 +6,9 @@
 namespace terrace {
 namespace {
 
-constexpr int64_t kEvaluations = 12, kFewestEvaluations = 4;
-constexpr int64_t kCurveImages = 256, kFewestCurveImages = 32, kFewestFinalImages = 64;
-constexpr int64_t kFewestSamples = 16;
+constexpr int64_t kEvaluations = 12, kMinEvaluations = 4;
+constexpr int64_t kCurveImages = 256, kMinCurveImages = 32, kMinFinalImages = 64;
+constexpr int64_t kMinSamples = 16;
 
 /// How often `cost` fits into `seconds`, from `least` to `most`; `least` gives way to `most`.
 int64_t times(double seconds, double cost, int64_t least, int64_t most) {
@@ -19,10 +19,10 @@ int64_t times(double seconds, double cost, int64_t least, int64_t most) {
 
 /// Held-out losses: half of their time is the figure at the end, which the trainer and the study each compute.
 void plan_evaluations(double seconds, double cost, int64_t held_out, RunPlan& plan, int64_t& evaluations) {
-  plan.final_images = times(seconds / 2, 2 * cost, kFewestFinalImages, held_out);
+  plan.final_images = times(seconds / 2, 2 * cost, kMinFinalImages, held_out);
   const double rest = seconds - 2 * cost * static_cast<double>(plan.final_images);
-  plan.curve_images = times(rest, cost * kEvaluations, kFewestCurveImages, std::min(kCurveImages, plan.final_images));
-  evaluations = times(rest, cost * static_cast<double>(plan.curve_images), kFewestEvaluations, kEvaluations);
+  plan.curve_images = times(rest, cost * kEvaluations, kMinCurveImages, std::min(kCurveImages, plan.final_images));
+  evaluations = times(rest, cost * static_cast<double>(plan.curve_images), kMinEvaluations, kEvaluations);
 }
 
 void plan_samples(double seconds, const RunCosts& costs, const RunLimits& limits, RunPlan& plan) {
@@ -30,7 +30,7 @@ void plan_samples(double seconds, const RunCosts& costs, const RunLimits& limits
   plan.samples = limits.samples;
   if (limits.samples_given) { return; }
   const double each = costs.sample + (limits.frechet > 0 ? costs.distance : 0);
-  const int64_t count = times(seconds, each, kFewestSamples, limits.classes * limits.samples);
+  const int64_t count = times(seconds, each, kMinSamples, limits.classes * limits.samples);
   plan.samples = std::clamp<int64_t>(count / limits.classes, 1, limits.samples);
   plan.sampled_classes = std::min(limits.classes, count);
 }

@@ -27,7 +27,7 @@ void StartOptions::declare_minutes(Options& options) {
           "while "
           "it runs, and the schedules end with the time: results then depend on the machine. With --steps the training "
           "stops when the time is over, and --resume goes on")
-      .range(0, kMostMinutes);
+      .range(0, kMaxMinutes);
 }
 
 void StartOptions::declare(Options& options) {

@@ -36,7 +36,7 @@ bool is_product(const Conv2dGeometry& g) {
 class ImageRanges {
  public:
   explicit ImageRanges(const Conv2dGeometry& g) : g_(g) {
-    // A range costs 5 to 10 microseconds and a partial sum of the weights' gradient. Two products of a million pay for
+    // A range costs 5 to 10 microseconds and a partial sum of the weights' gradient. A million products pay for
     // that; more than four ranges, as more than four threads want them, are made of larger products only.
     constexpr int64_t kMinProducts = int64_t{1} << 20, kManyProducts = int64_t{1} << 26, kMinPositions = 512, kFew = 4;
     const int64_t positions = g.batch * g.out_height() * g.out_width();

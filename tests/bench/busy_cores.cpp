@@ -1,8 +1,6 @@
 // Programs on cores that other processes use: with one thread, with one for each core, and with more threads than
 // cores, on an idle machine and beside as many busy loops as there are cores. Each on the same data; whole programs are
 // timed, start-up included. The peer is one thread: two that wait for each other on two busy cores can be slower.
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +18,7 @@
 #include "tensor/base/error.h"
 #include "tensor/device/cores.h"
 #include "tensor/device/device.h"
+#include "tests/busy_loops.h"
 
 namespace terrace {
 namespace {
@@ -38,33 +37,6 @@ constexpr Case kCases[] = {
     {"sample", "--tokenizer train_vqvae --checkpoint train_var --count 12"},
     {"pe_study",
      "p.h5 --tokenizer-steps 12 --steps 10 --train-images 64 --held-out-images 32 --samples 4 --frechet-images 32"}};
-
-/// Processes that do nothing but use a core each.
-class BusyLoops {
- public:
-  explicit BusyLoops(int count) {
-    for (int i = 0; i < count; ++i) {
-      const pid_t child = fork();
-      if (child == 0) {
-        const pid_t parent = getppid();
-        while (getppid() == parent) {}
-        _exit(0);
-      }
-      children_.push_back(child);
-    }
-  }
-  ~BusyLoops() {
-    for (const pid_t child : children_) {
-      kill(child, SIGKILL);
-      waitpid(child, nullptr, 0);
-    }
-  }
-  BusyLoops(const BusyLoops&) = delete;
-  BusyLoops& operator=(const BusyLoops&) = delete;
-
- private:
-  std::vector<pid_t> children_;
-};
 
 class Bench {
  public:
@@ -142,8 +114,8 @@ void run(int argc, char** argv) {
   options.parse(argc, argv);
   std::printf("whole programs, %s, %d cores, median of %d runs in turn\n", cpu_model().c_str(), available_cores(),
               static_cast<int>(runs));
-  char folder[] = "/tmp/terrace_busy_XXXXXX";
-  if (mkdtemp(folder) == nullptr) { throw IoError("cannot make a folder in /tmp"); }
+  std::string folder = (fs::temp_directory_path() / "terrace_busy_XXXXXX").string();
+  if (mkdtemp(folder.data()) == nullptr) { throw IoError(cat("cannot make a folder ", folder)); }
   const Bench bench(fs::read_symlink("/proc/self/exe").parent_path(), folder);
   if (!validate(bench)) { throw EarlyExit{1}; }
   for (const Case& c : kCases) {

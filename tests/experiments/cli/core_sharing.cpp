@@ -1,44 +1,17 @@
 #include "experiments/cli/core_sharing.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdlib>
 #include <thread>
-#include <vector>
 
 #include "experiments/cli/program.h"
 #include "tensor/device/cores.h"
 #include "tensor/device/device.h"
+#include "tests/busy_loops.h"
 #include "tests/support.h"
 
 namespace terrace {
 namespace {
-
-/// Processes that keep all cores busy.
-class BusyLoops {
- public:
-  explicit BusyLoops(int count) : children_(static_cast<size_t>(count)) {
-    for (pid_t& child : children_) {
-      child = fork();
-      if (child == 0) {
-        while (getppid() != 1) {}
-        _exit(0);
-      }
-    }
-  }
-  ~BusyLoops() {
-    for (const pid_t child : children_) {
-      kill(child, SIGKILL);
-      waitpid(child, nullptr, 0);
-    }
-  }
-
- private:
-  std::vector<pid_t> children_;
-};
 
 TEST(CoreSharing, ThreadsGiveWayToBusyCoresAndSaySoOnce) {
   const int before = threads();

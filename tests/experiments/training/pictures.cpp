@@ -10,8 +10,7 @@
 namespace terrace {
 namespace {
 
-TEST(TrainerPictures, OriginalsStandAboveTheirReconstructions) {
-  const TemporaryFolder folder;
+VqvaeConfig tokenizer_of_4px() {
   VqvaeConfig config;
   config.ch = 8;
   config.ch_mult = {1, 1};
@@ -20,6 +19,12 @@ TEST(TrainerPictures, OriginalsStandAboveTheirReconstructions) {
   config.vocab_size = 16;
   config.patch_nums = {1, 2};
   config.norm_groups = 4;
+  return config;
+}
+
+TEST(TrainerPictures, OriginalsStandAboveTheirReconstructions) {
+  const TemporaryFolder folder;
+  const VqvaeConfig config = tokenizer_of_4px();
   Generator g(3);
   Vqvae model(config, g);
   model.eval();
@@ -48,14 +53,7 @@ TEST(TrainerPictures, OriginalsStandAboveTheirReconstructions) {
 
 TEST(TrainerPictures, SamplesHaveTheirClassesAsCaptions) {
   const TemporaryFolder folder;
-  VqvaeConfig config;
-  config.ch = 8;
-  config.ch_mult = {1, 1};
-  config.num_res_blocks = 1;
-  config.z_channels = 4;
-  config.vocab_size = 16;
-  config.patch_nums = {1, 2};
-  config.norm_groups = 4;
+  const VqvaeConfig config = tokenizer_of_4px();
   Generator g(3);
   Vqvae tokenizer(config, g);
   tokenizer.eval();

@@ -80,6 +80,13 @@ TEST(VarTrainer, APlanMovesTheEndOrStopsBeforeIt) {
   EXPECT_TRUE(bytes_of(folder / "b.h5") == bytes_of(folder / "whole.h5")) << "a cut run goes on as an interrupted one";
 }
 
+/// A run of `steps` that goes on from part.h5 ends as one that was never stopped.
+void expect_resumed_as_whole(const TemporaryFolder& folder, int64_t steps) {
+  train_to(folder / "resumed.h5", toy_options(steps), folder / "part.h5");
+  train_to(folder / "whole.h5", toy_options(steps));
+  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+}
+
 TEST(VarTrainer, AnEvaluationThatThrowsLosesNoStep) {
   const OneThread one_thread;
   const TemporaryFolder folder;
@@ -91,9 +98,7 @@ TEST(VarTrainer, AnEvaluationThatThrowsLosesNoStep) {
   VarTrainer trainer(model, toy_data(11), options, {.evaluate = [](VarStepRecord&, VarTransformer&) { throw Stop(); }});
   EXPECT_THROW(trainer.run(), Stop);
   EXPECT_EQ(stored_position(folder / "part.h5")->step, 5);
-  train_to(folder / "resumed.h5", toy_options(11), folder / "part.h5");
-  train_to(folder / "whole.h5", toy_options(11));
-  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+  expect_resumed_as_whole(folder, 11);
 }
 
 TEST(VarTrainer, AHeldOutLossCanBeInterruptedBetweenItsBatches) {
@@ -113,9 +118,7 @@ TEST(VarTrainer, AHeldOutLossCanBeInterruptedBetweenItsBatches) {
   const std::vector<std::array<int64_t, 3>> expected = {{5, 4, 7}, {5, 7, 7}, {10, 4, 7}};
   EXPECT_EQ(calls, expected);
   EXPECT_EQ(stored_position(folder / "part.h5")->step, 10);
-  train_to(folder / "resumed.h5", toy_options(11), folder / "part.h5");
-  train_to(folder / "whole.h5", toy_options(11));
-  EXPECT_TRUE(bytes_of(folder / "whole.h5") == bytes_of(folder / "resumed.h5"));
+  expect_resumed_as_whole(folder, 11);
 }
 
 /// At any step, the last included, and where the model was never evaluated on tokens.
