@@ -42,7 +42,7 @@ KERNEL_FLAGS := -O3 -fno-math-errno -fno-trapping-math
 AVX2_FLAGS := -march=x86-64-v3 -DTERRACE_BACKEND=kAvx2
 AVX512_FLAGS := -march=x86-64-v4 -mprefer-vector-width=512 -DTERRACE_BACKEND=kAvx512
 LDFLAGS := $(OPENMP) $(SANITIZE)
-LDLIBS := -ldnnl $(OPENBLAS_LIBS) $(HDF5_LIBS) -lpng -ljpeg -larchive -lz -ldl
+LDLIBS := -ldnnl $(OPENBLAS_LIBS) $(HDF5_LIBS) -lpng -ljpeg -larchive -lxxhash -lz -ldl
 # The older kind of rpath serves the libraries of libraries too: in a bundle all lie in lib/.
 PROGRAM_LINK := -L$(BUILD)/lib -lterrace -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN/../lib' $(LDLIBS)
 

@@ -1,10 +1,8 @@
 #include "experiments/cli/core_sharing.h"
 
 #include <omp.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +10,8 @@
 #include <thread>
 
 #include "experiments/cli/program.h"
+#include "tensor/base/error.h"
+#include "tensor/base/notes.h"
 #include "tensor/device/cores.h"
 #include "tensor/device/device.h"
 
@@ -35,12 +35,6 @@ struct Sharing {
 };
 std::optional<Sharing> sharing;
 
-void note(const char* format, auto... values) {
-  const char* begin = isatty(fileno(stderr)) != 0 ? "\r\033[K" : "";  // a progress line may be there
-  std::fprintf(stderr, "%s%s: note: ", begin, program_invocation_short_name);
-  std::fprintf(stderr, format, values...);
-}
-
 }  // namespace
 
 void bound_spinning(char** argv) {
@@ -54,8 +48,8 @@ void bound_spinning(char** argv) {
 void begin_core_sharing(int threads) {
   const int cores = available_cores(), limit = threads == 0 ? cores : std::min(threads, cores);
   if (threads > cores) {
-    note("--threads %d: %d %s available; computing with %d\n", threads, cores, cores == 1 ? "core is" : "cores are",
-         limit);
+    note(cat("--threads ", threads, ": ", cores, cores == 1 ? " core is" : " cores are", " available; computing with ",
+             limit));
   }
   set_threads(limit);
   const Clock::time_point now = Clock::now();
@@ -73,8 +67,10 @@ void share_cores() {
   const int threads = threads_beside(others, now.cores, sharing->limit);
   if (threads == sharing->limit) { sharing->full = Clock::now(); }
   if (Clock::now() - sharing->full > kPatience && !sharing->told) {
-    note("other processes use %.1f of %d cores: computing with %d %s while they do\n", others, now.cores, threads,
-         threads == 1 ? "thread" : "threads");
+    char used[32];
+    std::snprintf(used, sizeof used, "%.1f", others);
+    note(cat("other processes use ", used, " of ", now.cores, " cores: computing with ", threads,
+             threads == 1 ? " thread" : " threads", " while they do"));
     sharing->told = true;
   }
   if (threads != sharing->threads) { set_threads(threads); }

@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "experiments/cli/output_folder.h"
+#include "tensor/base/error.h"
+#include "tensor/base/notes.h"
 #include "var/weights/load.h"
 
 namespace terrace {
@@ -131,7 +133,7 @@ void load_initial_weights(const std::string& path, VarTransformer& model, const 
   const LoadedTransformer loaded = load_transformer(path, {.num_heads = model.config().num_heads});
   copy_state(cat("--init-from ", path).c_str(), model.state(), loaded.model->state());
   if (!loaded.tokenizer_hash.empty() && loaded.tokenizer_hash != tokenizer_hash) {
-    std::fprintf(stderr, "note: --init-from %s was trained on the tokens of another tokenizer\n", path.c_str());
+    note(cat("--init-from ", path, " was trained on the tokens of another tokenizer"));
   }
 }
 

@@ -1,9 +1,9 @@
 // Configurations read off the shapes of weights.
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 
 #include "tensor/base/error.h"
+#include "tensor/base/notes.h"
 #include "var/positions/encodings.h"
 #include "var/positions/tables.h"
 #include "var/weights/weights.h"
@@ -74,8 +74,8 @@ int64_t heads_of_width(int64_t width, const std::string& path, const WeightOptio
                           ", the width of a head in all released models; give it with --heads"));
   }
   const int64_t heads = width / kReleasedHeadWidth;
-  std::cerr << "note: " << path << ": without attn_l2_norm the weights do not tell the number of heads; " << heads
-            << " are taken, each " << kReleasedHeadWidth << " wide as in all released models; --heads overrides it\n";
+  note(cat(path, ": without attn_l2_norm the weights do not tell the number of heads; ", heads, " are taken, each ",
+           kReleasedHeadWidth, " wide as in all released models; --heads overrides it"));
   return heads;
 }
 

@@ -1,0 +1,21 @@
+#include "tensor/base/notes.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <mutex>
+#include <set>
+
+namespace terrace {
+
+void note(const std::string& text) {
+  static std::mutex mutex;
+  static std::set<std::string> printed;
+  const std::lock_guard lock(mutex);
+  if (!printed.insert(text).second) { return; }
+  const char* begin = isatty(fileno(stderr)) != 0 ? "\r\033[K" : "";  // a progress line may be there
+  std::fprintf(stderr, "%s%s: note: %s\n", begin, program_invocation_short_name, text.c_str());
+}
+
+}  // namespace terrace

@@ -1,0 +1,12 @@
+// Remarks to the user that are not errors, on stderr.
+#pragma once
+
+#include <string>
+
+namespace terrace {
+
+/// Prints "PROGRAM: note: TEXT" on stderr, over a progress line where there is one. The same text is printed once by a
+/// process. Safe to call from several threads.
+void note(const std::string& text);
+
+}  // namespace terrace
