@@ -14,7 +14,7 @@ std::string describe(const std::string& object, const std::string& name) {
 }
 
 Handle open_attribute(hid_t object, const std::string& file, const std::string& what, const std::string& name) {
-  if (H5Aexists(object, name.c_str()) <= 0) { throw IoError(cat(file, ": no ", what)); }
+  if (!hdf5::has_attribute(object, name, file)) { throw IoError(cat(file, ": no ", what)); }
   Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT));
   if (!attribute.valid()) { hdf5::fail(file, "cannot read " + what); }
   return attribute;
@@ -42,7 +42,7 @@ herr_t collect_name(hid_t, const char* name, const H5A_info_t*, void* out) {
 }
 
 void write_attribute(hid_t object, const std::string& file, const std::string& name, hid_t type, const void* value) {
-  if (H5Aexists(object, name.c_str()) > 0) { H5Adelete(object, name.c_str()); }
+  if (hdf5::has_attribute(object, name, file)) { H5Adelete(object, name.c_str()); }
   const Handle space(H5Screate(H5S_SCALAR));
   const Handle attribute(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT));
   if (!attribute.valid() || H5Awrite(attribute, type, value) < 0) {
@@ -54,7 +54,7 @@ void write_attribute(hid_t object, const std::string& file, const std::string& n
 
 bool Hdf5File::has_attr(const std::string& object, const std::string& name) const {
   const Lock lock;
-  return H5Aexists(impl_->open_object(object), name.c_str()) > 0;
+  return hdf5::has_attribute(impl_->open_object(object), name, path());
 }
 
 std::vector<std::string> Hdf5File::list_attrs(const std::string& object) const {

@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
+#include "data/hdf5/checked_driver.h"
 #include "data/hdf5/handle.h"
+#include "data/hdf5/trailer.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 
@@ -25,12 +28,17 @@ std::string without_slashes(const std::string& name) {
   return name.substr(begin, name.find_last_not_of('/') - begin + 1);
 }
 
-Handle open_for_reading(const std::string& path) {
+void check_readable(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) { throw IoError(cat("cannot read ", path, ": ", std::strerror(errno))); }
   if (S_ISDIR(status.st_mode)) { throw IoError(cat("cannot read ", path, ": it is a folder, not an HDF5 file")); }
   if (::access(path.c_str(), R_OK) != 0) { throw IoError(cat("cannot read ", path, ": ", std::strerror(errno))); }
+  if (!S_ISREG(status.st_mode)) { throw IoError(cat("cannot read ", path, ": it is not a regular file")); }
   if (status.st_size == 0) { throw IoError(cat("cannot read ", path, ": the file is empty")); }
+}
+
+/// A file without checksums.
+Handle open_unchecked(const std::string& path) {
   const htri_t foreign = H5Fis_hdf5(path.c_str());
   if (foreign == 0) { throw IoError(cat("cannot read ", path, ": it is not an HDF5 file")); }
   const Handle access(H5Pcreate(H5P_FILE_ACCESS));
@@ -42,7 +50,8 @@ Handle open_for_reading(const std::string& path) {
   if (!file.valid()) {
     const std::string reason = hdf5::last_reason();
     if (reason.find("truncated") != std::string::npos) {
-      throw IoError(cat("cannot read ", path, ": the HDF5 file is truncated (", status.st_size, " bytes on disk)"));
+      throw IoError(cat("cannot read ", path, ": the HDF5 file is truncated (", std::filesystem::file_size(path),
+                        " bytes on disk)"));
     }
     throw IoError(cat("cannot read ", path, ": damaged HDF5 file: ", reason));
   }
@@ -57,20 +66,20 @@ bool is_bool_enum(hid_t type) {
   return found;
 }
 
-bool marked_bf16(hid_t dataset) {
-  if (H5Aexists(dataset, "dtype") <= 0) { return false; }
+bool marked_bf16(hid_t dataset, const std::string& path) {
+  if (!hdf5::has_attribute(dataset, "dtype", path)) { return false; }
   const Handle attribute(H5Aopen(dataset, "dtype", H5P_DEFAULT));
   const Handle type(H5Aget_type(attribute));
   if (H5Tget_class(type) != H5T_STRING) { return false; }
-  const auto values = hdf5::read_strings(attribute, type, true, "", "");
+  const auto values = hdf5::read_strings(attribute, type, true, path, "attribute \"dtype\"");
   return values.size() == 1 && values[0] == "bf16";
 }
 
-DType integer_dtype(hid_t dataset, hid_t type) {
+DType integer_dtype(hid_t dataset, hid_t type, const std::string& path) {
   const size_t size = H5Tget_size(type);
   const bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
   if (size == 1 && !is_signed) { return DType::kU8; }
-  if (size == 2 && !is_signed && marked_bf16(dataset)) { return DType::kBF16; }
+  if (size == 2 && !is_signed && marked_bf16(dataset, path)) { return DType::kBF16; }
   return size < 4 || (size == 4 && is_signed) ? DType::kI32 : DType::kI64;
 }
 
@@ -84,23 +93,34 @@ herr_t collect_dataset(hid_t, const char* name, const H5O_info_t* object, void* 
   return 0;
 }
 
-bool exists(hid_t file, const std::string& name) {
+/// Whether the link `part`, a path from the root, is there and leads to an object. What lies below something that is no
+/// group is not there, for which the library has no answer but the same failure as for a damaged file.
+bool has_link(hid_t file, const std::string& path, const std::string& part) {
+  const htri_t link = H5Lexists(file, part.c_str(), H5P_DEFAULT);
+  const htri_t object = link > 0 ? H5Oexists_by_name(file, part.c_str(), H5P_DEFAULT) : link;
+  if (object >= 0) { return object > 0; }
+  const std::string reason = hdf5::last_reason();
+  const size_t end = part.rfind('/');
+  const Handle parent(H5Oopen(file, end == std::string::npos ? "/" : part.substr(0, end).c_str(), H5P_DEFAULT));
+  if (parent.valid() && H5Iget_type(parent) != H5I_GROUP) { return false; }
+  throw IoError(cat(path, ": cannot look for \"", part, "\": ", reason));
+}
+
+bool exists(hid_t file, const std::string& path, const std::string& name) {
   // H5Lexists fails, rather than answers no, where a group on the way to the last name is missing.
-  const std::string path = without_slashes(name);
-  if (path.empty()) { return true; }
-  for (size_t end = path.find('/');; end = path.find('/', end + 1)) {
-    const std::string part = path.substr(0, end);
-    if (H5Lexists(file, part.c_str(), H5P_DEFAULT) <= 0 || H5Oexists_by_name(file, part.c_str(), H5P_DEFAULT) <= 0) {
-      return false;
-    }
+  const std::string inner = without_slashes(name);
+  if (inner.empty()) { return true; }
+  for (size_t end = inner.find('/');; end = inner.find('/', end + 1)) {
+    if (!has_link(file, path, inner.substr(0, end))) { return false; }
     if (end == std::string::npos) { return true; }
   }
 }
 
-H5I_type_t object_type(hid_t file, const std::string& name) {
-  if (!exists(file, name)) { return H5I_BADID; }
+H5I_type_t object_type(hid_t file, const std::string& path, const std::string& name) {
+  if (!exists(file, path, name)) { return H5I_BADID; }
   const Handle object(H5Oopen(file, name.empty() ? "/" : name.c_str(), H5P_DEFAULT));
-  return object.valid() ? H5Iget_type(object) : H5I_BADID;
+  if (!object.valid()) { hdf5::fail(path, cat("cannot open \"", name, "\"")); }
+  return H5Iget_type(object);
 }
 
 }  // namespace
@@ -125,8 +145,16 @@ Hdf5File Hdf5File::open(const std::string& path) {
   const Lock lock;
   auto impl = std::make_unique<Impl>();
   impl->path = path;
-  impl->file = open_for_reading(path);
-  return Hdf5File(std::move(impl));
+  check_readable(path);
+  impl->file = hdf5::open_checked(path);
+  const bool checked = impl->file.valid();
+  if (!checked) { impl->file = open_unchecked(path); }
+  Hdf5File file(std::move(impl));
+  if (!checked && file.has_attr("/", hdf5::kChecksumMark)) {
+    throw IoError(cat("cannot read ", path, ": damaged: its checksums are missing; it was cut short, or changed by ",
+                      "another program (then remove the attribute ", hdf5::kChecksumMark, " of its root)"));
+  }
+  return file;
 }
 
 Hdf5File Hdf5File::create(const std::string& path) {
@@ -154,7 +182,9 @@ void Hdf5File::Impl::close() {
 void Hdf5File::commit() {
   const Lock lock;
   Impl& impl = writable();
+  write_attr_int("/", hdf5::kChecksumMark, 1);
   impl.close();
+  hdf5::append_trailer(impl.partial->partial_path(), impl.path);
   impl.partial->commit();
 }
 
@@ -170,17 +200,17 @@ const std::string& Hdf5File::path() const { return impl_->path; }
 
 bool Hdf5File::has(const std::string& name) const {
   const Lock lock;
-  return exists(impl_->file, name);
+  return exists(impl_->file, impl_->path, name);
 }
 
 bool Hdf5File::is_group(const std::string& name) const {
   const Lock lock;
-  return object_type(impl_->file, name) == H5I_GROUP;
+  return object_type(impl_->file, impl_->path, name) == H5I_GROUP;
 }
 
 bool Hdf5File::is_dataset(const std::string& name) const {
   const Lock lock;
-  return object_type(impl_->file, name) == H5I_DATASET;
+  return object_type(impl_->file, impl_->path, name) == H5I_DATASET;
 }
 
 std::vector<std::string> Hdf5File::list(const std::string& group) const {
@@ -220,14 +250,14 @@ std::vector<std::string> Hdf5File::walk(const std::string& group) const {
 }
 
 Handle Hdf5File::Impl::open_object(const std::string& name) const {
-  if (!exists(file, name)) { throw IoError(cat(path, ": no group or dataset \"", name, "\"")); }
+  if (!exists(file, path, name)) { throw IoError(cat(path, ": no group or dataset \"", name, "\"")); }
   Handle object(H5Oopen(file, name.empty() ? "/" : name.c_str(), H5P_DEFAULT));
   if (!object.valid()) { hdf5::fail(path, cat("cannot open \"", name, "\"")); }
   return object;
 }
 
 Handle Hdf5File::Impl::open_dataset(const std::string& name) const {
-  const H5I_type_t type = object_type(file, name);
+  const H5I_type_t type = object_type(file, path, name);
   if (type == H5I_GROUP) { throw IoError(cat(path, ": \"", name, "\" is a group, not a dataset")); }
   if (type != H5I_DATASET) {
     std::vector<std::string> names;
@@ -267,7 +297,7 @@ Hdf5DatasetInfo Hdf5File::Impl::info(hid_t dataset, const std::string& name) con
       return info;
     }
     case H5T_INTEGER:
-      info.dtype = integer_dtype(dataset, type);
+      info.dtype = integer_dtype(dataset, type, path);
       return info;
     case H5T_ENUM:
       if (is_bool_enum(type)) {

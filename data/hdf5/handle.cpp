@@ -75,6 +75,12 @@ void fail(const std::string& file, const std::string& what) {
   throw IoError(cat(file, ": ", what, ": ", last_reason()));
 }
 
+bool has_attribute(hid_t object, const std::string& name, const std::string& file) {
+  const htri_t found = H5Aexists(object, name.c_str());
+  if (found < 0) { fail(file, cat("cannot look for attribute \"", name, "\"")); }
+  return found > 0;
+}
+
 Handle type_of(DType dtype) {
   switch (dtype) {
     case DType::kF32:

@@ -53,6 +53,9 @@ std::string last_reason();
 /// IoError "FILE: WHAT: reason".
 [[noreturn]] void fail(const std::string& file, const std::string& what);
 
+/// Whether `object` has the attribute. A damaged file, which cannot tell, is an IoError.
+bool has_attribute(hid_t object, const std::string& name, const std::string& file);
+
 /// The library's type for a dtype, in memory and in the file (bool is an enumeration FALSE, TRUE of i8, as h5py's).
 Handle type_of(DType dtype);
 /// A type of strings: UTF-8 of variable length.

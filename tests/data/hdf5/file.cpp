@@ -129,7 +129,8 @@ TEST(Hdf5File, AttributesAndStrings) {
     EXPECT_EQ(in.read_attr_string(object, "text"), "second");
     EXPECT_EQ(in.read_attr_int(object, "count"), int64_t{1} << 60);
     EXPECT_EQ(in.read_attr_double(object, "rate"), 0.1);
-    EXPECT_EQ(in.list_attrs(object).size(), 3u);
+    const bool root = std::string(object).empty() || std::string(object) == "/";
+    EXPECT_EQ(in.list_attrs(object).size(), root ? 4u : 3u) << "the root has terrace_checksums as well";
     EXPECT_TRUE(in.has_attr(object, "rate"));
     EXPECT_FALSE(in.has_attr(object, "other"));
   }
@@ -185,10 +186,12 @@ TEST(Hdf5File, DamagedDataIsAnErrorNotACrash) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   Hdf5File out = Hdf5File::create(path);
-  out.write("x", random_tensor({4000}, 1), {.chunk_rows = 4000, .compression = Compression::kGzip});
+  out.write("before", random_tensor({40000}, 1));
+  out.write("x", random_tensor({40000}, 1), {.chunk_rows = 40000, .compression = Compression::kGzip});
   out.commit();
   std::string bytes = read_file(path);
-  for (size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) { bytes[i] = static_cast<char>(~bytes[i]); }
+  const size_t third = bytes.size() * 2 / 3;
+  for (size_t i = third; i < third + 64; ++i) { bytes[i] = static_cast<char>(~bytes[i]); }
   write_file(path, bytes);
   expect_error<IoError>([&] { Hdf5File::open(path).read("x"); }, path + ": cannot read dataset \"x\"");
 }

@@ -70,7 +70,8 @@ TEST(Weights, ConfigurationsAreReadOffTheShapes) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(var_config_from_weights(saln).num_heads, 1) << "width 64";
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            cat("terrace_tests: note: ", saln.path(), ": without attn_l2_norm the weights do not tell the number of heads; 1 are ",
+            cat("terrace_tests: note: ", saln.path(),
+                ": without attn_l2_norm the weights do not tell the number of heads; 1 are ",
                 "taken, each 64 wide as in all released models; --heads overrides it\n"));
   testing::internal::CaptureStderr();
   const VarConfig shared = var_config_from_weights(saln, {.num_heads = 4});
