@@ -1,6 +1,7 @@
 // What the sources of Hdf5File share: the lock, owned handles, and errors with the library's own reason.
 #pragma once
 
+#define H5_USE_110_API  // names without a number mean those of HDF5 1.10 in newer versions too
 #include <hdf5.h>
 
 #include <map>
