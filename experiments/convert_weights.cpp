@@ -85,7 +85,8 @@ void run(int argc, char** argv) {
       .add("in", in,
            "weights: .pth or .pt (zip or legacy), .safetensors, .npz, .npy, .h5, or the folder of a training run")
       .positional()
-      .required();
+      .required()
+      .input();
   options.add("out", out, "file to write: .safetensors, .pth, .pt, .npz, or .h5 (a checkpoint for sample)")
       .positional();
   options.add("list", list, "print names, types and shapes of the weights; converts nothing without OUT");
@@ -107,7 +108,7 @@ void run(int argc, char** argv) {
   options.parse(argc, argv);
   if (out.empty() && !list) { throw ConfigError("give a file to write, or --list"); }
   if (all && !list) { throw ConfigError("--all has no effect without --list"); }
-  check_new_file(out, overwrite, "");
+  const OutputFile file(out, overwrite, "", options.inputs());
   if (dtype != "as-is") { settings.dtype = dtype_from_name(dtype); }
   if (list) { print_list(in, settings.source.prefix, all); }
   if (out.empty()) { return; }

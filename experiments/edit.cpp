@@ -38,8 +38,9 @@ void declare(Options& options, Settings& s) {
       .add("image", s.image,
            "PNG or JPEG, or an image of a dataset (data.h5/test/12); its middle square is resized to the model's size")
       .metavar("FILE")
-      .required();
-  options.add("mask", s.mask, "PNG of the image's size: white is inpainted, black is kept").metavar("FILE");
+      .required()
+      .input();
+  options.add("mask", s.mask, "PNG of the image's size: white is inpainted, black is kept").metavar("FILE").input();
   options.add("invert-mask", s.invert_mask, "white is kept, black is inpainted");
   options.add("box", s.box, "in place of --mask: inpaint the pixels x0 <= x < x1, y0 <= y < y1 of the image")
       .metavar("X0,Y0,X1,Y1");
@@ -161,9 +162,8 @@ Drawn paint(const Settings& s, const Models& models, const Tensor& tokens, const
 /// Result i, relative to OUT.
 std::string picture_name(int64_t i) { return cat("images/edit-", padded_number(i), ".png"); }
 
-OutputPlan plan_of(const Settings& s) {
-  OutputPlan plan{.program = "edit", .files = {"grid.png"}, .inputs = files_of(s.models)};
-  plan.inputs.insert(plan.inputs.end(), {s.image, s.mask});
+OutputPlan plan_of(const Settings& s, const Options& options) {
+  OutputPlan plan{.program = "edit", .files = {"grid.png"}, .inputs = options.inputs()};
   for (int64_t i = 0; i < s.count; ++i) { plan.files.push_back(picture_name(i)); }
   return plan;
 }
@@ -200,7 +200,7 @@ void run(int argc, char** argv) {
       "Masks are reduced to the finest grid of tokens: a cell is inpainted where at least half of it is white.");
   options.parse(argc, argv);
   const Device device = s.common.apply();
-  OutputFolder output(s.common.out, plan_of(s), if_there(false, s.overwrite));
+  OutputFolder output(s.common.out, plan_of(s, options), if_there(false, s.overwrite));
 
   const auto of_dataset = open_dataset_image(s.image);
   const Tensor image = of_dataset ? of_dataset->image(0) : read_image(s.image);
@@ -217,7 +217,6 @@ void run(int argc, char** argv) {
     throw ConfigError(cat(s.mask.empty() ? "--box" : "--mask", ": no cell of the ", pyramid.largest(), "x",
                           pyramid.largest(), " grid is at least half marked: nothing to inpaint"));
   }
-  make_folder(s.common.out);  // a place that cannot be written to is found before the results are painted
   RunRecord record("edit", options.to_json(), s.common.seed);
 
   const Tensor tokens = tokens_of(s, models, original);

@@ -34,9 +34,11 @@ void declare_images(Options& options, Settings& s) {
       .add("fake", e.fake,
            "images to judge: OUT of sample, edit or reconstruct, any folder of PNG and JPEG files, an .npz (arr_0 u8 "
            "NHWC), a dataset (.h5)")
-      .metavar("FILE|FOLDER");
+      .metavar("FILE|FOLDER")
+      .input();
   options.add("real", e.real, "what they are compared with: the same, or saved statistics (.npz of mu, sigma)")
-      .metavar("FILE|FOLDER");
+      .metavar("FILE|FOLDER")
+      .input();
   options.add("split", s.split, "split of the datasets on both sides")
       .metavar("NAME")
       .default_text("the held-out one, else train");
@@ -68,6 +70,7 @@ void declare(Options& options, Settings& s) {
       .add("weights", e.inception.weights,
            "file of Inception's weights; the first layers alone serve the levels they reach")
       .metavar("FILE")
+      .input()
       .default_text("TERRACE_INCEPTION, else that of `make inception`");
   for (const Metric& metric : metrics()) {
     if (metric.declare != nullptr) { metric.declare(options, e); }
@@ -156,13 +159,12 @@ void run(int argc, char** argv) {
   }
   if (!options.given("fake-limit")) { e.fake_limit = s.limit; }
   if (!options.given("real-limit")) { e.real_limit = s.limit; }
-  check_new_file(s.json, s.overwrite, "--json");
-  check_new_file(e.save_stats, s.overwrite, "--save-stats");
+  const OutputFile json(s.json, s.overwrite, "--json", options.inputs());
+  const OutputFile statistics(e.save_stats, s.overwrite, "--save-stats", options.inputs());
   std::optional<OutputFolder> output;
   if (!s.common.out.empty()) {
-    output.emplace(s.common.out, OutputPlan{.program = "evaluate", .inputs = {e.fake, e.real}},
+    output.emplace(s.common.out, OutputPlan{.program = "evaluate", .inputs = options.inputs()},
                    if_there(false, s.overwrite));
-    make_folder(s.common.out);  // a place that cannot be written to is found before hours of computing
   }
   e.seed = s.common.seed;
   e.inception.protocol = protocol_from_name(s.protocol);

@@ -25,7 +25,8 @@ void inspect_pe(int argc, char** argv) {
            "the folder of a run of train_var, its checkpoint.h5, or official weights (.pth, .safetensors); gradients "
            "and drift are shown where they were recorded")
       .positional()
-      .required();
+      .required()
+      .input();
   options.add("prefix", prefix, "of a file with several models: take what lies below this name")
       .metavar("NAME")
       .default_text("found by its names");
@@ -34,10 +35,9 @@ void inspect_pe(int argc, char** argv) {
   options.epilog("  inspect_pe runs/var --out inspect\n  inspect_pe var_d16.pth --out inspect-d16");
   options.parse(argc, argv);
   common.apply_on_cpu();
-  OutputFolder output(
-      common.out,
-      {.program = "inspect_pe", .files = {"inspect.json", "inspect.html"}, .inputs = {checkpoint_file(checkpoint)}},
-      if_there(false, overwrite));
+  OutputFolder output(common.out,
+                      {.program = "inspect_pe", .files = {"inspect.json", "inspect.html"}, .inputs = options.inputs()},
+                      if_there(false, overwrite));
 
   RunRecord record("inspect_pe", options.to_json(), common.seed);
   const Inspection inspection = inspect_checkpoint(checkpoint, prefix);

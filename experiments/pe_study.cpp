@@ -65,7 +65,7 @@ void pe_study(int argc, char** argv) {
   config.common.apply();
   config.validate();
 
-  OutputFolder folder(config.common.out, study_output(config), study_if_there(config));
+  OutputFolder folder(config.common.out, study_output(config, options), study_if_there(config));
   RunRecord record("pe_study", options.to_json(), config.common.seed);
   Study study(config, options.to_json(), folder, record);
   const StudyResults results = run_or_say_how_to_go_on(study);

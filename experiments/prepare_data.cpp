@@ -90,7 +90,7 @@ void declare(Options& options, Arguments& a) {
   declare_classes(info, a, "name or number of a class to tell more of");
 
   Options& preview = options.command("preview", "writes images of a dataset as one PNG");
-  preview.add("file", a.file, "dataset, FILE.h5").positional().required();
+  preview.add("file", a.file, "dataset, FILE.h5").positional().required().input();
   preview.add("png", a.png, "file to write").required().endings({".png"});
   declare_overwrite_file(preview, a.overwrite, "the file of --png");
   preview.add("split", a.split, "split to show").metavar("NAME");
@@ -204,8 +204,8 @@ void preview_classes(const Arguments& a, const ImageDataset& dataset, const std:
             << (classes.size() == 1 ? " class" : " classes") << " of split " << a.split << "\n";
 }
 
-void write_preview(const Arguments& a) {
-  check_new_file(a.png, a.overwrite, "--png");
+void write_preview(const Options& options, const Arguments& a) {
+  const OutputFile png(a.png, a.overwrite, "--png", options.inputs());
   const ImageDataset dataset = ImageDataset::open(a.file, a.split);
   const int64_t count = std::min(a.count, dataset.size());
   if (count == 0) { throw IoError(cat(a.file, ": split \"", a.split, "\" is empty")); }
@@ -226,13 +226,21 @@ void write_preview(const Arguments& a) {
 }
 
 /// run.json of a dataset lies beside it: data.h5 has data.run.json.
-void write_record(const RunRecord& record, const std::string& out) {
-  write_file(std::filesystem::path(out).replace_extension(".run.json").string(), json_text(record.to_json(), 2) + "\n");
+std::string record_of(const std::string& out) {
+  return std::filesystem::path(out).replace_extension(".run.json").string();
+}
+
+/// What the record of a dataset is not written over. --config may be that record: it is written again.
+std::vector<InputFile> inputs_but_config(const Options& options) {
+  std::vector<InputFile> inputs = options.inputs();
+  std::erase_if(inputs, [](const InputFile& input) { return input.option == "--config"; });
+  return inputs;
 }
 
 void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& a) {
   if (a.common.out.empty()) { throw ConfigError("--out FILE.h5 is needed: the dataset to write"); }
-  check_new_file(a.common.out, a.overwrite, "--out");
+  const OutputFile file(a.common.out, a.overwrite, "--out", options.inputs());
+  InputFiles(inputs_but_config(options)).refuse_output(record_of(a.common.out), "give another name with --out");
   a.common.apply_on_cpu();
   RunRecord record("prepare_data", options.to_json(), a.common.seed);
   const DatasetOutput output{
@@ -247,7 +255,7 @@ void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& 
   progress->finish();
   for (const std::string& reason : skipped) { std::cerr << "skipped: " << reason << "\n"; }
   record.results()["skipped"] = skipped.size();
-  write_record(record, a.common.out);
+  write_file(record_of(a.common.out), json_text(record.to_json(), 2) + "\n");
   print_info(a.common.out, a);
 }
 
@@ -263,7 +271,7 @@ void run(int argc, char** argv) {
                  "  prepare_data info cifar100.h5 --class bear");
   options.parse(argc, argv);
   if (options.chosen() == "info") { return print_info(arguments.file, arguments); }
-  if (options.chosen() == "preview") { return write_preview(arguments); }
+  if (options.chosen() == "preview") { return write_preview(options, arguments); }
   for (size_t i = 0; i < std::size(kDatasets); ++i) {
     if (options.chosen() == kDatasets[i].name) { make_dataset(options, *arguments.makers[i], arguments); }
   }

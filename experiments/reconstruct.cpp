@@ -48,7 +48,8 @@ void declare(Options& options, Settings& s) {
            "lists), datasets (.h5), single images of these (data.h5/test/12); images of another size than the model's "
            "are centre-cropped to a square and resized")
       .positional()
-      .required();
+      .required()
+      .input();
   options.add("split", s.split, "split of datasets").metavar("NAME").default_text("the held-out one, else train");
   options
       .add("limit", s.limit,
@@ -59,7 +60,8 @@ void declare(Options& options, Settings& s) {
       .add("tokenizer", s.tokenizer,
            "weights of the tokenizer: the folder of a run of train_vqvae, its checkpoint.h5, .pth, .safetensors")
       .metavar("FILE|FOLDER")
-      .required();
+      .required()
+      .input();
   options.add("patch-nums", s.patch_nums, "sides of the scales in tokens, where the file does not tell them")
       .at_least(1)
       .default_text("the official one at 256 px");
@@ -108,10 +110,10 @@ std::vector<std::string> paths_of_images(const Settings& s) {
   return paths;
 }
 
-OutputPlan plan_of(const Settings& s, const ImageSource& source) {
-  OutputPlan plan{
-      .program = "reconstruct", .files = {"reconstruct.csv", "reconstruct.json", "grid.png"}, .inputs = s.images};
-  plan.inputs.push_back(checkpoint_file(s.tokenizer));
+OutputPlan plan_of(const Settings& s, const Options& options, const ImageSource& source) {
+  OutputPlan plan{.program = "reconstruct",
+                  .files = {"reconstruct.csv", "reconstruct.json", "grid.png"},
+                  .inputs = options.inputs()};
   for (int64_t i = 0; i < source.size(); ++i) {
     if (s.files) { plan.files.push_back(file_of_image("images", source, i)); }
     if (s.show_scales) { plan.files.push_back(file_of_image("scales", source, i)); }
@@ -288,7 +290,7 @@ void run(int argc, char** argv) {
   const Device device = s.common.apply();
 
   const std::shared_ptr<const ImageSource> source = open_image_sources(paths_of_images(s), s.split, s.limit);
-  OutputFolder output(s.common.out, plan_of(s, *source), if_there(false, s.overwrite));
+  OutputFolder output(s.common.out, plan_of(s, options, *source), if_there(false, s.overwrite));
   WeightOptions weights;
   weights.patch_nums = s.patch_nums;
   const std::unique_ptr<Vqvae> model = load_vqvae(s.tokenizer, weights);

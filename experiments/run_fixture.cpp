@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
 #include "experiments/fixtures/fixture.h"
 
@@ -56,15 +57,17 @@ void body(int argc, char** argv) {
   Options options("run_fixture", cat("Computes the results of a fixture (kinds: ", fixture_kinds(),
                                      ") from its inputs, writes them under the same names, and prints how far they are "
                                      "from the fixture's own."));
-  options.add("fixture", fixture, "HDF5 file with the attribute `config`").positional().required();
+  options.add("fixture", fixture, "HDF5 file with the attribute `config`").positional().required().input();
   options.add("weights", weights, "file of Inception-v3 weights, for fixtures of kind inception_features")
-      .metavar("FILE");
+      .metavar("FILE")
+      .input();
   options.add_common(common, "file for the results").endings({".h5", ".hdf5"});
   options.epilog(
       "The exit code is 0 where every result is within its tolerance, 1 where one is not, 2 after an error.");
   options.parse(argc, argv);
   const Device device = common.apply();
   if (common.out.empty()) { throw ConfigError("--out OUT.h5 is missing"); }
+  const OutputFile results(common.out, true, "--out", options.inputs());  // written anew each time
   run_fixture(fixture, common.out, weights, device);
   if (!print_differences(compare_with_fixture(fixture, common.out))) { throw EarlyExit{1}; }
 }

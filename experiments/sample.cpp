@@ -110,12 +110,12 @@ ImageNames names_of_images(const Settings& s, const Models& models, const std::v
   return names;
 }
 
-OutputPlan plan_of(const Settings& s, const ImageNames& names) {
+OutputPlan plan_of(const Options& options, const ImageNames& names) {
   OutputPlan plan{.program = "sample",
                   .files = {"grid.png"},
                   .temporary = ImageStore::file_names(),
                   .resumable = true,
-                  .inputs = files_of(s.models)};
+                  .inputs = options.inputs()};
   for (const auto* files : {&names.pictures, &names.strips}) {
     plan.files.insert(plan.files.end(), files->begin(), files->end());
   }
@@ -161,11 +161,12 @@ void check_resumed(const Settings& s, const std::vector<int64_t>& classes, const
 }
 
 /// The npz is new, or that of the run that is gone on with.
-void check_npz(const Settings& s, const OutputFolder& output) {
-  if (!s.resume) { return check_new_file(s.npz, s.overwrite, "--npz"); }
+OutputFile check_npz(const Settings& s, const Options& options, const OutputFolder& output) {
+  OutputFile file(s.npz, s.overwrite || s.resume, "--npz", options.inputs());
+  if (!s.resume) { return file; }
   const std::optional<StoredRun>& run = output.run_before();
   const bool own = run && run->configuration.value("npz", "") == s.npz;
-  if (s.npz.empty() || own || !std::filesystem::exists(s.npz)) { return; }
+  if (s.npz.empty() || own || !std::filesystem::exists(s.npz)) { return file; }
   throw ConfigError(cat(s.npz, " is there already, and is not of the run to resume; give another name with --npz"));
 }
 
@@ -367,13 +368,13 @@ void run(int argc, char** argv) {
   const std::vector<int64_t> classes = chosen_classes(s, models);
   s.batch = fitting_batch(models, s.batch);
   ImageNames names = names_of_images(s, models, classes);
-  OutputPlan plan = plan_of(s, names);
+  OutputPlan plan = plan_of(options, names);
   if (s.resume && !holds_run(s)) {  // one begins
     how = IfThere::kRefuse;
     plan.resumable = false;
   }
   OutputFolder output(s.common.out, plan, how);
-  check_npz(s, output);
+  const OutputFile npz = check_npz(s, options, output);
   if (s.resume) { check_resumed(s, classes, plan, output); }
   if (s.resume && is_finished(s, models, classes, output.run_before())) {
     std::printf("nothing is left to do: %s holds all %lld images\n", s.common.out.c_str(),

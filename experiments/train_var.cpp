@@ -39,6 +39,7 @@ struct Settings {
   EvaluatorOptions evaluator;
   VarConfig model = var_preset(preset);
   VarTrainOptions training;
+  std::vector<InputFile> inputs;
 };
 
 void declare_model(Options& options, Settings& s) {
@@ -125,12 +126,14 @@ void declare(Options& options, Settings& s) {
   options.group("Data");
   options
       .add("data", s.data, "image dataset (HDF5, from prepare_data); without it the token caches stand for themselves")
-      .metavar("FILE");
+      .metavar("FILE")
+      .input();
   options
       .add("tokenizer", s.tokenizer,
            "the folder of a run of train_vqvae, its checkpoint.h5, or official weights (.pth, .safetensors)")
       .metavar("FILE|FOLDER")
-      .required();
+      .required()
+      .input();
   options.add("tokens", s.tokens, "folder of the token caches").metavar("FOLDER").default_text("OUT");
   declare_model(options, s);
   declare_training(options, s);
@@ -177,10 +180,12 @@ void check_cache_is_free(const std::string& path, const Vqvae& tokenizer, const 
   if (tokens.dataset_hash != images.content_hash()) { refuse("images", tokens.dataset_hash, images.content_hash()); }
 }
 
-/// `note` is said before the first token is made, and is then "".
+/// `note` is said before the first token is made, and is then "". Runs that share the folder of --tokens and make them
+/// at the same time write the same bytes, each under a name of its own until it is whole: no lock is needed.
 TokenSet tokens_of(const Settings& s, const std::string& folder, const Vqvae& tokenizer, const ImageDataset& images,
                    std::string& note) {
   const std::string path = cat(folder, "/tokens-", images.split(), ".h5");
+  InputFiles(s.inputs).refuse_output(path, "give another folder with --tokens");
   if (!s.tokens.empty()) { check_cache_is_free(path, tokenizer, images); }
   Progress progress("tokens of " + images.split(), images.size(), "images");
   TokenSet tokens = cached_tokens(path, tokenizer, images, 0, [&](int64_t done, int64_t) {
@@ -245,6 +250,7 @@ void parse(Options& options, Settings& s, int argc, char** argv) {
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --out runs/var --resume --steps 3000\n"
       "  train_var --data procedural.h5 --tokenizer runs/vqvae/checkpoint.h5 --out runs/hour --minutes 60");
   options.parse(argc, argv);
+  s.inputs = options.inputs();
 }
 
 /// The options that follow from others, from the tokenizer and from the number of classes.
@@ -268,14 +274,13 @@ std::optional<OutputFolder> folder_of(const Settings& s, bool first_rank) {
   const IfThere rule = if_there(s.start.resume, s.start.overwrite);
   if (!first_rank) { return std::nullopt; }
   const std::string at = reached(s.training.checkpoint_path);
-  return std::make_optional<OutputFolder>(
-      s.common.out,
-      OutputPlan{.program = "train_var",
-                 .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
-                 .resumable = !at.empty(),
-                 .reached = at,
-                 .inputs = {s.data, checkpoint_file(s.tokenizer), checkpoint_file(s.start.init_from)}},
-      rule);
+  return std::make_optional<OutputFolder>(s.common.out,
+                                          OutputPlan{.program = "train_var",
+                                                     .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
+                                                     .resumable = !at.empty(),
+                                                     .reached = at,
+                                                     .inputs = s.inputs},
+                                          rule);
 }
 
 void refuse_what_cannot_be(const Settings& s) {

@@ -104,7 +104,7 @@ void declare_tokenizer(Options& options, Settings& s) {
 void declare(Options& options, Settings& s) {
   VqvaeTrainOptions& t = s.training;
   options.group("Data");
-  options.add("data", s.data, "image dataset (HDF5, from prepare_data)").metavar("FILE").required();
+  options.add("data", s.data, "image dataset (HDF5, from prepare_data)").metavar("FILE").required().input();
   declare_training(options, s);
   declare_tokenizer(options, s);
   options.group("Run");
@@ -319,7 +319,7 @@ void train(int argc, char** argv) {
                        .files = {"checkpoint.h5", "curves.csv", "curves.jsonl"},
                        .resumable = !at.empty(),
                        .reached = at,
-                       .inputs = {s.data, checkpoint_file(s.start.init_from)}},
+                       .inputs = options.inputs()},
                       if_there(s.start.resume, s.start.overwrite));
   s.start.keep_init_from(folder.run_before());
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);

@@ -4,11 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
+#include "data/files/file_lock.h"
+#include "data/files/leftovers.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -16,11 +17,6 @@ namespace {
 
 [[noreturn]] void fail(const char* doing, const std::string& path, int code) {
   throw IoError(cat("cannot ", doing, " ", path, ": ", std::strerror(code)));
-}
-
-std::string partial_name(const std::string& path) {
-  static std::atomic<int> counter{0};
-  return cat(path, ".partial-", ::getpid(), "-", counter++);
 }
 
 void sync(const std::string& on_disk, const std::string& shown, int flags) {
@@ -34,20 +30,33 @@ void sync(const std::string& on_disk, const std::string& shown, int flags) {
 
 }  // namespace
 
-PartialFile::PartialFile(std::string path) : path_(std::move(path)), partial_path_(partial_name(path_)) {
+PartialFile::PartialFile(std::string path) : path_(std::move(path)) {
   if (path_.empty()) { throw IoError("cannot write a file: its name is empty"); }
   struct stat status {};
   if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     if (S_ISDIR(status.st_mode)) { fail("write", path_, EISDIR); }
     throw IoError(cat("cannot write ", path_, ": it is not a regular file"));
   }
-  const int descriptor = ::open(partial_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) { fail("write", path_, errno); }
-  ::close(descriptor);
+  remove_leftovers(path_);
+  while (!create()) {}
+}
+
+/// False where the name is not this process's alone: of another container's process with the same number, or taken for
+/// a leftover before it could be locked.
+bool PartialFile::create() {
+  partial_path_ = partial_name(path_);
+  descriptor_ = ::open(partial_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0 && errno == EEXIST) { return false; }
+  if (descriptor_ < 0) { fail("write", path_, errno); }
+  const bool own =
+      lock_file(descriptor_) != FileLocking::kHeldByAnother && is_named(descriptor_, partial_path_.c_str());
+  if (!own) { ::close(descriptor_); }
+  return own;
 }
 
 PartialFile::~PartialFile() {
   if (!committed_) { ::unlink(partial_path_.c_str()); }
+  ::close(descriptor_);  // which ends the lock
 }
 
 void PartialFile::commit() {

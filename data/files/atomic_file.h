@@ -8,7 +8,9 @@
 namespace terrace {
 
 /// The name beside `path` under which a file is written until it is complete. The constructor creates it, which finds
-/// an unwritable or missing folder before any work is done; without commit() the destructor removes it.
+/// an unwritable or missing folder before any work is done, and removes what processes that have ended left of earlier
+/// attempts (leftovers.h); without commit() the destructor removes it. As long as the object lives it holds the lock of
+/// the file, by which others see that it is being written.
 /// Throws IoError: "cannot write PATH: Permission denied".
 class PartialFile {
  public:
@@ -23,7 +25,10 @@ class PartialFile {
   void commit();
 
  private:
+  bool create();
+
   std::string path_, partial_path_;
+  int descriptor_ = -1;
   bool committed_ = false;
 };
 

@@ -183,6 +183,11 @@ Option& Option::endings(std::vector<std::string> allowed) {
   return *this;
 }
 
+Option& Option::input() {
+  input_ = true;
+  return *this;
+}
+
 Option& Option::preset(std::function<void(const std::string&)> apply) {
   preset_ = std::move(apply);
   return *this;

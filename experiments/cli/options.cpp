@@ -238,6 +238,7 @@ void Options::parse(int argc, const char* const* argv) {
     throw EarlyExit{0};
   }
   if (!extras.empty()) { refuse(extras); }
+  config_ = arguments.config;
   if (!arguments.config.empty()) {
     Json object = read_json_file(arguments.config);
     // A run.json holds its configuration under that key: a run can be repeated from its record.
@@ -290,6 +291,24 @@ void Options::load_json(const Json& object, const std::string& where) {
   }
   std::stable_partition(keys.begin(), keys.end(), [](const auto& entry) { return entry.first->is_preset(); });
   for (const auto& [option, key] : keys) { option->assign_json(object.at(key), cat(where, ": key '", key, "'")); }
+}
+
+std::vector<InputFile> Options::inputs() const {
+  std::vector<InputFile> files;
+  if (!config_.empty()) { files.push_back({"--config", config_}); }
+  for (const auto& option : options_) {
+    if (!option->input_) { continue; }
+    const std::string name = option->positional_ ? upper(option->name_) : "--" + option->name_;
+    if (const auto* text = std::get_if<std::string*>(&option->target_)) { files.push_back({name, **text}); }
+    const auto* list = std::get_if<std::vector<std::string>*>(&option->target_);
+    for (const std::string& text : list != nullptr ? **list : std::vector<std::string>()) {
+      files.push_back({name, text});
+    }
+  }
+  if (const Options* sub = chosen_command()) {
+    for (InputFile& file : sub->inputs()) { files.push_back(std::move(file)); }
+  }
+  return files;
 }
 
 Json Options::to_json() const {

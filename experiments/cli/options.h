@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "data/files/json.h"
+#include "experiments/cli/inputs.h"
 #include "tensor/device/device.h"
 
 namespace CLI {
@@ -51,6 +52,7 @@ class Option {
   Option& metavar(std::string placeholder);         // of the value in --help, in place of its type: FILE, FOLDER, NAME
   Option& unrecorded();  // is no part of to_json(): it is of one call, not of what is computed
   Option& endings(std::vector<std::string> allowed);  // of the file that a text names, in lower case: ".h5"
+  Option& input();                                    // the text names a file or folder that the program reads
   /// The text names a whole set of values: `apply` writes them into the targets of other options, and what is given of
   /// these beside it stands.
   Option& preset(std::function<void(const std::string& name)> apply);
@@ -82,6 +84,7 @@ class Option {
   bool required_ = false;
   bool positional_ = false;
   bool recorded_ = true;
+  bool input_ = false;
   bool given_ = false;
 };
 
@@ -151,6 +154,9 @@ class Options {
   /// Takes values from a JSON object as from a --config file; `where` names it in errors.
   void load_json(const Json& object, const std::string& where);
 
+  /// What the options that are input() name, and the file of --config: what is not written over.
+  std::vector<InputFile> inputs() const;
+
   /// Whether the command line or the configuration file gave this option.
   bool given(const std::string& name) const;
 
@@ -173,7 +179,7 @@ class Options {
   [[noreturn]] void refuse(const std::vector<std::string>& extras) const;
   void check_required() const;
 
-  std::string program_, purpose_, epilog_, heading_, chosen_;
+  std::string program_, purpose_, epilog_, heading_, chosen_, config_;
   std::vector<std::unique_ptr<Option>> options_;
   std::vector<std::pair<std::string, std::vector<std::pair<std::string, std::string>>>> tables_;
   std::vector<std::pair<std::string, std::unique_ptr<Options>>> commands_;

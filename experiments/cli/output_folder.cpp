@@ -5,12 +5,15 @@
 #include <set>
 #include <utility>
 
+#include "data/files/leftovers.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kAnotherFolder = "give another folder with --out";
 
 bool is_there(const std::string& path) {
   std::error_code ignored;
@@ -22,13 +25,6 @@ bool is_below(const std::string& file) {
   const fs::path path = fs::path(file).lexically_normal();
   return !path.empty() && path.is_relative() && *path.begin() != ".." && *path.begin() != ".";
 }
-
-/// Whether `path` is `whole` or lies below it; both are canonical.
-bool is_part_of(const fs::path& path, const fs::path& whole) {
-  return std::mismatch(whole.begin(), whole.end(), path.begin(), path.end()).first == whole.end();
-}
-
-fs::path canonical(const std::string& path) { return fs::weakly_canonical(fs::absolute(path)); }
 
 std::string folder_of(const std::string& file) { return fs::path(file).parent_path().string(); }
 
@@ -50,16 +46,31 @@ void declare_overwrite_file(Options& options, bool& overwrite, const std::string
   options.add("overwrite", overwrite, cat("replace ", what, " where it is there already")).unrecorded();
 }
 
-void check_new_file(const std::string& path, bool overwrite, const std::string& option) {
-  if (path.empty() || overwrite || !is_there(path)) { return; }
-  throw ConfigError(cat(path, " is there already; add --overwrite to replace it, or give another name",
-                        option.empty() ? "" : " with " + option));
+void check_new_file(const std::string& path, bool overwrite, const std::string& option,
+                    const std::vector<InputFile>& inputs) {
+  if (path.empty() || !is_there(path)) { return; }
+  const std::string another = cat("give another name", option.empty() ? "" : " with " + option);
+  InputFiles(inputs).refuse_output(path, another);
+  if (!overwrite) { throw ConfigError(cat(path, " is there already; add --overwrite to replace it, or ", another)); }
+}
+
+OutputFile::OutputFile(const std::string& path, bool overwrite, const std::string& option,
+                       const std::vector<InputFile>& inputs) {
+  if (path.empty()) { return; }
+  check_new_file(path, overwrite, option, inputs);
+  lock_.emplace(OutputLock::of_file(path, option));
 }
 
 OutputFolder::OutputFolder(std::string folder, OutputPlan plan, IfThere if_there)
-    : folder_(std::move(folder)), plan_(std::move(plan)), if_there_(if_there) {
-  if (is_there(folder_)) { make_folder(folder_); }
+    : folder_(std::move(folder)),
+      plan_(std::move(plan)),
+      lock_(OutputLock::of_folder(folder_)),
+      inputs_(plan_.inputs),
+      if_there_(if_there) {
   before_ = stored_run(folder_, advice());
+  for (const auto* files : {&plan_.temporary, &plan_.files}) {
+    for (const std::string& file : *files) { inputs_.refuse_output(path(file), kAnotherFolder); }
+  }
   if (before_) {
     check_program();
     files_before_ = before_->files.value_or(std::vector<std::string>());
@@ -122,11 +133,7 @@ void OutputFolder::check_removal() const {
       throw ConfigError(cat("--overwrite: ", path("run.json"), " lists \"", file,
                             "\", which is not below its folder; give another folder with --out"));
     }
-    for (const std::string& input : plan_.inputs) {
-      if (input.empty() || !is_part_of(canonical(path(file)), canonical(input))) { continue; }
-      throw ConfigError(cat("--overwrite would remove ", path(file), ", which this run reads (", input,
-                            "); give another folder with --out"));
-    }
+    inputs_.refuse_output(path(file), kAnotherFolder);
   }
 }
 
@@ -168,6 +175,8 @@ void OutputFolder::remove_run_before() const {
 void OutputFolder::begin(RunRecord& record) {
   if (if_there_ == IfThere::kOverwrite && before_) { remove_run_before(); }
   begun_ = true;
+  lock_.keep_folder();
+  for (const std::string& file : listed()) { remove_leftovers(path(file)); }
   write_unfinished(record);
 }
 
@@ -184,6 +193,7 @@ void OutputFolder::write_unfinished(RunRecord& record) const {
 
 void OutputFolder::add(RunRecord& record, const std::string& file) {
   if (std::find(plan_.files.begin(), plan_.files.end(), file) != plan_.files.end()) { return; }
+  inputs_.refuse_output(path(file), kAnotherFolder);
   plan_.files.push_back(file);
   write_unfinished(record);
 }

@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "experiments/cli/inputs.h"
 #include "experiments/cli/options.h"
+#include "experiments/cli/output_lock.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/cli/stored_run.h"
 
@@ -38,24 +40,26 @@ struct OutputPlan {
   std::vector<std::string> temporary = {};  // are there until the run has come to its end
   bool resumable = false;                   // --resume could go on with the run that is there: a refusal names it
   std::string reached = {};                 // how far the run that is there has come, for a refusal: "step 3 of 4"
-  std::vector<std::string> inputs = {};     // what the run reads, "" where not: it is not removed
+  std::vector<InputFile> inputs = {};       // what the run reads, as Options::inputs() tells it: it is not written over
 };
 
 class OutputFolder {
  public:
-  /// Looks at the folder, which need not be there; changes nothing. Throws ConfigError that says what is there and the
-  /// way out: where it holds a run (kRefuse), a run of another program, a damaged run.json, a file of the plan that no
-  /// run.json lists (kRefuse, kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the
-  /// folder, or lists an input. Whether a run to resume is the same is for the program to ask. Throws IoError where it
-  /// is no folder or cannot be written to.
+  /// Takes the lock of the folder, which is made where it is not there, and looks at what it holds. Throws ConfigError
+  /// that says what is there and the way out: where another process writes into it, where it holds a run (kRefuse), a
+  /// run of another program, a damaged run.json, a file of the plan that is an input, or that no run.json lists
+  /// (kRefuse, kOverwrite), or for kOverwrite a run.json that lists no files, names one outside of the folder, or lists
+  /// an input. Whether a run to resume is the same is for the program to ask. Throws IoError where it is no folder or
+  /// cannot be written to.
   OutputFolder(std::string folder, OutputPlan plan, IfThere if_there);
-  /// Without finish(), run.json is removed where the run has left no file.
+  /// Without begin(), a folder that was made is removed; without finish(), run.json where the run has left no file.
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  /// kOverwrite: removes exactly the files that the old run.json lists. Makes the folder, and those of the plan's
-  /// files, and writes run.json with the files and "ended": null. What a resumed run had listed stays listed.
+  /// kOverwrite: removes exactly the files that the old run.json lists. Removes what processes that have ended left of
+  /// files that they were writing (data/files/leftovers.h). Makes the folders of the plan's files, and writes run.json
+  /// with the files and "ended": null. What a resumed run had listed stays listed.
   void begin(RunRecord& record);
   /// One more file of the run, known only now; run.json lists it from here on.
   void add(RunRecord& record, const std::string& file);
@@ -83,14 +87,27 @@ class OutputFolder {
 
   std::string folder_;
   OutputPlan plan_;
+  OutputLock lock_;
+  InputFiles inputs_;
   IfThere if_there_;
   std::optional<StoredRun> before_;
   std::vector<std::string> files_before_;
   bool begun_ = false, finished_ = false;
 };
 
-/// For a file that the user names by `option` ("" by place). Throws ConfigError where it is there and not to be
-/// overwritten.
-void check_new_file(const std::string& path, bool overwrite, const std::string& option);
+/// For a file that the user names by `option` ("" by place). Throws ConfigError where it is an input, or is there and
+/// not to be overwritten.
+void check_new_file(const std::string& path, bool overwrite, const std::string& option,
+                    const std::vector<InputFile>& inputs);
+
+/// The same of a file that is written by this process alone as long as the object lives; of "" nothing. Throws
+/// ConfigError where another process writes it.
+class OutputFile {
+ public:
+  OutputFile(const std::string& path, bool overwrite, const std::string& option, const std::vector<InputFile>& inputs);
+
+ private:
+  std::optional<OutputLock> lock_;
+};
 
 }  // namespace terrace

@@ -1,10 +1,17 @@
 #include "experiments/cli/program.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <iostream>
 #include <new>
 #include <string>
 
@@ -18,29 +25,59 @@ namespace terrace {
 namespace {
 
 volatile std::sig_atomic_t g_signal = 0;
-timespec g_first{};  // when the first signal came
+timespec g_first{};                            // when the first signal came
+std::atomic<std::atomic<pid_t>*> g_with{};     // of end_with(): processes, behind the last of them 0
+constexpr int64_t kSameRequest = 250'000'000;  // nanoseconds
 
-/// The first signal asks for an orderly end. One that comes a second later or more is a user who no longer waits and
-/// has its usual effect; one that comes at once is the same request (a terminal and `timeout` may both send it).
-extern "C" void note_signal(int number) {
+int64_t nanoseconds_since(const timespec& before) {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  if (g_signal == 0) {
-    g_first = now;
+  return (now.tv_sec - before.tv_sec) * 1'000'000'000 + now.tv_nsec - before.tv_nsec;
+}
+
+/// The first signal asks for an orderly end, the second one ends the process by its default action, whatever the
+/// threads are doing. What comes within a quarter of a second is the first request once more, quicker than a user
+/// decides: timeout(1) sends its signal to the process and to its group, a terminal that is closed sends SIGHUP and
+/// lets the shell send it, a service manager sends SIGHUP behind SIGTERM. So is what the process that started this one
+/// sends on, by sigqueue, however late. SIGPIPE, which comes with every write to a pipe without a reader, is no request
+/// of a user's: the next signal is the first.
+extern "C" void note_signal(int number, siginfo_t* info, void* /*context*/) {
+  if (g_signal == 0 || (g_signal == SIGPIPE && number != SIGPIPE)) {
+    clock_gettime(CLOCK_MONOTONIC, &g_first);
     g_signal = number;
-  } else if (now.tv_sec - g_first.tv_sec > 1) {
-    std::signal(number, SIG_DFL);
-    std::raise(number);
+    return;
+  }
+  if (number == SIGPIPE || info->si_code == SI_QUEUE || nanoseconds_since(g_first) < kSameRequest) { return; }
+  if (std::atomic<pid_t>* process = g_with) {
+    for (; *process != 0; ++process) {
+      if (*process > 0) { kill(*process, SIGKILL); }
+    }
+  }
+  std::signal(number, SIG_DFL);
+  std::raise(number);
+}
+
+/// A signal that is ignored stays so: SIGHUP under nohup, SIGINT of a shell's background jobs. Not SIGPIPE, which some
+/// parents leave ignored without a purpose.
+void install_handlers() {
+  struct sigaction action = {};
+  action.sa_sigaction = note_signal;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
+    struct sigaction before = {};
+    sigaction(number, nullptr, &before);
+    if (number == SIGPIPE || before.sa_handler != SIG_IGN) { sigaction(number, &action, nullptr); }
   }
 }
 
-void install_handlers() {
-  struct sigaction action = {};
-  action.sa_handler = note_signal;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGPIPE, SIG_DFL);
+/// Opens what is closed of stdin, stdout and stderr, against their direction: a file that is opened later must not get
+/// the number of one of them and then what is printed, and printing still fails.
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) { continue; }
+    open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest number that is free
+  }
 }
 
 int report(const char* program, const char* kind, std::string text, int code) {
@@ -52,16 +89,25 @@ int report(const char* program, const char* kind, std::string text, int code) {
   return code;
 }
 
+/// Its reader has left, as `head` does: the work is done, and the program ends without a word, as others do.
+void end_by_closed_pipe() {
+  std::signal(SIGPIPE, SIG_DFL);
+  std::raise(SIGPIPE);
+}
+
 }  // namespace
 
 int run_program(int argc, char** argv, const std::function<void(int, char**)>& body) {
   const char* slash = argc > 0 ? std::strrchr(argv[0], '/') : nullptr;
   const char* program = slash != nullptr ? slash + 1 : (argc > 0 ? argv[0] : "terrace");
+  open_standard_descriptors();
   bound_spinning(argv);
   install_handlers();
   try {
     body(argc, argv);
-    if (std::fflush(stdout) != 0) { return report(program, "error: ", "standard output cannot be written to", 2); }
+    const bool printed = std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0;
+    if (g_signal == SIGPIPE) { end_by_closed_pipe(); }
+    if (!printed) { return report(program, "error: ", "standard output cannot be written to", 2); }
     return 0;
   } catch (const EarlyExit& exit) { return exit.code; } catch (const Interrupted& e) {
     return report(program, "", e.what(), 130);
@@ -86,8 +132,22 @@ std::string own_executable() {
   return std::filesystem::read_symlink("/proc/self/exe", error).string();
 }
 
+int interrupting_signal() { return g_signal; }
+
 void check_interrupt() {
-  if (interrupted()) { throw Interrupted(g_signal == SIGTERM ? "terminated" : "interrupted"); }
+  if (!interrupted()) { return; }
+  switch (g_signal) {
+    case SIGTERM:
+      throw Interrupted("terminated");
+    case SIGHUP:
+      throw Interrupted("the terminal was closed");
+    case SIGPIPE:
+      throw Interrupted("what is printed has no reader any more");
+    default:
+      throw Interrupted("interrupted");
+  }
 }
+
+void end_with(std::atomic<pid_t>* processes) { g_with = processes; }
 
 }  // namespace terrace

@@ -1,10 +1,13 @@
-// What every main() shares: errors become one line and exit code 2, Ctrl-C becomes 130.
+// What every main() shares: errors become one line and exit code 2, Ctrl-C and its like become 130.
 //
 //   int main(int argc, char** argv) {
 //     return terrace::run_program(argc, argv, [](int count, char** arguments) { ... });
 //   }
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <functional>
 #include <string>
 
@@ -16,16 +19,25 @@ struct EarlyExit {
 };
 
 /// Runs `body` and returns the exit code: 0; 2 after an exception, printed as "PROGRAM: error: one line" on stderr;
-/// 130 after Interrupted. Installs the handler of SIGINT and SIGTERM that check_interrupt() looks at. Begins by
-/// bound_spinning() (core_sharing.h), which may execute the program anew.
+/// 130 after Interrupted. Where the reader of stdout or stderr has left and `body` came to its end nevertheless, the
+/// process ends by SIGPIPE, without a word. Installs the handler that check_interrupt() looks at: of SIGINT, SIGTERM,
+/// SIGHUP (each only where it is not ignored) and SIGPIPE. Begins by bound_spinning() (core_sharing.h), which may
+/// execute the program anew.
 int run_program(int argc, char** argv, const std::function<void(int argc, char** argv)>& body);
 
-/// True after the first Ctrl-C or SIGTERM. Another one a second later or more ends the process at once. Call it, or
-/// check_interrupt(), between pieces of work: it also shares the cores with other processes (core_sharing.h).
+/// True after the first Ctrl-C, SIGTERM or SIGHUP, and once a write to a pipe found that its reader has left. A second
+/// signal, a quarter of a second later or more, ends the process at once. Call it, or check_interrupt(), between pieces
+/// of work: it also shares the cores with other processes (core_sharing.h).
 bool interrupted();
+/// The first of these signals, 0 before.
+int interrupting_signal();
 
-/// Throws Interrupted after Ctrl-C or SIGTERM; unfinished files are then removed on the way out.
+/// Throws Interrupted where interrupted(); unfinished files are then removed on the way out.
 void check_interrupt();
+
+/// The processes of this list, of which a 0 is the end and negative numbers are left out, are killed where a second
+/// signal ends this one. It must stay; null for none.
+void end_with(std::atomic<pid_t>* processes);
 
 /// The path of the program that runs, "" where the system does not tell. Executed by this path and not by
 /// /proc/self/exe, it keeps its name in lists of processes.

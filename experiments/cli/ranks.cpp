@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -34,8 +35,9 @@ std::vector<std::string> own_arguments() {
   return arguments;
 }
 
+/// Rank 0 is told where the process that waits for it ends, and writes its checkpoint; the others end with rank 0.
 [[noreturn]] void become_rank(int rank, int size, const std::vector<int>& sockets, std::vector<std::string> arguments) {
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (rank == 0) { prctl(PR_SET_PDEATHSIG, SIGTERM); }
   std::string rank_arguments = cat(rank, " ", size);
   for (const int socket : sockets) {
     fcntl(socket, F_SETFD, 0);
@@ -49,39 +51,50 @@ std::vector<std::string> own_arguments() {
   _exit(127);
 }
 
-/// Waits until one of the ranks, not waited for before, has ended, and forwards Ctrl-C to rank 0.
-std::pair<size_t, int> wait_for_one(const std::vector<pid_t>& ranks) {
-  bool forwarded = false;
+/// The ranks that run; negative where one has ended, behind the last one 0 (end_with).
+using Processes = std::vector<std::atomic<pid_t>>;
+
+/// Waits until one of the ranks has ended. The first signal goes on to rank 0 (`forwarded`): by sigqueue, so that it is
+/// not taken for a second one where a terminal has sent it to all.
+std::pair<size_t, int> wait_for_one(Processes& ranks, bool& forwarded) {
+  constexpr useconds_t kBetweenLooks = 20'000;  // a signal ends a pause, and none is missed between two looks
   while (true) {
+    if (interrupted() && !forwarded && ranks[0] > 0) {
+      sigqueue(ranks[0], interrupting_signal(), {});
+      forwarded = true;
+    }
     int status = 0;
-    const pid_t ended = waitpid(-1, &status, 0);
+    const pid_t ended = waitpid(-1, &status, WNOHANG);
     const auto found = std::find(ranks.begin(), ranks.end(), ended);
-    if (ended > 0 && found != ranks.end()) { return {static_cast<size_t>(found - ranks.begin()), status}; }
+    if (ended > 0 && found != ranks.end()) {
+      *found = -1;
+      return {static_cast<size_t>(found - ranks.begin()), status};
+    }
     if (ended < 0 && errno != EINTR) {
       throw Error(cat("the ranks cannot be waited for (", std::strerror(errno), ")"));
     }
-    if (interrupted() && !forwarded) { kill(ranks[0], SIGINT); }
-    forwarded = interrupted();
+    if (ended == 0) { usleep(kBetweenLooks); }
   }
 }
 
 /// Returns the exit code: that of rank 0, or of the first rank that fails; either ends the others. The exit code
-/// kPeerLeft decides nothing, since the rank that left gives its own.
-int wait_for(const std::vector<pid_t>& ranks) {
-  std::vector<bool> running(ranks.size(), true);
+/// kPeerLeft decides nothing, since the rank that left gives its own. A second signal ends the ranks with this process.
+int wait_for(Processes& ranks) {
+  end_with(ranks.data());
   int result = -1;
-  for (size_t left = ranks.size(); left > 0; --left) {
-    const auto [rank, status] = wait_for_one(ranks);
-    running[rank] = false;
+  bool forwarded = false;
+  for (size_t left = ranks.size() - 1; left > 0; --left) {
+    const auto [rank, status] = wait_for_one(ranks, forwarded);
     const bool peer_left = WIFEXITED(status) && WEXITSTATUS(status) == kPeerLeft;
     if (result >= 0 || peer_left || (rank > 0 && status == 0)) { continue; }
     result = WIFEXITED(status) ? WEXITSTATUS(status) : 2;
     if (WIFSIGNALED(status)) { std::fprintf(stderr, "rank %zu was ended by signal %d\n", rank, WTERMSIG(status)); }
-    for (size_t other = 0; other < ranks.size(); ++other) {
-      if (running[other]) { kill(ranks[other], rank == 0 ? SIGTERM : SIGKILL); }
+    for (const std::atomic<pid_t>& other : ranks) {
+      if (other > 0) { kill(other, SIGKILL); }
     }
   }
-  return result < 0 ? 2 : result;
+  end_with(nullptr);
+  return result >= 0 ? result : interrupted() ? 130 : 2;
 }
 
 [[noreturn]] void run_ranks(int size) {
@@ -95,15 +108,15 @@ int wait_for(const std::vector<pid_t>& ranks) {
     sockets[static_cast<size_t>(rank)].push_back(pair[1]);
   }
   const std::vector<std::string> arguments = own_arguments();
-  std::vector<pid_t> started;
+  Processes started(static_cast<size_t>(size) + 1);
   for (int rank = 0; rank < size; ++rank) {
     const pid_t process = fork();
     if (process == 0) { become_rank(rank, size, sockets[static_cast<size_t>(rank)], arguments); }
     if (process < 0) {
-      for (const pid_t other : started) { kill(other, SIGTERM); }
+      for (int other = 0; other < rank; ++other) { kill(started[static_cast<size_t>(other)], SIGKILL); }
       throw ConfigError(cat("--ranks ", size, ": rank ", rank, " cannot be started (", std::strerror(errno), ")"));
     }
-    started.push_back(process);
+    started[static_cast<size_t>(rank)] = process;
   }
   for (const auto& ends : sockets) {
     for (const int socket : ends) { close(socket); }
@@ -121,9 +134,9 @@ std::unique_ptr<HostCommunicator> connection(const std::string& rank_arguments) 
     sockets.push_back(socket);
   }
   if (rank > 0) {
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_DFL);
-    if (interrupted()) { throw EarlyExit{kPeerLeft}; }  // rank 0 ended before this one had come so far
+    // Rank 0 has to end its step before it writes a checkpoint, which takes the others. They end when it has.
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) { signal(number, SIG_IGN); }
+    if (interrupted()) { throw EarlyExit{kPeerLeft}; }  // rank 0 was asked too, before anything was computed
     const int nowhere = open("/dev/null", O_WRONLY);
     if (nowhere >= 0) { dup2(nowhere, STDOUT_FILENO); }
     if (nowhere >= 0) { close(nowhere); }

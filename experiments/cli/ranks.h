@@ -10,9 +10,10 @@
 namespace terrace {
 
 /// Called with the number of ranks that the command line asks for. With one: null. With more, the process that the user
-/// started starts itself that many times, waits, and ends as rank 0 does (EarlyExit): Ctrl-C stops rank 0, whose end
-/// ends the others, and the failure of any rank ends all. In those processes it gives the connection to the others;
-/// ranks other than 0 print nothing on stdout and leave Ctrl-C to rank 0. Call it before anything is computed. Throws
+/// started starts itself that many times, waits, and ends as rank 0 does (EarlyExit): Ctrl-C, SIGTERM and SIGHUP stop
+/// rank 0, whose end ends the others, the failure of any rank ends all, and so does a second signal, at once. In those
+/// processes it gives the connection to the others; ranks other than 0 print nothing on stdout and leave signals to
+/// rank 0. Call it before anything is computed. Throws
 /// ConfigError where they cannot be started.
 std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks);
 

@@ -8,7 +8,10 @@ namespace {
 class Cifar100Maker : public DatasetMaker {
  public:
   void declare(Options& options) override {
-    options.add("source", source_, "folder with train.bin and test.bin, or the .tar.gz").positional().required();
+    options.add("source", source_, "folder with train.bin and test.bin, or the .tar.gz")
+        .positional()
+        .required()
+        .input();
     options.add("any-count", any_count_, "accept files that hold another number of images than the published ones");
   }
 

@@ -11,7 +11,8 @@ class ImageFolderMaker : public DatasetMaker {
   void declare(Options& options) override {
     options.add("folder", folder_, "folder with class folders, or with train/ (and val/, test/) that have them")
         .positional()
-        .required();
+        .required()
+        .input();
     options
         .add("size", images_.size,
              "side of the images in pixels: the short side is resized to it, then the centre is cropped")

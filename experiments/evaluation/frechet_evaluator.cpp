@@ -84,6 +84,7 @@ void EvaluatorOptions::declare(Options& options, const std::string& images_help)
               "feature dimension of Inception that the distance is of, which names the layer: 64, 192, 768 or 2048");
   options.add("inception", weights, "weights of Inception; without any the distance is in the tokenizer's features")
       .metavar("FILE")
+      .input()
       .default_text("TERRACE_INCEPTION, else that of `make inception`");
 }
 

@@ -85,21 +85,20 @@ Json identity_of_file(const std::string& given) {
 
 // --- Models ---
 
-std::vector<std::string> files_of(const ModelOptions& chosen) {
-  return {checkpoint_file(chosen.checkpoint), checkpoint_file(chosen.tokenizer), chosen.class_names};
-}
-
 void declare_models(Options& options, ModelOptions& models) {
   options.group("Model");
   options
       .add("checkpoint", models.checkpoint,
            "weights of the transformer: the folder of a run of train_var, its checkpoint.h5, .pth, .safetensors")
-      .metavar("FILE|FOLDER");
+      .metavar("FILE|FOLDER")
+      .input();
   options
       .add("tokenizer", models.tokenizer, "weights of the tokenizer that it was trained with: likewise, of train_vqvae")
-      .metavar("FILE|FOLDER");
+      .metavar("FILE|FOLDER")
+      .input();
   options.add("class-names", models.class_names, "text file with the name of a class in each line")
       .metavar("FILE")
+      .input()
       .default_text("those of the checkpoint");
   options.add("heads", models.heads, "attention heads, where the checkpoint does not tell (no attn_l2_norm)")
       .range(0, 1024)

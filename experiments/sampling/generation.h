@@ -24,10 +24,6 @@ struct ModelOptions {
   int64_t heads = 0;            // where the checkpoint does not tell; 0: width / 64
 };
 
-/// The files that the models come from, "" where not given; of the folder of a run its checkpoint. Throws IoError where
-/// a folder holds none.
-std::vector<std::string> files_of(const ModelOptions& chosen);
-
 /// --checkpoint --tokenizer --class-names --heads --model --random-weights --dtype.
 void declare_models(Options& options, ModelOptions& models);
 

@@ -45,6 +45,7 @@ void declare_comparison(Options& options, StudyConfig& c) {
 void StudyConfig::declare(Options& options) {
   options.add("data", data, "dataset made by prepare_data, with splits train and test")
       .positional()
+      .input()
       .default_text("a generated set");
   declare_comparison(options, *this);
   options.group("Length");
@@ -66,6 +67,7 @@ void StudyConfig::declare(Options& options) {
   options
       .add("tokenizer", tokenizer, "the folder of a run of train_vqvae to use, its checkpoint.h5, or official weights")
       .metavar("FILE|FOLDER")
+      .input()
       .default_text("one is trained");
   options.add("tokenizer-batch", tokenizer_batch, "images per step").at_least(1);
   options.add("tokenizer-lr", tokenizer_lr, "peak learning rate of AdamW").positive();

@@ -33,11 +33,11 @@ std::set<std::string> run_files_in(const fs::path& folder) {
 
 }  // namespace
 
-OutputPlan study_output(const StudyConfig& config) {
+OutputPlan study_output(const StudyConfig& config, const Options& options) {
   OutputPlan plan{.program = "pe_study",
                   .files = {"study.json", "report.html", "results.json", "curves.csv", "tokens_train.h5",
                             "tokens_held_out.h5", "tokenizer_result.h5"},
-                  .inputs = {config.data, checkpoint_file(config.tokenizer)}};
+                  .inputs = options.inputs()};
   if (config.data.empty()) { plan.files.emplace_back("data.h5"); }
   if (config.tokenizer.empty()) { plan.files.insert(plan.files.end(), {"tokenizer.h5", "tokenizer_costs.json"}); }
   std::set<std::string> runs;

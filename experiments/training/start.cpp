@@ -38,6 +38,7 @@ void StartOptions::declare(Options& options) {
            "weights to start from, in place of random ones: a checkpoint, the folder of a run, or official weights "
            "(.pth, .safetensors, .npz); steps and optimizer begin anew")
       .metavar("FILE|FOLDER")
+      .input()
       .default_text("random");
   options
       .add("resume", resume,

@@ -1,0 +1,130 @@
+#include "experiments/cli/output_lock.h"
+
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <utility>
+
+#include "data/files/file_lock.h"
+#include "data/files/positional_io.h"
+#include "experiments/cli/run_record.h"
+#include "tensor/base/error.h"
+#include "tensor/base/notes.h"
+
+namespace terrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string host() {
+  utsname system = {};
+  uname(&system);
+  return system.nodename;
+}
+
+/// "HOST\ntrain_var (process 1234, since 2026-11-30 21:40:12 UTC)\n"
+std::string holder_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  char since[32];
+  std::strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S UTC", &utc);
+  return cat(host(), "\n", program_invocation_short_name, " (process ", ::getpid(), ", since ", since, ")\n");
+}
+
+/// Who wrote holder_text() into this file; it may not have come so far yet.
+std::string holder_in(int descriptor) {
+  constexpr int kTries = 20;
+  constexpr useconds_t kPause = 5'000;
+  for (int i = 0; i < kTries; ++i) {
+    char text[512] = {};
+    const ssize_t count = ::pread(descriptor, text, sizeof text - 1, 0);
+    const std::string all(text, count > 0 ? static_cast<size_t>(count) : 0);
+    const size_t first = all.find('\n');
+    if (first != std::string::npos && all.ends_with(")\n")) {
+      const std::string where = all.substr(0, first), who = all.substr(first + 1, all.size() - first - 2);
+      return where == host() ? who : cat(who, " on ", where);
+    }
+    ::usleep(kPause);
+  }
+  return "another process";
+}
+
+/// The folders of this path that are not there, the outer ones first.
+std::vector<std::string> missing_folders(const std::string& folder) {
+  std::vector<std::string> missing;
+  std::error_code ignored;
+  for (fs::path path = fs::path(folder).lexically_normal(); !path.empty() && !fs::exists(path, ignored);
+       path = path.parent_path()) {
+    if (path.has_filename()) { missing.insert(missing.begin(), path.string()); }
+  }
+  return missing;
+}
+
+}  // namespace
+
+OutputLock OutputLock::of_folder(const std::string& folder) {
+  OutputLock lock;
+  lock.made_ = missing_folders(folder);
+  make_folder(folder);
+  lock.take(folder + "/.run.lock", folder, "give another folder with --out");
+  return lock;
+}
+
+OutputLock OutputLock::of_file(const std::string& file, const std::string& option) {
+  OutputLock lock;
+  std::error_code error;
+  const fs::path path = fs::weakly_canonical(fs::absolute(file, error), error);
+  if (error || !path.has_filename()) { return lock; }
+  const std::string beside = (path.parent_path() / cat(".", path.filename().string(), ".lock")).string();
+  lock.take(beside, file, cat("give another name", option.empty() ? "" : " with " + option));
+  return lock;
+}
+
+OutputLock::OutputLock(OutputLock&& other) noexcept
+    : path_(std::move(other.path_)), made_(std::move(other.made_)), descriptor_(std::exchange(other.descriptor_, -1)) {
+  other.made_.clear();
+}
+
+/// A file that is removed between the two steps is made again.
+void OutputLock::take(const std::string& path, const std::string& output, const std::string& way_out) {
+  path_ = path;
+  while (true) {
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && errno == ENOENT && !made_.empty()) {
+      make_folder(output);  // another process has just removed it, as empty
+      continue;
+    }
+    if (descriptor_ < 0) { return; }
+    const FileLocking locking = lock_file(descriptor_);
+    if (locking == FileLocking::kHeldByAnother) { refuse(output, way_out); }
+    if (locking == FileLocking::kNotSupported) {
+      note(cat(output, ": its file system has no locks; a second program that writes there is not noticed"));
+    }
+    if (is_named(descriptor_, path.c_str())) { break; }
+    ::close(descriptor_);
+  }
+  const std::string text = holder_text();
+  if (::ftruncate(descriptor_, 0) != 0 || !write_at(descriptor_, text.data(), static_cast<int64_t>(text.size()), 0)) {
+    errno = 0;  // on a full disk nobody can be named
+  }
+}
+
+void OutputLock::refuse(const std::string& output, const std::string& way_out) {
+  const std::string holder = holder_in(descriptor_);
+  ::close(std::exchange(descriptor_, -1));  // the file is the holder's: it is not removed
+  throw ConfigError(cat(output, " is being written by ", holder, "; wait until it has ended, or ", way_out));
+}
+
+OutputLock::~OutputLock() {
+  if (descriptor_ >= 0) { ::unlink(path_.c_str()); }
+  for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) { ::rmdir(folder->c_str()); }
+  if (descriptor_ >= 0) { ::close(descriptor_); }
+}
+
+}  // namespace terrace
