@@ -35,12 +35,19 @@ inline int64_t files_in(const std::string& folder) {
   return count;
 }
 
-/// A training that is interrupted once it is under way, its first checkpoint written, however long the machine took to
-/// get there.
-inline void run_interrupted(const std::string& program, const std::string& arguments, const std::string& folder) {
-  const CommandResult stopped = run_command("bash -c 'set -m; " + program_path(program).string() + " " + arguments +
-                                            " & for i in $(seq 6000); do [ -e " + folder +
-                                            "/checkpoint.h5 ] && break; sleep 0.01; done; kill -INT %1; wait %1'");
+/// Starts a program in the background, and runs `script` once `file` is there, however long the machine took to get
+/// there; in it the process is %1. Signals have their default action in the program.
+inline CommandResult run_in_background(const std::string& program, const std::string& arguments,
+                                       const std::string& file, const std::string& script) {
+  return run_command("env --default-signal bash -c 'set -m; " + program_path(program).string() + " " + arguments +
+                     " & for i in $(seq 6000); do [ -e " + file + " ] && break; sleep 0.01; done; " + script + "'");
+}
+
+/// A training that is interrupted once it is under way, its first checkpoint written.
+inline void run_interrupted(const std::string& program, const std::string& arguments, const std::string& folder,
+                            const std::string& signal = "INT") {
+  const CommandResult stopped =
+      run_in_background(program, arguments, folder + "/checkpoint.h5", "kill -" + signal + " %1; wait %1");
   EXPECT_EQ(stopped.status, 130) << stopped.output;
   EXPECT_NE(stopped.output.find("add --resume to the same command"), std::string::npos) << stopped.output;
   EXPECT_TRUE(std::filesystem::exists(folder + "/checkpoint.h5"));

@@ -6,6 +6,8 @@
 
 #include "data/files/atomic_file.h"
 #include "experiments/cli/run_record.h"
+#include "tests/data/files/other_process.h"
+#include "tests/experiments/programs.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -57,7 +59,7 @@ class OutputFolders : public testing::Test {
 TEST_F(OutputFolders, ListTheirFilesFromTheStartToTheEnd) {
   RunRecord record = record_of("sample");
   OutputFolder output(out(), plan_of({"grid.png", "images/0.png"}), IfThere::kRefuse);
-  EXPECT_FALSE(fs::exists(out())) << "looking changes nothing";
+  EXPECT_EQ(names_in(out()), "[.run.lock]") << "looking changes nothing else";
   output.begin(record);
   EXPECT_TRUE(fs::is_directory(out() + "/images"));
   EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png", "part"}));
@@ -68,6 +70,15 @@ TEST_F(OutputFolders, ListTheirFilesFromTheStartToTheEnd) {
   output.finish(record);
   EXPECT_EQ(this->record()["files"], Json({"grid.png", "images/0.png", "later.png"}));
   EXPECT_TRUE(this->record()["ended"].is_string());
+}
+
+TEST_F(OutputFolders, ThatWereMadeGoWithARunThatDoesNotBegin) {
+  { OutputFolder(folder_ / "a/b/c/", plan_of({"grid.png"}), IfThere::kRefuse); }
+  EXPECT_EQ(names_in(folder_.path()), "[]");
+  make_folder(folder_ / "a");
+  { OutputFolder(folder_ / "a/b", plan_of({"grid.png"}), IfThere::kRefuse); }
+  EXPECT_EQ(names_in(folder_.path()), "[a]");
+  EXPECT_EQ(names_in(folder_ / "a"), "[]");
 }
 
 TEST_F(OutputFolders, WithARunAreRefusedWithTheWayOut) {
@@ -222,13 +233,50 @@ TEST_F(OutputFolders, AreNotClearedOfWhatTheNewRunReads) {
   leave_run(out(), {"images/0.png"}, true);
   OutputPlan plan = plan_of({"grid.png"});
   for (const std::string& input : {out() + "/images/0.png", out() + "/images", out() + "/images/", out()}) {
-    plan.inputs = {input};
+    plan.inputs = {{"--fake", folder_ / "elsewhere"}, {"--image", ""}, {"--image", input}};
     expect_refused([&] { OutputFolder(out(), plan, IfThere::kOverwrite); },
-                   "--overwrite would remove " + out() + "/images/0.png, which this run reads (" + input +
-                       "); give another folder with --out");
+                   out() + "/images/0.png is a file that --image reads (" + input +
+                       "); an input is never written over, with --overwrite neither: give another folder with --out");
   }
-  plan.inputs = {out() + "/image", folder_ / "elsewhere"};
+  plan.inputs = {{"--image", out() + "/image"}, {"--fake", folder_ / "elsewhere"}};
   OutputFolder(out(), plan, IfThere::kOverwrite);
+}
+
+TEST_F(OutputFolders, DoNotTakeAnInputForAnOutput) {
+  make_folder(out());
+  write_file(out() + "/checkpoint.h5", "a tokenizer");
+  OutputPlan plan = plan_of({"checkpoint.h5"});
+  for (const std::string& input : {out() + "/checkpoint.h5", out()}) {
+    plan.inputs = {{"--tokenizer", input}};
+    for (const IfThere how : {IfThere::kRefuse, IfThere::kResume, IfThere::kOverwrite}) {
+      expect_refused([&] { OutputFolder(out(), plan, how); },
+                     out() + "/checkpoint.h5 is a file that --tokenizer reads (" + input +
+                         "); an input is never written over, with --overwrite neither: give another folder with --out");
+    }
+  }
+  plan = plan_of({"grid.png"});
+  plan.inputs = {{"--image", out() + "/later.png"}};
+  write_file(out() + "/later.png", "x");
+  RunRecord record = record_of("sample");
+  OutputFolder output(out(), plan, IfThere::kRefuse);
+  output.begin(record);
+  expect_refused([&] { output.add(record, "later.png"); },
+                 out() + "/later.png is a file that --image reads (" + out() +
+                     "/later.png); an input is never written over, with --overwrite neither: give another folder with "
+                     "--out");
+  EXPECT_EQ(read_file(out() + "/later.png"), "x");
+}
+
+TEST_F(OutputFolders, AreClearedOfWhatDeadProcessesWereWriting) {
+  OtherProcess([&] { leave_run(out(), {"images/0.png"}, false); });  // this one would not look at its folder again
+  leave_partial_file(out() + "/images/0.png");
+  leave_partial_file(out() + "/mine.txt");
+  EXPECT_EQ(files_in(out()), 5);
+  RunRecord record = record_of("sample");
+  OutputFolder output(out(), plan_of({"grid.png"}), IfThere::kResume);
+  output.begin(record);
+  EXPECT_EQ(names_in(out() + "/images"), "[0.png]");
+  EXPECT_EQ(files_in(out()), 5) << "the lock is there, and what was to become a file that is no run's";
 }
 
 TEST_F(OutputFolders, OfARunThatLeftNoFileHaveNoRecord) {
@@ -246,14 +294,24 @@ TEST_F(OutputFolders, OfARunThatLeftNoFileHaveNoRecord) {
 TEST(OutputFiles, AreReplacedOnRequestAlone) {
   TemporaryFolder folder;
   const std::string file = folder / "a.npz";
-  check_new_file("", false, "--npz");
-  check_new_file(file, false, "--npz");
+  OutputFile("", false, "--npz", {});
+  OutputFile(file, false, "--npz", {});
   write_file(file, "x");
-  check_new_file(file, true, "--npz");
-  expect_refused([&] { check_new_file(file, false, "--npz"); },
+  OutputFile(file, true, "--npz", {{"--real", folder / "b.npz"}});
+  expect_refused([&] { OutputFile(file, false, "--npz", {}); },
                  file + " is there already; add --overwrite to replace it, or give another name with --npz");
-  expect_refused([&] { check_new_file(file, false, ""); },
+  expect_refused([&] { OutputFile(file, false, "", {}); },
                  file + " is there already; add --overwrite to replace it, or give another name");
+  for (const bool overwrite : {false, true}) {
+    expect_refused(
+        [&] {
+          OutputFile(file, overwrite, "--save-stats", {{"--real", file}});
+        },
+        file + " is a file that --real reads (" + file +
+            "); an input is never written over, with --overwrite neither: give another name with "
+            "--save-stats");
+  }
+  EXPECT_EQ(names_in(folder.path()), "[a.npz]");
 }
 
 TEST(OutputFiles, ResumeAndOverwriteExcludeEachOther) {

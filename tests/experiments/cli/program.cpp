@@ -1,7 +1,12 @@
 // What every program does with errors and signals, the progress line, and run.json.
 #include "experiments/cli/program.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdlib>
 #include <new>
 
 #include "data/files/atomic_file.h"
@@ -61,6 +66,89 @@ TEST(Program, CtrlCEndsWith130AtTheNextCheck) {
         }));
       },
       testing::ExitedWithCode(130), "^prog: interrupted\n$");
+}
+
+/// Ends the process as a program whose body this is.
+[[noreturn]] void end_as_program(const std::function<void()>& body) {
+  char name[] = "prog";
+  char* arguments[] = {name};
+  std::exit(run_program(1, arguments, [&](int, char**) { body(); }));
+}
+
+TEST(Program, EverySignalThatAsksForTheEndEndsWith130) {
+  for (const auto& [number, said] : {std::pair{SIGTERM, "terminated"}, std::pair{SIGHUP, "the terminal was closed"},
+                                     std::pair{SIGPIPE, "what is printed has no reader any more"}}) {
+    const auto body = [number = number] {
+      std::raise(number);
+      check_interrupt();
+    };
+    EXPECT_EXIT(end_as_program(body), testing::ExitedWithCode(130), cat("^prog: ", said, "\n$"));
+  }
+}
+
+TEST(Program, TheSecondSignalEndsItAtOnce) {
+  for (const auto& [first, second] :
+       {std::pair{SIGINT, SIGINT}, std::pair{SIGTERM, SIGINT}, std::pair{SIGHUP, SIGTERM}}) {
+    const auto body = [first = first, second = second] {
+      std::raise(first);
+      usleep(300'000);
+      std::raise(second);
+    };
+    EXPECT_EXIT(end_as_program(body), testing::KilledBySignal(second), "^$");
+  }
+}
+
+/// timeout(1) signals the process and its group; ranks are signalled by a terminal and by the process that started them.
+TEST(Program, OneRequestMayComeAsSeveralSignals) {
+  const auto at_once = [] {
+    for (const int number : {SIGTERM, SIGTERM, SIGHUP}) { std::raise(number); }
+    check_interrupt();
+  };
+  EXPECT_EXIT(end_as_program(at_once), testing::ExitedWithCode(130), "^prog: terminated\n$");
+  const auto sent_on = [] {
+    std::raise(SIGINT);
+    usleep(300'000);
+    sigqueue(getpid(), SIGINT, {});
+    check_interrupt();
+  };
+  EXPECT_EXIT(end_as_program(sent_on), testing::ExitedWithCode(130), "^prog: interrupted\n$");
+  const auto after_a_closed_pipe = [] {
+    std::raise(SIGPIPE);
+    usleep(300'000);
+    std::raise(SIGPIPE);
+    std::raise(SIGTERM);
+    check_interrupt();
+  };
+  EXPECT_EXIT(end_as_program(after_a_closed_pipe), testing::ExitedWithCode(130), "^prog: terminated\n$");
+}
+
+TEST(Program, SignalsThatAreIgnoredStayIgnored) {
+  const auto ignoring = [] {
+    for (const int number : {SIGINT, SIGHUP, SIGTERM}) { std::signal(number, SIG_IGN); }
+    end_as_program([] {
+      for (const int number : {SIGINT, SIGHUP, SIGTERM}) { std::raise(number); }
+      check_interrupt();
+    });
+  };
+  EXPECT_EXIT(ignoring(), testing::ExitedWithCode(0), "^$") << "nohup, and background jobs of a shell";
+}
+
+TEST(Program, WithoutAReaderEndsBySigpipeWhenItsWorkIsDone) {
+  EXPECT_EXIT(end_as_program([] { std::raise(SIGPIPE); }), testing::KilledBySignal(SIGPIPE), "^$");
+}
+
+/// A file that is opened later must not get what is printed.
+TEST(Program, StandardDescriptorsThatAreClosedAreTaken) {
+  const auto closed = [] {
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    end_as_program([] {
+      const int file = open("/dev/null", O_WRONLY);
+      std::printf("%d\n", file);
+      if (file <= STDERR_FILENO) { throw Error("a file has the number of stdout"); }
+    });
+  };
+  EXPECT_EXIT(closed(), testing::ExitedWithCode(2), "^prog: error: standard output cannot be written to\n$");
 }
 
 TEST(Progress, LineHasShareRateEtaAndFields) {

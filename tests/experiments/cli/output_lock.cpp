@@ -1,0 +1,85 @@
+// One process at a time writes into a folder, or to a file.
+#include "experiments/cli/output_lock.h"
+
+#include <filesystem>
+#include <regex>
+
+#include "data/files/atomic_file.h"
+#include "tests/data/files/other_process.h"
+#include "tests/support.h"
+
+namespace terrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class F>
+std::string error_of(const F& f) {
+  try {
+    f();
+    return "";
+  } catch (const ConfigError& error) { return error.what(); }
+}
+
+std::string holder(const OtherProcess& process) {
+  return cat(" is being written by terrace_tests \\(process ", process.process(),
+             ", since 20..-..-.. ..:..:.. UTC\\); wait until it has ended, or ");
+}
+
+TEST(OutputLock, OfAFolderTellsWhoHasIt) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "runs/var";
+  OtherProcess other([&] { new OutputLock(OutputLock::of_folder(out)); });
+  EXPECT_EQ(names_in(out), "[.run.lock]");
+  fs::create_directory_symlink(out, folder / "link");
+  for (const std::string& name : {out, out + "/", folder / "link"}) {
+    const std::string error = error_of([&] { OutputLock::of_folder(name); });
+    EXPECT_TRUE(std::regex_match(error, std::regex(name + holder(other) + "give another folder with --out"))) << error;
+  }
+  EXPECT_EQ(names_in(out), "[.run.lock]") << "it is the other's";
+  other.kill();
+  EXPECT_EQ(names_in(out), "[.run.lock]");
+  { OutputLock::of_folder(out); }
+  EXPECT_EQ(names_in(out), "[]");
+}
+
+TEST(OutputLock, OfAFileLiesBesideIt) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "a.npz";
+  write_file(file, "x");
+  fs::create_symlink(file, folder / "b.npz");
+  OtherProcess other([&] { new OutputLock(OutputLock::of_file(file, "--npz")); });
+  EXPECT_EQ(names_in(folder.path()), "[.a.npz.lock, a.npz, b.npz]");
+  for (const auto& [option, way_out] :
+       {std::pair{"--json", "give another name with --json"}, std::pair{"", "give another name"}}) {
+    const std::string error = error_of([&] { OutputLock::of_file(folder / "b.npz", option); });
+    EXPECT_TRUE(std::regex_match(error, std::regex((folder / "b.npz") + holder(other) + way_out))) << error;
+  }
+  { OutputLock::of_file(folder / "c.npz", ""); }
+  EXPECT_EQ(error_of([&] { OutputLock::of_file(folder / "no/such/c.npz", ""); }), "") << "its writer says it";
+  other.kill();
+  { OutputLock::of_file(file, ""); }
+  EXPECT_EQ(names_in(folder.path()), "[a.npz, b.npz]");
+}
+
+TEST(OutputLock, IsTakenByOneOfMany) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "out", held = folder / "held";
+  std::vector<std::unique_ptr<OtherProcess>> others;
+  for (int i = 0; i < 4; ++i) {
+    others.push_back(std::make_unique<OtherProcess>([&, i] {
+      for (int round = 0; round < 200; ++round) {
+        error_of([&] {
+          const OutputLock lock = OutputLock::of_folder(out);
+          if (!fs::create_directory(held)) { write_file(folder / cat("two-", i), ""); }
+          fs::remove(held);
+        });
+      }
+    }));
+  }
+  others.clear();
+  EXPECT_EQ(names_in(folder.path()), "[]") << "the folder goes with the last";
+}
+
+}  // namespace
+}  // namespace terrace
