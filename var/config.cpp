@@ -161,8 +161,8 @@ VarConfig var_config_from_text(const std::string& text) {
   VarConfig config;
   try {
     from_json(parse_json(text), config);
-  } catch (const SortedJson::exception& error) {  // not JSON, or a number beyond every type
-    throw ConfigError(cat("VAR configuration: not JSON: ", error.what()));
+  } catch (const SortedJson::exception&) {  // not JSON, or a number beyond every type
+    throw ConfigError("VAR configuration: not valid JSON");
   }
   config.validate();
   return config;

@@ -11,6 +11,7 @@
 #include "data/files/file_lock.h"
 #include "data/files/leftovers.h"
 #include "tensor/base/error.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 namespace {
@@ -101,8 +102,14 @@ void write_file(const std::string& path, std::string_view content) {
 }
 
 std::string read_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int descriptor = -1;
+  while ((descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC)) < 0 && errno == EINTR) { interruption_point(); }
   if (descriptor < 0) { fail("read", path, errno); }
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && S_ISCHR(status.st_mode)) {
+    ::close(descriptor);
+    throw IoError(cat("cannot read ", path, ": it is a device, which has no end"));
+  }
   std::string content;
   char block[1 << 16];
   for (;;) {

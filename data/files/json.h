@@ -10,12 +10,20 @@ namespace terrace {
 using Json = nlohmann::ordered_json;  // keys keep the order in which they were written
 using SortedJson = nlohmann::json;    // keys are sorted
 
-/// J is Json or SortedJson. Throws J::parse_error where the text is not JSON.
+/// Arrays and objects inside of each other, at most: what a value is copied and written by recurses.
+inline constexpr int kMaxJsonDepth = 64;
+
+/// J is Json or SortedJson. Throws J::exception where the text is not JSON, or nested deeper than kMaxJsonDepth.
 template <class J = Json>
 J parse_json(const std::string& text);
-/// A value that is_discarded() where the text is not JSON.
+/// A value that is_discarded() where the text is not JSON, or nested deeper than kMaxJsonDepth.
 template <class J = Json>
 J parse_json_if_valid(const std::string& text);
+
+/// The JSON of a text that a user wrote. Throws ConfigError, with the line: "c.json: not valid JSON near line 3",
+/// "c.json: line 3: 1e400 is beyond the numbers of JSON here, whose magnitude is at most 1.8e308", "c.json: key 'steps'
+/// is there twice", "c.json: nested deeper than 64 levels". `where` names the file.
+Json parse_written_json(const std::string& text, const std::string& where);
 
 /// In one line; with an indent of that many spaces, a line an element. Throws Json::type_error where a string is not
 /// UTF-8.

@@ -7,6 +7,7 @@
 #include "data/files/json.h"
 #include "experiments/cli/core_sharing.h"
 #include "experiments/cli/program.h"
+#include "experiments/cli/quoted.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/names.h"
 #include "tensor/random.h"
@@ -20,7 +21,8 @@ constexpr size_t kHelpWidth = 100;
 std::string unknown(const std::string& what, const std::string& name, const std::vector<std::string>& known,
                     const std::string& prefix) {
   const std::string near = nearest_name(name, known);
-  return cat("unknown ", what, " ", prefix, name, near.empty() ? "" : cat("; did you mean ", prefix, near, "?"));
+  return cat("unknown ", what, " ", name.empty() ? "''" : "", prefix, excerpt(name),
+             near.empty() ? "" : cat("; did you mean ", prefix, near, "?"));
 }
 
 std::string wrapped(const std::string& left, const std::string& text) {
@@ -152,9 +154,11 @@ void Options::declare_to(CLI::App& app, ParsedArguments& arguments) const {
   for (const auto& entry : options_) {
     Option* option = entry.get();
     if (option->is_flag()) {
-      app.add_flag_function(cat("--", option->name_, ",!--no-", option->name_), [&arguments, option](int64_t count) {
-        arguments.values.emplace_back(option, count > 0 ? "true" : "false");
-      });
+      app.add_flag_function(cat("--", option->name_, ",!--no-", option->name_),
+                            [&arguments, option](int64_t count) {
+                              arguments.values.emplace_back(option, count > 0 ? "true" : "false");
+                            })
+          ->disable_flag_override();
       continue;
     }
     const std::string names = cat(option->positional_ ? option->name_ + "," : "", "--", option->name_);
@@ -185,9 +189,11 @@ std::vector<std::string> Options::read_arguments(int argc, const char* const* ar
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    std::string text = error.what();
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    throw ConfigError(cat(text, " (", program_, " --help lists the options)"));
+    // The only mistakes that the parser itself refuses are of values: its text begins with the option's name.
+    const std::string text = error.what(), name = text.substr(0, text.find(':'));
+    const bool is_flag = text.find("flag") != std::string::npos || text.find("does not allow") != std::string::npos;
+    throw ConfigError(cat(name.starts_with("--") ? name : "an argument", is_flag ? " takes no value" : " needs a value",
+                          " (", program_, " --help lists the options)"));
   }
   for (size_t i = 0; i < subcommands.size(); ++i) {
     if (subcommands[i]->parsed()) { chosen_ = commands_[i].first; }
@@ -201,13 +207,14 @@ void Options::refuse(const std::vector<std::string>& extras) const {
     const std::vector<std::string> known = command_names();
     throw ConfigError(cat(unknown("command", extras[0], known, ""), " (commands: ", join_names(known, ","), ")"));
   }
-  const auto dashed = std::find_if(extras.begin(), extras.end(),
-                                   [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
+  const auto dashed = std::find_if(extras.begin(), extras.end(), [](const std::string& text) {
+    return text.starts_with('-') && text.find_first_not_of('-') != std::string::npos;
+  });
   if (dashed != extras.end()) {
     const std::string name = dashed->substr(dashed->find_first_not_of('-'));
     throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
   }
-  throw ConfigError(cat("unexpected argument '", extras[0], "' (", program_, " --help lists the options)"));
+  throw ConfigError(cat("unexpected argument ", quoted(extras[0]), " (", program_, " --help lists the options)"));
 }
 
 void Options::assign(Option& option, const std::string& text) const {

@@ -42,8 +42,10 @@ class Option {
   Option(std::string name, OptionTarget target, std::string help);
 
   Option& range(double low, double high);  // inclusive; of every element of a list
-  Option& at_least(double low) { return range(low, std::numeric_limits<double>::infinity()); }
-  Option& positive();                               // > 0
+  Option& at_least(double low);
+  Option& positive();  // > 0
+  /// Every unit takes at least so many bytes of memory: a number for which less is there is refused, with the figure.
+  Option& needs_each(double bytes);
   Option& choices(std::vector<std::string> names);  // of a string or of every element of a list
   Option& required();                               // has no default: must be given
   Option& positional();                             // given by place, without --name; still a key of --config. A
@@ -78,7 +80,9 @@ class Option {
   std::string default_, metavar_;
   double low_ = -std::numeric_limits<double>::infinity();
   double high_ = std::numeric_limits<double>::infinity();
+  double bytes_each_ = 0;
   bool open_low_ = false;
+  bool may_not_be_empty_ = false;  // a text whose default is a name: an empty one is no way to leave it out
   std::vector<std::string> choices_, endings_;
   std::function<void(const std::string&)> preset_;
   bool required_ = false;

@@ -17,6 +17,7 @@
 #include "data/files/json.h"
 #include "experiments/cli/core_sharing.h"
 #include "experiments/cli/program.h"
+#include "experiments/cli/small_file.h"
 #include "experiments/cli/stored_run.h"
 #include "tensor/base/error.h"
 #include "tensor/device/allocator.h"
@@ -104,16 +105,7 @@ std::string timestamp_now() {
   return text;
 }
 
-Json read_json_file(const std::string& path) {
-  const std::string text = read_file(path);
-  try {
-    return parse_json(text);
-  } catch (const Json::parse_error& e) {
-    const size_t line =
-        1 + static_cast<size_t>(std::count(text.begin(), text.begin() + std::min(e.byte, text.size()), '\n'));
-    throw ConfigError(cat(path, ": not valid JSON near line ", line));
-  }
-}
+Json read_json_file(const std::string& path) { return parse_written_json(read_small_file(path), path); }
 
 Json recorded_results(const std::string& folder) {
   const auto run = stored_run(folder, "move it away");

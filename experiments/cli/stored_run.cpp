@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <set>
 
-#include "data/files/atomic_file.h"
+#include "experiments/cli/small_file.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -84,7 +84,7 @@ std::optional<StoredRun> stored_run(const std::string& folder, const std::string
   const auto refuse = [&](const std::string& mistake) {
     throw ConfigError(cat(path, " is not the record of a run: ", mistake, "; ", advice));
   };
-  const std::string text = read_file(path);
+  const std::string text = read_small_file(path);
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) { refuse("it is empty"); }
   const Json record = parse_json_if_valid(text);
   if (record.is_discarded()) { refuse("it is no valid JSON, or is cut off"); }

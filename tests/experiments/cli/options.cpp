@@ -88,14 +88,27 @@ TEST(Options, RefusesOnTheCommandLine) {
   expect_refused({"--steps", "0"}, "--steps must be at least 1, got 0");
   expect_refused({"--steps", "five"}, "--steps must be a whole number, got 'five'");
   expect_refused({"--steps", "1.5"}, "--steps must be a whole number, got '1.5'");
-  expect_refused({"--steps", "99999999999999999999"}, "too large");
+  const std::string whole = "must be a whole number from -9223372036854775808 to 9223372036854775807, got ";
+  expect_refused({"--steps", "99999999999999999999"}, "--steps " + whole + "'99999999999999999999'");
+  expect_refused({"--steps", "1e400"}, "--steps must be a whole number, got '1e400'");
+  expect_refused({"--steps", "1e17"}, "--steps " + whole + "'1e17'");
+  expect_refused({"--lr", "1e400"}, "--lr must be a number of magnitude 1e-307 to 1e307, or 0, got '1e400'");
+  expect_refused({"--lr", "inf"}, "--lr must be a finite number, got inf");
+  expect_refused({"--"
+                  "-"},
+                 "unexpected argument '---'");
+  expect_refused({"a.h5", "--", "--", "x"}, "unexpected argument");
+  expect_refused({"--level-embedding=maybe"}, "--level-embedding takes no value (prog --help lists the options)");
+  expect_refused({"--schedule", ""}, "--schedule must not be empty");
+  expect_refused({"--data", "a\xff.h5"}, "--data must be text in UTF-8, got 'a\\xff.h5'");
+  expect_refused({"--steps", std::string(500, 'x').c_str()}, "'" + std::string(120, 'x') + "... (500 bytes)'");
   expect_refused({"--lr", "0"}, "--lr must be above 0, got 0");
   expect_refused({"--lr", "nan"}, "--lr must be a number");
   expect_refused({"--seed", "-1"}, "--seed must be a whole number from 0, got '-1'");
   expect_refused({"--schedule", "cosine"}, "--schedule must be one of lin0,cos, got 'cosine'");
   expect_refused({"--encodings", "learned,lerned"}, "got 'lerned'");
   expect_refused({"--patch-nums", "1,,2"}, "--patch-nums must be a whole number, got ''");
-  expect_refused({"--steps"}, "--steps");
+  expect_refused({"--steps"}, "--steps needs a value (prog --help lists the options)");
   expect_refused({"a.h5", "b.h5"}, "unexpected argument 'b.h5'");
 }
 
@@ -167,6 +180,12 @@ TEST_F(OptionsFile, RefusesWhatItDoesNotKnow) {
   expect_refused_file(R"({"patch-nums": "1,2"})", "key 'patch-nums' must be an array, got \"1,2\"");
   expect_refused_file(R"([1])", "expected an object of options, got array");
   expect_refused_file("{\"steps\": 1,\n\"lr\" 2}", "not valid JSON near line 2");
+  expect_refused_file("{\"steps\": 1,\n\"lr\": 1e400}",
+                      "line 2: 1e400 is beyond the numbers of JSON here, whose magnitude is at most 1.8e308");
+  expect_refused_file(R"({"steps": 18446744073709551615})", "key 'steps' must be a whole number from -92233");
+  expect_refused_file(R"({"steps": 1, "steps": 2})", "key 'steps' is there twice");
+  expect_refused_file(R"({"data": "a\u0000b"})", "key 'data' must be text without NUL bytes, got 'a\\x00b'");
+  expect_refused_file("{\"steps\": " + std::string(100000, '['), "nested deeper than 64 levels");
   Everything e;
   expect_error<IoError>([&] { parse(e, {"--config", "/nowhere/c.json"}); }, "/nowhere/c.json");
 }
