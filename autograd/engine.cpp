@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "autograd/variable_impl.h"
+#include "tensor/device/interruption.h"
 #include "tensor/reduce.h"
 
 namespace terrace {
@@ -34,6 +35,7 @@ class Engine {
 
   void run() {
     while (!ready_.empty()) {
+      interruption_point();
       const std::shared_ptr<Node> node = ready_.top().node;
       ready_.pop();
       Gradients dys = std::move(pending_.at(node.get()));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "autograd/variable_impl.h"
+#include "tensor/device/interruption.h"
 #include "tensor/reduce.h"
 
 namespace terrace {
@@ -83,6 +84,7 @@ Variable record(const char* op, Tensor value, const std::vector<Variable>& input
 
 std::vector<Variable> record_outputs(const char* op, std::vector<Tensor> values, const std::vector<Variable>& inputs,
                                      MultiBackwardFunction backward) {
+  interruption_point();
   if (anomaly_mode()) { check_finite(op, values, inputs); }
   std::shared_ptr<Node> node;
   if (needs_grad(inputs)) {

@@ -4,6 +4,7 @@
 
 #include "metrics/random_rows.h"
 #include "tensor/base/mean_deviation.h"
+#include "tensor/device/interruption.h"
 #include "tensor/matmul.h"
 #include "tensor/random_streams.h"
 
@@ -20,6 +21,7 @@ double cubic(double product, double dim) {
 /// The sum of the kernel over the pairs of a tile; over those with i != j where both are the same rows.
 enum class Diagonal : uint8_t { kIncluded, kLeftOut };
 double kernel_sum(const Tensor& a, const Tensor& b, Diagonal diagonal) {
+  interruption_point();
   const Tensor products = matmul(a, b.transpose(0, 1));
   const auto dim = static_cast<double>(a.dim(1));
   const double* p = products.data<double>();

@@ -4,6 +4,7 @@
 
 #include "metrics/random_rows.h"
 #include "tensor/base/mean_deviation.h"
+#include "tensor/device/interruption.h"
 #include "tensor/random_streams.h"
 
 namespace terrace {
@@ -24,6 +25,7 @@ double quantile(const std::vector<double>& sorted, double q) {
 Gaussian gaussian_of_rows(const FeatureRows& rows, const std::vector<int64_t>& which) {
   Moments moments(rows.dim());
   for (size_t begin = 0; begin < which.size(); begin += kRowsAtOnce) {
+    interruption_point();
     const size_t end = std::min(which.size(), begin + kRowsAtOnce);
     moments.add(rows.gather(
         {which.begin() + static_cast<std::ptrdiff_t>(begin), which.begin() + static_cast<std::ptrdiff_t>(end)}));

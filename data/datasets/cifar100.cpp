@@ -13,6 +13,7 @@
 
 #include "data/files/atomic_file.h"
 #include "tensor/base/error.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 namespace {
@@ -34,6 +35,7 @@ std::string read_entry(archive* a, int64_t size, const std::string& path) {
   std::string content(static_cast<size_t>(size), '\0');
   size_t done = 0;
   while (done < content.size()) {
+    interruption_point();
     const la_ssize_t count = archive_read_data(a, content.data() + done, content.size() - done);
     if (count < 0) { throw IoError(cat("cannot read ", path, ": ", archive_error_string(a))); }
     if (count == 0) { throw IoError(cat("cannot read ", path, ": the archive is truncated")); }
@@ -53,6 +55,7 @@ void read_archive(const std::string& path, std::string& train, std::string& test
                       "; give the folder with train.bin and test.bin, or the .tar.gz"));
   }
   for (;;) {
+    interruption_point();
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(a.get(), &entry);
     if (status == ARCHIVE_EOF) { return; }

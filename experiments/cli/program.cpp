@@ -13,13 +13,16 @@
 #include <filesystem>
 #include <iostream>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "experiments/cli/core_sharing.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/error.h"
 #include "tensor/device/allocator.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 namespace {
@@ -103,6 +106,9 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
   open_standard_descriptors();
   bound_spinning(argv);
   install_handlers();
+  set_interruption_check([] {
+    if (g_signal != 0) { check_interrupt(); }
+  });
   try {
     body(argc, argv);
     const bool printed = std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0;
@@ -119,6 +125,12 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
                       format_bytes(static_cast<double>(peak_resident_bytes())),
                       " resident at most; a smaller batch or model needs less"),
                   2);
+  } catch (const std::filesystem::filesystem_error& e) {
+    return report(program, "error: ", cat(e.path1().string(), ": ", e.code().message()), 2);
+  } catch (const std::length_error&) {
+    return report(program, "error: ", "out of memory: a list would have more elements than memory can hold", 2);
+  } catch (const std::system_error& e) {
+    return report(program, "error: ", cat("the system refuses: ", e.code().message()), 2);
   } catch (const std::exception& e) { return report(program, "error: ", e.what(), 2); }
 }
 

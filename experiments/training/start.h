@@ -97,6 +97,19 @@ void interruptible(const char* during, int64_t step, const F& f) {
   } catch (const Interrupted&) { throw Interrupted(interrupted_text(during, step)); }
 }
 
+/// Runs a training; an Interrupted in the middle of a step then says the last whole step and how to go on from its
+/// checkpoint.
+template <class Trainer>
+void run_interruptibly(Trainer& trainer) {
+  try {
+    trainer.run();
+  } catch (const Interrupted& e) {
+    if (std::string(e.what()).find("--resume") != std::string::npos) { throw; }
+    if (trainer.steps_done() == 0) { throw Interrupted(cat(e.what(), " before the first step was done")); }
+    throw Interrupted(interrupted_text("", trainer.steps_done()));
+  }
+}
+
 /// The weights of --init-from: those of a checkpoint, of the run in a folder, or of a file in any format that
 /// var/weights reads; of a tokenizer's checkpoint the averaged ones, where it has some. Throws IoError; ConfigError
 /// that names all that does not fit the model.

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "autograd/ops/nearest_code.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 namespace {
@@ -67,6 +68,7 @@ Tensor spread_centres(const Tensor& rows, int64_t count, Generator& g) {
   std::vector<double> cumulative(static_cast<size_t>(N));
   int64_t chosen = g.next_below(N);
   for (int64_t v = 0; v < count; ++v) {
+    interruption_point();
     copy_row(x + chosen * C, centre + v * C, C);
     double total = 0;
     for (int64_t n = 0; n < N; ++n) {
@@ -95,7 +97,10 @@ Tensor kmeans(const Tensor& rows, int64_t count, int64_t iterations, Generator& 
   }
   const Tensor x = rows.contiguous();
   Tensor centres = spread_centres(x, count, g);
-  for (int64_t i = 0; i < iterations; ++i) { move_centres(x, nearest_code(x, centres), centres); }
+  for (int64_t i = 0; i < iterations; ++i) {
+    interruption_point();
+    move_centres(x, nearest_code(x, centres), centres);
+  }
   return centres;
 }
 

@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <functional>
 
+#include "tensor/base/error.h"
+#include "tensor/device/interruption.h"
+
 namespace terrace {
 
 /// After every step; may throw, as Interrupted where a user ends the program.
@@ -22,6 +25,19 @@ void save_if_thrown(const Call& call, const Save& save) {
   try {
     call();
   } catch (...) {
+    const UninterruptedScope whole;
+    save();
+    throw;
+  }
+}
+
+/// The record of a step; where the user ends it between two of its ops, `save` writes a checkpoint of the step before.
+template <class Step, class Save>
+auto save_if_interrupted(const Step& step, const Save& save) {
+  try {
+    return step();
+  } catch (const Interrupted&) {
+    const UninterruptedScope whole;
     save();
     throw;
   }

@@ -5,6 +5,7 @@
 #include "autograd/functions.h"
 #include "nn/mode_scope.h"
 #include "tensor/device/allocator.h"
+#include "tensor/device/interruption.h"
 #include "tensor/generator_scope.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"
@@ -79,6 +80,7 @@ void VarTrainer::add_gradients_of_ranks() {
 /// Whether the step is recorded; records it once a step has run by launches.
 bool VarTrainer::is_recorded() {
   if (!options_.graphs) { return false; }
+  const UninterruptedScope whole;  // a recording takes as long as the launches alone
   const auto launch = [&] {
     const DrawKey key(buffers_.key);
     recorded_tokens_ = launch_micro_batches(Detail::kLoss);
@@ -110,6 +112,7 @@ std::vector<TokenLosses> VarTrainer::run_step(Detail detail, VarStepRecord& reco
     });
   }
   std::vector<TokenLosses> tokens = launch_micro_batches(detail);
+  const UninterruptedScope update;
   model_.observe_position_gradient({});
   if (detail == Detail::kAll) { observe_tables(record); }
   optimizer_.clipped_step(record.lr, record.weight_decay, options_.clip);

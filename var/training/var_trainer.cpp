@@ -162,7 +162,10 @@ void VarTrainer::run() {
     const bool last = next == options_.steps;
     const bool evaluation = due(next, options_.evaluate_every) || last;
     const bool recorded = next == 1 || due(next, options_.log_every) || evaluation;
-    VarStepRecord record = step(recorded ? Detail::kAll : Detail::kLoss);
+    VarStepRecord record = save_if_interrupted([&] { return step(recorded ? Detail::kAll : Detail::kLoss); },
+                                               [&] {
+                                                 if (step_ > 0) { save_checkpoint(); }
+                                               });
     ++steps_since;
     if (recorded) {
       record.seconds_per_step =

@@ -14,6 +14,7 @@
 #include "nn/mode_scope.h"
 #include "nn/optim.h"
 #include "tensor/device/allocator.h"
+#include "tensor/device/interruption.h"
 #include "tensor/generator_scope.h"
 #include "tensor/pointwise.h"
 #include "tensor/random_streams.h"
@@ -205,6 +206,7 @@ VqvaeStepRecord VqvaeTrainer::State::run_step() {
   }
   loss.backward();
 
+  const UninterruptedScope update;
   record.lr = learning_rate(options, step);
   optimizer.clipped_step(record.lr, options.weight_decay, options.clip);
   record.gradient_norm = optimizer.gradient_norm();
@@ -306,7 +308,10 @@ void VqvaeTrainer::run() {
     const int64_t steps = s.callbacks.plan ? s.callbacks.plan(s.step) : o.steps;
     if (steps <= s.step) { return save_checkpoint(); }
     s.options.steps = steps;
-    const VqvaeStepRecord one = s.run_step();
+    const VqvaeStepRecord one = save_if_interrupted([&] { return s.run_step(); },
+                                                    [&] {
+                                                      if (s.step > 0) { save_checkpoint(); }
+                                                    });
     add_step(s.pending, one);
     ++s.pending_steps;
     ++s.timed_steps;
