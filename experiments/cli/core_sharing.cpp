@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "experiments/cli/address_space.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/error.h"
 #include "tensor/base/notes.h"
@@ -45,13 +46,31 @@ void bound_spinning(char** argv) {
   execv(path.c_str(), argv);
 }
 
+namespace {
+
+/// What limits leave of `wanted` threads.
+int startable(int wanted) {
+  const int fitting = threads_that_fit(wanted);
+  const int started = threads_that_start(fitting);
+  if (started < fitting) {
+    note(cat("the system starts ", started, " of ", fitting,
+             " threads (a limit of processes or of memory): computing with ", started));
+  }
+  return started;
+}
+
+}  // namespace
+
 void begin_core_sharing(int threads) {
-  const int cores = available_cores(), limit = threads == 0 ? cores : std::min(threads, cores);
+  const int cores = available_cores(), wanted = threads == 0 ? cores : std::min(threads, cores);
   if (threads > cores) {
     note(cat("--threads ", threads, ": ", cores, cores == 1 ? " core is" : " cores are", " available; computing with ",
-             limit));
+             wanted));
   }
+  const int limit = startable(wanted);
   set_threads(limit);
+#pragma omp parallel num_threads(limit)
+  {}  // OpenMP's runtime starts its threads now, where their number has just been tried
   const Clock::time_point now = Clock::now();
   sharing = Sharing{limit, limit, std::this_thread::get_id(), cpu_times(), now + kFirstInterval, now};
 }

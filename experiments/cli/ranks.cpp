@@ -19,6 +19,8 @@
 
 #include "data/files/atomic_file.h"
 #include "experiments/cli/program.h"
+#include "tensor/base/notes.h"
+#include "tensor/device/cores.h"
 
 namespace terrace {
 namespace {
@@ -161,6 +163,16 @@ void as_rank(const std::function<void()>& body) {
     if (rank_arguments != nullptr && rank_arguments[0] != '0') { sleep(kSeconds); }
     throw;
   }
+}
+
+int threads_of_rank(int threads, const Communicator* ranks) {
+  if (ranks == nullptr) { return threads; }
+  const int cores = available_cores(), each = std::max(1, cores / ranks->size());
+  if (threads > each && ranks->rank() == 0) {
+    note(cat("--threads ", threads, " in each of ", ranks->size(), " ranks: ", cores,
+             cores == 1 ? " core is" : " cores are", " available; computing with ", each, " in each"));
+  }
+  return threads == 0 ? each : std::min(threads, each);
 }
 
 std::string device_of_rank(const std::string& device, const Communicator* ranks) {
