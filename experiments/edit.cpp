@@ -7,6 +7,7 @@
 #include "data/images/image_file.h"
 #include "data/images/pixels.h"
 #include "data/images/resize.h"
+#include "experiments/cli/memory_bounds.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
@@ -46,9 +47,9 @@ void declare(Options& options, Settings& s) {
       .metavar("X0,Y0,X1,Y1");
   options.add("outpaint", s.outpaint, "keep the box and generate what is around it (outpainting)");
   options.add("class", s.label, "number or name of the class to generate, or none for no class").metavar("NAME");
-  options.add("count", s.count, "results to sample; result i has the seed SEED + i").at_least(1);
+  options.add("count", s.count, "results to sample; result i has the seed SEED + i").at_least(1).needs_each(64 + 3);
   options.add("batch", s.batch, "results a batch; does not change them")
-      .at_least(0)
+      .range(0, 1e9)
       .default_text("as many as have their keys and values in 1 GiB, at most 64");
   declare_sampling(options, s.sampling);
   options.group("Output");
@@ -206,7 +207,9 @@ void run(int argc, char** argv) {
   const Tensor image = of_dataset ? of_dataset->image(0) : read_image(s.image);
   const Tensor repaint = repaint_mask(s, image);
   const Models models = open_models(s.models, device);
-  s.batch = fitting_batch(models, s.batch);
+  s.batch = fitting_batch(models, s.batch, s.count);
+  check_memory(3.0 * static_cast<double>(s.count) * static_cast<double>(models.image_size() * models.image_size()),
+               cat("--count ", s.count), "--count");
   const int64_t label = models.class_of(s.label, "--class"), size = models.image_size();
   const Pyramid& pyramid = models.tokenizer->pyramid();
   const Tensor original = resize_and_crop(image, size, ResizeFilter::kLanczos);

@@ -77,13 +77,13 @@ void declare(Options& options, Settings& s) {
   }
   options.group("How far to trust them");
   options.add("bootstrap", e.bootstrap, "bootstrap replicates of the fakes for FID's 95 % confidence interval; 0: none")
-      .at_least(0);
+      .range(0, 1e6);
   options.add("fid-vs-n", e.fid_vs_n, "FID of growing parts of the fakes and its limit, FID-infinity");
   options.add("per-class", e.per_class, "FID of each class, where both sides tell their images' classes");
   options.add("self-check", s.self_check,
               "no images: try what FID and its kin must fulfil, and end with 1 where one fails");
   options.group("Run");
-  options.add("batch", e.batch, "images a batch; does not change the figures").at_least(1);
+  options.add("batch", e.batch, "images a batch; does not change the figures").range(1, 1e9);
   options
       .add("dtype", s.dtype, "f32 or, on a GPU, bf16: what the network computes in; figures of one type alone compare")
       .choices({"f32", "bf16"});

@@ -65,7 +65,7 @@ void declare(Options& options, Settings& s) {
   options.add("patch-nums", s.patch_nums, "sides of the scales in tokens, where the file does not tell them")
       .at_least(1)
       .default_text("the official one at 256 px");
-  options.add("batch", s.batch, "images a batch").at_least(1);
+  options.add("batch", s.batch, "images a batch").range(1, 1e9);
   options.group("Output");
   options.add("files", s.files, "a PNG file for each reconstruction, in OUT/images");
   options.add("show-scales", s.show_scales,

@@ -8,6 +8,7 @@
 
 #include "data/formats/npz.h"
 #include "data/images/image_file.h"
+#include "experiments/cli/memory_bounds.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
@@ -34,9 +35,9 @@ void declare(Options& options, Settings& s) {
   declare_models(options, s.models);
   options.group("Images");
   options.add("classes", s.classes, "numbers or names of classes, all, or none for unconditional images");
-  options.add("count", s.count, "images of each class").at_least(1);
+  options.add("count", s.count, "images of each class").at_least(1).needs_each(64);
   options.add("batch", s.batch, "images a batch; does not change them")
-      .at_least(0)
+      .range(0, 1e9)
       .default_text("as many as have their keys and values in 1 GiB, at most 64");
   options.add("evaluation", s.evaluation,
               "as published figures were sampled: --count 50 --cfg 1.5 --top-k 900 --top-p 0.96; what is given stands");
@@ -366,7 +367,11 @@ void run(int argc, char** argv) {
   IfThere how = if_there(s.resume, s.overwrite);
   const Models models = open_models(s.models, device);
   const std::vector<int64_t> classes = chosen_classes(s, models);
-  s.batch = fitting_batch(models, s.batch);
+  const int64_t total = s.count * static_cast<int64_t>(classes.size());
+  constexpr double kBytesOfImage = 64;  // its name, in lists of files
+  check_memory(static_cast<double>(total) * kBytesOfImage, cat("--count ", s.count, " of ", classes.size(), " classes"),
+               "--count");
+  s.batch = fitting_batch(models, s.batch, total);
   ImageNames names = names_of_images(s, models, classes);
   OutputPlan plan = plan_of(options, names);
   if (s.resume && !holds_run(s)) {  // one begins
@@ -378,7 +383,7 @@ void run(int argc, char** argv) {
   if (s.resume) { check_resumed(s, classes, plan, output); }
   if (s.resume && is_finished(s, models, classes, output.run_before())) {
     std::printf("nothing is left to do: %s holds all %lld images\n", s.common.out.c_str(),
-                static_cast<long long>(s.count * static_cast<int64_t>(classes.size())));
+                static_cast<long long>(total));
     return;
   }
   if (!s.npz.empty()) {

@@ -13,6 +13,7 @@
 #include "experiments/cli/ranks.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/frechet_evaluator.h"
+#include "experiments/training/memory.h"
 #include "experiments/training/start.h"
 #include "experiments/training/var_report.h"
 #include "tensor/base/names.h"
@@ -89,7 +90,7 @@ void declare_training(Options& options, Settings& s) {
   options.add("steps", t.steps, "optimizer steps of the whole run; an epoch is (training images / batch) steps")
       .at_least(1);
   s.start.declare_minutes(options);
-  options.add("batch", t.batch, "images per step").at_least(1);
+  options.add("batch", t.batch, "images per step").range(1, 1e9);
   options
       .add("accumulate", t.accumulate,
            "micro-batches that a step's batch is computed in, one after another: less memory, the same gradient")
@@ -142,7 +143,8 @@ void declare(Options& options, Settings& s) {
       .add(
           "ranks", s.ranks,
           "processes that share a batch, one for each GPU with --device cuda; its micro-batches are that many at least")
-      .range(1, 1024);
+      .range(1, 1024)
+      .needs_each(kBytesOfRank);
   s.start.declare(options);
   options.add("checkpoint-every", s.training.checkpoint_every, "steps between checkpoints; 0: one at the end")
       .at_least(0);
@@ -217,7 +219,7 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
                " minutes of --minutes");
   }
   const TokenSet train = s.data.empty() ? tokens_without_images(folder + "/tokens-train.h5", tokenizer)
-                                        : tokens_of(s, folder, tokenizer, ImageDataset::open(s.data, "train"), note);
+                                        : tokens_of(s, folder, tokenizer, open_with_images(s.data, "train"), note);
   VarTrainingData data;
   data.indices = train.indices;
   data.labels = train.labels;
@@ -237,7 +239,7 @@ VarTrainingData load_tokens(const Settings& s, Vqvae& tokenizer, const std::opti
 /// The images that samples are compared with. Throws ConfigError where there are none.
 ImageDataset held_out_or_train(const Settings& s, const std::optional<ImageDataset>& held_out) {
   if (s.data.empty()) { throw ConfigError("a Frechet distance needs images: give --data"); }
-  return held_out ? *held_out : ImageDataset::open(s.data, "train");
+  return held_out ? *held_out : open_with_images(s.data, "train");
 }
 
 void parse(Options& options, Settings& s, int argc, char** argv) {
@@ -296,8 +298,13 @@ void train(int argc, char** argv) {
   Settings s;
   Options options("train_var", "Trains a VAR transformer on the tokens of an image dataset.");
   parse(options, s, argc, argv);
+  if (s.ranks > s.training.batch) {
+    throw ConfigError(cat("--ranks ", s.ranks, " are more than the ", s.training.batch,
+                          " images of --batch; each computes one at least"));
+  }
   const std::unique_ptr<HostCommunicator> host = join_ranks(s.ranks);
   s.common.device = device_of_rank(s.common.device, host.get());
+  s.common.threads = threads_of_rank(s.common.threads, host.get());
   const Device device = s.common.apply();
   const std::unique_ptr<Communicator> ranks = host == nullptr ? nullptr : make_communicator(device, *host);
   const bool first_rank = ranks == nullptr || ranks->rank() == 0;
@@ -322,8 +329,8 @@ void train(int argc, char** argv) {
   // Tokens are made last, which takes long: whatever is wrong with the model has been said by then.
   std::optional<VarTrainingData> data;
   if (s.data.empty()) { data = load(); }
-  complete(s, tokenizer->config(),
-           (data ? data->class_names : ImageDataset::open(s.data, "train").class_names()).size());
+  complete(s, tokenizer->config(), (data ? data->class_names : open_with_images(s.data, "train").class_names()).size());
+  check_step_memory(s.model, s.training, s.ranks, device);
   Generator initial(s.common.seed, streams::kDefault);
   VarTransformer model(s.model, initial);
   if (!s.start.init_from.empty() && !s.start.resume) {
@@ -345,7 +352,7 @@ void train(int argc, char** argv) {
     return;
   }
   if (report) { report->begin(trainer); }
-  trainer.run();
+  run_interruptibly(trainer);
   if (report) { report->finish(trainer, held_out ? held_out->split() : ""); }
 }
 

@@ -9,6 +9,7 @@
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/evaluation/frechet_evaluator.h"
+#include "experiments/training/memory.h"
 #include "experiments/training/pictures.h"
 #include "experiments/training/start.h"
 #include "var/presets.h"
@@ -36,7 +37,7 @@ void declare_training(Options& options, Settings& s) {
   options.add("steps", t.steps, "optimizer steps of the whole run; an epoch is (training images / batch) steps")
       .at_least(1);
   s.start.declare_minutes(options);
-  options.add("batch", t.batch, "images per step").at_least(1);
+  options.add("batch", t.batch, "images per step").range(1, 1e9);
   options
       .add(
           "lr", t.lr,
@@ -57,7 +58,7 @@ void declare_training(Options& options, Settings& s) {
   options.add("ema", t.ema_decay, "decay per step of an exponential moving average of the weights; 0: none")
       .range(0, 0.999999);
   options.add("init-iterations", t.init_iterations, "rounds of k-means that the codebook starts from; 0: random codes")
-      .at_least(0);
+      .range(0, 100000);
   options.add("revive-after", t.revive_after, "steps after which a code that was not used is moved; 0: never")
       .at_least(0);
 }
@@ -324,9 +325,10 @@ void train(int argc, char** argv) {
   s.start.keep_init_from(folder.run_before());
   RunLength length(s.start, options.given("steps"), s.training.checkpoint_path, s.training.steps);
 
-  const ImageDataset images = ImageDataset::open(s.data, "train");
+  const ImageDataset images = open_with_images(s.data, "train");
   const ImageDataset held_out = open_held_out(s.data).value_or(images);
   RunRecord record("train_vqvae", length.recorded(options, s.training.steps), s.common.seed);
+  check_step_memory(s.model, s.training.batch, device);
   Vqvae model(s.model);
   s.training.keep_codes = !s.start.init_from.empty();
   if (!s.start.init_from.empty() && !s.start.resume) { load_initial_weights(s.start.init_from, model); }
@@ -339,7 +341,7 @@ void train(int argc, char** argv) {
     return;
   }
   report.begin(trainer);
-  trainer.run();
+  run_interruptibly(trainer);
   report.finish(trainer, device);
 }
 

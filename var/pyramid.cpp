@@ -9,6 +9,10 @@ namespace terrace {
 Pyramid::Pyramid(std::vector<int64_t> patch_nums) : patch_nums_(std::move(patch_nums)) {
   if (patch_nums_.empty()) { throw ConfigError("patch_nums: needs at least one scale"); }
   constexpr int64_t kMaxSide = 1 << 15;
+  constexpr size_t kMaxScales = 256;
+  if (patch_nums_.size() > kMaxScales) {
+    throw ConfigError(cat("patch_nums: at most ", kMaxScales, " scales, got ", patch_nums_.size()));
+  }
   int64_t previous = 0, length = 0;
   for (const int64_t patch : patch_nums_) {
     if (patch < 1 || patch < previous) {

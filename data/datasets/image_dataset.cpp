@@ -5,6 +5,7 @@
 
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 namespace {
@@ -109,6 +110,7 @@ const std::string& ImageDataset::content_hash() const { return impl_->content_ha
 const Tensor& ImageDataset::labels() const { return impl_->labels; }
 
 Tensor ImageDataset::images(int64_t begin, int64_t end) const {
+  interruption_point();
   return impl_->file.read_rows(impl_->split + "/images", begin, end);
 }
 
@@ -142,17 +144,26 @@ void ImageDataset::verify_content() const {
   }
 }
 
+ImageDataset open_with_images(const std::string& path, const std::string& split) {
+  ImageDataset dataset = ImageDataset::open(path, split);
+  if (dataset.size() == 0) {
+    throw IoError(
+        cat(path, ": split \"", split, "\" has no images; make the dataset with some, or without that split"));
+  }
+  return dataset;
+}
+
 std::optional<ImageDataset> open_held_out(const std::string& path) {
   const std::vector<std::string> splits = ImageDataset::splits(path);
   for (const char* name : {"test", "val"}) {
-    if (std::find(splits.begin(), splits.end(), name) != splits.end()) { return ImageDataset::open(path, name); }
+    if (std::find(splits.begin(), splits.end(), name) != splits.end()) { return open_with_images(path, name); }
   }
   return std::nullopt;
 }
 
 ImageDataset open_for_evaluation(const std::string& path) {
   const std::optional<ImageDataset> held_out = open_held_out(path);
-  return held_out ? *held_out : ImageDataset::open(path, "train");
+  return held_out ? *held_out : open_with_images(path, "train");
 }
 
 // --- Writing ---
@@ -197,6 +208,7 @@ void ImageDatasetWriter::append(const Tensor& image, int64_t label) {
 
 void ImageDatasetWriter::append(const Tensor& images, const Tensor& labels) {
   constexpr const char* kOp = "ImageDatasetWriter::append";
+  interruption_point();
   if (split_.empty()) { throw IoError(cat(kOp, ": begin_split() comes first")); }
   const Tensor batch = (images.ndim() == 3 ? images.unsqueeze(0) : images).contiguous();
   const Tensor classes = labels.reshape({-1}).contiguous();

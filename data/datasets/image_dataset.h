@@ -48,7 +48,9 @@ class ImageDataset {
   std::shared_ptr<const Impl> impl_;
 };
 
-/// The split that nothing is trained on: "test" where there is one, else "val", else none.
+/// Opens a split that is to be trained or evaluated on: IoError where it has no images.
+ImageDataset open_with_images(const std::string& path, const std::string& split);
+/// The split that nothing is trained on: "test" where there is one, else "val", else none. IoError where it is empty.
 std::optional<ImageDataset> open_held_out(const std::string& path);
 /// The held-out split, else "train".
 ImageDataset open_for_evaluation(const std::string& path);

@@ -199,7 +199,7 @@ class TensorSource : public LabelledSource {
 
 std::shared_ptr<const ImageSource> open_dataset(const std::string& path, const std::string& split, int64_t limit) {
   const auto whole =
-      std::make_shared<DatasetSource>(split.empty() ? open_for_evaluation(path) : ImageDataset::open(path, split));
+      std::make_shared<DatasetSource>(split.empty() ? open_for_evaluation(path) : open_with_images(path, split));
   return part_of_source(whole, limit);
 }
 
@@ -250,7 +250,7 @@ std::shared_ptr<const ImageSource> open_dataset_image(const std::string& name) {
   const std::string dataset = path.parent_path().parent_path().string();
   const bool is_row = !row.empty() && row.size() <= 18 && row.find_first_not_of("0123456789") == std::string::npos;
   if (!is_row || split.empty() || !is_dataset_name(dataset)) { return nullptr; }
-  auto whole = std::make_shared<DatasetSource>(ImageDataset::open(dataset, split));
+  auto whole = std::make_shared<DatasetSource>(open_with_images(dataset, split));
   const int64_t index = std::stoll(row);
   if (index >= whole->size()) {
     throw ConfigError(cat(name, ": split \"", split, "\" has ", whole->size(), " images, 0 to ", whole->size() - 1));

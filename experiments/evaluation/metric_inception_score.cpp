@@ -12,7 +12,7 @@ constexpr int64_t kAdmSplit = 5000;  // images of a split of ADM's Inception Sco
 
 void declare(Options& options, EvaluationOptions& values) {
   options.add("splits", values.splits, "splits, in file order, that the Inception Score is the mean of")
-      .at_least(0)
+      .range(0, 1e6)
       .default_text("10; adm: one for 5000 images");
 }
 

@@ -7,7 +7,8 @@ namespace terrace {
 namespace {
 
 void declare(Options& options, EvaluationOptions& values) {
-  options.add("kid-subsets", values.kid_subsets, "that KID is the mean of; 0: all pairs of the whole sets").at_least(0);
+  options.add("kid-subsets", values.kid_subsets, "that KID is the mean of; 0: all pairs of the whole sets")
+      .range(0, 1e6);
   options.add("kid-size", values.kid_size, "images of a subset, at most").at_least(2);
 }
 

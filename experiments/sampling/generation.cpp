@@ -10,6 +10,7 @@
 #include "data/datasets/class_names.h"
 #include "data/files/atomic_file.h"
 #include "data/images/pixels.h"
+#include "experiments/cli/memory_bounds.h"
 #include "experiments/cli/timing.h"
 #include "nn/weight_scopes.h"
 #include "tensor/base/names.h"
@@ -145,11 +146,16 @@ Models open_models(const ModelOptions& chosen, Device device) {
   return models;
 }
 
-int64_t fitting_batch(const Models& models, int64_t asked) {
+int64_t fitting_batch(const Models& models, int64_t asked, int64_t count) {
   constexpr int64_t kMaxBatch = 64, kCacheBytes = int64_t{1} << 30;
-  if (asked > 0) { return asked; }
   const VarConfig& c = models.transformer->config();
   const int64_t an_image = 2 * 2 * 4 * c.depth * c.length() * c.embed_dim;  // keys and values, twice with guidance, f32
+  if (asked > 0) {
+    // Without guidance and in bf16 they take a quarter.
+    const double bytes = static_cast<double>(std::min(asked, count)) * static_cast<double>(an_image) / 4;
+    if (models.transformer->device().is_cpu()) { check_memory(bytes, cat("--batch ", asked), "--batch"); }
+    return asked;
+  }
   return std::clamp<int64_t>(kCacheBytes / an_image, 1, kMaxBatch);
 }
 

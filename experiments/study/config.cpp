@@ -69,7 +69,7 @@ void StudyConfig::declare(Options& options) {
       .metavar("FILE|FOLDER")
       .input()
       .default_text("one is trained");
-  options.add("tokenizer-batch", tokenizer_batch, "images per step").at_least(1);
+  options.add("tokenizer-batch", tokenizer_batch, "images per step").range(1, 1e9);
   options.add("tokenizer-lr", tokenizer_lr, "peak learning rate of AdamW").positive();
   options.add("ch", ch, "channels of its finest level").at_least(1);
   options
@@ -83,11 +83,11 @@ void StudyConfig::declare(Options& options) {
   options.add("depth", depth, "transformer blocks").at_least(1);
   options.add("embed-dim", embed_dim, "channels of a token (width)").at_least(4);
   options.add("heads", heads, "attention heads").at_least(1);
-  options.add("batch", batch, "images per step").at_least(1);
+  options.add("batch", batch, "images per step").range(1, 1e9);
   options.add("lr", lr, "peak learning rate of AdamW").positive();
   options.add("weight-decay", weight_decay, "decoupled weight decay of AdamW, of matrices alone").at_least(0);
   options.group("Samples");
-  options.add("samples", samples, "images per class").at_least(1);
+  options.add("samples", samples, "images per class").at_least(1).needs_each(64);
   options.add("cfg", cfg, "scale of classifier-free guidance at the last scale, rising linearly from 0; 0: none")
       .at_least(0);
   options.add("top-k", top_k, "top-k sampling: keep the k most probable codes; 0: all").at_least(0);

@@ -8,10 +8,12 @@
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
 #include "data/images/pixels.h"
+#include "experiments/cli/memory_bounds.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/run_record.h"
 #include "experiments/study/stages.h"
+#include "experiments/training/memory.h"
 #include "tensor/device/allocator.h"
 #include "tensor/random_streams.h"
 
@@ -136,13 +138,26 @@ void Study::prepare_data() {
       progress.finish();
     }
   }
-  train_ = ImageDataset::open(file, "train");
+  train_ = open_with_images(file, "train");
   held_out_ = open_held_out(file);
   if (!held_out_) {
     throw ConfigError(cat(file,
                           ": a study needs a split test or val beside train; prepare_data images --test-every 10 "
                           "makes one"));
   }
+  check_bounds();
+}
+
+/// Refuses what the memory does not hold, before anything is trained. The tokenizer of --tokenizer is not loaded yet.
+void Study::check_bounds() const {
+  if (!config_.tokenizer.empty()) { return; }
+  const VqvaeConfig tokenizer = config_.tokenizer_config();
+  check_step_memory(tokenizer, config_.tokenizer_batch, device_, "--tokenizer-batch");
+  check_step_memory(config_.transformer_config(config_.encodings.front(), tokenizer, train_->num_classes()),
+                    config_.transformer_training(1, 0), 1, device_);
+  const double image = 3.0 * static_cast<double>(train_->height() * train_->width());
+  check_memory(static_cast<double>(config_.samples) * static_cast<double>(train_->num_classes()) * image,
+               cat("--samples ", config_.samples, " of each of ", train_->num_classes(), " classes"), "--samples");
 }
 
 StageOrigin Study::origin(double seconds) const {

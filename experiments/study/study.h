@@ -40,6 +40,7 @@ class Study {
   Json stored_state() const;
   void prepare_data();
   void prepare_tokenizer();
+  void check_bounds() const;
   void plan_tokenizer();
   void plan_token_counts();
   void train_tokenizer();
