@@ -1,5 +1,5 @@
-#include "data/hdf5/file.h"
-#include "data/hdf5/handle.h"
+#include "data/hdf5/direct.h"
+#include "data/hdf5/file_impl.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -52,48 +52,51 @@ void write_attribute(hid_t object, const std::string& file, const std::string& n
 
 }  // namespace
 
-bool Hdf5File::has_attr(const std::string& object, const std::string& name) const {
+namespace hdf5 {
+
+bool DirectReader::has_attr(const std::string& object, const std::string& name) {
   const Lock lock;
-  return hdf5::has_attribute(impl_->open_object(object), name, path());
+  return has_attribute(open_object(object), name, path_);
 }
 
-std::vector<std::string> Hdf5File::list_attrs(const std::string& object) const {
+std::vector<std::string> DirectReader::list_attrs(const std::string& object) {
   const Lock lock;
   std::vector<std::string> names;
-  if (H5Aiterate2(impl_->open_object(object), H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_name, &names) < 0) {
-    hdf5::fail(path(), cat("cannot list the attributes of \"", object, "\""));
+  if (H5Aiterate2(open_object(object), H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_name, &names) < 0) {
+    fail(path_, cat("cannot list the attributes of \"", object, "\""));
   }
   return names;
 }
 
-std::string Hdf5File::read_attr_string(const std::string& object, const std::string& name) const {
+std::string DirectReader::read_attr_string(const std::string& object, const std::string& name) {
   const Lock lock;
   const std::string what = describe(object, name);
-  const Handle owner = impl_->open_object(object);
-  const Handle attribute = open_attribute(owner, path(), what, name);
+  const Handle owner = open_object(object);
+  const Handle attribute = open_attribute(owner, path_, what, name);
   const Handle type(H5Aget_type(attribute));
-  if (H5Tget_class(type) != H5T_STRING) { throw IoError(cat(path(), ": ", what, " must be a string")); }
-  const auto values = hdf5::read_strings(attribute, type, true, path(), what);
-  if (values.size() != 1) { throw IoError(cat(path(), ": ", what, " must be one string, it holds ", values.size())); }
+  if (H5Tget_class(type) != H5T_STRING) { throw IoError(cat(path_, ": ", what, " must be a string")); }
+  const auto values = hdf5::read_strings(attribute, type, true, path_, what);
+  if (values.size() != 1) { throw IoError(cat(path_, ": ", what, " must be one string, it holds ", values.size())); }
   return values[0];
 }
 
-int64_t Hdf5File::read_attr_int(const std::string& object, const std::string& name) const {
+int64_t DirectReader::read_attr_int(const std::string& object, const std::string& name) {
   const Lock lock;
-  return read_number<int64_t>(impl_->open_object(object), path(), describe(object, name), name, H5T_NATIVE_INT64,
-                              false);
+  return read_number<int64_t>(open_object(object), path_, describe(object, name), name, H5T_NATIVE_INT64, false);
 }
 
-double Hdf5File::read_attr_double(const std::string& object, const std::string& name) const {
+double DirectReader::read_attr_double(const std::string& object, const std::string& name) {
   const Lock lock;
-  return read_number<double>(impl_->open_object(object), path(), describe(object, name), name, H5T_NATIVE_DOUBLE, true);
+  return read_number<double>(open_object(object), path_, describe(object, name), name, H5T_NATIVE_DOUBLE, true);
 }
+
+}  // namespace hdf5
 
 void Hdf5File::write_attr_string(const std::string& object, const std::string& name, const std::string& value) {
   const Lock lock;
-  const Impl& impl = writable();
+  const hdf5::DirectReader& own = writable();
   const char* pointer = value.c_str();
-  write_attribute(impl.open_object(object), path(), name, hdf5::string_type(), &pointer);
+  write_attribute(own.open_object(object), path(), name, hdf5::string_type(), &pointer);
 }
 
 void Hdf5File::write_attr_int(const std::string& object, const std::string& name, int64_t value) {

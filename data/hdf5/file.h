@@ -1,6 +1,8 @@
 // HDF5 files of tensors: a thin owner over the C library. One file is read or written through one Hdf5File; every call
 // takes a lock of the whole process, because the library is not thread-safe, so an Hdf5File may be used from several
-// threads, which then wait for each other.
+// threads, which then wait for each other. A file without checksums, of another program or of an earlier version, is
+// read by a process of its own (remote.h), and takes a lock of its own: the library crashes on some damaged files and
+// reads others without end, which is an IoError here.
 //
 //   Hdf5File file = Hdf5File::create("out.h5");   // written beside
 //   file.write("weights/proj.weight", w);         // groups are made as needed; names may contain dots
@@ -19,6 +21,10 @@
 
 namespace terrace {
 
+namespace hdf5 {
+class DirectReader;
+}
+
 enum class Compression : uint8_t { kNone, kGzip };  // gzip comes with the shuffle filter
 
 struct Hdf5WriteOptions {
@@ -35,7 +41,8 @@ struct Hdf5DatasetInfo {
 
 class Hdf5File {
  public:
-  /// Opens for reading. Says whether the file is missing, empty, not HDF5, or truncated.
+  /// Opens for reading. Says whether the file is missing, empty, not HDF5, truncated or damaged. A note says once of a
+  /// file that it has no checksums.
   static Hdf5File open(const std::string& path);
   /// Opens a new file for writing, under a name beside `path`; commit() gives it its name, and without commit nothing
   /// is left. What has the name `path` stays untouched until then.
@@ -91,7 +98,7 @@ class Hdf5File {
  private:
   struct Impl;
   explicit Hdf5File(std::unique_ptr<Impl> impl);
-  Impl& writable() const;  // throws where the file was opened for reading, or is committed
+  hdf5::DirectReader& writable() const;  // throws where the file was opened for reading, or is committed
   std::unique_ptr<Impl> impl_;
 };
 

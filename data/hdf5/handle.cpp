@@ -1,14 +1,17 @@
 #include "data/hdf5/handle.h"
 
+#include <algorithm>
+#include <new>
 #include <vector>
+
+#include "data/hdf5/plausible.h"
+#include "tensor/base/error.h"
 
 namespace terrace::hdf5 {
 namespace {
 
-std::recursive_mutex& library_mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
-}
+// A function's static would be made under a lock of its own, which a fork might find taken.
+std::recursive_mutex library_mutex;
 
 /// Keeps the first message met when walking from the innermost call outwards, and any message of the system.
 herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) {
@@ -26,7 +29,9 @@ herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) {
 
 }  // namespace
 
-Lock::Lock() : guard_(library_mutex()) {
+void forget_lock_of_parent() { new (&library_mutex) std::recursive_mutex; }
+
+Lock::Lock() : guard_(library_mutex) {
   // The library would clean up when the process ends, and crash there on a file that could not be closed because the
   // disk is full. All files have owners here.
   static const bool no_clean_up = H5dont_atexit() >= 0;
@@ -153,6 +158,8 @@ std::vector<std::string> read_strings(hid_t id, hid_t type, bool attribute, cons
   if (extent < 0) { fail(file, "cannot read " + what); }
   const size_t count = static_cast<size_t>(extent);
   if (count == 0) { return {}; }
+  const size_t size = std::max(H5Tget_size(type), sizeof(std::string));
+  bytes_in_memory({extent}, static_cast<int64_t>(size), file, what);
   if (H5Tis_variable_str(type) <= 0) { return read_fixed(id, type, attribute, count, file, what); }
 
   Handle memory = string_type();

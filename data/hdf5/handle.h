@@ -4,17 +4,15 @@
 #define H5_USE_110_API  // names without a number mean those of HDF5 1.10 in newer versions too
 #include <hdf5.h>
 
-#include <map>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "data/files/atomic_file.h"
-#include "data/hdf5/file.h"
+#include "tensor/base/dtype.h"
+#include "tensor/base/shape.h"
 
-namespace terrace {
-namespace hdf5 {
+namespace terrace::hdf5 {
 
 /// Held during every use of the library. Recursive, because the calls build on each other. Silences the library's
 /// printing of its error stack, which is a setting of the thread that calls.
@@ -25,6 +23,9 @@ class Lock {
  private:
   std::lock_guard<std::recursive_mutex> guard_;
 };
+
+/// In the child of a fork that its parent made under a Lock: what was the parent's is nobody's there.
+void forget_lock_of_parent();
 
 /// An identifier of the library that is closed with its owner.
 class Handle {
@@ -61,25 +62,8 @@ bool has_attribute(hid_t object, const std::string& name, const std::string& fil
 Handle type_of(DType dtype);
 /// A type of strings: UTF-8 of variable length.
 Handle string_type();
-/// One string out of `id` (an attribute or a dataset), whose space holds `count` elements.
+/// The strings of `id`, an attribute or a dataset.
 std::vector<std::string> read_strings(hid_t id, hid_t type, bool attribute, const std::string& file,
                                       const std::string& what);
 
-}  // namespace hdf5
-
-struct Hdf5File::Impl {
-  std::string path;
-  std::unique_ptr<PartialFile> partial;  // of a created file
-  hdf5::Handle file;
-  std::map<std::string, hdf5::Handle> open_datasets;  // of read_rows and append_rows
-
-  ~Impl();
-  hdf5::Handle open_object(const std::string& name) const;
-  hdf5::Handle open_dataset(const std::string& name) const;  // names the nearest where there is none
-  hid_t keep_dataset(const std::string& name);
-  Hdf5DatasetInfo info(hid_t dataset, const std::string& name) const;
-  Tensor read(hid_t dataset, const std::string& name, int64_t begin, int64_t end) const;  // end < 0: all
-  void close();  // throws where what was written does not reach the disk
-};
-
-}  // namespace terrace
+}  // namespace terrace::hdf5

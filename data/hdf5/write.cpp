@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "data/hdf5/file.h"
-#include "data/hdf5/handle.h"
+#include "data/hdf5/direct.h"
+#include "data/hdf5/file_impl.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -67,17 +67,15 @@ void mark_dtype(Hdf5File& file, const std::string& name, DType dtype) {
 
 void Hdf5File::make_group(const std::string& name) {
   const Lock lock;
-  const Impl& impl = writable();
+  const hdf5::DirectReader& own = writable();
   if (is_group(name)) { return; }
-  const Handle group(H5Gcreate2(impl.file, name.c_str(), link_properties(), H5P_DEFAULT, H5P_DEFAULT));
-  if (!group.valid()) {
-    throw IoError(cat("cannot write ", impl.path, ": group \"", name, "\": ", hdf5::last_reason()));
-  }
+  const Handle group(H5Gcreate2(own.file(), name.c_str(), link_properties(), H5P_DEFAULT, H5P_DEFAULT));
+  if (!group.valid()) { throw IoError(cat("cannot write ", path(), ": group \"", name, "\": ", hdf5::last_reason())); }
 }
 
 void Hdf5File::write(const std::string& name, const Tensor& value, const Hdf5WriteOptions& options) {
   const Lock lock;
-  const Impl& impl = writable();
+  const hdf5::DirectReader& own = writable();
   const Tensor source = value.to(kCpu).contiguous();
   const Shape& shape = source.shape();
   const std::vector<hsize_t> dims(shape.begin(), shape.end());
@@ -85,10 +83,10 @@ void Hdf5File::write(const std::string& name, const Tensor& value, const Hdf5Wri
                                    : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr));
   const Handle type = hdf5::type_of(source.dtype());
   {
-    const Handle dataset = create_dataset(impl.file, impl.path, name, type, space,
+    const Handle dataset = create_dataset(own.file(), path(), name, type, space,
                                           dataset_properties(shape, source.dtype(), options, false));
     if (source.numel() > 0 && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, source.raw_data()) < 0) {
-      fail_writing(impl.path, name);
+      fail_writing(path(), name);
     }
   }
   mark_dtype(*this, name, source.dtype());
@@ -96,23 +94,23 @@ void Hdf5File::write(const std::string& name, const Tensor& value, const Hdf5Wri
 
 void Hdf5File::write_strings(const std::string& name, const std::vector<std::string>& values) {
   const Lock lock;
-  const Impl& impl = writable();
+  const hdf5::DirectReader& own = writable();
   const hsize_t count = values.size();
   const Handle space(H5Screate_simple(1, &count, nullptr));
   const Handle type = hdf5::string_type();
-  const Handle dataset = create_dataset(impl.file, impl.path, name, type, space,
+  const Handle dataset = create_dataset(own.file(), path(), name, type, space,
                                         dataset_properties({static_cast<int64_t>(count)}, DType::kU8, {}, false));
   std::vector<const char*> pointers;
   for (const std::string& value : values) { pointers.push_back(value.c_str()); }
   if (!values.empty() && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()) < 0) {
-    fail_writing(impl.path, name);
+    fail_writing(path(), name);
   }
 }
 
 void Hdf5File::create_rows(const std::string& name, const Shape& row_shape, DType dtype,
                            const Hdf5WriteOptions& options) {
   const Lock lock;
-  const Impl& impl = writable();
+  const hdf5::DirectReader& own = writable();
   Shape shape = row_shape;
   shape.insert(0, 0);
   const std::vector<hsize_t> dims(shape.begin(), shape.end());
@@ -120,15 +118,15 @@ void Hdf5File::create_rows(const std::string& name, const Shape& row_shape, DTyp
   limits[0] = H5S_UNLIMITED;
   const Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), limits.data()));
   const Handle type = hdf5::type_of(dtype);
-  create_dataset(impl.file, impl.path, name, type, space, dataset_properties(shape, dtype, options, true));
+  create_dataset(own.file(), path(), name, type, space, dataset_properties(shape, dtype, options, true));
   mark_dtype(*this, name, dtype);
 }
 
 void Hdf5File::append_rows(const std::string& name, const Tensor& rows) {
   const Lock lock;
-  Impl& impl = writable();
-  const hid_t dataset = impl.keep_dataset(name);
-  const Hdf5DatasetInfo info = impl.info(dataset, name);
+  hdf5::DirectReader& own = writable();
+  const hid_t dataset = own.keep_dataset(name);
+  const Hdf5DatasetInfo info = own.info_of(dataset, name);
   const Tensor source = rows.to(kCpu).contiguous();
   Shape expected = info.shape;
   if (!expected.empty() && source.ndim() > 0) { expected[0] = source.shape()[0]; }
@@ -143,13 +141,13 @@ void Hdf5File::append_rows(const std::string& name, const Tensor& rows) {
   std::vector<hsize_t> start(dims.size(), 0);
   start[0] = dims[0];
   dims[0] += count[0];
-  if (H5Dset_extent(dataset, dims.data()) < 0) { fail_writing(impl.path, name); }
+  if (H5Dset_extent(dataset, dims.data()) < 0) { fail_writing(path(), name); }
   const Handle file_space(H5Dget_space(dataset));
   H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   const Handle memory_space(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr));
   const Handle type = hdf5::type_of(source.dtype());
   if (H5Dwrite(dataset, type, memory_space, file_space, H5P_DEFAULT, source.raw_data()) < 0) {
-    fail_writing(impl.path, name);
+    fail_writing(path(), name);
   }
 }
 
