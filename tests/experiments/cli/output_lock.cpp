@@ -65,19 +65,28 @@ TEST(OutputLock, OfAFileLiesBesideIt) {
 TEST(OutputLock, IsTakenByOneOfMany) {
   const TemporaryFolder folder;
   const std::string out = folder / "out", held = folder / "held";
-  std::vector<std::unique_ptr<OtherProcess>> others;
+  const auto take_often = [&] {
+    for (int round = 0; round < 20; ++round) {
+      error_of([&] {
+        const OutputLock lock = OutputLock::of_folder(out);
+        if (!fs::create_directory(held)) { write_file(folder / "two", ""); }
+        fs::remove(held);
+      });
+    }
+  };
+  std::vector<pid_t> others;
   for (int i = 0; i < 4; ++i) {
-    others.push_back(std::make_unique<OtherProcess>([&, i] {
-      for (int round = 0; round < 200; ++round) {
-        error_of([&] {
-          const OutputLock lock = OutputLock::of_folder(out);
-          if (!fs::create_directory(held)) { write_file(folder / cat("two-", i), ""); }
-          fs::remove(held);
-        });
-      }
-    }));
+    others.push_back(fork());
+    if (others.back() == 0) {
+      take_often();
+      _exit(0);
+    }
   }
-  others.clear();
+  for (const pid_t other : others) {
+    int status = 0;
+    EXPECT_EQ(waitpid(other, &status, 0), other);
+    EXPECT_EQ(status, 0);
+  }
   EXPECT_EQ(names_in(folder.path()), "[]") << "the folder goes with the last";
 }
 

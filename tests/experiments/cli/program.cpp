@@ -98,7 +98,8 @@ TEST(Program, TheSecondSignalEndsItAtOnce) {
   }
 }
 
-/// timeout(1) signals the process and its group; ranks are signalled by a terminal and by the process that started them.
+/// timeout(1) signals the process and its group; ranks are signalled by a terminal and by the process that started
+/// them.
 TEST(Program, OneRequestMayComeAsSeveralSignals) {
   const auto at_once = [] {
     for (const int number : {SIGTERM, SIGTERM, SIGHUP}) { std::raise(number); }
