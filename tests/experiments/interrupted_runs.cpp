@@ -100,8 +100,11 @@ TEST_F(Programs, AResumedRunKeepsTheWeightsThatItBeganWith) {
     expect_success(run(
         program, cat(base, " --resume --steps ", steps + 1, " --init-from ", file("."), "/", name, "/checkpoint.h5")));
     EXPECT_EQ(recorded(), from) << "the same file by another name";
+    const std::string other = folder + "/checkpoint.h5";
+    expect_refusal(run(program, arguments(name) + " --resume --init-from " + other),
+                   "--init-from: the run began with random weights, not " + other + "; --resume goes on from");
     expect_refusal(run(program, arguments(name) + " --resume --init-from " + from),
-                   "--init-from: the run began with random weights, not " + from + "; --resume goes on from");
+                   from + " is a file that --init-from reads (" + from + "); an input is never written over");
   }
 }
 
