@@ -1,9 +1,15 @@
 #include "metrics/reference_cache.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include "data/files/cache_folder.h"
+#include "data/files/leftovers.h"
 #include "data/files/sha256.h"
 #include "data/hdf5/file.h"
 
@@ -98,8 +104,25 @@ void ReferenceCache::make_folder() const {
   if (error) { throw IoError(cat("cannot write ", folder_, ": ", error.message())); }
 }
 
+/// Logs of sets that were changed since, or are no longer asked for, would stay for ever; one in use is locked.
+void ReferenceCache::remove_old() const {
+  constexpr std::chrono::hours kOld(30 * 24);
+  remove_leftovers_in(folder_);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("reference-") || !name.ends_with(".h5.part")) { continue; }
+    if (std::filesystem::file_time_type::clock::now() - entry.last_write_time(ignored) < kOld) { continue; }
+    const int descriptor = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
+    if (descriptor < 0) { continue; }
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) { ::unlink(entry.path().c_str()); }
+    ::close(descriptor);
+  }
+}
+
 std::unique_ptr<ActivationLog> ReferenceCache::log(const std::string& content_hash, const std::string& identity) const {
   make_folder();
+  remove_old();
   return ActivationLog::open(path(content_hash, identity) + ".part", content_hash + "\n" + identity);
 }
 

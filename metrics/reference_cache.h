@@ -25,11 +25,13 @@ class ReferenceCache {
   /// Keeps statistics, labels, class names and the rows that are there. A folder that cannot be written to is an
   /// IoError.
   void store(const Collected& collected, const std::string& identity) const;
-  /// The log of an unfinished pass, to resume it; null where another process has it open.
+  /// The log of an unfinished pass, to resume it; null where another process has it open. Removes logs that nobody has
+  /// written to for 30 days, and what processes that have ended were writing.
   std::unique_ptr<ActivationLog> log(const std::string& content_hash, const std::string& identity) const;
 
  private:
   void make_folder() const;
+  void remove_old() const;
   std::string path(const std::string& content_hash, const std::string& identity) const;
   std::string folder_;
 };

@@ -2,7 +2,9 @@
 #include "metrics/collect.h"
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include "data/files/atomic_file.h"
@@ -246,6 +248,29 @@ TEST(ActivationLog, IsOfOneKeyAndOneWriter) {
   }
   EXPECT_EQ(ActivationLog::open(path, "another")->size(), 0);
   expect_error<IoError>([&] { ActivationLog::open(folder / "none/a.part", "one"); }, "cannot write ");
+}
+
+TEST(ReferenceCache, RemovesLogsThatNobodyWentOnWith) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const ReferenceCache cache(folder.path());
+  const auto in_use = cache.log("in use", "net");
+  const fs::path log_in_use = fs::directory_iterator(folder.path())->path();
+  for (const char* name : {"reference-old.h5.part", "reference-new.h5.part", "mine.h5.part", "reference-old.h5"}) {
+    std::ofstream(folder / name) << "x";
+  }
+  const auto days_ago = [](int days) { return fs::file_time_type::clock::now() - std::chrono::hours(24 * days); };
+  for (const char* name : {"reference-old.h5.part", "mine.h5.part", "reference-old.h5"}) {
+    fs::last_write_time(folder / name, days_ago(31));
+  }
+  fs::last_write_time(folder / "reference-new.h5.part", days_ago(29));
+  fs::last_write_time(log_in_use, days_ago(31));
+  cache.log("another", "net");
+  EXPECT_FALSE(fs::exists(folder / "reference-old.h5.part"));
+  for (const char* name : {"reference-new.h5.part", "mine.h5.part", "reference-old.h5"}) {
+    EXPECT_TRUE(fs::exists(folder / name)) << name;
+  }
+  EXPECT_TRUE(fs::exists(log_in_use)) << "a process has it open";
 }
 
 TEST(ReferenceCache, KeepsNothingWithoutAFolderAndNamesOneItCannotWrite) {
