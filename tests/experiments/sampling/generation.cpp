@@ -225,9 +225,9 @@ TEST_F(Generation, EditKeepsWhatTheMaskKeeps) {
             std::string::npos)
       << again.output;
   const std::string result = file("edit2/images/edit-0000.png");
-  expect_refusal(
-      "edit", models() + "--image " + result + " --box 0,0,16,16 --overwrite --out " + file("edit2"),
-      "--overwrite would remove " + result + ", which this run reads (" + result + "); give another folder with --out");
+  expect_refusal("edit", models() + "--image " + result + " --box 0,0,16,16 --overwrite --out " + file("edit2"),
+                 result + " is a file that --image reads (" + result +
+                     "); an input is never written over, with --overwrite neither: give another folder with --out");
 }
 
 TEST_F(Generation, EditRefusesNonsense) {

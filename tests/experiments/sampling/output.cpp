@@ -137,9 +137,9 @@ TEST_F(Generation, RunsInTheFolderOfTheirModelAreReplaced) {
   }
   EXPECT_EQ(read_file(var + "/checkpoint.h5"), read_file(file("var/checkpoint.h5")));
   const std::string result = vqvae + "/e/images/edit-0000.png";
-  expect_refusal(
-      "edit", weights + "--image " + result + " --box 0,0,16,16 --class 0 --overwrite --out " + vqvae + "/e",
-      "--overwrite would remove " + result + ", which this run reads (" + result + "); give another folder with --out");
+  expect_refusal("edit", weights + "--image " + result + " --box 0,0,16,16 --class 0 --overwrite --out " + vqvae + "/e",
+                 result + " is a file that --image reads (" + result +
+                     "); an input is never written over, with --overwrite neither: give another folder with --out");
 }
 
 TEST_F(Generation, ImagesOfAnUnknownRunAreNotGoneOnWith) {
@@ -168,8 +168,8 @@ TEST_F(Generation, ReconstructionsOfTwoRunsAreNotMixed) {
                  file("twice") + " holds a run of reconstruct that ended " + ended +
                      "; add --overwrite to replace it, or give another folder with --out");
   expect_refusal("reconstruct", file("twice/images") + arguments + " --overwrite",
-                 "--overwrite would remove " + file("twice/images/0000-picture.png") + ", which this run reads (" +
-                     file("twice/images") + "); give another folder with --out");
+                 file("twice/images/0000-picture.png") + " is a file that IMAGES reads (" + file("twice/images") +
+                     "); an input is never written over, with --overwrite neither: give another folder with --out");
   expect_refusal("sample", models() + "--overwrite --out " + file("twice"),
                  file("twice") +
                      " holds a run of reconstruct, which sample does not replace; give another folder with "

@@ -89,7 +89,7 @@ TEST_F(Programs, AStudyIsGoneOnWithAndReplacedOnRequestAlone) {
   expect_refusal(run("pe_study", arguments + " --lr 0.5"),
                  " holds a study with lr = 0.003, not 0.5; add --overwrite to replace it, or give another folder with");
   expect_refusal(run("pe_study", out + "/data.h5 --overwrite" + arguments),
-                 "--overwrite would remove " + out + "/data.h5, which this run reads (" + out + "/data.h5)");
+                 out + "/data.h5 is a file that DATA reads (" + out + "/data.h5); an input is never written over");
   EXPECT_EQ(read_file(out + "/run.json"), before);
   expect_success(run("pe_study", arguments + " --seeds 0 --lr 0.5 --overwrite"));
   EXPECT_FALSE(fs::exists(out + "/runs/none-seed1"));
