@@ -62,6 +62,7 @@ int64_t stack_size() {
   return limited ? static_cast<int64_t>(limit.rlim_cur) : int64_t{8} << 20;
 }
 
+int64_t left_when_loaded = 0;
 int fitting_threads = INT_MAX;  // where the limits leave fewer than the cores
 
 int allowed_cores() {
@@ -74,6 +75,7 @@ void before_libraries(int count, char** arguments, char**) {
   const int cores = allowed_cores(), fitting = threads_in_address_space(cores);
   if (fitting == cores) { return; }
   if (fitting > 0) {
+    left_when_loaded = address_space_left();
     fitting_threads = fitting;
     const char* asked = std::getenv(kThreadsVariable);
     if (asked != nullptr && std::atoi(asked) > 0 && std::atoi(asked) <= fitting) { return; }
@@ -108,8 +110,8 @@ int threads_in_address_space(int wanted) {
 
 int threads_that_fit(int wanted) {
   if (wanted <= fitting_threads) { return wanted; }
-  note(cat("the limit of address space (ulimit -v or -d) leaves ", address_space_left() / 1000000,
-           " MB, a thread needs ", address_space_of_thread() / 1000000, " MB: computing with ", fitting_threads,
+  note(cat("the limit of address space (ulimit -v or -d) leaves ", left_when_loaded / 1000000, " MB, a thread needs ",
+           address_space_of_thread() / 1000000, " MB: computing with ", fitting_threads,
            fitting_threads == 1 ? " thread" : " threads"));
   return fitting_threads;
 }

@@ -81,14 +81,6 @@ T number_from_text(const std::string& text, const std::string& where) {
   return value;
 }
 
-/// Names of files and classes go into run.json, which is UTF-8, and to the system, for which a NUL byte ends a text.
-void check_text(const std::string& text, const std::string& where) {
-  if (text.find('\0') != std::string::npos) {
-    throw ConfigError(cat(where, " must be text without NUL bytes, got ", quoted(text)));
-  }
-  if (!is_utf8(text)) { throw ConfigError(cat(where, " must be text in UTF-8, got ", quoted(text))); }
-}
-
 template <class T>
 T from_text(const std::string& text, const std::string& where) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -177,6 +169,17 @@ void for_each_value(const T& value, const F& f) {
 }
 
 }  // namespace
+
+void check_text(const std::string& text, const std::string& where) {
+  if (text.find('\0') != std::string::npos) {
+    throw ConfigError(cat(where, " must be text without NUL bytes, got ", quoted(text)));
+  }
+  constexpr size_t kLongest = 4096;  // of a path, to the system
+  if (text.size() > kLongest) {
+    throw ConfigError(cat(where, " must be text of at most ", kLongest, " bytes, got ", quoted(text)));
+  }
+  if (!is_utf8(text)) { throw ConfigError(cat(where, " must be text in UTF-8, got ", quoted(text))); }
+}
 
 // --- Option ---------------------------------------------------------------------------------------------------------
 

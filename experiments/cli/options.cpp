@@ -189,11 +189,12 @@ std::vector<std::string> Options::read_arguments(int argc, const char* const* ar
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // The only mistakes that the parser itself refuses are of values: its text begins with the option's name.
-    const std::string text = error.what(), name = text.substr(0, text.find(':'));
-    const bool is_flag = text.find("flag") != std::string::npos || text.find("does not allow") != std::string::npos;
-    throw ConfigError(cat(name.starts_with("--") ? name : "an argument", is_flag ? " takes no value" : " needs a value",
-                          " (", program_, " --help lists the options)"));
+    // The parser itself refuses two mistakes: a value that is missing, of an option that its text begins with ("--steps:
+    // ..."), and one that a flag does not take ("resume was given ...").
+    const std::string text = error.what(), name = text.substr(0, text.find_first_of(": "));
+    const bool is_option = name.starts_with("--");
+    throw ConfigError(cat(is_option ? "" : "--", name, is_option ? " needs a value" : " takes no value", " (", program_,
+                          " --help lists the options)"));
   }
   for (size_t i = 0; i < subcommands.size(); ++i) {
     if (subcommands[i]->parsed()) { chosen_ = commands_[i].first; }
@@ -212,6 +213,9 @@ void Options::refuse(const std::vector<std::string>& extras) const {
   });
   if (dashed != extras.end()) {
     const std::string name = dashed->substr(dashed->find_first_not_of('-'));
+    if (find(name.substr(0, name.find('='))) != nullptr) {
+      throw ConfigError(cat("unexpected argument ", quoted(*dashed), ": behind -- there are no options"));
+    }
     throw ConfigError(unknown("option", name.substr(0, name.find('=')), names(), "--"));
   }
   throw ConfigError(cat("unexpected argument ", quoted(extras[0]), " (", program_, " --help lists the options)"));
@@ -247,6 +251,7 @@ void Options::parse(int argc, const char* const* argv) {
   if (!extras.empty()) { refuse(extras); }
   config_ = arguments.config;
   if (!arguments.config.empty()) {
+    check_text(arguments.config, "--config");
     Json object = read_json_file(arguments.config);
     // A run.json holds its configuration under that key: a run can be repeated from its record.
     if (object.is_object() && object.contains("program") && object.contains("configuration")) {
