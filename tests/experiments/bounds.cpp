@@ -4,6 +4,7 @@
 
 #include "data/datasets/image_dataset.h"
 #include "data/files/atomic_file.h"
+#include "data/files/json.h"
 #include "tests/experiments/programs.h"
 #include "tests/support.h"
 
@@ -18,9 +19,10 @@ CommandResult run_in(int64_t kilobytes, const std::string& program, const std::s
                          " ", arguments, "'"));
 }
 
-/// Ctrl-C after `seconds`; killed two seconds later.
+/// Ctrl-C after `seconds`; killed five seconds later, since other tests may use the cores.
 CommandResult run_interrupted_after(double seconds, const std::string& program, const std::string& arguments) {
-  return run_command(cat("timeout -s INT -k 2 ", seconds, " ", program_path(program).string(), " ", arguments));
+  return run_command(
+      cat("timeout --preserve-status -s INT -k 5 ", seconds, " ", program_path(program).string(), " ", arguments));
 }
 
 TEST_F(Bounds, MemoryThatIsNotThereIsRefused) {
@@ -28,8 +30,9 @@ TEST_F(Bounds, MemoryThatIsNotThereIsRefused) {
   expect_refusal(run("train_vqvae", vqvae_arguments("big_batch") + " --batch 1e9"), "--batch 1000000000 needs about ");
   expect_refusal(run("train_var", var_arguments("big_batch") + " --embed-dim 2000000 --depth 64"),
                  "a step of one image with --depth 64, --embed-dim 2000000 and 21 tokens needs about ");
-  expect_refusal(run("pe_study", study_arguments("big_study") + " --samples 1e12"), "--samples 1000000000000 needs ");
-  expect_refusal(run("pe_study", study_arguments("big_study") + " --tokenizer-batch 1e9"),
+  expect_refusal(run("pe_study", file("data.h5") + study_arguments("big_study") + " --samples 1e12"),
+                 "--samples 1000000000000 needs ");
+  expect_refusal(run("pe_study", file("data.h5") + study_arguments("big_study") + " --tokenizer-batch 1e9"),
                  "--tokenizer-batch 1000000000 needs about ");
   const std::string models = "--checkpoint " + file("var") + " --tokenizer " + file("vqvae") + " ";
   expect_refusal(run("sample", models + "--count 1e12 --out " + file("big_count")), "--count 1000000000000 needs ");
@@ -45,9 +48,9 @@ TEST_F(Bounds, NumbersBeyondReasonAreRefusedWithTheAllowedOnes) {
                  "--bootstrap must be at most 1000000, got 1000000000");
   expect_refusal(run("train_var", var_arguments("x") + " --ranks 1024"),
                  "--ranks 1024 are more than the 4 images of --batch; each computes one at least");
-  std::string sides = "1";
-  for (int i = 0; i < 100000; ++i) { sides += ",1"; }
-  expect_refusal(run("train_vqvae", vqvae_arguments("x") + " --patch-nums " + sides),
+  write_file(file("sides.json"),
+             json_text(Json{{"data", file("data.h5")}, {"patch-nums", std::vector<int>(100001, 1)}}));
+  expect_refusal(run("train_vqvae", "--config " + file("sides.json") + " --out " + file("x")),
                  "patch_nums: at most 256 scales, got 100001");
   expect_refusal(run("pe_study", study_arguments("x") + " --samples 9223372036854775807"),
                  "--samples must be at most 1000000000000000, got 9223372036854775807");
@@ -75,7 +78,7 @@ TEST_F(Bounds, LongLoopsEndAfterCtrlC) {
   EXPECT_NE(codes.output.find("interrupted before the first step was done"), std::string::npos) << codes.output;
   // A step of many seconds.
   const CommandResult step = run_interrupted_after(
-      2.5, "train_var", var_arguments("long_step") + " --batch 2000 --depth 16 --embed-dim 256 --heads 4");
+      4, "train_var", var_arguments("long_step") + " --batch 3000 --depth 6 --embed-dim 128 --heads 4");
   EXPECT_EQ(step.status, 130) << step.output;
   const CommandResult pictures =
       run_interrupted_after(1.5, "prepare_data", "procedural --count 1e6 --out " + file("long.h5"));

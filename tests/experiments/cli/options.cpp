@@ -94,9 +94,6 @@ TEST(Options, RefusesOnTheCommandLine) {
   expect_refused({"--steps", "1e17"}, "--steps " + whole + "'1e17'");
   expect_refused({"--lr", "1e400"}, "--lr must be a number of magnitude 1e-307 to 1e307, or 0, got '1e400'");
   expect_refused({"--lr", "inf"}, "--lr must be a finite number, got inf");
-  expect_refused({"--"
-                  "-"},
-                 "unexpected argument '---'");
   expect_refused({"a.h5", "--", "--", "x"}, "unexpected argument");
   expect_refused({"--level-embedding=maybe"}, "--level-embedding takes no value (prog --help lists the options)");
   expect_refused({"--schedule", ""}, "--schedule must not be empty");
@@ -272,6 +269,7 @@ TEST(Options, AFileEndsAsItsFormatDoes) {
     Options options("prog", "Does it.");
     options.add("out", out, "dataset").endings({".h5", ".hdf5"});
     EXPECT_NE(options.help().find("--out FILE.h5"), std::string::npos) << options.help();
+    out.clear();  // the default is empty: no file
     const char* arguments[] = {"prog", "--out", value};
     options.parse(3, arguments);
   };
