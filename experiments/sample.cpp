@@ -8,7 +8,6 @@
 
 #include "data/formats/npz.h"
 #include "data/images/image_file.h"
-#include "experiments/cli/memory_bounds.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/output_folder.h"
 #include "experiments/cli/program.h"
@@ -367,10 +366,7 @@ void run(int argc, char** argv) {
   IfThere how = if_there(s.resume, s.overwrite);
   const Models models = open_models(s.models, device);
   const std::vector<int64_t> classes = chosen_classes(s, models);
-  const int64_t total = s.count * static_cast<int64_t>(classes.size());
-  constexpr double kBytesOfImage = 64;  // its name, in lists of files
-  check_memory(static_cast<double>(total) * kBytesOfImage, cat("--count ", s.count, " of ", classes.size(), " classes"),
-               "--count");
+  const int64_t total = images_in_all(s.count, classes.size());
   s.batch = fitting_batch(models, s.batch, total);
   ImageNames names = names_of_images(s, models, classes);
   OutputPlan plan = plan_of(options, names);

@@ -285,6 +285,13 @@ std::optional<OutputFolder> folder_of(const Settings& s, bool first_rank) {
                                           rule);
 }
 
+void check_ranks(const Settings& s) {
+  if (s.ranks > s.training.batch) {
+    throw ConfigError(cat("--ranks ", s.ranks, " are more than the ", s.training.batch,
+                          " images of --batch; each computes one at least"));
+  }
+}
+
 void refuse_what_cannot_be(const Settings& s) {
   if (s.data.empty() && s.tokens.empty()) {
     throw ConfigError("--data is missing: an image dataset; or give --tokens, the folder of token caches");
@@ -298,10 +305,7 @@ void train(int argc, char** argv) {
   Settings s;
   Options options("train_var", "Trains a VAR transformer on the tokens of an image dataset.");
   parse(options, s, argc, argv);
-  if (s.ranks > s.training.batch) {
-    throw ConfigError(cat("--ranks ", s.ranks, " are more than the ", s.training.batch,
-                          " images of --batch; each computes one at least"));
-  }
+  check_ranks(s);
   const std::unique_ptr<HostCommunicator> host = join_ranks(s.ranks);
   s.common.device = device_of_rank(s.common.device, host.get());
   s.common.threads = threads_of_rank(s.common.threads, host.get());

@@ -1,9 +1,10 @@
 // The memory that a training step takes at least, from a configuration alone: before anything is allocated.
 //
 // A lower bound, so that nothing is refused that would fit: weights, their gradients and AdamW's two moments, and what
-// the graph keeps of the forward pass for the backward one. Left out are the buffers of kernels, the memory of libraries
-// and the gradients of activations, which live for an op or two each. Measured peaks (MemoryStats::peak) are 1 to 2
-// times as much, from the batch on at which activations weigh more than weights; tests/var/step_memory.cpp compares.
+// the graph keeps of the forward pass for the backward one. Left out are the buffers of kernels, the memory of
+// libraries and the gradients of activations, which live for an op or two each. Measured peaks (MemoryStats::peak) are
+// 1 to 2 times as much, from the batch on at which activations weigh more than weights; tests/var/step_memory.cpp
+// compares.
 #pragma once
 
 #include "var/config.h"

@@ -18,8 +18,9 @@ double memory_left_in_groups(const std::string& groups, const std::string& root)
 std::string format_memory(double bytes);
 
 /// Throws ConfigError where `bytes` are more than available_memory():
-/// "--batch 1000000000 needs about 3.1 TB of memory, 23 GB are there; a smaller --batch needs less". `what` is the option
-/// with its value, `remedy` what to make smaller. `bytes` is to be a lower bound, so that nothing is refused that fits.
+/// "--batch 1000000000 needs about 3.1 TB of memory, 23 GB are there; a smaller --batch needs less". `what` is the
+/// option with its value, `remedy` what to make smaller. `bytes` is to be a lower bound, so that nothing is refused
+/// that fits.
 void check_memory(double bytes, const std::string& what, const std::string& remedy);
 
 }  // namespace terrace

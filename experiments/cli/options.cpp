@@ -189,8 +189,8 @@ std::vector<std::string> Options::read_arguments(int argc, const char* const* ar
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // The parser itself refuses two mistakes: a value that is missing, of an option that its text begins with ("--steps:
-    // ..."), and one that a flag does not take ("resume was given ...").
+    // The parser itself refuses two mistakes: a value that is missing, of an option that its text begins with
+    // ("--steps: ..."), and one that a flag does not take ("resume was given ...").
     const std::string text = error.what(), name = text.substr(0, text.find_first_of(": "));
     const bool is_option = name.starts_with("--");
     throw ConfigError(cat(is_option ? "" : "--", name, is_option ? " needs a value" : " takes no value", " (", program_,

@@ -36,8 +36,8 @@ using OptionTarget =
     std::variant<bool*, int*, int64_t*, uint64_t*, float*, double*, std::string*, std::vector<int64_t>*,
                  std::vector<uint64_t>*, std::vector<double>*, std::vector<std::string>*>;
 
-/// Throws ConfigError where the text is longer than a path may be, holds a NUL byte, which ends a text for the system, or
-/// is no UTF-8, which run.json is. `where` names the option.
+/// Throws ConfigError where the text is longer than a path may be, holds a NUL byte, which ends a text for the system,
+/// or is no UTF-8, which run.json is. `where` names the option.
 void check_text(const std::string& text, const std::string& where);
 
 /// One declared option; the setters refine it and return it.

@@ -146,6 +146,13 @@ Models open_models(const ModelOptions& chosen, Device device) {
   return models;
 }
 
+int64_t images_in_all(int64_t count, size_t classes) {
+  constexpr double kBytesOfName = 64;  // in lists of files
+  check_memory(static_cast<double>(count) * static_cast<double>(classes) * kBytesOfName,
+               cat("--count ", count, " of ", classes, " classes"), "--count");
+  return count * static_cast<int64_t>(classes);
+}
+
 int64_t fitting_batch(const Models& models, int64_t asked, int64_t count) {
   constexpr int64_t kMaxBatch = 64, kCacheBytes = int64_t{1} << 30;
   const VarConfig& c = models.transformer->config();

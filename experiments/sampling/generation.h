@@ -47,6 +47,9 @@ struct Models {
 /// Both on `device`. Throws ConfigError where the two files do not belong together or too few options are given.
 Models open_models(const ModelOptions& chosen, Device device);
 
+/// `count` of each of so many classes. Throws ConfigError where the memory for their names is not there.
+int64_t images_in_all(int64_t count, size_t classes);
+
 /// `asked`, or where it is 0 as many images as have their keys and values in 1 GiB, at most 64. Throws
 /// ConfigError where the memory for the keys and values of a batch, `count` at most, is not there.
 int64_t fitting_batch(const Models& models, int64_t asked, int64_t count);

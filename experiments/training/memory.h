@@ -11,8 +11,8 @@
 namespace terrace {
 
 /// Throws ConfigError where a step of the configuration takes more than available_memory() by the lower bound of
-/// var/step_memory.h: that names the batch's option with its value, or the options of the model where a single image is too much.
-/// The memory of a GPU is its driver's to tell: there nothing is refused.
+/// var/step_memory.h: that names the batch's option with its value, or the options of the model where a single image is
+/// too much. The memory of a GPU is its driver's to tell: there nothing is refused.
 void check_step_memory(const VqvaeConfig& config, int64_t batch, Device device, const std::string& option = "--batch");
 
 /// A step of `ranks` processes on this machine; each computes batch / accumulate images at once.

@@ -13,8 +13,8 @@ void set_interruption_check(void (*check)());
 /// Calls the check of this thread, which may throw. Costs a load and a branch.
 void interruption_point();
 
-/// While it lives, this thread's interruption_point() does nothing: for what must be done in whole or not at all, as the
-/// update of weights and optimizer, and for what is written after an interruption.
+/// While it lives, this thread's interruption_point() does nothing: for what must be done in whole or not at all, as
+/// the update of weights and optimizer, and for what is written after an interruption.
 class UninterruptedScope {
  public:
   UninterruptedScope();

@@ -2,8 +2,8 @@
 //
 // The grammar is each program's own --help: its options with the kinds of their values. A command line begins as one
 // that works at toy size; then options are added with values of their kind or of none, doubled, left without a value,
-// misspelt or left out, and a part of the options moves into a configuration file whose JSON is changed in its structure
-// or in its bytes. The same seed gives the same command lines.
+// misspelt or left out, and a part of the options moves into a configuration file whose JSON is changed in its
+// structure or in its bytes. The same seed gives the same command lines.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ std::string text_of(const CommandLine& line);
 
 class CommandLines {
  public:
-  /// `programs` is the folder of the programs. `inputs` has data.h5, vqvae/ and var/: a dataset, a run of train_vqvae and
-  /// one of train_var at toy size.
+  /// `programs` is the folder of the programs. `inputs` has data.h5, vqvae/ and var/: a dataset, a run of train_vqvae
+  /// and one of train_var at toy size.
   CommandLines(std::string programs, std::string inputs);
 
   /// Number `index` of the seed's.

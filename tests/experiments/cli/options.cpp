@@ -266,10 +266,10 @@ TEST(OptionsCommands, RefusesWrongOnes) {
 TEST(Options, AFileEndsAsItsFormatDoes) {
   std::string out;
   const auto parse_out = [&](const char* value) {
+    out.clear();  // the default is no file
     Options options("prog", "Does it.");
     options.add("out", out, "dataset").endings({".h5", ".hdf5"});
     EXPECT_NE(options.help().find("--out FILE.h5"), std::string::npos) << options.help();
-    out.clear();  // the default is empty: no file
     const char* arguments[] = {"prog", "--out", value};
     options.parse(3, arguments);
   };
