@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "data/hdf5/direct.h"
 #include "data/hdf5/file_impl.h"
 #include "tensor/base/error.h"
@@ -62,9 +64,10 @@ bool DirectReader::has_attr(const std::string& object, const std::string& name) 
 std::vector<std::string> DirectReader::list_attrs(const std::string& object) {
   const Lock lock;
   std::vector<std::string> names;
-  if (H5Aiterate2(open_object(object), H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_name, &names) < 0) {
+  if (H5Aiterate2(open_object(object), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_name, &names) < 0) {
     fail(path_, cat("cannot list the attributes of \"", object, "\""));
   }
+  std::sort(names.begin(), names.end());
   return names;
 }
 

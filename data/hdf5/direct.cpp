@@ -134,11 +134,13 @@ Handle DirectReader::open_group(const std::string& name) {
   return group;
 }
 
+/// Links are visited in the order in which they are stored, and sorted here. For any other order the library of version
+/// 1.10 makes a table of them first, and where it cannot read one of them it frees what the table does not hold yet.
 std::vector<std::string> DirectReader::list(const std::string& group) {
   const Lock lock;
   const Handle id = open_group(group);
   std::vector<std::string> names;
-  if (H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, nullptr, &collect_link, &names) < 0) {
+  if (H5Literate(id, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_link, &names) < 0) {
     fail(path_, cat("cannot list group \"", group, "\""));
   }
   std::sort(names.begin(), names.end());
@@ -149,7 +151,7 @@ std::vector<std::string> DirectReader::walk(const std::string& group) {
   const Lock lock;
   const Handle id = open_group(group);
   std::vector<std::string> names;
-  if (H5Ovisit2(id, H5_INDEX_NAME, H5_ITER_INC, &collect_dataset, &names, H5O_INFO_BASIC) < 0) {
+  if (H5Ovisit2(id, H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names, H5O_INFO_BASIC) < 0) {
     fail(path_, cat("cannot list group \"", group, "\""));
   }
   std::sort(names.begin(), names.end());
@@ -179,7 +181,7 @@ Handle DirectReader::open_dataset(const std::string& name) {
   if (kind != ObjectKind::kDataset) {
     refuse_other_file(name);
     std::vector<std::string> names;
-    H5Ovisit2(file_, H5_INDEX_NAME, H5_ITER_INC, &collect_dataset, &names, H5O_INFO_BASIC);
+    H5Ovisit2(file_, H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names, H5O_INFO_BASIC);
     throw IoError(cat(path_, ": no dataset \"", name, "\"; ", nearest_names(names, without_slashes(name), "datasets")));
   }
   Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT));
