@@ -1,7 +1,6 @@
 #include "experiments/cli/run_record.h"
 
 #include <cblas.h>
-#include <hdf5.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -15,6 +14,7 @@
 
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
+#include "data/hdf5/handle.h"
 #include "experiments/cli/core_sharing.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/small_file.h"
@@ -83,6 +83,7 @@ Json describe_machine() {
 Json describe_libraries() {
   const dnnl_version_t* dnnl = dnnl_version();
   unsigned major = 0, minor = 0, release = 0;
+  const hdf5::Lock lock;  // which every call of the library takes; the first one prepares it
   H5get_libversion(&major, &minor, &release);
   return {{"onednn", cat(dnnl->major, ".", dnnl->minor, ".", dnnl->patch)},
           {"openblas", openblas_get_config()},
