@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(JOBS)
 # `make all test` is one after the other: each hands its work to a make of its own, and two of them would build the same.
-ifneq ($(filter all test study bench sanitize fuzz bundle gpu-check debug install uninstall check-install,$(MAKECMDGOALS)),)
+ifneq ($(filter all test study bench sanitize fuzz torture bundle gpu-check debug install uninstall check-install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 endif
@@ -77,7 +77,7 @@ CUDA_RUNTIME := $(wildcard cuda/runtime/*.cpp cuda/libraries/*.cpp)
 CUDA_HOST := $(wildcard cuda/host/*.cpp cuda/executor/*.cpp)
 TEST_SOURCES := $(call sources,tests,cpp)
 BENCH_SOURCES := $(filter tests/bench/%,$(TEST_SOURCES))
-TEST_SOURCES := $(filter-out tests/bench/% tests/fuzz/driver.cpp,$(TEST_SOURCES))
+TEST_SOURCES := $(filter-out tests/bench/% tests/fuzz/driver.cpp tests/reliability/main.cpp tests/reliability/preload/%,$(TEST_SOURCES))
 # ONLY=tests/ops/softmax.cpp builds a test program of these files and what all tests share, in a build folder of its own.
 ONLY ?=
 $(foreach source,$(ONLY),$(if $(filter $(source),$(TEST_SOURCES)),,$(error ONLY=$(source): is no source of tests)))
@@ -104,20 +104,23 @@ CUDA_OBJECTS := $(CUDA_KERNELS:%.cu=$(OBJ)/gpu/%.o) $(CUDA_COMMON:%.cpp=$(OBJ)/g
 CUDA_HOST_LIBRARY := $(BUILD)/lib/libterrace_cuda_host.so
 CUDA_LIBRARY := $(BUILD)/lib/libterrace_cuda.so
 TESTS := $(BUILD)/bin/terrace_tests
+TORTURE := $(BUILD)/bin/torture
+FAULTS := $(BUILD)/lib/libterrace_faults.so
+TORTURE_OBJECTS := $(filter-out %/short_form.o %_test.o,$(filter $(OBJ)/tests/reliability/%,$(TEST_OBJECTS))) $(OBJ)/tests/reliability/main.o $(OBJ)/tests/support.o
 FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/bin/fuzz_%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.cpp=$(BUILD)/bin/bench_%)
 FORMATTED = $(shell find $(wildcard tensor cuda autograd nn data var metrics experiments examples tests) -name '*.h' -o -name '*.cpp' \
               -o -name '*.cu' -o -name '*.cuh')
 
 .SECONDARY:  # objects of programs are kept
-.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library executor tests benches cuda cuda-status debug install uninstall check-install FORCE $(PROGRAMS)
+.PHONY: help all deps test study bench inception bundle gpu-check parity lint format sanitize fuzz fuzzers clean library executor tests benches torture torture-program cuda cuda-status debug install uninstall check-install FORCE $(PROGRAMS)
 
 help:  ## this list
 	@echo "Terrace: visual autoregressive models from the tensor up. Targets:"
 	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z_-]+):.*## */  \1\t/' | expand -t 17
 	@echo "  programs       $(PROGRAMS)"
 	@echo "                 (a target each, built to $(BUILD)/bin; NAME --help tells its options)"
-	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  PREFIX=$(PREFIX) DESTDIR=... (install)  TEST_ARGS=... (test)  TOKENS=FOLDER (bundle)  TIME=$(TIME) (fuzz)  PEER=1 (bench)"
+	@echo "Variables: BUILD=$(BUILD)  JOBS=$(JOBS)  CUDA=$(CUDA) (auto|0|1)  DATA=FILE.h5 MINUTES=$(MINUTES) STUDY_ARGS=... (study)  PREFIX=$(PREFIX) DESTDIR=... (install)  TEST_ARGS=... (test)  TOKENS=FOLDER (bundle)  TIME=$(TIME) (fuzz, torture)  SEED=$(SEED) CLASSES=A,B (torture)  PEER=1 (bench)"
 
 all: deps cuda-status  ## build every program
 	@$(MAKE) --no-print-directory library $(PROGRAMS)
@@ -193,6 +196,12 @@ sanitize: deps  ## the tests under AddressSanitizer and UBSan
 	  tests $(PROGRAMS)
 	@tools/sanitize $(BUILD)/sanitize/bin/terrace_tests $(TEST_ARGS)
 
+# What the classes are, and how one try is repeated: docs/reliability.md.
+SEED ?= 1
+torture: deps cuda-status  ## harm files and runs of the programs for TIME seconds and count what comes of it; SEED=N CLASSES=A,B
+	@$(MAKE) --no-print-directory torture-program $(PROGRAMS)
+	@nice $(TORTURE) --time $(TIME) --seed $(SEED) --jobs $(JOBS) --failures $(BUILD)/torture $(if $(CLASSES),--classes $(CLASSES))
+
 # Nothing is optimised, so that a debugger finds every local; -g3 keeps macros, of which threadIdx is one.
 WHAT ?= tests
 debug: deps  ## unoptimised, for gdb (docs/debugging.md), in BUILD/debug; WHAT='library executor sample', ONLY=tests/ops/softmax.cpp
@@ -230,6 +239,7 @@ cuda: $(CUDA_LIBRARY)  ## the CUDA backend alone (nvcc; no GPU needed)
 tests: $(TESTS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
+torture-program: $(TORTURE) $(FAULTS)
 $(PROGRAMS): %: $(BUILD)/bin/%
 
 # Kernels take longest to compile, so they are begun first.
@@ -249,9 +259,18 @@ $(ROOM_ARCHIVE): $(ROOM_OBJECTS) $(OBJ)/rooms.list
 	@mkdir -p $(@D)
 	@echo "archive $@"; rm -f $@; $(AR) crs $@ $(ROOM_OBJECTS)
 
-$(TESTS): $(TEST_OBJECTS) $(ROOM_ARCHIVE) $(LIBRARY) $(CUDA_HOST_LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY)) $(OBJ)/tests.list
+$(TESTS): $(TEST_OBJECTS) $(ROOM_ARCHIVE) $(LIBRARY) $(FAULTS) $(CUDA_HOST_LIBRARY) $(if $(CUDA_ON),$(CUDA_LIBRARY)) $(OBJ)/tests.list
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TEST_OBJECTS) $(ROOM_ARCHIVE) -lgtest -L$(BUILD)/lib -lterrace_cuda_host $(PROGRAM_LINK)
+
+$(TORTURE): $(TORTURE_OBJECTS) $(ROOM_ARCHIVE) $(LIBRARY)
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) $(LDFLAGS) -o $@ $(TORTURE_OBJECTS) $(ROOM_ARCHIVE) -lgtest $(PROGRAM_LINK)
+
+# Preloaded into programs, so nothing but the C library is linked.
+$(FAULTS): $(OBJ)/tests/reliability/preload/faults.o
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CXX) -shared -o $@ $< -ldl
 
 $(BUILD)/bin/bench_%: $(OBJ)/tests/bench/%.o $(ROOM_ARCHIVE) $(LIBRARY)
 	@mkdir -p $(@D)
