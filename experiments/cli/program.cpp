@@ -72,6 +72,7 @@ void install_handlers() {
     sigaction(number, nullptr, &before);
     if (number == SIGPIPE || before.sa_handler != SIG_IGN) { sigaction(number, &action, nullptr); }
   }
+  std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` writing fails, as on a full disk
 }
 
 /// Opens what is closed of stdin, stdout and stderr, against their direction: a file that is opened later must not get
