@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 struct XXH3_state_s;
 
@@ -11,7 +12,14 @@ namespace terrace {
 /// XXH3, 64 bits, seed 0 (xxHash): about 20 GB/s from memory. It finds damage; it does not stop a forger.
 uint64_t checksum(const void* bytes, size_t count);
 
-/// The same over bytes that come in parts.
+/// 16 hexadecimal digits.
+std::string checksum_digits(uint64_t checksum);
+
+/// The checksum of the checksums (u64) of pieces of 256 KiB, which several threads compute. Each copies its pieces on
+/// the way, unless `copy_to` is null, while they are in its cache.
+uint64_t checksum_of_pieces(const void* bytes, size_t count, void* copy_to = nullptr);
+
+/// The checksum of bytes that come in parts.
 class Checksum {
  public:
   Checksum();
