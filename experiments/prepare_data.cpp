@@ -255,7 +255,7 @@ void make_dataset(const Options& options, DatasetMaker& maker, const Arguments& 
   progress->finish();
   for (const std::string& reason : skipped) { std::cerr << "skipped: " << reason << "\n"; }
   record.results()["skipped"] = skipped.size();
-  write_file(record_of(a.common.out), json_text(record.to_json(), 2) + "\n");
+  write_file(record_of(a.common.out), checked_json_text(record.to_json()));
   print_info(a.common.out, a);
 }
 

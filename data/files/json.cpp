@@ -4,6 +4,7 @@
 #include <set>
 #include <vector>
 
+#include "data/files/checksum.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -48,6 +49,17 @@ std::string number_beyond(const std::string& text) {
   return "";
 }
 
+constexpr const char* kChecksum = "checksum";
+constexpr const char* kKind = "xxh3:";
+
+std::string checksum_of(const Json& object) {
+  const std::string text = object.dump();
+  return kKind + checksum_digits(checksum(text.data(), text.size()));
+}
+
+/// Whether it is a checksum, whatever its name: a flipped bit may have hit the name.
+bool is_checksum(const Json& value) { return value.is_string() && value.get<std::string>().starts_with(kKind); }
+
 }  // namespace
 
 template <class J>
@@ -88,6 +100,24 @@ Json parse_written_json(const std::string& text, const std::string& where) {
 
 std::string json_text(const Json& value, int indent) { return value.dump(indent); }
 std::string json_text(const SortedJson& value, int indent) { return value.dump(indent); }
+
+std::string checked_json_text(Json object, int indent) {
+  if (object.is_null()) { object = Json::object(); }
+  object.erase(kChecksum);
+  object[kChecksum] = checksum_of(object);
+  return object.dump(indent) + "\n";
+}
+
+JsonCheck take_checksum(Json& object) {
+  if (!object.is_object()) { return JsonCheck::kNone; }
+  const auto found = object.find(kChecksum);
+  if (found == object.end()) {
+    return std::any_of(object.begin(), object.end(), is_checksum) ? JsonCheck::kDiffers : JsonCheck::kNone;
+  }
+  const Json stored = *found;
+  object.erase(kChecksum);
+  return stored == checksum_of(object) ? JsonCheck::kSame : JsonCheck::kDiffers;
+}
 
 template Json parse_json<Json>(const std::string& text);
 template SortedJson parse_json<SortedJson>(const std::string& text);

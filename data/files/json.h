@@ -2,6 +2,7 @@
 // which cost more to compile than most sources, are compiled once.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -29,6 +30,21 @@ Json parse_written_json(const std::string& text, const std::string& where);
 /// UTF-8.
 std::string json_text(const Json& value, int indent = -1);
 std::string json_text(const SortedJson& value, int indent = -1);
+
+// Files that a program writes and reads back end with a member "checksum": "xxh3:" and 16 digits, of the object's text
+// in one line without it. So a flipped bit that leaves valid JSON, or an edit, is noticed.
+
+/// The text of such a file: the object with its checksum, in lines, or with an indent of -1 in one. An object that has
+/// a member of that name already gets it anew.
+std::string checked_json_text(Json object, int indent = 2);
+
+enum class JsonCheck : uint8_t {
+  kSame,
+  kNone,    // there is no checksum: an earlier version wrote the file, or someone removed it
+  kDiffers  // the file was edited, or is damaged
+};
+/// Compares an object with its checksum, which it loses. What is no object has none.
+JsonCheck take_checksum(Json& object);
 
 extern template Json parse_json<Json>(const std::string& text);
 extern template SortedJson parse_json<SortedJson>(const std::string& text);

@@ -10,6 +10,7 @@
 #include "experiments/cli/quoted.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/base/names.h"
+#include "tensor/base/notes.h"
 #include "tensor/random.h"
 
 namespace terrace {
@@ -255,6 +256,10 @@ void Options::parse(int argc, const char* const* argv) {
     Json object = read_json_file(arguments.config);
     // A run.json holds its configuration under that key: a run can be repeated from its record.
     if (object.is_object() && object.contains("program") && object.contains("configuration")) {
+      if (take_checksum(object) == JsonCheck::kDiffers) {
+        note(cat(arguments.config,
+                 " was edited or is damaged: its checksum differs; its options are taken as they are"));
+      }
       object = Json(object["configuration"]);
     }
     load_json(object, arguments.config);

@@ -20,6 +20,7 @@
 #include "experiments/cli/small_file.h"
 #include "experiments/cli/stored_run.h"
 #include "tensor/base/error.h"
+#include "tensor/base/notes.h"
 #include "tensor/device/allocator.h"
 #include "tensor/device/device.h"
 
@@ -62,13 +63,13 @@ Json RunRecord::to_json() const {
 }
 
 void RunRecord::write(const std::string& folder) const {
-  write_file(folder + "/run.json", json_text(to_json(), 2) + "\n");
+  write_file(folder + "/run.json", checked_json_text(to_json()));
 }
 
 void RunRecord::write_unfinished(const std::string& folder) const {
   Json record = to_json();
   record["ended"] = nullptr;
-  write_file(folder + "/run.json", json_text(record, 2) + "\n");
+  write_file(folder + "/run.json", checked_json_text(std::move(record)));
 }
 
 Json describe_machine() {
@@ -107,6 +108,19 @@ std::string timestamp_now() {
 }
 
 Json read_json_file(const std::string& path) { return parse_written_json(read_small_file(path), path); }
+
+CheckedJson read_checked_json(const std::string& path, const std::string& advice) {
+  CheckedJson read{.value = parse_json_if_valid(read_small_file(path))};
+  if (read.value.is_discarded()) { throw ConfigError(cat(path, ": it is no valid JSON, or is cut off; ", advice)); }
+  const JsonCheck check = take_checksum(read.value);
+  if (check == JsonCheck::kDiffers) { throw ConfigError(cat(path, ": ", kChecksumDiffers, "; ", advice)); }
+  read.has_checksum = check == JsonCheck::kSame;
+  return read;
+}
+
+void note_without_checksum(const std::string& path) {
+  note(cat(path, " has no checksum (an earlier version wrote it, or it was edited); it is taken as it stands"));
+}
 
 Json recorded_results(const std::string& folder) {
   const auto run = stored_run(folder, "move it away");

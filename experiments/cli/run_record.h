@@ -55,6 +55,18 @@ std::string timestamp_now();
 
 /// Parses JSON from a file. Throws IoError, or ConfigError with the place of the first mistake.
 Json read_json_file(const std::string& path);
+struct CheckedJson {
+  Json value;
+  bool has_checksum = false;
+};
+/// What checked_json_text wrote into a file, without its checksum. Throws IoError, or ConfigError that names the file,
+/// what is wrong and the way out, `advice`, where it is no JSON or has another checksum.
+CheckedJson read_checked_json(const std::string& path, const std::string& advice);
+/// What is wrong with such a file whose checksum differs.
+inline constexpr const char* kChecksumDiffers =
+    "it was edited or is damaged: its checksum differs (without its line \"checksum\" it is taken as it stands)";
+/// A note that the file has none.
+void note_without_checksum(const std::string& path);
 /// The results in `folder`/run.json, which has them when a run has come to its end; an empty object where there is no
 /// such file. Throws as stored_run.
 Json recorded_results(const std::string& folder);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "experiments/cli/run_record.h"
 #include "experiments/cli/small_file.h"
 #include "tensor/base/error.h"
 
@@ -86,8 +87,10 @@ std::optional<StoredRun> stored_run(const std::string& folder, const std::string
   };
   const std::string text = read_small_file(path);
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) { refuse("it is empty"); }
-  const Json record = parse_json_if_valid(text);
+  Json record = parse_json_if_valid(text);
   if (record.is_discarded()) { refuse("it is no valid JSON, or is cut off"); }
+  const JsonCheck check = take_checksum(record);
+  if (check == JsonCheck::kDiffers) { refuse(kChecksumDiffers); }
   if (const std::string mistake = mistake_in(record); !mistake.empty()) { refuse(mistake); }
 
   StoredRun run{.program = record["program"].get<std::string>(), .started = record["started"].get<std::string>()};
@@ -102,6 +105,7 @@ std::optional<StoredRun> stored_run(const std::string& folder, const std::string
       if (!known.insert(run.files->back()).second) { refuse(cat("\"files\" lists ", run.files->back(), " twice")); }
     }
   }
+  if (check == JsonCheck::kNone) { note_without_checksum(path); }
   return run;
 }
 

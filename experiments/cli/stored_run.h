@@ -20,7 +20,7 @@ struct StoredRun {
 
 /// What `folder`/run.json says; nullopt where there is none. Throws ConfigError that names the file, what is wrong in
 /// it and the way out, `advice`, where it is empty or cut off, lacks the program or the start, has a field of another
-/// type, or lists a file twice.
+/// type, lists a file twice, or has another checksum. One without a checksum gives a note.
 std::optional<StoredRun> stored_run(const std::string& folder, const std::string& advice);
 
 }  // namespace terrace

@@ -135,8 +135,8 @@ Json stored_json(const Hdf5File& file) {
   const std::vector<std::string> text = file.read_strings("result");
   try {
     return parse_json(text.at(0));
-  } catch (const std::exception& e) {
-    throw IoError(cat(file.path(), ": the stored result cannot be read: ", e.what()));
+  } catch (const std::exception&) {
+    throw IoError(cat(file.path(), ": the stored result is no JSON; remove the file to run its stage again"));
   }
 }
 
@@ -146,8 +146,8 @@ void from_stored(const Hdf5File& file, const F& read) {
   const Json j = stored_json(file);
   try {
     read(j);
-  } catch (const Json::exception& e) {
-    throw IoError(cat(file.path(), ": not a result of this program's version: ", e.what()));
+  } catch (const Json::exception&) {
+    throw IoError(cat(file.path(), ": not a result of this program's version; remove it to run its stage again"));
   }
 }
 
@@ -219,19 +219,23 @@ std::vector<std::string> StudyResults::scale_names() const {
 void write_costs(const std::string& path, const StageCosts& costs) {
   Json records = Json::array();
   for (const auto& [step, cost] : costs.records) { records.push_back({step, number(cost.first), cost.second}); }
-  write_file(path, json_text(Json{{"seconds", costs.seconds}, {"step_seconds_bytes", records}}) + "\n");
+  write_file(path, checked_json_text({{"seconds", costs.seconds}, {"step_seconds_bytes", records}}, -1));
 }
 
 StageCosts read_costs(const std::string& path) {
   StageCosts costs;
   if (!std::filesystem::exists(path)) { return costs; }
-  const Json stored = read_json_file(path);
+  const CheckedJson read = read_checked_json(path, "remove it to go on without the times that it keeps");
+  const Json& stored = read.value;
+  if (!read.has_checksum) { note_without_checksum(path); }
   try {
     costs.seconds = stored.at("seconds");
     for (const Json& r : stored.at("step_seconds_bytes")) {
       costs.records[r.at(0).get<int64_t>()] = {number(r.at(1)), r.at(2).get<int64_t>()};
     }
-  } catch (const Json::exception& e) { throw IoError(cat(path, ": not the times of a run: ", e.what())); }
+  } catch (const Json::exception&) {
+    throw IoError(cat(path, ": not the times of a run; remove it to go on without them"));
+  }
   return costs;
 }
 

@@ -94,7 +94,7 @@ struct StageCosts {
   std::map<int64_t, std::pair<double, int64_t>> records;
 };
 void write_costs(const std::string& path, const StageCosts& costs);
-/// Nothing where the file does not exist. Throws IoError where it is foreign.
+/// Nothing where the file does not exist. Throws as read_checked_json, IoError where it is foreign.
 StageCosts read_costs(const std::string& path);
 
 /// One HDF5 file per stage, complete or absent.

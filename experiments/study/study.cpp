@@ -94,11 +94,14 @@ Json Study::stored_state() const {
     }
     return nullptr;
   }
-  Json stored = read_json_file(path("study.json"));
+  const CheckedJson read =
+      read_checked_json(path("study.json"), "add --overwrite to replace the study, or give another folder with --out");
+  const Json& stored = read.value;
   const auto is_object = [&](const char* name) { return stored.value(name, Json()).is_object(); };
   if (!stored.is_object() || !is_object("configuration") || (stored.contains("plan") && !is_object("plan"))) {
     throw ConfigError(cat(path("study.json"), ": not a study's file; give another folder with --out"));
   }
+  if (!read.has_checksum) { note_without_checksum(path("study.json")); }
   return stored;
 }
 
@@ -115,7 +118,7 @@ void Study::open_folder(OutputFolder& folder, RunRecord& record) {
 }
 
 void Study::save_state() const {
-  write_file(path("study.json"), json_text(Json{{"configuration", configuration_}, {"plan", plan_}}, 2) + "\n");
+  write_file(path("study.json"), checked_json_text({{"configuration", configuration_}, {"plan", plan_}}));
 }
 
 void Study::prepare_data() {

@@ -25,7 +25,7 @@ TEST_F(Programs, ARunKilledBeforeItsFirstCheckpointIsBegunAnew) {
     fs::create_directories(folder);
     Json record = read_json_file(file(cat(name, "/run.json")));
     record["ended"] = nullptr;
-    write_file(folder + "/run.json", record.dump());
+    write_file(folder + "/run.json", checked_json_text(record));
     const CommandResult refused = run(program, arguments);
     expect_refusal(refused, folder + " holds an unfinished run of " + program + " that began ");
     EXPECT_NE(refused.output.find("Z; add --overwrite to replace it, or give another folder with --out"),

@@ -7,6 +7,7 @@
 #include "data/files/atomic_file.h"
 #include "data/files/json.h"
 #include "tensor/base/error.h"
+#include "tensor/base/notes.h"
 
 namespace terrace {
 namespace {
@@ -98,15 +99,21 @@ std::string curves_json(const Record& record) {
       std::visit([&](auto member) { j[column.name] = record.*member; }, column.member);
     }
   }
-  return json_text(j);
+  std::string line = checked_json_text(std::move(j), -1);
+  line.pop_back();  // its end
+  return line;
 }
 
 template <class Record>
-void restore_from_curves(std::vector<Record>& log, const std::string& lines) {
+void restore_from_curves(std::vector<Record>& log, const std::string& lines, const std::string& path) {
   std::istringstream in(lines);
-  std::map<int64_t, SortedJson> by_step;
+  std::map<int64_t, Json> by_step;
   for (std::string line; std::getline(in, line);) {
-    SortedJson j = parse_json_if_valid<SortedJson>(line);
+    Json j = parse_json_if_valid(line);
+    if (j.is_discarded() || take_checksum(j) == JsonCheck::kDiffers) {
+      note(cat(path, ": a line was edited or is damaged; the times and distances in it are left out"));
+      continue;
+    }
     if (j.is_object() && j.contains("step") && j["step"].is_number_integer()) {
       by_step.emplace(j["step"].get<int64_t>(), j);
     }
@@ -117,7 +124,7 @@ void restore_from_curves(std::vector<Record>& log, const std::string& lines) {
     for (const RecordColumn<Record>& column : record_columns<Record>()) {
       if (column.measured != Measured::kTime && column.measured != Measured::kCurves) { continue; }
       if (is_measured(record, column)) { continue; }
-      const SortedJson value = found->second.value(column.name, SortedJson());
+      const Json value = found->second.value(column.name, Json());
       const auto restore = [&]<class T>(T Record::*member) {
         const bool fits = std::is_same_v<T, double> ? value.is_number() : value.is_number_integer();
         if (fits) { value.get_to(record.*member); }
@@ -135,7 +142,7 @@ template <class Record>
 Record CurveFiles<Record>::add(Record record) {
   if (record.step == last_step_) {
     std::vector<Record> again = {std::move(record)};
-    restore_from_curves(again, jsonl_.substr(last_jsonl_));
+    restore_from_curves(again, jsonl_.substr(last_jsonl_), folder_ + "/curves.jsonl");
     record = std::move(again.front());
     csv_.resize(last_csv_);
     jsonl_.resize(last_jsonl_);
@@ -151,7 +158,7 @@ Record CurveFiles<Record>::add(Record record) {
 template <class Record>
 Record CurveFiles<Record>::add_earlier(std::vector<Record> log) {
   const std::string path = folder_ + "/curves.jsonl";
-  if (std::filesystem::exists(path)) { restore_from_curves(log, read_file(path)); }
+  if (std::filesystem::exists(path)) { restore_from_curves(log, read_file(path), path); }
   for (const Record& record : log) { add(record); }
   return log.empty() ? Record() : log.back();
 }
@@ -174,8 +181,8 @@ template std::string curves_csv_row(const VarStepRecord&, int64_t);
 template std::string curves_csv_row(const VqvaeStepRecord&, int64_t);
 template std::string curves_json(const VarStepRecord&);
 template std::string curves_json(const VqvaeStepRecord&);
-template void restore_from_curves(std::vector<VarStepRecord>&, const std::string&);
-template void restore_from_curves(std::vector<VqvaeStepRecord>&, const std::string&);
+template void restore_from_curves(std::vector<VarStepRecord>&, const std::string&, const std::string&);
+template void restore_from_curves(std::vector<VqvaeStepRecord>&, const std::string&, const std::string&);
 template class CurveFiles<VarStepRecord>;
 template class CurveFiles<VqvaeStepRecord>;
 

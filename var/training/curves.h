@@ -16,14 +16,15 @@ template <class Record>
 std::string curves_csv_header(int64_t scales);
 template <class Record>
 std::string curves_csv_row(const Record& record, int64_t scales);
-/// One line: all figures, per scale and per position. Keys of what was not measured are left out.
+/// One line: all figures, per scale and per position, and a checksum. Keys of what was not measured are left out.
 template <class Record>
 std::string curves_json(const Record& record);
 
 /// Puts what checkpoints do not keep of a record (times, memory, Frechet distances) from the lines of curves_json,
-/// where these are of the same step, into records that have none. Lines that are not such are passed over.
+/// where these are of the same step, into records that have none. Lines that are not such, or were edited or are
+/// damaged, are passed over, the latter with a note that names `path`.
 template <class Record>
-void restore_from_curves(std::vector<Record>& log, const std::string& lines);
+void restore_from_curves(std::vector<Record>& log, const std::string& lines, const std::string& path);
 
 /// curves.csv and curves.jsonl of a run, a row per record. Each is replaced whole, every few seconds and by publish(),
 /// so that a run can be watched and no reader finds half a row.

@@ -196,6 +196,26 @@ TEST_F(OptionsFile, WhatWasInEffectCanBeGivenBack) {
   EXPECT_EQ(json, again);
 }
 
+TEST_F(OptionsFile, ARecordThatWasEditedIsTakenWithANote) {
+  Everything first;
+  Json json, again;
+  parse(first, {"x.h5", "--steps", "3"}, &json);
+  std::string text = checked_json_text({{"program", "prog"}, {"configuration", json}});
+  for (const bool edited : {false, true}) {
+    if (edited) { text.replace(text.find("\"steps\": 3"), 10, "\"steps\": 4"); }
+    const std::string path = file(text);
+    Everything second;
+    testing::internal::CaptureStderr();
+    parse(second, {"--config", path.c_str()}, &again);
+    EXPECT_EQ(again["steps"], edited ? 4 : 3);
+    EXPECT_EQ(testing::internal::GetCapturedStderr().find(
+                  "note: " + path +
+                  " was edited or is damaged: its checksum differs; its options are taken as they "
+                  "are\n") != std::string::npos,
+              edited);
+  }
+}
+
 // A preset gives values of other options; those given beside it stand, wherever they are written.
 TEST_F(OptionsFile, PresetsComeBeforeWhatIsGivenBesideThem) {
   struct Model {

@@ -8,7 +8,7 @@
 #include "experiments/cli/run_record.h"
 #include "tests/data/files/other_process.h"
 #include "tests/experiments/programs.h"
-#include "tests/support.h"
+#include "tests/flipped_bits.h"
 
 namespace terrace {
 namespace {
@@ -162,19 +162,19 @@ TEST_F(OutputFolders, AreNotClearedByARecordThatCannotBeTrusted) {
   leave_run(out(), {"grid.png"}, true);
   Json record = this->record();
   record["files"] = {"../secret"};
-  write_file(out() + "/run.json", record.dump());
+  write_file(out() + "/run.json", checked_json_text(record));
   expect_refused([&] { open(IfThere::kOverwrite, {}); },
                  "--overwrite: " + out() +
                      "/run.json lists \"../secret\", which is not below its folder; give another "
                      "folder with --out");
   record["files"] = {"/etc/passwd"};
-  write_file(out() + "/run.json", record.dump());
+  write_file(out() + "/run.json", checked_json_text(record));
   expect_refused([&] { open(IfThere::kOverwrite, {}); },
                  "--overwrite: " + out() +
                      "/run.json lists \"/etc/passwd\", which is not below its folder; give another "
                      "folder with --out");
   record.erase("files");
-  write_file(out() + "/run.json", record.dump());
+  write_file(out() + "/run.json", checked_json_text(record));
   expect_refused([&] { open(IfThere::kOverwrite, {}); },
                  "--overwrite: " + out() +
                      "/run.json does not list the files of its run (an earlier version wrote it); "
@@ -192,7 +192,7 @@ TEST_F(OutputFolders, WithADamagedRecordSayWhatIsWrongInIt) {
   const auto with = [&](const char* pointer, const Json& value) {
     Json changed = whole;
     changed[Json::json_pointer(pointer)] = value;
-    return changed.dump();
+    return checked_json_text(changed);
   };
   const std::pair<std::string, std::string> cases[] = {
       {"", "it is empty"},
@@ -320,6 +320,40 @@ TEST(OutputFiles, ResumeAndOverwriteExcludeEachOther) {
   EXPECT_EQ(if_there(false, true), IfThere::kOverwrite);
   expect_refused([] { if_there(true, true); },
                  "--resume goes on with the run in OUT, --overwrite replaces it; give one of them");
+}
+
+TEST_F(OutputFolders, WithAnEditedOrDamagedRecordAreRefused) {
+  leave_run(out(), {"grid.png"}, true);
+  const std::string path = out() + "/run.json", whole = read_file(path);
+  std::string edited = whole;
+  edited.replace(edited.find("grid.png"), 8, "cost.png");
+  write_file(path, edited);
+  for (const IfThere how : {IfThere::kRefuse, IfThere::kResume, IfThere::kOverwrite}) {
+    expect_refused([&] { open(how); },
+                   path +
+                       " is not the record of a run: it was edited or is damaged: its checksum differs (without its "
+                       "line \"checksum\" it is taken as it stands); move it away (--resume from a checkpoint needs "
+                       "none), or give another folder with --out");
+  }
+  // Every bit of the list of files and of the program.
+  for (const std::string part : {"\"grid.png\"", "\"program\": \"sample\"", "\"files\"", "\"checksum\": \"xxh3:"}) {
+    const size_t at = whole.find(part);
+    ASSERT_NE(at, std::string::npos) << part;
+    for (size_t bit = at * 8; bit < (at + part.size()) * 8; ++bit) {
+      put_file(path, with_flipped_bit(whole, bit));
+      expect_error<ConfigError>([&] { open(IfThere::kResume); }, path + " is not the record of a run: ");
+    }
+  }
+  // Without the line, as earlier versions wrote it.
+  Json record = parse_json(edited);
+  record.erase("checksum");
+  write_file(path, record.dump());
+  testing::internal::CaptureStderr();
+  open(IfThere::kResume);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find(
+                "note: " + path +
+                " has no checksum (an earlier version wrote it, or it was edited); it is taken as it stands\n"),
+            std::string::npos);
 }
 
 }  // namespace

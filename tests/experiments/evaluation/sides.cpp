@@ -80,7 +80,7 @@ TEST_F(EvaluateRuns, TellTheClassesOfTheirImages) {
     Json record = read_json_file(options_.fake + "/run.json");
     record["results"]["labels"] = labels;
     record["results"]["class_names"] = {{"7", "bear"}, {"3", "apple"}};
-    write_file(options_.fake + "/run.json", record.dump());
+    write_file(options_.fake + "/run.json", checked_json_text(record));
   };
   tell({7, 3, 7, 3});
   const RunImages run = images_of_run(options_.fake).value();
@@ -117,7 +117,7 @@ TEST_F(EvaluateRuns, ThatCannotBeJudgedAreRefused) {
   const auto rewrite = [&](const std::string& key, const Json& value) {
     Json record = read_json_file(options_.fake + "/run.json");
     record[key] = value;
-    write_file(options_.fake + "/run.json", record.dump());
+    write_file(options_.fake + "/run.json", checked_json_text(record));
   };
   rewrite("files", {"grid.png"});
   rewrite("results", {{"npz", "s.npz"}});
@@ -147,7 +147,7 @@ TEST_F(EvaluateRuns, WithADamagedRecordAreRefused) {
   const auto with = [&](const char* key, const Json& value) {
     Json changed = whole;
     changed[key] = value;
-    return changed.dump();
+    return checked_json_text(changed);
   };
   Json files = whole["files"];
   files.push_back("images/../images/a-0001.png");
@@ -177,7 +177,7 @@ TEST_F(EvaluateRuns, WithADamagedRecordAreRefused) {
   Json flat = whole;
   flat.erase("files");
   flat["results"]["images"] = uint64_t{1} << 62;
-  write_file(path, flat.dump());
+  write_file(path, checked_json_text(flat));
   expect_error<IoError>([&] { evaluate(options_); }, " of the 4611686018427387904 of its run is missing");
 }
 

@@ -6,7 +6,9 @@
 #include "data/datasets/procedural.h"
 #include "data/files/atomic_file.h"
 #include "experiments/cli/run_record.h"
+#include "experiments/study/results.h"
 #include "tests/experiments/programs.h"
+#include "tests/flipped_bits.h"
 
 namespace terrace {
 namespace {
@@ -70,7 +72,7 @@ TEST_F(Programs, AStudyIsGoneOnWithAndReplacedOnRequestAlone) {
   // Those of earlier versions: a whole one whose run.json lists nothing, and a stopped one without run.json.
   Json record = read_json_file(out + "/run.json");
   record.erase("files");
-  write_file(out + "/run.json", record.dump());
+  write_file(out + "/run.json", checked_json_text(record));
   fs::remove(out + "/runs/none-seed0/result.h5");
   expect_success(run("pe_study", arguments + " --seeds 0"));
   EXPECT_EQ(listed_in(out), files_below(out));
@@ -108,6 +110,44 @@ TEST_F(Programs, AStudyIsGoneOnWithAndReplacedOnRequestAlone) {
     write_file(out + "/study.json", text);
     expect_refusal(run("pe_study", arguments), out + "/study.json: not a study's file; give another folder with --out");
   }
+}
+
+TEST_F(Programs, AStudyNoticesDamageInWhatItGoesOnWith) {
+  const std::string out = file("study_damaged"), arguments = study_arguments("study_damaged") + " --seeds 0";
+  expect_success(run("pe_study", arguments));
+  const std::string state = out + "/study.json", costs = out + "/tokenizer_costs.json", whole = read_file(state);
+  std::string other = whole;
+  const size_t at = other.find("\"steps\": 4");
+  ASSERT_NE(at, std::string::npos) << whole;
+  other[at + 9] = '5';
+  write_file(state, other);
+  expect_refusal(run("pe_study", arguments),
+                 state +
+                     ": it was edited or is damaged: its checksum differs (without its line \"checksum\" it is taken "
+                     "as it stands); add --overwrite to replace the study, or give another folder with --out");
+  write_file(state, whole.substr(0, 20));
+  expect_refusal(run("pe_study", arguments), state + ": it is no valid JSON, or is cut off; add --overwrite");
+  write_file(state, whole);
+
+  std::string times = read_file(costs);
+  const size_t digit = times.find_first_of("123456789");
+  times[digit] = static_cast<char>(times[digit] ^ 1);
+  write_file(costs, times);
+  expect_error<ConfigError>([&] { read_costs(costs); },
+                            costs +
+                                ": it was edited or is damaged: its checksum differs (without its line \"checksum\" "
+                                "it is taken as it stands); remove it to go on without the times that it keeps");
+  write_file(costs, checked_json_text({{"seconds", "long"}}));
+  expect_error<IoError>([&] { read_costs(costs); },
+                        costs + ": not the times of a run; remove it to go on without them");
+
+  // What is in HDF5 is checked by data/hdf5.
+  const std::string result = out + "/runs/none-seed0/result.h5", bytes = read_file(result);
+  write_file(result, with_flipped_bit(bytes, bytes.find("held_out_loss") * 8));
+  const CommandResult damaged = run("pe_study", arguments);
+  EXPECT_EQ(damaged.status, 2);
+  EXPECT_NE(damaged.output.find("pe_study: error: cannot read " + result + ": damaged: bytes ["), std::string::npos)
+      << damaged.output;
 }
 
 }  // namespace

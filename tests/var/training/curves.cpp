@@ -37,7 +37,7 @@ TEST(Curves, GiveARecordBackWhatCheckpointsDoNotKeep) {
   timed.frechet_distance = 0;
   std::vector<VarStepRecord> log(2, bare_record());
   log[1].step = 8;
-  restore_from_curves(log, "not JSON\n{}\n" + curves_json(timed) + "\n{\"step\": 8}");
+  restore_from_curves(log, "not JSON\n{}\n" + curves_json(timed) + "\n{\"step\": 8}", "curves.jsonl");
   EXPECT_EQ(log[0].seconds_per_step, 0.25);
   EXPECT_EQ(log[0].peak_bytes, 1024);
   EXPECT_EQ(log[0].frechet_distance, 0);
@@ -126,6 +126,24 @@ TEST(Curves, FilesOfAResumedRunKeepTheTimesOfThoseBefore) {
   files.publish();
   EXPECT_EQ(read_file(folder / "curves.csv"),
             curves_csv_header<VarStepRecord>(2) + "\n" + curves_csv_row(timed, 2) + "\n");
+}
+
+TEST(Curves, ALineThatWasEditedOrIsDamagedIsPassedOver) {
+  VarStepRecord timed = bare_record();
+  timed.seconds_per_step = 0.5;
+  const std::string line = curves_json(timed);
+  std::string other = line;
+  other[other.find("0.5")] = '7';
+  for (const auto& [text, seconds] : {std::pair{line, 0.5}, std::pair{other, bare_record().seconds_per_step}}) {
+    std::vector<VarStepRecord> log = {bare_record()};
+    testing::internal::CaptureStderr();
+    restore_from_curves(log, text, "run/curves.jsonl");
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(log[0].seconds_per_step, seconds) << text;
+    EXPECT_EQ(said.find("note: run/curves.jsonl: a line was edited or is damaged; the times and distances in it are "
+                        "left out\n") != std::string::npos,
+              text == other);
+  }
 }
 
 }  // namespace
