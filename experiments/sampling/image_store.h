@@ -5,8 +5,9 @@
 //   ...                                     // stream them into their final files
 //   store.remove();
 //
-// OUT/images.partial holds the pixels, one image after another; OUT/images.partial.json what they depend on. A tail
-// that was being written when the run ended does not count.
+// OUT/images.partial holds one image after another, each with a checksum of its place and its pixels (u64,
+// data/files/checksum.h); OUT/images.partial.json what they depend on. A tail that was being written when the run ended
+// does not count, nor do a damaged image and those after it.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "data/files/json.h"
+#include "experiments/cli/run_record.h"
 #include "tensor/tensor.h"
 
 namespace terrace {
@@ -23,7 +25,8 @@ class ImageStore {
   enum class Start : uint8_t { kNew, kResume };
 
   /// Images are u8 (side, side, 3). kNew drops what an earlier run left; kResume goes on with it, or begins where there
-  /// is none, and throws ConfigError where its key is another. Throws IoError.
+  /// is none, and throws ConfigError where its key is another or damaged. It reads the images once, to compare their
+  /// checksums; damaged ones, and those of earlier versions, which had no checksums, give a note. Throws IoError.
   ImageStore(const std::string& folder, const Json& key, int64_t side, Start start);
   /// Whether a run into the folder was begun and has not come to its end.
   static bool holds_run(const std::string& folder);
@@ -35,13 +38,20 @@ class ImageStore {
   ImageStore(const ImageStore&) = delete;
   ImageStore& operator=(const ImageStore&) = delete;
 
-  int64_t size() const { return size_; }  // whole images
-  void truncate(int64_t count);           // drops those from `count` on
-  void append(const Tensor& images);      // u8 (n, side, side, 3)
-  Tensor read(int64_t begin, int64_t end) const;
-  void remove();  // the files; nothing can be read afterwards
+  int64_t size() const { return size_; }          // whole images
+  void truncate(int64_t count);                   // drops those from `count` on
+  void append(const Tensor& images);              // u8 (n, side, side, 3)
+  Tensor read(int64_t begin, int64_t end) const;  // throws IndexError, IoError
+  void remove();                                  // the files; nothing can be read afterwards
 
  private:
+  static CheckedJson stored_key(const std::string& folder);
+  int64_t image_bytes() const;
+  int64_t record_bytes() const;
+  uint64_t checksum_of(const uint8_t* pixels, int64_t place) const;
+  bool read_image(int64_t place, std::vector<uint8_t>& record) const;
+  int64_t whole_images(int64_t count) const;
+
   std::string path_, key_path_;
   int64_t side_, size_ = 0;
   int descriptor_ = -1;
