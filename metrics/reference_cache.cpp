@@ -12,6 +12,7 @@
 #include "data/files/leftovers.h"
 #include "data/files/sha256.h"
 #include "data/hdf5/file.h"
+#include "tensor/base/notes.h"
 
 namespace terrace {
 namespace {
@@ -49,6 +50,13 @@ void write_rows(Hdf5File& file, const std::string& name, const FeatureRows& rows
   file.create_rows(name, {rows.dim()}, DType::kF32);
   for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
     file.append_rows(name, rows.read(begin, std::min(rows.size(), begin + kRowsAtOnce)).to(DType::kF32));
+  }
+}
+
+/// Damage in rows must be met before they are used: a metric that has begun cannot do without them.
+void read_all(const FeatureRows& rows) {
+  for (int64_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
+    rows.read(begin, std::min(rows.size(), begin + kRowsAtOnce));
   }
 }
 
@@ -92,9 +100,12 @@ std::optional<Collected> ReferenceCache::find(const std::string& content_hash, c
     }
     Collected found = read_collected(kept);
     if (features == KeepRows::kYes && found.features == nullptr) { return std::nullopt; }
+    if (features == KeepRows::kYes) { read_all(*found.features); }
+    if (found.logits != nullptr) { read_all(*found.logits); }
     return found;
-  } catch (const IoError&) {
-    return std::nullopt;  // made again, and overwritten
+  } catch (const IoError& error) {
+    note(cat(error.what(), "; what this cached file keeps is computed again"));
+    return std::nullopt;
   }
 }
 

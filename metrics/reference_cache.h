@@ -10,7 +10,7 @@
 namespace terrace {
 
 /// The key holds everything that the activations depend on: pixels, network, weights, level, resize. What is in a file
-/// is checked against it; a damaged or foreign file counts as none.
+/// is checked against it; a damaged or foreign file counts as none, with a note that names it.
 class ReferenceCache {
  public:
   /// "": nothing is kept. The folder is made when something is.
