@@ -10,6 +10,7 @@
 
 #include "data/files/file_lock.h"
 #include "data/files/leftovers.h"
+#include "data/files/positional_io.h"
 #include "tensor/base/error.h"
 #include "tensor/device/interruption.h"
 
@@ -85,6 +86,12 @@ void AtomicFile::write(const void* bytes, size_t count) {
     if (written < 0) { fail("write", file_.path(), errno); }
     next += written;
     count -= static_cast<size_t>(written);
+  }
+}
+
+void AtomicFile::write_at(int64_t at, std::string_view text) {
+  if (!terrace::write_at(descriptor_, text.data(), static_cast<int64_t>(text.size()), at)) {
+    fail("write", file_.path(), errno);
   }
 }
 

@@ -181,9 +181,9 @@ StoredTensor tensor_of(const std::string& name, const NpyArray& array, const std
   tensor.type = element_type(header.descr, where);
   tensor.shape = Shape(header.shape);
   const int64_t count = checked_numel(tensor.shape, where);
-  if (count * size_of(tensor.type) > array.elements.size()) {
-    throw IoError(cat(where, ": truncated: shape ", tensor.shape, " of '", header.descr, "' needs ",
-                      count * size_of(tensor.type), " bytes, there are ", array.elements.size()));
+  if (const int64_t needed = count * size_of(tensor.type); needed != array.elements.size()) {
+    throw IoError(cat(where, needed > array.elements.size() ? ": truncated" : ": damaged", ": shape ", tensor.shape,
+                      " of '", header.descr, "' needs ", needed, " bytes, there are ", array.elements.size()));
   }
   tensor.bytes = array.elements;
   tensor.strides = tensor.shape.contiguous_strides();
@@ -222,7 +222,7 @@ std::string text_of(const NpyArray& array, const std::string& where) {
     throw IoError(cat(where, ": a text of type '", array.header.descr, "' in ", size, " bytes"));
   }
   std::vector<uint32_t> characters(static_cast<size_t>(size / 4));
-  array.elements.check();
+  array.elements.check(0, size);
   array.elements.read(0, reinterpret_cast<std::byte*>(characters.data()), size);
   while (!characters.empty() && characters.back() == 0) { characters.pop_back(); }
   std::string text;

@@ -9,6 +9,7 @@
 #include "data/formats/npz.h"
 #include "data/formats/pth_reader.h"
 #include "data/formats/safetensors.h"
+#include "data/formats/without_checksums.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 
@@ -24,8 +25,14 @@ TensorFile open_mapped(const std::shared_ptr<const MappedFile>& file) {
     if (is_pth_zip(*zip)) { return TensorFile(path, "PyTorch zip", open_pth_zip(zip)); }
     return TensorFile(path, "npz", open_npz(zip));
   }
-  if (is_npy(*file)) { return TensorFile(path, "npy", open_npy(file)); }
-  if (is_legacy_pth(*file)) { return TensorFile(path, "PyTorch legacy", open_legacy_pth(file)); }
+  if (is_npy(*file)) {
+    note_without_checksums(path);
+    return TensorFile(path, "npy", open_npy(file));
+  }
+  if (is_legacy_pth(*file)) {
+    note_without_checksums(path);
+    return TensorFile(path, "PyTorch legacy", open_legacy_pth(file));
+  }
   if (is_safetensors(*file)) { return TensorFile(path, "safetensors", open_safetensors(file)); }
   throw IoError(cat("cannot read ", path,
                     ": not a file of tensors that is known (.pth and .pt, zip or legacy, .safetensors, .npz, .npy, "

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstring>
 #include <set>
+#include <string_view>
 
 #include "data/files/atomic_file.h"
+#include "data/files/checksum.h"
 #include "data/files/json.h"
 #include "data/formats/stored_tensor.h"
+#include "data/formats/without_checksums.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -14,6 +17,9 @@ namespace {
 
 constexpr int64_t kMaxHeader = 100'000'000;
 constexpr const char* kMetadata = "__metadata__";
+constexpr const char* kChecksums = "terrace_checksums";
+constexpr std::string_view kKind = "xxh3:";
+constexpr size_t kDigits = 16;
 
 // In the order of ElementType.
 constexpr const char* kDtypeNames[] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16",
@@ -51,7 +57,9 @@ SortedJson parse_header(const MappedFile& file, int64_t length) {
   SortedJson header;
   try {
     header = SortedJson::parse(text, text + length, watch);
-  } catch (const SortedJson::exception& error) { fail(file.path(), cat("the header is not JSON: ", error.what())); }
+  } catch (const SortedJson::parse_error& error) {
+    fail(file.path(), cat("the header is not JSON: it has a mistake at its byte ", error.byte));
+  } catch (const SortedJson::exception&) { fail(file.path(), "the header is not JSON"); }
   if (!header.is_object()) { fail(file.path(), "the header is not a JSON object"); }
   if (!repeated.empty()) { fail(file.path(), cat("the name \"", repeated, "\" comes twice")); }
   return header;
@@ -125,13 +133,47 @@ void check_parts(std::vector<Part>& parts, const std::string& path, int64_t data
   if (end != data_size) { fail(path, cat("the tensors end at byte ", end, " of ", data_size, " bytes of data")); }
 }
 
+/// Of the header's length and text, in which the digits of this checksum, from `at` on, count as zeros.
+std::string digits_of_header(std::string_view header, size_t at) {
+  const uint64_t length = header.size();
+  Checksum checksum;
+  checksum.update(&length, sizeof length);
+  checksum.update(header.data(), at);
+  checksum.update(std::string(kDigits, '0').data(), kDigits);
+  checksum.update(header.data() + at + kDigits, header.size() - at - kDigits);
+  return checksum_digits(checksum.value());
+}
+
+/// Takes the file's checksums from the metadata and gives each part its own, when they are those of the header.
+void take_checksums(std::map<std::string, std::string>& metadata, std::vector<Part>& parts, std::string_view header,
+                    const std::string& path) {
+  // One flipped bit can change the name or the kind, not both.
+  const auto found = std::find_if(metadata.begin(), metadata.end(), [](const auto& item) {
+    return item.first == kChecksums || item.second.starts_with(kKind);
+  });
+  if (found == metadata.end()) { return note_without_checksums(path); }
+  const std::string value = found->second;
+  const size_t at = header.find(value) + kKind.size();
+  const bool fits = found->first == kChecksums && value.size() == kKind.size() + kDigits * (parts.size() + 1) &&
+                    at >= kKind.size() && digits_of_header(header, at) == value.substr(kKind.size(), kDigits);
+  if (!fits) { fail(path, "damaged: its header is not what was written"); }
+  size_t next = kKind.size();
+  for (Part& part : parts) {
+    next += kDigits;
+    part.tensor.checksum = std::stoull(value.substr(next, kDigits), nullptr, 16);
+  }
+  metadata.erase(found);
+}
+
 class SafetensorsWriter : public TensorWriter {
  public:
   SafetensorsWriter(const std::string& path, std::vector<TensorEntry> entries,
-                    const std::map<std::string, std::string>& metadata)
+                    std::map<std::string, std::string> metadata)
       : TensorWriter(path, std::move(entries)), file_(path) {
     Json header = Json::object();
-    if (!metadata.empty()) { header[kMetadata] = metadata; }
+    const std::string placeholder = cat(kKind, std::string(kDigits * (this->entries().size() + 1), '0'));
+    metadata[kChecksums] = placeholder;
+    header[kMetadata] = metadata;
     int64_t offset = 0;
     for (const TensorEntry& entry : this->entries()) {
       header[entry.name] = {{"dtype", kDtypeNames[static_cast<size_t>(element_type_of(entry.dtype))]},
@@ -139,23 +181,32 @@ class SafetensorsWriter : public TensorWriter {
                             {"data_offsets", {offset, offset + entry.bytes()}}};
       offset += entry.bytes();
     }
-    std::string text;
     try {
-      text = json_text(header);
+      header_ = json_text(header);
     } catch (const Json::exception&) { throw IoError(cat("cannot write ", path, ": a name is not UTF-8")); }
-    text.resize((text.size() + 7) / 8 * 8, ' ');
-    const uint64_t length = text.size();
+    header_.resize((header_.size() + 7) / 8 * 8, ' ');
+    checksums_at_ = header_.find(placeholder) + kKind.size();
+    const uint64_t length = header_.size();
     file_.write(&length, sizeof length);
-    file_.write(text);
+    file_.write(header_);
   }
 
  private:
   void write_entry(const TensorEntry& entry, const Tensor& value) override {
-    file_.write(value.raw_data(), static_cast<size_t>(entry.bytes()));
+    const auto count = static_cast<size_t>(entry.bytes());
+    file_.write(value.raw_data(), count);
+    checksums_ += checksum_digits(checksum_of_pieces(value.raw_data(), count));
   }
-  void finish() override { file_.commit(); }
+  void finish() override {
+    header_.replace(checksums_at_ + kDigits, checksums_.size(), checksums_);
+    header_.replace(checksums_at_, kDigits, digits_of_header(header_, checksums_at_));
+    file_.write_at(sizeof(uint64_t), header_);
+    file_.commit();
+  }
 
   AtomicFile file_;
+  std::string header_, checksums_;  // of the tensors written so far
+  size_t checksums_at_ = 0;         // in the header
 };
 
 }  // namespace
@@ -185,6 +236,8 @@ std::shared_ptr<const TensorReader> open_safetensors(std::shared_ptr<const Mappe
     }
   }
   check_parts(parts, path, file->size() - data_begin);
+  const auto* text = reinterpret_cast<const char*>(file->data()) + 8;
+  take_checksums(metadata, parts, {text, static_cast<size_t>(length)}, path);
   std::vector<StoredTensor> tensors;
   for (Part& part : parts) { tensors.push_back(std::move(part.tensor)); }
   return std::make_shared<const StoredTensors>(path, std::move(tensors), std::move(metadata));

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "data/files/checksum.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -142,8 +143,10 @@ ByteRange::ByteRange(std::shared_ptr<const ZipReader> zip, int64_t entry)
   size_ = e.size;
 }
 
-void ByteRange::check() const {
-  if (zip_) { zip_->check(entry_); }
+void ByteRange::check(int64_t offset, int64_t count) const {
+  if (!zip_) { return; }
+  const bool finds_itself = compressed_ && begin_ + offset + count == zip_->entries()[static_cast<size_t>(entry_)].size;
+  if (!finds_itself) { zip_->check(entry_); }
 }
 
 void ByteRange::read(int64_t offset, std::byte* out, int64_t count) const {
@@ -202,7 +205,7 @@ void check_layout(const StoredTensor& t, const std::string& where) {
 
 StoredTensors::StoredTensors(const std::string& path, std::vector<StoredTensor> tensors,
                              std::map<std::string, std::string> metadata)
-    : tensors_(std::move(tensors)), metadata_(std::move(metadata)) {
+    : path_(path), tensors_(std::move(tensors)), compared_(tensors_.size(), false), metadata_(std::move(metadata)) {
   std::set<std::string> names;
   for (const StoredTensor& tensor : tensors_) {
     if (!names.insert(tensor.name).second) {
@@ -212,10 +215,19 @@ StoredTensors::StoredTensors(const std::string& path, std::vector<StoredTensor> 
   }
 }
 
+/// Copies the bytes on the way, unless `copy_to` is null.
+void StoredTensors::compare_checksum(size_t index, std::byte* copy_to) const {
+  const StoredTensor& t = tensors_[index];
+  if (checksum_of_pieces(t.bytes.mapped(), static_cast<size_t>(t.bytes.size()), copy_to) != *t.checksum) {
+    throw IoError(cat("cannot read ", path_, ": tensor \"", t.name, "\" is damaged: its ", t.bytes.size(),
+                      " bytes are not what was written"));
+  }
+  compared_[index] = true;
+}
+
 void StoredTensors::read(size_t index, int64_t begin, int64_t end, Tensor& out) const {
   const StoredTensor& t = tensors_[index];
-  if (out.numel() == 0) { return; }
-  t.bytes.check();
+  if (out.numel() == 0) { return t.bytes.check(0, 0); }
   Shape shape = t.shape;
   int64_t first = t.offset;
   if (!shape.empty()) {
@@ -224,6 +236,15 @@ void StoredTensors::read(size_t index, int64_t begin, int64_t end, Tensor& out) 
   }
   const int64_t element = size_of(t.type), extent = extent_of(shape, t.strides) * element, start = first * element;
   const bool in_order = row_major(shape, t.strides);
+  t.bytes.check(start, extent);
+  if (t.checksum && !compared_[index]) {
+    const bool copies = in_order && stored_as_read(t.type) && extent == t.bytes.size();
+    compare_checksum(index, copies ? static_cast<std::byte*>(out.raw_data()) : nullptr);
+    if (copies) {
+      t.bytes.release(start, extent);
+      return convert_elements(static_cast<std::byte*>(out.raw_data()), t.type, out, t.name);
+    }
+  }
   if (in_order && !t.bytes.mapped() && stored_as_read(t.type)) {  // inflated in place
     t.bytes.read(start, static_cast<std::byte*>(out.raw_data()), extent);
     return convert_elements(static_cast<std::byte*>(out.raw_data()), t.type, out, t.name);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,9 @@ class ByteRange {
   int64_t size() const { return size_; }
   /// The bytes where they lie in the map, nullptr where they are compressed.
   const std::byte* mapped() const { return compressed_ ? nullptr : file_->data() + begin_; }
-  /// Throws IoError where they are a zip entry whose CRC-32 does not match (ZipReader::check).
-  void check() const;
+  /// Throws IoError where they are a zip entry whose CRC-32 does not match (ZipReader::check), unless reading
+  /// [offset, offset + count) will find that itself.
+  void check(int64_t offset, int64_t count) const;
   void read(int64_t offset, std::byte* out, int64_t count) const;
   /// Gives the pages of [offset, offset + count) back to the system (MappedFile::release).
   void release(int64_t offset, int64_t count) const;
@@ -52,6 +54,7 @@ struct StoredTensor {
   Shape strides;       // in elements; 0 repeats
   int64_t offset = 0;  // of the first element, in elements
   ByteRange bytes;
+  std::optional<uint64_t> checksum = {};  // checksum_of_pieces, where the file has one
 
   TensorEntry entry() const { return {name, dtype_of(type), shape}; }
 };
@@ -65,7 +68,8 @@ void check_layout(const StoredTensor& tensor, const std::string& where);
 /// A TensorReader over a complete list of stored tensors.
 class StoredTensors : public TensorReader {
  public:
-  /// The layouts have been checked. Throws IoError where two tensors have one name.
+  /// The layouts have been checked. Throws IoError where two tensors have one name. The first read of a tensor that has
+  /// a checksum compares all of its bytes, and throws IoError where they are others.
   StoredTensors(const std::string& path, std::vector<StoredTensor> tensors,
                 std::map<std::string, std::string> metadata = {});
   const std::vector<TensorEntry>& entries() const override { return entries_; }
@@ -73,7 +77,11 @@ class StoredTensors : public TensorReader {
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
 
  private:
+  void compare_checksum(size_t index, std::byte* copy_to) const;
+
+  std::string path_;
   std::vector<StoredTensor> tensors_;
+  mutable std::vector<bool> compared_;  // with its checksum, of each tensor
   std::vector<TensorEntry> entries_;
   std::map<std::string, std::string> metadata_;
 };

@@ -10,6 +10,7 @@
 #include <exception>
 
 #include "data/files/atomic_file.h"
+#include "data/formats/without_checksums.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -136,7 +137,18 @@ int64_t ZipReader::find(const std::string& name) const {
 
 void ZipReader::check(int64_t index) const {
   const ZipEntry& entry = entries_[static_cast<size_t>(index)];
-  if (checked_[static_cast<size_t>(index)] || entry.deflated || entry.crc == 0) { return; }
+  if (checked_[static_cast<size_t>(index)] || entry.size == 0) { return; }
+  if (entry.crc == 0) {
+    note_without_checksums(file_->path());
+  } else if (entry.deflated) {
+    check_deflated(entry);
+  } else {
+    check_stored(entry);
+  }
+  checked_[static_cast<size_t>(index)] = true;
+}
+
+void ZipReader::check_stored(const ZipEntry& entry) const {
   uLong crc = 0;
   for (int64_t done = 0; done < entry.size; done += kPiece) {
     const int64_t begin = entry.offset + done, count = std::min(kPiece, entry.size - done);
@@ -146,7 +158,14 @@ void ZipReader::check(int64_t index) const {
     }
   }
   compare_crc(*file_, entry, static_cast<uint32_t>(crc));
-  checked_[static_cast<size_t>(index)] = true;
+}
+
+void ZipReader::check_deflated(const ZipEntry& entry) const {
+  Inflater inflater(*file_, entry);  // which compares the CRC-32 at the end
+  std::vector<std::byte> piece(static_cast<size_t>(std::min(kPiece, entry.size)));
+  while (inflater.position() < entry.size) {
+    inflater.read(piece.data(), std::min(kPiece, entry.size - inflater.position()));
+  }
 }
 
 void ZipReader::read(int64_t index, int64_t offset, std::byte* out, int64_t count) const {

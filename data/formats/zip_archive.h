@@ -3,7 +3,7 @@
 //
 // Every entry has a CRC-32 of its content. The reader computes it once for each entry that is read, and throws an
 // IoError where it is another. A CRC of 0 says that the writer computed none (torch.save has that option): such an
-// entry is not checked.
+// entry is not checked, which a note says.
 #pragma once
 
 #include <map>
@@ -29,8 +29,9 @@ class ZipReader {
   const std::vector<ZipEntry>& entries() const { return entries_; }  // in the order of their place in the file
   /// The index of the entry of that name, or -1.
   int64_t find(const std::string& name) const;
-  /// Throws IoError where the content of a stored entry has another CRC-32 than the archive says. The first call reads
-  /// all of the entry, the others nothing. A deflated entry is checked by read(), when its end is inflated.
+  /// Throws IoError where the content of an entry has another CRC-32 than the archive says. The first call reads, and
+  /// inflates, all of the entry, the others nothing. A deflated entry is also checked by read(), when its end is
+  /// inflated.
   void check(int64_t entry) const;
   /// Bytes [offset, offset + count) of an entry's content, of a stored entry unchecked. A compressed entry is inflated
   /// from its beginning, or from where the last call ended; so reading forwards costs one pass.
@@ -38,6 +39,9 @@ class ZipReader {
 
  private:
   class Inflater;
+  void check_stored(const ZipEntry& entry) const;
+  void check_deflated(const ZipEntry& entry) const;
+
   std::shared_ptr<const MappedFile> file_;
   std::vector<ZipEntry> entries_;
   std::map<std::string, int64_t> index_;  // of each name

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 #include <type_traits>
 
 #include "tensor/base/error.h"
@@ -21,9 +22,11 @@ namespace {
 //                        24 u32 size, 28 u16 length of the name, 30 u16 of the extra fields, 32 u16 of the comment,
 //                        42 u32 position of the local header, 46 name, extra fields, comment
 //   with zip64:
-//     zip64 end          0 u32 kEnd64, 32 u64 number of entries, 48 u64 position of the directory
+//     zip64 end          0 u32 kEnd64, 32 u64 number of entries, 40 u64 bytes of the directory,
+//                        48 u64 its position
 //     zip64 locator      0 u32 kLocator64, 8 u64 position of the zip64 end
-//   end                  0 u32 kEnd, 10 u16 number of entries, 16 u32 position of the directory, 22 comment
+//   end                  0 u32 kEnd, 10 u16 number of entries, 12 u32 bytes of the directory, 16 u32 its position,
+//                        22 comment
 //
 // A sequence of extra fields is: u16 id, u16 length, that many bytes.
 constexpr uint32_t kLocalHeader = 0x04034b50, kDirectoryEntry = 0x02014b50, kEnd = 0x06054b50;
@@ -45,6 +48,7 @@ class DirectoryReader {
     find_directory();
     std::vector<ZipEntry> entries;
     for (uint64_t i = 0; i < count_; ++i) { entries.push_back(next_entry()); }
+    if (at_ != end_) { fail("damaged zip archive: its directory has more than the entries that are counted"); }
     std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
     for (ZipEntry& entry : entries) { find_content(entry); }
     return entries;
@@ -74,7 +78,7 @@ class DirectoryReader {
     while (end >= 0 && end >= last - kMaxComment && number<uint32_t>(end) != kEnd) { --end; }
     if (end < 0 || end < last - kMaxComment) { fail("a zip archive without its directory, probably truncated"); }
     count_ = number<uint16_t>(end + 10);
-    uint64_t begin = number<uint32_t>(end + 16);
+    uint64_t begin = number<uint32_t>(end + 16), bytes = number<uint32_t>(end + 12);
     const int64_t locator = end - kLocatorBytes;
     if (locator >= 0 && number<uint32_t>(locator) == kLocator64) {
       const auto end64 = number<uint64_t>(locator + 8);
@@ -82,11 +86,13 @@ class DirectoryReader {
         fail("damaged zip archive: its directory does not end where it should");
       }
       count_ = number<uint64_t>(static_cast<int64_t>(end64) + 32);
+      bytes = number<uint64_t>(static_cast<int64_t>(end64) + 40);
       begin = number<uint64_t>(static_cast<int64_t>(end64) + 48);
     }
     if (count_ > static_cast<uint64_t>(kMaxEntries)) { fail(cat("more than ", kMaxEntries, " entries")); }
     if (!within(begin, 0)) { fail("damaged zip archive: its directory begins beyond the file"); }
     at_ = static_cast<int64_t>(begin);
+    end_ = static_cast<int64_t>(begin + std::min<uint64_t>(bytes, static_cast<uint64_t>(file_.size())));
   }
 
   /// The entry at at_; its offset is that of the header before its content.
@@ -149,6 +155,10 @@ class DirectoryReader {
   void find_content(ZipEntry& entry) const {
     if (number<uint32_t>(entry.offset) != kLocalHeader) { fail(entry, "does not begin where the directory says"); }
     const int64_t name = number<uint16_t>(entry.offset + 26), extra = number<uint16_t>(entry.offset + 28);
+    const int64_t name_at = entry.offset + kLocalBytes;
+    if (!within(static_cast<uint64_t>(name_at), name + extra)) { fail(entry, "begins beyond the file"); }
+    const std::string_view same(reinterpret_cast<const char*>(file_.data() + name_at), static_cast<size_t>(name));
+    if (same != entry.name) { fail(entry, "has another name before its content"); }
     entry.offset += kLocalBytes + name + extra;
     if (!within(static_cast<uint64_t>(entry.offset), entry.packed)) {
       fail(entry, cat("of ", entry.packed, " bytes ends beyond the file"));
@@ -157,7 +167,7 @@ class DirectoryReader {
 
   const MappedFile& file_;
   uint64_t count_ = 0;
-  int64_t at_ = 0;
+  int64_t at_ = 0, end_ = 0;  // in the directory; where it ends
 };
 
 }  // namespace

@@ -79,6 +79,8 @@ class PngDecoder {
   bool read_header() {
     if (setjmp(png_jmpbuf(png_)) != 0) { return false; }
     png_set_read_fn(png_, &source_, &read_bytes);
+    // Damage in a chunk that may be left out, transparency for one, changes the picture too.
+    png_set_crc_action(png_, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_read_info(png_, info_);
     return true;
   }

@@ -1,10 +1,11 @@
 #include "data/images/image_file.h"
 
 #include <png.h>
+#include <zlib.h>
 
 #include "data/files/atomic_file.h"
 #include "tests/data/images/pictures.h"
-#include "tests/support.h"
+#include "tests/flipped_bits.h"
 
 namespace terrace {
 namespace {
@@ -103,6 +104,33 @@ TEST(ImageFile, ErrorsNameTheFile) {
   refuses("huge.png", huge, "");
   expect_error<ShapeError>([] { encode_png(Tensor::zeros({2, 2, 4}, DType::kU8)); }, "(2, 2, 4)");
   expect_error<DTypeError>([] { encode_png(Tensor::zeros({2, 2, 3})); }, "u8");
+}
+
+/// A chunk behind the header of a PNG.
+std::string with_chunk(std::string png, const std::string& type, const std::string& data) {
+  const std::string body = type + data;
+  const auto crc =
+      static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
+  std::string chunk = std::string(3, '\0') + static_cast<char>(data.size()) + body;
+  for (int shift = 24; shift >= 0; shift -= 8) { chunk += static_cast<char>(crc >> shift & 0xff); }
+  return png.insert(8 + 25, chunk);
+}
+
+TEST(ImageFile, NoFlippedBitOfAPngPasses) {
+  const TemporaryFolder folder;
+  const Tensor image = smooth_picture(5, 4);
+  write_png(folder / "a.png", image);
+  const auto* pixel = image.data<uint8_t>();
+  const std::string hidden = {0, static_cast<char>(pixel[0]), 0, static_cast<char>(pixel[1]),
+                              0, static_cast<char>(pixel[2])};
+  const std::string png = with_chunk(read_file(folder / "a.png"), "tRNS", hidden);  // the first pixel's color is white
+  write_file(folder / "b.png", png);
+  ASSERT_EQ(read_image(folder / "b.png").data<uint8_t>()[0], 255);
+  const auto read = [&](const std::string& bytes) {
+    const Tensor shown = decode_image(std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()), "x");
+    return std::string(reinterpret_cast<const char*>(shown.data<uint8_t>()), static_cast<size_t>(shown.numel()));
+  };
+  EXPECT_EQ(expect_no_flip_to_pass(png, 1, read), static_cast<int64_t>(png.size()) * 8);
 }
 
 }  // namespace
