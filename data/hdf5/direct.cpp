@@ -182,6 +182,7 @@ Handle DirectReader::open_dataset(const std::string& name) {
     refuse_other_file(name);
     std::vector<std::string> names;
     H5Ovisit2(file_, H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names, H5O_INFO_BASIC);
+    std::sort(names.begin(), names.end());
     throw IoError(cat(path_, ": no dataset \"", name, "\"; ", nearest_names(names, without_slashes(name), "datasets")));
   }
   Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT));
