@@ -66,12 +66,26 @@ std::vector<std::string> missing_folders(const std::string& folder) {
   return missing;
 }
 
+/// As make_folder, where another process may remove the folder, as empty, at any moment.
+void make_shared_folder(const std::string& folder) {
+  constexpr int kTries = 100;
+  for (int i = 1;; ++i) {
+    try {
+      make_folder(folder);
+      return;
+    } catch (const IoError&) {
+      std::error_code ignored;
+      if (i == kTries || fs::exists(folder, ignored)) { throw; }
+    }
+  }
+}
+
 }  // namespace
 
 OutputLock OutputLock::of_folder(const std::string& folder) {
   OutputLock lock;
   lock.made_ = missing_folders(folder);
-  make_folder(folder);
+  make_shared_folder(folder);
   lock.take(folder + "/.run.lock", folder, "give another folder with --out");
   return lock;
 }
@@ -97,7 +111,7 @@ void OutputLock::take(const std::string& path, const std::string& output, const 
   while (true) {
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno == ENOENT && !made_.empty()) {
-      make_folder(output);  // another process has just removed it, as empty
+      make_shared_folder(output);  // another process has just removed it, as empty
       continue;
     }
     if (descriptor_ < 0) { return; }
