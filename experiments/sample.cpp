@@ -382,9 +382,7 @@ void run(int argc, char** argv) {
                 static_cast<long long>(total));
     return;
   }
-  if (!s.npz.empty()) {
-    NpzWriter probe(s.npz);  // a place that cannot be written to is found now, not in hours
-  }
+  if (!s.npz.empty()) { NpzWriter probe(s.npz); }  // a place that cannot be written to is found now, not in hours
   RunRecord record("sample", options.to_json(), s.common.seed);
   output.begin(record);
   Run sampling(s, models, classes, std::move(names));

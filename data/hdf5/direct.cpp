@@ -95,7 +95,8 @@ bool exists(hid_t file, const std::string& path, const std::string& name) {
 
 }  // namespace
 
-DirectReader::DirectReader(std::string path, Handle opened) : path_(std::move(path)), file_(std::move(opened)) {}
+DirectReader::DirectReader(std::string path, Handle opened, Metadata metadata)
+    : path_(std::move(path)), file_(std::move(opened)), metadata_(metadata) {}
 
 DirectReader::~DirectReader() {
   const Lock lock;
@@ -242,18 +243,22 @@ Hdf5DatasetInfo DirectReader::info(const std::string& name) {
 void DirectReader::complete(Selection& selection) const {
   const std::string what = cat("dataset \"", selection.name, "\"");
   if (selection.info.is_string) { throw IoError(cat(path_, ": ", what, " holds strings, not numbers")); }
-  check_storage(selection.dataset, file_bytes(), path_, what);
-  const int64_t bytes = bytes_in_memory(selection.info.shape, size_of(selection.info.dtype), path_, what);
-  selection.rows = selection.info.shape.empty() ? 1 : selection.info.shape[0];
+  const Shape& shape = selection.info.shape;
+  const int64_t size = size_of(selection.info.dtype);
+  if (metadata_ == Metadata::kDoubtful) { check_storage(selection.dataset, file_bytes(), path_, what); }
+  const int64_t bytes =
+      metadata_ == Metadata::kDoubtful ? bytes_in_memory(shape, size, path_, what) : shape.numel() * size;
+  selection.rows = shape.empty() ? 1 : shape[0];
   selection.row_bytes = bytes == 0 ? 0 : bytes / selection.rows;
+  if (metadata_ == Metadata::kAsWritten) { return; }
   const Handle properties(H5Dget_create_plist(selection.dataset));
   std::array<hsize_t, H5S_MAX_RANK> chunk{};
   if (H5Pget_layout(properties) != H5D_CHUNKED) { return; }
   const int dims = H5Pget_chunk(properties, static_cast<int>(chunk.size()), chunk.data());
   if (dims < 1) { fail(path_, cat("cannot read ", what)); }
   selection.chunk_rows = static_cast<int64_t>(std::max<hsize_t>(chunk[0], 1));
-  selection.chunk_bytes = bytes_in_memory(Shape(chunk.begin(), chunk.begin() + dims), size_of(selection.info.dtype),
-                                          path_, "a chunk of " + what);
+  selection.chunk_bytes =
+      bytes_in_memory(Shape(chunk.begin(), chunk.begin() + dims), size, path_, "a chunk of " + what);
 }
 
 Selection DirectReader::select(const std::string& name) {
@@ -323,7 +328,7 @@ std::vector<std::string> DirectReader::read_strings(const std::string& name) {
   const Handle dataset = open_dataset(name);
   const Handle type(H5Dget_type(dataset));
   if (H5Tget_class(type) != H5T_STRING) { throw IoError(cat(path_, ": ", what, " holds numbers, not strings")); }
-  check_storage(dataset, file_bytes(), path_, what);
+  if (metadata_ == Metadata::kDoubtful) { check_storage(dataset, file_bytes(), path_, what); }
   return hdf5::read_strings(dataset, type, false, path_, what);
 }
 

@@ -17,9 +17,9 @@ struct Selection {
   std::string name;
   Hdf5DatasetInfo info;  // its shape is that of the selection
   int64_t first_row = 0;
-  int64_t rows = 1;       // 1 where the dataset is a scalar
-  int64_t row_bytes = 0;  // in memory
-  int64_t chunk_rows = 1;
+  int64_t rows = 1;         // 1 where the dataset is a scalar
+  int64_t row_bytes = 0;    // in memory
+  int64_t chunk_rows = 1;   // of this and the next: where metadata are doubtful
   int64_t chunk_bytes = 0;  // 0 where the dataset is not chunked
 
   int64_t bytes() const { return rows * row_bytes; }
@@ -28,10 +28,14 @@ struct Selection {
 /// Opens a file for reading, without checksums. Says whether it is not HDF5, or truncated.
 Handle open_unchecked(const std::string& path);
 
+/// Whether what the file says of its datasets is as it was written, by its checksums or because this process writes it,
+/// or may be any number.
+enum class Metadata : uint8_t { kAsWritten, kDoubtful };
+
 class DirectReader final : public Reader {
  public:
   /// Of a file that is open for reading or writing.
-  DirectReader(std::string path, Handle opened);
+  DirectReader(std::string path, Handle opened, Metadata metadata);
   ~DirectReader() override;
 
   ObjectKind kind_of(const std::string& name) override;
@@ -70,6 +74,7 @@ class DirectReader final : public Reader {
 
   std::string path_;
   Handle file_;
+  Metadata metadata_;
   std::map<std::string, Handle> open_datasets_;  // of read_rows and append_rows
 };
 

@@ -80,7 +80,7 @@ Hdf5File Hdf5File::open(const std::string& path) {
     const Lock lock;
     Handle checked = hdf5::open_checked(path);
     if (checked.valid()) {
-      impl->reader = std::make_unique<hdf5::DirectReader>(path, std::move(checked));
+      impl->reader = std::make_unique<hdf5::DirectReader>(path, std::move(checked), hdf5::Metadata::kAsWritten);
       return Hdf5File(std::move(impl));
     }
   }
@@ -107,7 +107,7 @@ Hdf5File Hdf5File::create(const std::string& path) {
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
   Handle file(H5Fcreate(impl->partial->partial_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access));
   if (!file.valid()) { throw IoError(cat("cannot write ", path, ": ", hdf5::last_reason())); }
-  auto own = std::make_unique<hdf5::DirectReader>(path, std::move(file));
+  auto own = std::make_unique<hdf5::DirectReader>(path, std::move(file), hdf5::Metadata::kAsWritten);
   impl->own = own.get();
   impl->reader = std::move(own);
   return Hdf5File(std::move(impl));

@@ -186,7 +186,7 @@ void Server::open() {
   limits_.allow(0, 0);
   const Lock lock;
   H5Lunregister(H5L_TYPE_EXTERNAL);  // also where a soft link leads to a link to another file, it leads nowhere
-  file_ = std::make_unique<DirectReader>(path_, open_unchecked(path_));
+  file_ = std::make_unique<DirectReader>(path_, open_unchecked(path_), Metadata::kDoubtful);
 }
 
 /// The rows that are read by one call: those of a piece, but whole chunks, so that none is unpacked twice.

@@ -22,7 +22,7 @@ TEST(VarConfigJson, RoundTripsAndRefuses) {
   expect_error<ConfigError>([] { var_config_from_text("{\"positions\": {\"kind\": 3}}"); }, "kind has the wrong type");
   EXPECT_EQ(var_config_from_text("{\"positions\": {\"kind\": \"rope\"}}").positions.kind, "rope");
   expect_error<ConfigError>([] { var_config_from_text("[1]"); }, "expected a JSON object");
-  expect_error<ConfigError>([] { var_config_from_text("{"); }, "not JSON");
+  expect_error<ConfigError>([] { var_config_from_text("{"); }, "not valid JSON");
 }
 
 }  // namespace

@@ -170,6 +170,7 @@ void CurveFiles<Record>::publish_sometimes() {
 
 template <class Record>
 void CurveFiles<Record>::publish() {
+  if (last_step_ < 0 && !std::filesystem::exists(folder_ + "/curves.csv")) { return; }
   write_file(folder_ + "/curves.csv", csv_);
   write_file(folder_ + "/curves.jsonl", jsonl_);
   published_ = Clock::now();

@@ -27,7 +27,7 @@ template <class Record>
 void restore_from_curves(std::vector<Record>& log, const std::string& lines, const std::string& path);
 
 /// curves.csv and curves.jsonl of a run, a row per record. Each is replaced whole, every few seconds and by publish(),
-/// so that a run can be watched and no reader finds half a row.
+/// so that a run can be watched and no reader finds half a row. A run without a row has no such files.
 template <class Record>
 class CurveFiles {
  public:

@@ -58,8 +58,10 @@ int64_t count_non_finite(const Tensor& t) {
   return visit_floating(t.dtype(), "weights", [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* x = t.data<T>();
+    const int64_t n = t.numel();
     int64_t count = 0;
-    for (int64_t i = 0; i < t.numel(); ++i) {  // x - x is 0 unless x is NaN or infinite
+#pragma omp simd reduction(+ : count)
+    for (int64_t i = 0; i < n; ++i) {  // x - x is 0 unless x is NaN or infinite
       const auto value = static_cast<Accumulator<T>>(x[i]);
       count += value - value == 0 ? 0 : 1;
     }

@@ -23,7 +23,7 @@ TEST(VqvaeConfig, ReadsItsOwnText) {
   EXPECT_EQ(preset.image_size(), 32);
   expect_error<ConfigError>([] { vqvae_config_from_text(R"({"chh": 3})"); }, "unknown key chh");
   expect_error<ConfigError>([] { vqvae_config_from_text(R"({"ch": "wide"})"); }, "ch has the wrong type");
-  expect_error<ConfigError>([] { vqvae_config_from_text("{"); }, "not JSON");
+  expect_error<ConfigError>([] { vqvae_config_from_text("{"); }, "not valid JSON");
 }
 
 TEST(VqvaeConfig, NamesWhatIsWrong) {

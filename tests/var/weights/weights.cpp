@@ -208,7 +208,7 @@ TEST(Weights, ConfigurationsTakeNumbersAsTheyAre) {
       {R"({"depth": 18446744073709551615})", "depth has the wrong type"},
       {R"({"patch_nums": [1, 1e60]})", "patch_nums has the wrong type"},
       {R"({"patch_nums": [1, 4294967296]})", "must be at most 32768"},
-      {R"({"norm_eps": 1e444})", "not JSON"}};
+      {R"({"norm_eps": 1e444})", "not valid JSON"}};
   for (const auto& [text, error] : cases) {
     expect_error<ConfigError>([&, &text = text] { var_config_from_text(text); }, error);
   }
