@@ -78,10 +78,11 @@ class Collector {
   ::_exit(126);
 }
 
-bool reap_orphans() {
+/// Waits for what is left of a group of processes; true where some of it lives on.
+bool reap_orphans(pid_t group) {
   const auto start = Clock::now();
   for (;;) {
-    const pid_t pid = ::waitpid(-1, nullptr, WNOHANG);
+    const pid_t pid = ::waitpid(-group, nullptr, WNOHANG);
     if (pid < 0) { return false; }  // there are none
     if (pid == 0) {
       if (since(start) > 1) { return true; }
@@ -132,9 +133,9 @@ class Watch {
     collect();
     result_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     result_.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    result_.orphans = reap_orphans();
+    result_.orphans = reap_orphans(pid_);
     if (result_.orphans || result_.hung) { ::kill(-pid_, SIGKILL); }
-    reap_orphans();
+    reap_orphans(pid_);
     return result_;
   }
 

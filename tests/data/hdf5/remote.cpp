@@ -89,7 +89,7 @@ void write_example(const std::string& path) {
 
 std::unique_ptr<Reader> direct(const std::string& path) {
   const hdf5::Lock lock;
-  return std::make_unique<DirectReader>(path, hdf5::open_unchecked(path));
+  return std::make_unique<DirectReader>(path, hdf5::open_unchecked(path), hdf5::Metadata::kDoubtful);
 }
 
 std::string error_of(const std::function<void()>& call) {
