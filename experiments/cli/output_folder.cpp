@@ -59,6 +59,7 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, const std::strin
   if (path.empty()) { return; }
   check_new_file(path, overwrite, option, inputs);
   lock_.emplace(OutputLock::of_file(path, option));
+  check_new_file(path, overwrite, option, inputs);  // another process may have written it before the lock was taken
 }
 
 OutputFolder::OutputFolder(std::string folder, OutputPlan plan, IfThere if_there)
