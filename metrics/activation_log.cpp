@@ -1,15 +1,16 @@
 #include "metrics/activation_log.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "data/files/checksum.h"
+#include "data/files/file_lock.h"
 #include "data/files/positional_io.h"
 #include "data/files/sha256.h"
 #include "tensor/base/notes.h"
@@ -35,19 +36,17 @@ uint64_t number_at(const std::byte* bytes) {
 }  // namespace
 
 std::unique_ptr<ActivationLog> ActivationLog::open(const std::string& path, const std::string& key) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) { fail("write", path); }
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    ::close(descriptor);
-    return nullptr;
-  }
-  return std::unique_ptr<ActivationLog>(new ActivationLog(path, key, descriptor));
+  Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!file.valid()) { fail("write", path); }
+  // Who holds the lock may remove the file before it lets go.
+  if (lock_file(file.number()) != FileLocking::kTaken || !is_named(file.number(), path.c_str())) { return nullptr; }
+  return std::unique_ptr<ActivationLog>(new ActivationLog(path, key, std::move(file)));
 }
 
-ActivationLog::ActivationLog(std::string path, const std::string& key, int descriptor)
-    : path_(std::move(path)), digest_(sha256_hex(key.data(), key.size())), descriptor_(descriptor) {
+ActivationLog::ActivationLog(std::string path, const std::string& key, Descriptor file)
+    : path_(std::move(path)), digest_(sha256_hex(key.data(), key.size())), file_(std::move(file)) {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) { fail("read", path_); }
+  if (::fstat(file_.number(), &status) != 0) { fail("read", path_); }
   if (read_header(status.st_size)) {
     const int64_t whole = (status.st_size - kHeader) / record_bytes();
     while (size_ < whole) {
@@ -60,14 +59,14 @@ ActivationLog::ActivationLog(std::string path, const std::string& key, int descr
       break;
     }
   }
-  if (::ftruncate(descriptor_, size_ > 0 ? place(size_) : 0) != 0) { fail("write", path_); }
+  if (::ftruncate(file_.number(), size_ > 0 ? place(size_) : 0) != 0) { fail("write", path_); }
 }
 
 /// Whether the file goes on with this key; where it does not it is begun anew.
 bool ActivationLog::read_header(int64_t file_size) {
   if (file_size < kHeader) { return false; }
   std::byte header[kHeader];
-  if (!read_at(descriptor_, header, kHeader, 0)) { fail("read", path_); }
+  if (!read_at(file_.number(), header, kHeader, 0)) { fail("read", path_); }
   if (number_at(header + kChecked) != checksum(header, kChecked)) {
     note(cat(path_, " is damaged, or of an earlier version; what it keeps of an interrupted run is computed again"));
     return false;
@@ -92,7 +91,7 @@ uint64_t ActivationLog::checksum_of(const std::byte* record, int64_t row) const 
 
 std::vector<std::byte> ActivationLog::read_records(int64_t begin, int64_t end) const {
   std::vector<std::byte> records(static_cast<size_t>((end - begin) * record_bytes()));
-  if (!read_at(descriptor_, records.data(), (end - begin) * record_bytes(), place(begin))) { fail("read", path_); }
+  if (!read_at(file_.number(), records.data(), (end - begin) * record_bytes(), place(begin))) { fail("read", path_); }
   return records;
 }
 
@@ -105,8 +104,6 @@ int64_t ActivationLog::matching(const std::vector<std::byte>& records, int64_t f
   }
   return count;
 }
-
-ActivationLog::~ActivationLog() { ::close(descriptor_); }
 
 Activations ActivationLog::read(int64_t begin, int64_t end) const {
   if (begin < 0 || begin > end || end > size_) {
@@ -139,7 +136,7 @@ void ActivationLog::append(const Activations& activations) {
     header.append(reinterpret_cast<const char*>(widths_), sizeof widths_);
     const uint64_t sum = checksum(header.data(), header.size());
     header.append(reinterpret_cast<const char*>(&sum), sizeof sum);
-    if (!write_at(descriptor_, header.data(), kHeader, 0)) { fail("write", path_); }
+    if (!write_at(file_.number(), header.data(), kHeader, 0)) { fail("write", path_); }
   }
   Tensor records = Tensor::empty({rows, width()});
   int64_t column = 0;
@@ -155,7 +152,8 @@ void ActivationLog::append(const Activations& activations) {
     const uint64_t sum = checksum_of(record, size_ + i);
     std::memcpy(record + width() * kFloat, &sum, sizeof sum);
   }
-  if (!write_at(descriptor_, bytes.data(), rows * record_bytes(), place(size_)) || ::fdatasync(descriptor_) != 0) {
+  if (!write_at(file_.number(), bytes.data(), rows * record_bytes(), place(size_)) ||
+      ::fdatasync(file_.number()) != 0) {
     fail("write", path_);
   }
   size_ += rows;

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "data/files/descriptor.h"
 #include "metrics/activations.h"
 
 namespace terrace {
@@ -24,11 +25,9 @@ class ActivationLog {
  public:
   /// Begins the file, or opens it where it is of the same `key`, which names all that the activations depend on; a file
   /// of another key is begun anew, and so, with a note, is one whose header is damaged. What counts is read once, to
-  /// compare checksums; damage gives a note. Null where another process writes it. Throws IoError.
+  /// compare checksums; damage gives a note. Null where another process writes it, or no lock can be had. Throws
+  /// IoError.
   static std::unique_ptr<ActivationLog> open(const std::string& path, const std::string& key);
-  ~ActivationLog();
-  ActivationLog(const ActivationLog&) = delete;
-  ActivationLog& operator=(const ActivationLog&) = delete;
 
   int64_t size() const { return size_; }
   /// Those of images [begin, end). Throws IndexError, IoError.
@@ -40,7 +39,7 @@ class ActivationLog {
   void remove();
 
  private:
-  ActivationLog(std::string path, const std::string& key, int descriptor);
+  ActivationLog(std::string path, const std::string& key, Descriptor file);
   int64_t width() const { return widths_[0] + widths_[1] + widths_[2]; }
   bool read_header(int64_t file_size);
   int64_t record_bytes() const;
@@ -50,7 +49,7 @@ class ActivationLog {
   int64_t matching(const std::vector<std::byte>& records, int64_t first) const;
 
   std::string path_, digest_;
-  int descriptor_;
+  Descriptor file_;                // holds the lock
   int64_t widths_[3] = {0, 0, 0};  // features, spatial, logits; all 0 before the first append
   int64_t size_ = 0;
 };

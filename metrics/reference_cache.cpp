@@ -1,7 +1,6 @@
 #include "metrics/reference_cache.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,8 @@
 #include <filesystem>
 
 #include "data/files/cache_folder.h"
+#include "data/files/descriptor.h"
+#include "data/files/file_lock.h"
 #include "data/files/leftovers.h"
 #include "data/files/sha256.h"
 #include "data/hdf5/file.h"
@@ -124,10 +125,8 @@ void ReferenceCache::remove_old() const {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("reference-") || !name.ends_with(".h5.part")) { continue; }
     if (std::filesystem::file_time_type::clock::now() - entry.last_write_time(ignored) < kOld) { continue; }
-    const int descriptor = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
-    if (descriptor < 0) { continue; }
-    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) { ::unlink(entry.path().c_str()); }
-    ::close(descriptor);
+    const Descriptor file(::open(entry.path().c_str(), O_RDWR | O_CLOEXEC));
+    if (file.valid() && lock_file(file.number()) == FileLocking::kTaken) { ::unlink(entry.path().c_str()); }
   }
 }
 

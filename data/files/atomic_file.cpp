@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "data/files/file_lock.h"
 #include "data/files/leftovers.h"
@@ -22,10 +23,12 @@ namespace {
 }
 
 void sync(const std::string& on_disk, const std::string& shown, int flags) {
-  const int descriptor = ::open(on_disk.c_str(), flags | O_CLOEXEC);
-  if (descriptor < 0) { fail("write", shown, errno); }
-  const int code = ::fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
+  const Descriptor file(::open(on_disk.c_str(), flags | O_CLOEXEC));
+  if (!file.valid()) { fail("write", shown, errno); }
+  int code = 0;
+  do {
+    code = ::fsync(file.number()) == 0 ? 0 : errno;
+  } while (code == EINTR);  // a signal on a network file system; the file is to be whole nevertheless
   // Some file systems have no fsync for folders; the rename is as durable there as it gets.
   if (code != 0 && code != EINVAL && code != ENOTSUP) { fail("write", shown, code); }
 }
@@ -47,18 +50,17 @@ PartialFile::PartialFile(std::string path) : path_(std::move(path)) {
 /// a leftover before it could be locked.
 bool PartialFile::create() {
   partial_path_ = partial_name(path_);
-  descriptor_ = ::open(partial_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0 && errno == EEXIST) { return false; }
-  if (descriptor_ < 0) { fail("write", path_, errno); }
-  const bool own =
-      lock_file(descriptor_) != FileLocking::kHeldByAnother && is_named(descriptor_, partial_path_.c_str());
-  if (!own) { ::close(descriptor_); }
-  return own;
+  Descriptor made(::open(partial_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!made.valid() && errno == EEXIST) { return false; }
+  if (!made.valid()) { fail("write", path_, errno); }
+  if (lock_file(made.number()) == FileLocking::kHeldByAnother) { return false; }
+  if (!is_named(made.number(), partial_path_.c_str())) { return false; }
+  descriptor_ = std::move(made);
+  return true;
 }
 
 PartialFile::~PartialFile() {
   if (!committed_) { ::unlink(partial_path_.c_str()); }
-  ::close(descriptor_);  // which ends the lock
 }
 
 void PartialFile::commit() {
@@ -69,19 +71,15 @@ void PartialFile::commit() {
   sync(folder.empty() ? "." : folder, path_, O_RDONLY | O_DIRECTORY);
 }
 
-AtomicFile::AtomicFile(std::string path) : file_(std::move(path)) {
-  descriptor_ = ::open(file_.partial_path().c_str(), O_WRONLY | O_CLOEXEC);
-  if (descriptor_ < 0) { fail("write", file_.path(), errno); }
-}
-
-AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) { ::close(descriptor_); }
+AtomicFile::AtomicFile(std::string path)
+    : file_(std::move(path)), descriptor_(::open(file_.partial_path().c_str(), O_WRONLY | O_CLOEXEC)) {
+  if (!descriptor_.valid()) { fail("write", file_.path(), errno); }
 }
 
 void AtomicFile::write(const void* bytes, size_t count) {
   const char* next = static_cast<const char*>(bytes);
   while (count > 0) {
-    const ssize_t written = ::write(descriptor_, next, count);
+    const ssize_t written = ::write(descriptor_.number(), next, count);
     if (written < 0 && errno == EINTR) { continue; }
     if (written < 0) { fail("write", file_.path(), errno); }
     next += written;
@@ -90,15 +88,13 @@ void AtomicFile::write(const void* bytes, size_t count) {
 }
 
 void AtomicFile::write_at(int64_t at, std::string_view text) {
-  if (!terrace::write_at(descriptor_, text.data(), static_cast<int64_t>(text.size()), at)) {
+  if (!terrace::write_at(descriptor_.number(), text.data(), static_cast<int64_t>(text.size()), at)) {
     fail("write", file_.path(), errno);
   }
 }
 
 void AtomicFile::commit() {
-  const int code = ::close(descriptor_) == 0 ? 0 : errno;
-  descriptor_ = -1;
-  if (code != 0) { fail("write", file_.path(), code); }
+  if (!descriptor_.close()) { fail("write", file_.path(), errno); }
   file_.commit();
 }
 
@@ -109,29 +105,27 @@ void write_file(const std::string& path, std::string_view content) {
 }
 
 std::string read_file(const std::string& path) {
-  int descriptor = -1;
-  while ((descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC)) < 0 && errno == EINTR) { interruption_point(); }
-  if (descriptor < 0) { fail("read", path, errno); }
+  Descriptor file;
+  while (!(file = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC))).valid() && errno == EINTR) {
+    interruption_point();
+  }
+  if (!file.valid()) { fail("read", path, errno); }
   struct stat status {};
-  if (::fstat(descriptor, &status) == 0 && S_ISCHR(status.st_mode)) {
-    ::close(descriptor);
+  if (::fstat(file.number(), &status) == 0 && S_ISCHR(status.st_mode)) {
     throw IoError(cat("cannot read ", path, ": it is a device, which has no end"));
   }
   std::string content;
   char block[1 << 16];
   for (;;) {
-    const ssize_t count = ::read(descriptor, block, sizeof block);
-    if (count < 0 && errno == EINTR) { continue; }
-    if (count < 0) {
-      const int code = errno;
-      ::close(descriptor);
-      fail("read", path, code);
+    const ssize_t count = ::read(file.number(), block, sizeof block);
+    if (count < 0 && errno == EINTR) {
+      interruption_point();  // a pipe's writer may never write
+      continue;
     }
-    if (count == 0) { break; }
+    if (count < 0) { fail("read", path, errno); }
+    if (count == 0) { return content; }
     content.append(block, static_cast<size_t>(count));
   }
-  ::close(descriptor);
-  return content;
 }
 
 }  // namespace terrace

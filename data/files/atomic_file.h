@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "data/files/descriptor.h"
+
 namespace terrace {
 
 /// The name beside `path` under which a file is written until it is complete. The constructor creates it, which finds
@@ -29,7 +31,7 @@ class PartialFile {
   bool create();
 
   std::string path_, partial_path_;
-  int descriptor_ = -1;
+  Descriptor descriptor_;  // holds the lock
   bool committed_ = false;
 };
 
@@ -37,9 +39,6 @@ class PartialFile {
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(const void* bytes, size_t count);
   void write(std::string_view text) { write(text.data(), text.size()); }
@@ -49,7 +48,7 @@ class AtomicFile {
 
  private:
   PartialFile file_;
-  int descriptor_;
+  Descriptor descriptor_;
 };
 
 /// The whole of `content` as the file `path`, or, on any error, `path` as it was.

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/files/descriptor.h"
 #include "data/files/file_lock.h"
 #include "tensor/base/error.h"
 
@@ -37,12 +38,9 @@ constexpr std::time_t kOldVersionIdle = 3600;  // seconds
 const std::string& boot_id() {
   static const std::string id = [] {
     std::string digits = kUnknownBoot;
-    const int descriptor = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (descriptor >= 0) {
-      std::string read(kBootDigits, '0');
-      if (::read(descriptor, read.data(), read.size()) == static_cast<ssize_t>(kBootDigits)) { digits = read; }
-      ::close(descriptor);
-    }
+    const Descriptor file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    std::string read(kBootDigits, '0');
+    if (::read(file.number(), read.data(), read.size()) == static_cast<ssize_t>(kBootDigits)) { digits = read; }
     return digits;
   }();
   return id;
@@ -113,15 +111,14 @@ bool has_ended(const Partial& partial, const struct stat& status) {
 /// The file is removed while its lock is held: nobody can take it over in between.
 void remove_if_dead(const fs::path& folder, const Partial& partial) {
   const std::string path = (folder / partial.name).string();
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (descriptor < 0) { return; }
+  const Descriptor file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file.valid()) { return; }
   struct stat status {};
-  const bool usable = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  const bool usable = ::fstat(file.number(), &status) == 0 && S_ISREG(status.st_mode);
   const bool same_kernel = partial.boot == boot_id() && partial.boot != kUnknownBoot;
-  const bool here = same_kernel || is_of_this_machine(descriptor);
+  const bool here = same_kernel || is_of_this_machine(file.number());
   const bool dead = partial.boot.empty() ? has_ended(partial, status) : here;
-  if (usable && dead && lock_file(descriptor) == FileLocking::kTaken) { ::unlink(path.c_str()); }
-  ::close(descriptor);
+  if (usable && dead && lock_file(file.number()) == FileLocking::kTaken) { ::unlink(path.c_str()); }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "data/files/descriptor.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -21,22 +22,21 @@ MappedFile::~MappedFile() {
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   const auto fail = [&](const std::string& why) -> IoError { return IoError(cat("cannot read ", path, ": ", why)); };
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) { throw fail(std::strerror(errno)); }
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) { throw fail(std::strerror(errno)); }
   struct stat status {};
   std::string problem;
   void* start = nullptr;
-  if (::fstat(descriptor, &status) != 0) {
+  if (::fstat(file.number(), &status) != 0) {
     problem = std::strerror(errno);
   } else if (!S_ISREG(status.st_mode)) {
     problem = S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file";
   } else if (status.st_size == 0) {
     problem = "the file is empty";
   } else {
-    start = ::mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+    start = ::mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, file.number(), 0);
     if (start == MAP_FAILED) { problem = std::strerror(errno); }
   }
-  ::close(descriptor);
   if (!problem.empty()) { throw fail(problem); }
   const auto size = static_cast<size_t>(status.st_size);
   ::madvise(start, size, MADV_SEQUENTIAL);

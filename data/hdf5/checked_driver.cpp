@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "data/files/checksum.h"
+#include "data/files/descriptor.h"
 #include "data/files/positional_io.h"
 #include "data/hdf5/trailer.h"
 #include "tensor/base/error.h"
@@ -32,17 +32,14 @@ constexpr int64_t kMinParallelPieces = 8;  // 2 MiB, whose reading takes longer 
 struct CheckedFile : H5FD_t {
   explicit CheckedFile(const std::string& path) : H5FD_t{}, descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
     struct stat status {};
-    if (descriptor < 0 || ::fstat(descriptor, &status) != 0) {
+    if (!descriptor.valid() || ::fstat(descriptor.number(), &status) != 0) {
       throw IoError(cat("cannot read ", path, ": ", std::strerror(errno)));
     }
     device = status.st_dev;
     inode = status.st_ino;
   }
-  ~CheckedFile() { ::close(descriptor); }
-  CheckedFile(const CheckedFile&) = delete;
-  CheckedFile& operator=(const CheckedFile&) = delete;
 
-  int descriptor;
+  Descriptor descriptor;
   Trailer trailer;
   haddr_t allocated = 0;  // the library's end of allocated space
   dev_t device = 0;
@@ -76,7 +73,7 @@ int64_t size_of_block(const CheckedFile& file, int64_t block) {
 
 /// Reads whole blocks, `bytes` in all, and compares them with their checksums. Throws IoError with the reason.
 void read_piece(const CheckedFile& file, int64_t block, char* out, int64_t bytes) {
-  if (!read_at(file.descriptor, out, bytes, block * kBlockBytes)) { throw IoError(std::strerror(errno)); }
+  if (!read_at(file.descriptor.number(), out, bytes, block * kBlockBytes)) { throw IoError(std::strerror(errno)); }
   for (int64_t at = 0; at < bytes; at += kBlockBytes, ++block) {
     const int64_t size = std::min(kBlockBytes, bytes - at);
     if (checksum(out + at, static_cast<size_t>(size)) != file.trailer.checksums[static_cast<size_t>(block)]) {
@@ -209,7 +206,7 @@ Handle open_checked(const std::string& path) {
   static const H5FD_class_t driver = driver_class();
   static const hid_t driver_id = H5FDregister(&driver);
   auto file = std::make_unique<CheckedFile>(path);
-  std::optional<Trailer> trailer = read_trailer(file->descriptor, path);
+  std::optional<Trailer> trailer = read_trailer(file->descriptor.number(), path);
   if (!trailer) { return Handle(); }
   file->trailer = std::move(*trailer);
   const Handover handover{&file};

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "data/files/checksum.h"
+#include "data/files/descriptor.h"
 #include "data/files/positional_io.h"
 #include "tensor/base/error.h"
 #include "tensor/device/parallel.h"
@@ -43,27 +43,17 @@ void read_or_fail(int descriptor, void* bytes, int64_t count, int64_t at, const 
   if (!read_at(descriptor, bytes, count, at)) { throw IoError(cat("cannot read ", path, ": ", std::strerror(errno))); }
 }
 
-/// A descriptor that is closed with its owner.
-struct Descriptor {
-  int value;
-  explicit Descriptor(int value_) : value(value_) {}
-  ~Descriptor() { ::close(value); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-};
-
 }  // namespace
 
 void append_trailer(const std::string& path, const std::string& shown) {
-  const int opened = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (opened < 0) { throw IoError(cat("cannot write ", shown, ": ", std::strerror(errno))); }
-  const Descriptor file(opened);
-  const int64_t size = size_of_file(file.value, shown);
+  const Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file.valid()) { throw IoError(cat("cannot write ", shown, ": ", std::strerror(errno))); }
+  const int64_t size = size_of_file(file.number(), shown);
   std::vector<uint64_t> checksums(static_cast<size_t>(blocks_of(size)));
   each_on_one_thread((size + kPieceBytes - 1) / kPieceBytes, [&](int64_t piece) {
     thread_local std::vector<char> bytes(static_cast<size_t>(kPieceBytes));
     const int64_t begin = piece * kPieceBytes, count = std::min(kPieceBytes, size - begin);
-    read_or_fail(file.value, bytes.data(), count, begin, shown);
+    read_or_fail(file.number(), bytes.data(), count, begin, shown);
     for (int64_t at = 0; at < count; at += kBlockBytes) {
       checksums[static_cast<size_t>((begin + at) / kBlockBytes)] =
           checksum(bytes.data() + at, static_cast<size_t>(std::min(kBlockBytes, count - at)));
@@ -73,8 +63,8 @@ void append_trailer(const std::string& path, const std::string& shown) {
   footer.checksum = checksum_of(checksums, footer);
   std::copy(std::begin(kMagic), std::end(kMagic), footer.magic);
   const auto table_bytes = static_cast<int64_t>(checksums.size() * sizeof(uint64_t));
-  if (!write_at(file.value, checksums.data(), table_bytes, size) ||
-      !write_at(file.value, &footer, sizeof footer, size + table_bytes)) {
+  if (!write_at(file.number(), checksums.data(), table_bytes, size) ||
+      !write_at(file.number(), &footer, sizeof footer, size + table_bytes)) {
     throw IoError(cat("cannot write ", shown, ": ", std::strerror(errno)));
   }
 }

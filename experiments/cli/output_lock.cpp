@@ -8,7 +8,6 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
-#include <utility>
 
 #include "data/files/file_lock.h"
 #include "data/files/positional_io.h"
@@ -66,9 +65,10 @@ std::vector<std::string> missing_folders(const std::string& folder) {
   return missing;
 }
 
+constexpr int kTries = 100;  // against other processes, which make and remove the same folder
+
 /// As make_folder, where another process may remove the folder, as empty, at any moment.
 void make_shared_folder(const std::string& folder) {
-  constexpr int kTries = 100;
   for (int i = 1;; ++i) {
     try {
       make_folder(folder);
@@ -86,7 +86,9 @@ OutputLock OutputLock::of_folder(const std::string& folder) {
   OutputLock lock;
   lock.made_ = missing_folders(folder);
   make_shared_folder(folder);
-  lock.take(folder + "/.run.lock", folder, "give another folder with --out");
+  for (int i = 0; i < kTries && !lock.take(folder + "/.run.lock", folder, "give another folder with --out"); ++i) {
+    make_shared_folder(folder);  // another process has just removed it, as empty
+  }
   return lock;
 }
 
@@ -100,45 +102,36 @@ OutputLock OutputLock::of_file(const std::string& file, const std::string& optio
   return lock;
 }
 
-OutputLock::OutputLock(OutputLock&& other) noexcept
-    : path_(std::move(other.path_)), made_(std::move(other.made_)), descriptor_(std::exchange(other.descriptor_, -1)) {
-  other.made_.clear();
-}
-
-/// A file that is removed between the two steps is made again.
-void OutputLock::take(const std::string& path, const std::string& output, const std::string& way_out) {
+/// False where the folder of `path` is not there. A file that is removed between the two steps is made again.
+bool OutputLock::take(const std::string& path, const std::string& output, const std::string& way_out) {
   path_ = path;
   while (true) {
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 && errno == ENOENT && !made_.empty()) {
-      make_shared_folder(output);  // another process has just removed it, as empty
-      continue;
-    }
-    if (descriptor_ < 0) { return; }
-    const FileLocking locking = lock_file(descriptor_);
+    file_ = Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666));
+    if (!file_.valid()) { return errno != ENOENT; }
+    const FileLocking locking = lock_file(file_.number());
     if (locking == FileLocking::kHeldByAnother) { refuse(output, way_out); }
     if (locking == FileLocking::kNotSupported) {
       note(cat(output, ": its file system has no locks; a second program that writes there is not noticed"));
     }
-    if (is_named(descriptor_, path.c_str())) { break; }
-    ::close(descriptor_);
+    if (is_named(file_.number(), path.c_str())) { break; }
   }
   const std::string text = holder_text();
-  if (::ftruncate(descriptor_, 0) != 0 || !write_at(descriptor_, text.data(), static_cast<int64_t>(text.size()), 0)) {
+  const int file = file_.number();
+  if (::ftruncate(file, 0) != 0 || !write_at(file, text.data(), static_cast<int64_t>(text.size()), 0)) {
     errno = 0;  // on a full disk nobody can be named
   }
+  return true;
 }
 
 void OutputLock::refuse(const std::string& output, const std::string& way_out) {
-  const std::string holder = holder_in(descriptor_);
-  ::close(std::exchange(descriptor_, -1));  // the file is the holder's: it is not removed
+  const std::string holder = holder_in(file_.number());
+  file_.close();  // the file is the holder's: it is not removed
   throw ConfigError(cat(output, " is being written by ", holder, "; wait until it has ended, or ", way_out));
 }
 
 OutputLock::~OutputLock() {
-  if (descriptor_ >= 0) { ::unlink(path_.c_str()); }
+  if (file_.valid()) { ::unlink(path_.c_str()); }
   for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) { ::rmdir(folder->c_str()); }
-  if (descriptor_ >= 0) { ::close(descriptor_); }
 }
 
 }  // namespace terrace

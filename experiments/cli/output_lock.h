@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "data/files/descriptor.h"
+
 namespace terrace {
 
 /// Holds the lock of an output as long as it lives. The lock is of a hidden file, OUT/.run.lock of a folder and
@@ -18,7 +20,7 @@ class OutputLock {
   static OutputLock of_folder(const std::string& folder);
   /// `option` names the file, "" by place. Where it cannot be written no lock is taken: its writer says why.
   static OutputLock of_file(const std::string& file, const std::string& option);
-  OutputLock(OutputLock&& other) noexcept;
+  OutputLock(OutputLock&&) noexcept = default;
   OutputLock& operator=(OutputLock&&) = delete;
   /// Folders that were made are removed where they are empty.
   ~OutputLock();
@@ -28,12 +30,12 @@ class OutputLock {
 
  private:
   OutputLock() = default;
-  void take(const std::string& path, const std::string& output, const std::string& way_out);
+  bool take(const std::string& path, const std::string& output, const std::string& way_out);
   [[noreturn]] void refuse(const std::string& output, const std::string& way_out);
 
   std::string path_;
   std::vector<std::string> made_;  // the outer folders first
-  int descriptor_ = -1;
+  Descriptor file_;
 };
 
 }  // namespace terrace

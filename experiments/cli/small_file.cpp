@@ -7,26 +7,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "data/files/descriptor.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
 namespace {
-
-class Descriptor {
- public:
-  /// Non-blocking, so that a FIFO without a writer is opened too.
-  explicit Descriptor(const std::string& path) : number_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~Descriptor() {
-    if (number_ >= 0) { close(number_); }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 [[noreturn]] void fail(const std::string& path) {
   throw IoError(cat("cannot read ", path, ": ", std::strerror(errno)));
@@ -40,8 +26,9 @@ void wait_for_bytes(int descriptor) {
 }  // namespace
 
 std::string read_small_file(const std::string& path) {
-  const Descriptor file(path);
-  if (file.number() < 0) { fail(path); }
+  // Non-blocking, so that a FIFO without a writer is opened too.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.valid()) { fail(path); }
   std::string content;
   char block[1 << 16];
   for (;;) {

@@ -61,15 +61,11 @@ ImageStore::ImageStore(const std::string& folder, const Json& key, int64_t side,
     std::filesystem::remove(path_);
     write_file(key_path_, checked_json_text(key));
   }
-  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) { fail("write", path_); }
+  file_ = Descriptor(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (!file_.valid()) { fail("write", path_); }
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) { fail("read", path_); }
+  if (::fstat(file_.number(), &status) != 0) { fail("read", path_); }
   truncate(whole_images(status.st_size / record_bytes()));
-}
-
-ImageStore::~ImageStore() {
-  if (descriptor_ >= 0) { ::close(descriptor_); }
 }
 
 int64_t ImageStore::image_bytes() const { return side_ * side_ * 3; }
@@ -85,7 +81,7 @@ uint64_t ImageStore::checksum_of(const uint8_t* pixels, int64_t place) const {
 
 bool ImageStore::read_image(int64_t place, std::vector<uint8_t>& record) const {
   record.resize(static_cast<size_t>(record_bytes()));
-  if (!read_at(descriptor_, record.data(), record_bytes(), place * record_bytes())) { fail("read", path_); }
+  if (!read_at(file_.number(), record.data(), record_bytes(), place * record_bytes())) { fail("read", path_); }
   uint64_t stored = 0;
   std::memcpy(&stored, record.data() + image_bytes(), sizeof stored);
   return stored == checksum_of(record.data(), place);
@@ -103,7 +99,7 @@ int64_t ImageStore::whole_images(int64_t count) const {
 }
 
 void ImageStore::truncate(int64_t count) {
-  if (::ftruncate(descriptor_, count * record_bytes()) != 0) { fail("write", path_); }
+  if (::ftruncate(file_.number(), count * record_bytes()) != 0) { fail("write", path_); }
   size_ = count;
 }
 
@@ -119,8 +115,8 @@ void ImageStore::append(const Tensor& images) {
     const uint64_t checksum = checksum_of(record, size_ + i);
     std::memcpy(record + image_bytes(), &checksum, sizeof checksum);
   }
-  if (!write_at(descriptor_, records.data(), count * record_bytes(), size_ * record_bytes()) ||
-      ::fdatasync(descriptor_) != 0) {
+  if (!write_at(file_.number(), records.data(), count * record_bytes(), size_ * record_bytes()) ||
+      ::fdatasync(file_.number()) != 0) {
     fail("write", path_);
   }
   size_ += count;
@@ -144,8 +140,7 @@ Tensor ImageStore::read(int64_t begin, int64_t end) const {
 }
 
 void ImageStore::remove() {
-  ::close(descriptor_);
-  descriptor_ = -1;
+  file_.close();
   size_ = 0;
   std::filesystem::remove(path_);
   std::filesystem::remove(key_path_);

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "data/files/descriptor.h"
 #include "data/files/json.h"
 #include "experiments/cli/run_record.h"
 #include "tensor/tensor.h"
@@ -34,9 +35,6 @@ class ImageStore {
   static void check_resumable(const std::string& folder, const Json& key);
   /// Its files, relative to the folder.
   static std::vector<std::string> file_names();
-  ~ImageStore();
-  ImageStore(const ImageStore&) = delete;
-  ImageStore& operator=(const ImageStore&) = delete;
 
   int64_t size() const { return size_; }          // whole images
   void truncate(int64_t count);                   // drops those from `count` on
@@ -54,7 +52,7 @@ class ImageStore {
 
   std::string path_, key_path_;
   int64_t side_, size_ = 0;
-  int descriptor_ = -1;
+  Descriptor file_;
 };
 
 /// Throws ConfigError, for --resume, where what images depend on is not what those in the folder did.
