@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -41,19 +42,6 @@ int64_t statm(int field) {
     if (at != nullptr) { ++at; }
   }
   return size > 0 && at != nullptr ? std::strtoll(at, nullptr, 10) * sysconf(_SC_PAGESIZE) : 0;
-}
-
-/// Bytes that the limits leave, -1 for no limit.
-int64_t address_space_left() {
-  constexpr int kSize = 0, kData = 5;
-  int64_t least = -1;
-  for (const auto& [kind, field] : {std::pair(RLIMIT_AS, kSize), std::pair(RLIMIT_DATA, kData)}) {
-    rlimit limit{};
-    if (getrlimit(kind, &limit) != 0 || limit.rlim_cur > INT64_MAX) { continue; }
-    const int64_t left = std::max<int64_t>(0, static_cast<int64_t>(limit.rlim_cur) - statm(field));
-    least = least < 0 ? left : std::min(least, left);
-  }
-  return least;
 }
 
 int64_t stack_size() {
@@ -100,6 +88,18 @@ __attribute__((section(".preinit_array"), used)) void (*const kBeforeLibraries)(
 
 }  // namespace
 
+int64_t address_space_left() {
+  constexpr int kSize = 0, kData = 5;
+  int64_t least = -1;
+  for (const auto& [kind, field] : {std::pair(RLIMIT_AS, kSize), std::pair(RLIMIT_DATA, kData)}) {
+    rlimit limit{};
+    if (getrlimit(kind, &limit) != 0 || limit.rlim_cur > INT64_MAX) { continue; }
+    const int64_t left = std::max<int64_t>(0, static_cast<int64_t>(limit.rlim_cur) - statm(field));
+    least = least < 0 ? left : std::min(least, left);
+  }
+  return least;
+}
+
 int64_t address_space_of_thread() { return 2 * kBlasBuffer + stack_size(); }
 
 int threads_in_address_space(int wanted) {
@@ -128,7 +128,9 @@ int threads_that_start(int wanted) {
         changed.wait(lock, [&] { return end; });
       });
     }
-  } catch (const std::system_error&) {}  // there are no more
+  } catch (const std::system_error&) {  // there are no more
+  } catch (const std::bad_alloc&) {     // nor is there memory for one
+  }
   {
     const std::lock_guard lock(guard);
     end = true;

@@ -9,6 +9,9 @@
 
 namespace terrace {
 
+/// Bytes that the limits leave, at least 0; -1 where there is no limit.
+int64_t address_space_left();
+
 /// Bytes of address space that each thread takes: two buffers of OpenBLAS (one that it maps when it is loaded, one for
 /// products that threads compute at the same time), and the stack.
 int64_t address_space_of_thread();

@@ -1,8 +1,5 @@
 #include "experiments/cli/memory_bounds.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +8,7 @@
 #include <limits>
 #include <sstream>
 
+#include "experiments/cli/address_space.h"
 #include "tensor/base/error.h"
 
 namespace terrace {
@@ -62,16 +60,6 @@ double left_in_groups_below(const std::string& mount, std::string path) {
   return least;
 }
 
-/// `use` in the field of /proc/self/statm.
-double left_of_limit(decltype(RLIMIT_AS) kind, int field) {
-  rlimit limit{};
-  if (getrlimit(kind, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) { return kNoLimit; }
-  std::ifstream file("/proc/self/statm");
-  double pages = 0;
-  for (int i = 0; i <= field; ++i) { file >> pages; }
-  return static_cast<double>(limit.rlim_cur) - pages * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace
 
 double memory_left_in_groups(const std::string& groups, const std::string& root) {
@@ -91,9 +79,9 @@ double available_memory() {
   const double kib = fields_of("/proc/meminfo", "MemAvailable:", "SwapFree:");
   std::ifstream file("/proc/self/cgroup");
   const std::string groups{std::istreambuf_iterator<char>(file), {}};
-  constexpr int kSize = 0, kData = 5;  // fields of /proc/self/statm
+  const int64_t left = address_space_left();
   return std::max(0.0, std::min({kib < 0 ? kNoLimit : kib * 1024, memory_left_in_groups(groups, "/sys/fs/cgroup"),
-                                 left_of_limit(RLIMIT_AS, kSize), left_of_limit(RLIMIT_DATA, kData)}));
+                                 left < 0 ? kNoLimit : static_cast<double>(left)}));
 }
 
 std::string format_memory(double bytes) {
