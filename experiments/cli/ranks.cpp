@@ -79,10 +79,19 @@ std::pair<size_t, int> wait_for_one(Processes& ranks, bool& forwarded) {
   }
 }
 
+/// While it lives a second signal ends these processes with this one.
+class EndedTogether {
+ public:
+  explicit EndedTogether(Processes& ranks) { end_with(ranks.data()); }
+  ~EndedTogether() { end_with(nullptr); }
+  EndedTogether(const EndedTogether&) = delete;
+  EndedTogether& operator=(const EndedTogether&) = delete;
+};
+
 /// Returns the exit code: that of rank 0, or of the first rank that fails; either ends the others. The exit code
-/// kPeerLeft decides nothing, since the rank that left gives its own. A second signal ends the ranks with this process.
+/// kPeerLeft decides nothing, since the rank that left gives its own.
 int wait_for(Processes& ranks) {
-  end_with(ranks.data());
+  const EndedTogether together(ranks);
   int result = -1;
   bool forwarded = false;
   for (size_t left = ranks.size() - 1; left > 0; --left) {
@@ -95,7 +104,6 @@ int wait_for(Processes& ranks) {
       if (other > 0) { kill(other, SIGKILL); }
     }
   }
-  end_with(nullptr);
   return result >= 0 ? result : interrupted() ? 130 : 2;
 }
 
@@ -138,6 +146,7 @@ std::unique_ptr<HostCommunicator> connection(const std::string& rank_arguments) 
   if (rank > 0) {
     // Rank 0 has to end its step before it writes a checkpoint, which takes the others. They end when it has.
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) { signal(number, SIG_IGN); }
+    leave_notes_to_another();
     if (interrupted()) { throw EarlyExit{kPeerLeft}; }  // rank 0 was asked too, before anything was computed
     const int nowhere = open("/dev/null", O_WRONLY);
     if (nowhere >= 0) { dup2(nowhere, STDOUT_FILENO); }

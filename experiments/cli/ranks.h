@@ -16,9 +16,8 @@ inline constexpr double kBytesOfRank = 16e6;
 /// Called with the number of ranks that the command line asks for. With one: null. With more, the process that the user
 /// started starts itself that many times, waits, and ends as rank 0 does (EarlyExit): Ctrl-C, SIGTERM and SIGHUP stop
 /// rank 0, whose end ends the others, the failure of any rank ends all, and so does a second signal, at once. In those
-/// processes it gives the connection to the others; ranks other than 0 print nothing on stdout and leave signals to
-/// rank 0. Call it before anything is computed. Throws
-/// ConfigError where they cannot be started.
+/// processes it gives the connection to the others; ranks other than 0 print nothing on stdout and no notes, and leave
+/// signals to rank 0. Call it before anything is computed. Throws ConfigError where they cannot be started.
 std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks);
 
 /// Runs the body of a program that may be a rank and lets one process report an error: rank 0 where all ranks meet it,
