@@ -1,4 +1,5 @@
 #include "tests/reliability/faults.h"
+#include "data/files/atomic_file.h"
 
 #include <algorithm>
 #include <cstring>
@@ -21,7 +22,7 @@ ProcessOptions with_fault(const std::string& fault, int64_t at, const std::strin
 }
 
 CallCounts calls_counted(const std::filesystem::path& counter) {
-  const std::string bytes = bytes_of(counter);
+  const std::string bytes = read_file(counter);
   long counts[3] = {};
   std::memcpy(counts, bytes.data(), std::min(bytes.size(), sizeof(counts)));
   return {.changes = counts[0], .created = counts[1], .reads = counts[2]};

@@ -1,6 +1,7 @@
 // Harm to files that programs read: single bits, and cuts, additions, zeroed sectors, exchanged blocks, other files.
 #include <algorithm>
 
+#include "data/files/atomic_file.h"
 #include "tensor/base/error.h"
 #include "tests/reliability/file_kinds.h"
 
@@ -22,7 +23,7 @@ Verdict try_harm(const Place& place, int64_t index, Chance& chance, const Harm& 
   {
     const Sandbox sandbox(place.scratch / "try", place.fixture, kind.needs);
     const std::filesystem::path file = sandbox / file_of(kind, sandbox.path());
-    const std::string before = bytes_of(file);
+    const std::string before = read_file(file);
     std::string bytes = before;
     const std::string what = harm(bytes, chance);
     put_bytes(file, bytes);
@@ -96,7 +97,7 @@ std::string cut(const Place& place, std::string& bytes, Chance& chance) {
       return exchange_blocks(bytes, chance);
     default: {
       const FileKind& other = chance.of(file_kinds());
-      bytes = bytes_of(place.fixture / file_of(other, place.fixture));
+      bytes = read_file(place.fixture / file_of(other, place.fixture));
       return cat(other.name, kInItsPlace);
     }
   }

@@ -5,30 +5,10 @@
 #include <sstream>
 
 #include "tensor/base/error.h"
+#include "tests/reliability/command_lines.h"
 
 namespace terrace {
 namespace {
-
-/// Words that only a library's own texts hold.
-constexpr const char* kLibraryWords[] = {"std::",
-                                         "nlohmann",
-                                         "json.exception",
-                                         "basic_string",
-                                         "vector::",
-                                         "H5F",
-                                         "H5D",
-                                         "H5G",
-                                         "H5A",
-                                         "stoi",
-                                         "stol",
-                                         "bad_alloc",
-                                         "terminate called",
-                                         "libgomp",
-                                         "BLAS :",
-                                         "_M_",
-                                         "map::at",
-                                         "filesystem error",
-                                         "what():"};
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> result;
@@ -63,9 +43,7 @@ std::string fault_of_text(const ProcessResult& result, const std::string& name) 
   std::string last;
   for (const std::string& line : lines_of(result.err)) {
     errors += line.find(": error: ") != std::string::npos ? 1 : 0;
-    for (const char* word : kLibraryWords) {
-      if (line.find(word) != std::string::npos) { return cat("a library's words (", word, ")"); }
-    }
+    if (const std::string words = internals_in(line); !words.empty()) { return cat("a library's words (", words, ")"); }
     last = line;
   }
   if (errors != 1 || last.find(": error: ") == std::string::npos) { return cat(errors, " lines of errors"); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "data/files/atomic_file.h"
 #include "tensor/base/error.h"
 #include "tests/reliability/file_kinds.h"
 #include "tests/reliability/fixture.h"
@@ -72,7 +73,7 @@ void add_targets(const Place& place, const fs::path& fixture, const std::string&
     const Place here{.fixture = fixture, .scratch = place.scratch, .keep = {}, .twice = place.twice};
     Target target{kind, fixture, expected_of(kind, here), {}, {}};
     const fs::path file = fixture / file_of(kind, fixture);
-    const std::string bytes = bytes_of(file);
+    const std::string bytes = read_file(file);
     int64_t at = 0;
     auto ranges = ranges_of_values(file);
     ranges.emplace_back(static_cast<int64_t>(bytes.size()), 0);
@@ -128,7 +129,7 @@ Verdict try_metadata(const Place& place, int64_t index, Chance& chance) {
   const size_t reader = (static_cast<size_t>(index) / targets) % target.kind.readers.size();
   const Sandbox sandbox(place.scratch / "try", target.fixture, target.kind.needs);
   const fs::path file = sandbox / file_of(target.kind, sandbox.path());
-  std::string bytes = bytes_of(file);
+  std::string bytes = read_file(file);
   const std::string what = harm(bytes, target, chance);
   put_bytes(file, bytes);
   if (!place.keep.empty()) { sandbox.keep(place.keep); }

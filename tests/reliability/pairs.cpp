@@ -4,6 +4,7 @@
 
 #include <sstream>
 
+#include "data/files/atomic_file.h"
 #include "tensor/base/error.h"
 #include "tests/reliability/fixture.h"
 #include "tests/reliability/judge.h"
@@ -31,7 +32,7 @@ std::pair<ProcessResult, ProcessResult> run_both(const std::string (&commands)[2
   ProcessResult results[2];
   for (int i = 0; i < 2; ++i) {
     ::waitpid(waiting[i], nullptr, 0);
-    const std::string text = bytes_of(scratch / cat("result", i));
+    const std::string text = read_file(scratch / cat("result", i));
     std::istringstream(text) >> results[i].exit_code >> results[i].signal >> results[i].hung >> results[i].orphans >>
         results[i].seconds;
     results[i].err = text.substr(text.find('\n') + 1);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 
+#include "data/files/atomic_file.h"
 #include "data/files/checksum.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
@@ -22,7 +22,7 @@ bool is_below(const std::string& name, const std::vector<std::string>& paths) {
 
 /// Of a .json file all but what no two runs share: seconds, and the memory that the process held.
 std::string comparable(const fs::path& path) {
-  const std::string bytes = bytes_of(path);
+  const std::string bytes = read_file(path);
   if (path.extension() != ".json") { return bytes; }
   std::string kept;
   std::istringstream lines(bytes);
@@ -47,12 +47,6 @@ void copy_with_times(const fs::path& from, const fs::path& to) {
 }
 
 }  // namespace
-
-std::string bytes_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) { throw IoError(cat("torture: cannot read ", path.string())); }
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 void put_bytes(const fs::path& path, const std::string& bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);

@@ -40,8 +40,7 @@ class Sandbox {
   std::filesystem::path folder_;
 };
 
-/// The whole of a file, and a file of these bytes, without any care: the harness's own.
-std::string bytes_of(const std::filesystem::path& path);
+/// A file of these bytes, which is not flushed to the disk as by write_file: for thousands of files.
 void put_bytes(const std::filesystem::path& path, const std::string& bytes);
 
 }  // namespace terrace

@@ -1,6 +1,6 @@
 #include "tests/reliability/torture.h"
 
-#include <poll.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,7 +74,8 @@ class ClassRun {
 
   void run(TortureTable& table) {
     int ends[2];
-    if (::pipe(ends) != 0) { throw Error("torture: no pipe"); }
+    // The programs under test must not hold its end: one that stays would keep the class from ending.
+    if (::pipe2(ends, O_CLOEXEC) != 0) { throw Error("torture: no pipe"); }
     g_shared->next = 0;
     std::vector<pid_t> workers;
     std::fflush(stdout);
