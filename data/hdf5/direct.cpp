@@ -103,9 +103,9 @@ DirectReader::~DirectReader() {
   close();
 }
 
-void DirectReader::close() {
+bool DirectReader::close() {
   open_datasets_.clear();
-  file_.reset();
+  return file_.reset();
 }
 
 int64_t DirectReader::file_bytes() const {

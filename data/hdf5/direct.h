@@ -63,7 +63,7 @@ class DirectReader final : public Reader {
   hid_t keep_dataset(const std::string& name);  // open until the file is closed
   Hdf5DatasetInfo info_of(hid_t dataset, const std::string& name) const;
   int64_t file_bytes() const;
-  void close();  // nothing can be read or written afterwards
+  bool close();  // nothing can be read or written afterwards; false where the library could not close the file
 
  private:
   Handle open_dataset(const std::string& name);  // names the nearest where there is none

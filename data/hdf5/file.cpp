@@ -120,9 +120,9 @@ void Hdf5File::commit() {
   if (H5Fflush(own.file(), H5F_SCOPE_GLOBAL) < 0) {
     throw IoError(cat("cannot write ", path(), ": ", hdf5::last_reason()));
   }
-  // After a flush there is nothing left to write, so that closing cannot fail for want of room.
-  own.close();
+  // After a flush there is nothing left to write, so that closing does not fail for want of room.
   impl_->own = nullptr;
+  if (!own.close()) { throw IoError(cat("cannot write ", path(), ": ", hdf5::last_reason())); }
   hdf5::append_trailer(impl_->partial->partial_path(), impl_->path);
   impl_->partial->commit();
 }

@@ -39,35 +39,28 @@ Lock::Lock() : guard_(library_mutex) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
-void Handle::reset() {
-  if (id_ < 0) { return; }
+bool Handle::reset() {
+  if (id_ < 0) { return true; }
   const Lock lock;
-  switch (H5Iget_type(id_)) {
+  const hid_t id = std::exchange(id_, H5I_INVALID_HID);
+  switch (H5Iget_type(id)) {
     case H5I_FILE:
-      H5Fclose(id_);
-      break;
+      return H5Fclose(id) >= 0;
     case H5I_GROUP:
-      H5Gclose(id_);
-      break;
+      return H5Gclose(id) >= 0;
     case H5I_DATATYPE:
-      H5Tclose(id_);
-      break;
+      return H5Tclose(id) >= 0;
     case H5I_DATASPACE:
-      H5Sclose(id_);
-      break;
+      return H5Sclose(id) >= 0;
     case H5I_DATASET:
-      H5Dclose(id_);
-      break;
+      return H5Dclose(id) >= 0;
     case H5I_ATTR:
-      H5Aclose(id_);
-      break;
+      return H5Aclose(id) >= 0;
     case H5I_GENPROP_LST:
-      H5Pclose(id_);
-      break;
+      return H5Pclose(id) >= 0;
     default:
-      break;  // closed with its file
+      return true;  // closed with its file
   }
-  id_ = H5I_INVALID_HID;
 }
 
 std::string last_reason() {

@@ -44,7 +44,8 @@ class Handle {
   hid_t get() const { return id_; }
   operator hid_t() const { return id_; }
   bool valid() const { return id_ >= 0; }
-  void reset();
+  /// False, with the reason on the error stack, where the library could not close it: a file may lack a part then.
+  bool reset();
 
  private:
   hid_t id_ = H5I_INVALID_HID;

@@ -1,5 +1,6 @@
 #include "data/hdf5/remote_server.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -57,8 +59,14 @@ int keep_only(int socket) {
   for (int standard = 0; standard < kKept; ++standard) {
     if (nowhere < 0 || dup2(nowhere, standard) < 0) { close(standard); }
   }
-  if (close_range(kKept + 1, ~0u, 0) != 0) {  // a kernel before 5.9
-    for (int other = kKept + 1; other < sysconf(_SC_OPEN_MAX); ++other) { close(other); }
+  if (close_range(kKept + 1, ~0u, 0) == 0) { return kKept; }
+  // A kernel before 5.9, or a container without that call. The limit of descriptors may be a thousand million there.
+  if (DIR* all = opendir("/proc/self/fd")) {
+    while (const dirent* entry = readdir(all)) {
+      const int other = std::atoi(entry->d_name);
+      if (other > kKept && other != dirfd(all)) { close(other); }
+    }
+    closedir(all);
   }
   return kKept;
 }
