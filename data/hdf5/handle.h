@@ -24,7 +24,8 @@ class Lock {
   std::lock_guard<std::recursive_mutex> guard_;
 };
 
-/// In the child of a fork that its parent made under a Lock: what was the parent's is nobody's there.
+/// To be called in the child of a fork that was made under a Lock: makes the child's copy of the mutex anew, since no
+/// thread of the child holds it.
 void forget_lock_of_parent();
 
 /// An identifier of the library that is closed with its owner.

@@ -11,7 +11,8 @@ namespace terrace {
 double available_memory();
 
 /// What the control groups of a process leave, as cpu_quota() (tensor/device/cores.h) finds them: the least of limit
-/// minus use, where use is without the cache of files, which gives way. Infinite for no limit.
+/// minus use, where use is without the cache of files, which the system drops where memory is needed. Infinite for no
+/// limit.
 double memory_left_in_groups(const std::string& groups, const std::string& root);
 
 /// "3.1 TB", "23 GB", "512 MB": of powers of 1000.

@@ -28,9 +28,9 @@ namespace terrace {
 namespace {
 
 volatile std::sig_atomic_t g_signal = 0;
-timespec g_first{};                            // when the first signal came
-std::atomic<std::atomic<pid_t>*> g_with{};     // of end_with(): processes, behind the last of them 0
-constexpr int64_t kSameRequest = 250'000'000;  // nanoseconds
+timespec g_first{};                              // when the first signal came
+std::atomic<std::atomic<pid_t>*> g_processes{};  // of end_with(): a list that a 0 ends
+constexpr int64_t kSameRequest = 250'000'000;    // nanoseconds
 
 int64_t nanoseconds_since(const timespec& before) {
   timespec now{};
@@ -51,7 +51,7 @@ extern "C" void note_signal(int number, siginfo_t* info, void* /*context*/) {
     return;
   }
   if (number == SIGPIPE || info->si_code == SI_QUEUE || nanoseconds_since(g_first) < kSameRequest) { return; }
-  if (std::atomic<pid_t>* process = g_with) {
+  if (std::atomic<pid_t>* process = g_processes) {
     for (; *process != 0; ++process) {
       if (*process > 0) { kill(*process, SIGKILL); }
     }
@@ -161,6 +161,6 @@ void check_interrupt() {
   }
 }
 
-void end_with(std::atomic<pid_t>* processes) { g_with = processes; }
+void end_with(std::atomic<pid_t>* processes) { g_processes = processes; }
 
 }  // namespace terrace

@@ -35,8 +35,8 @@ int interrupting_signal();
 /// Throws Interrupted where interrupted(); unfinished files are then removed on the way out.
 void check_interrupt();
 
-/// The processes of this list, of which a 0 is the end and negative numbers are left out, are killed where a second
-/// signal ends this one. It must stay; null for none.
+/// Where a second signal ends this process, it kills those of this list first. The list ends with a 0; negative numbers
+/// in it are passed over. It must outlive its use: null, for no list, takes it back.
 void end_with(std::atomic<pid_t>* processes);
 
 /// The path of the program that runs, "" where the system does not tell. Executed by this path and not by

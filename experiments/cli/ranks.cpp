@@ -38,8 +38,10 @@ std::vector<std::string> own_arguments() {
 }
 
 /// Rank 0 is told where the process that waits for it ends, and writes its checkpoint; the others end with rank 0.
-[[noreturn]] void become_rank(int rank, int size, const std::vector<int>& sockets, std::vector<std::string> arguments) {
+[[noreturn]] void become_rank(int rank, int size, pid_t parent, const std::vector<int>& sockets,
+                              std::vector<std::string> arguments) {
   if (rank == 0) { prctl(PR_SET_PDEATHSIG, SIGTERM); }
+  if (getppid() != parent) { _exit(127); }  // it ended before this process could be told
   std::string rank_arguments = cat(rank, " ", size);
   for (const int socket : sockets) {
     fcntl(socket, F_SETFD, 0);
@@ -53,7 +55,7 @@ std::vector<std::string> own_arguments() {
   _exit(127);
 }
 
-/// The ranks that run; negative where one has ended, behind the last one 0 (end_with).
+/// The ranks that run, as end_with() takes them: -1 in the place of one that has ended, 0 after the last.
 using Processes = std::vector<std::atomic<pid_t>>;
 
 /// Waits until one of the ranks has ended. The first signal goes on to rank 0 (`forwarded`): by sigqueue, so that it is
@@ -118,10 +120,11 @@ int wait_for(Processes& ranks) {
     sockets[static_cast<size_t>(rank)].push_back(pair[1]);
   }
   const std::vector<std::string> arguments = own_arguments();
+  const pid_t parent = getpid();
   Processes started(static_cast<size_t>(size) + 1);
   for (int rank = 0; rank < size; ++rank) {
     const pid_t process = fork();
-    if (process == 0) { become_rank(rank, size, sockets[static_cast<size_t>(rank)], arguments); }
+    if (process == 0) { become_rank(rank, size, parent, sockets[static_cast<size_t>(rank)], arguments); }
     if (process < 0) {
       for (int other = 0; other < rank; ++other) { kill(started[static_cast<size_t>(other)], SIGKILL); }
       throw ConfigError(cat("--ranks ", size, ": rank ", rank, " cannot be started (", std::strerror(errno), ")"));
