@@ -15,6 +15,7 @@
 #include "data/hdf5/message.h"
 #include "data/hdf5/remote_server.h"
 #include "tensor/base/error.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace::hdf5 {
 namespace {
@@ -95,6 +96,7 @@ ReadingProcess::Event ReadingProcess::wait() {
   constexpr int kMilliseconds = 1000;
   pollfd end{socket_, POLLIN, 0};
   for (int seconds = 0; seconds < kMaxSecondsAsleep;) {
+    interruption_point();
     const int ready = poll(&end, 1, kMilliseconds);
     if (ready > 0) { return Event::kBytes; }
     if (ready < 0) { continue; }  // a signal of this process

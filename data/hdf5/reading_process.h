@@ -23,7 +23,8 @@ class ReadingProcess {
   bool is_own() const;
 
   enum class Event { kBytes, kEnd, kStuck };
-  /// Waits for bytes from it, for its end, or until it is plain that it waits for ever.
+  /// Waits for bytes from it, for its end, or until it is plain that it waits for ever. Calls interruption_point() once
+  /// a second, which may throw.
   Event wait();
   /// Waits for its end, and gives the signal that ended it, 0 without one.
   int ended_by();

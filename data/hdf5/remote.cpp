@@ -121,6 +121,16 @@ void RemoteReader::receive_bytes(void* out, size_t count, const Request& request
   }
 }
 
+/// Where the user ends the program meanwhile, so does the process, and with it goes the rest of the reply.
+ReadingProcess::Event RemoteReader::wait_for_bytes() {
+  try {
+    return process_->wait();
+  } catch (const Interrupted&) {
+    process_.reset();
+    throw;
+  }
+}
+
 void RemoteReader::fill_buffer(const Request& request) {
   while (true) {
     const ssize_t got = ::recv(process_->socket(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
@@ -130,7 +140,7 @@ void RemoteReader::fill_buffer(const Request& request) {
       return;
     }
     if (got < 0 && errno == EAGAIN) {
-      const ReadingProcess::Event event = process_->wait();
+      const ReadingProcess::Event event = wait_for_bytes();
       if (event == ReadingProcess::Event::kEnd) { fail_ended(request); }
       if (event == ReadingProcess::Event::kStuck) { fail_stuck(request); }
     } else if (got == 0 || errno != EINTR) {

@@ -41,6 +41,7 @@ class RemoteReader final : public Reader {
   Reply receive(const Request& request);
   void receive_bytes(void* out, size_t count, const Request& request);
   void fill_buffer(const Request& request);
+  ReadingProcess::Event wait_for_bytes();
   Tensor receive_tensor(const Request& request);
 
   /// The process has not survived the request: this and every later call throw IoError.
