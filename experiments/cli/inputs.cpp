@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <set>
 
 #include "data/images/image_file.h"
 #include "tensor/base/error.h"
@@ -12,9 +13,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<std::pair<uint64_t, uint64_t>> identity_of(const fs::path& path) {
+/// Device and inode of a file, or of a folder; nullopt where the other is there, or nothing.
+std::optional<std::pair<uint64_t, uint64_t>> identity_of(const fs::path& path, bool folder = false) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0 || S_ISDIR(status.st_mode)) { return std::nullopt; }
+  if (::stat(path.c_str(), &status) != 0 || S_ISDIR(status.st_mode) != folder) { return std::nullopt; }
   return std::pair<uint64_t, uint64_t>(status.st_dev, status.st_ino);
 }
 
@@ -30,11 +32,16 @@ std::vector<fs::path> files_of(const std::string& given) {
   if (fs::is_directory(path, ignored)) {
     if (fs::exists(path / "checkpoint.h5", ignored)) { return {path / "checkpoint.h5"}; }
     std::vector<fs::path> files;
+    std::set<std::optional<std::pair<uint64_t, uint64_t>>> entered = {identity_of(path, true)};
     using Walk = fs::recursive_directory_iterator;
     const auto options =
         fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied;
     for (Walk entry(path, options, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
       if (is_read_in_folders(entry->path())) { files.push_back(entry->path()); }
+      const bool is_folder = entry->is_directory(ignored);
+      // A symbolic link may lead to a folder around it.
+      if (is_folder && !entered.insert(identity_of(entry->path(), true)).second) { entry.disable_recursion_pending(); }
+      ignored.clear();
     }
     return files;
   }

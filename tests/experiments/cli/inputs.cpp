@@ -60,6 +60,15 @@ TEST_F(Inputs, OfAFolderAreItsCheckpointOrItsPictures) {
   refuse("cifar", "cifar/train.bin");
 }
 
+TEST_F(Inputs, OfAFolderWithLinksToItselfAreFound) {
+  for (const char* name : {"pictures/a", "pictures/dogs/b", "pictures/dogs/c"}) {
+    fs::create_directory_symlink(folder_ / "pictures", folder_ / name);
+  }
+  fs::create_symlink(folder_ / "nothing", folder_ / "pictures/d");
+  refuse("pictures", "pictures/dogs/1.JPG");
+  accept("pictures", "pictures/notes.h5");
+}
+
 TEST_F(Inputs, OfADatasetAreItsFile) {
   refuse("data.h5/test/12", "data.h5");
   accept("data.h5/test/12", "c.h5");
