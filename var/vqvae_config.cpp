@@ -103,7 +103,7 @@ std::string to_text(const VqvaeConfig& config) { return json_text(SortedJson(con
 
 VqvaeConfig vqvae_config_from_text(const std::string& text) {
   const SortedJson j = parse_json_if_valid<SortedJson>(text);
-  if (j.is_discarded()) { throw ConfigError("tokenizer configuration: not JSON"); }
+  if (j.is_discarded()) { throw ConfigError("tokenizer configuration: not valid JSON"); }
   return j.get<VqvaeConfig>();
 }
 
