@@ -165,7 +165,10 @@ std::string picture_name(int64_t i) { return cat("images/edit-", padded_number(i
 
 OutputPlan plan_of(const Settings& s, const Options& options) {
   OutputPlan plan{.program = "edit", .files = {"grid.png"}, .inputs = options.inputs()};
-  for (int64_t i = 0; i < s.count; ++i) { plan.files.push_back(picture_name(i)); }
+  for (int64_t i = 0; i < s.count; ++i) {
+    check_interrupt();
+    plan.files.push_back(picture_name(i));
+  }
   return plan;
 }
 

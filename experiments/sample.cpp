@@ -100,10 +100,11 @@ enum class Layout : uint8_t { kFolders, kFlat };
 
 ImageNames names_of_images(const Settings& s, const Models& models, const std::vector<int64_t>& classes,
                            Layout layout = Layout::kFolders) {
+  const bool flat = layout == Layout::kFlat;
   ImageNames names;
   for (int64_t i = 0; i < s.count * static_cast<int64_t>(classes.size()); ++i) {
+    check_interrupt();
     const std::string stem = cat(file_stem(models.class_name(label_of(classes, i))), "-", padded_number(i));
-    const bool flat = layout == Layout::kFlat;
     if (s.files) { names.pictures.push_back(cat(flat ? "" : "images/", stem, ".png")); }
     if (s.show_scales) { names.strips.push_back(flat ? stem + "-scales.png" : cat("scales/", stem, ".png")); }
   }

@@ -161,7 +161,7 @@ void declare(Options& options, Settings& s) {
           "grid-images", s.grid_images,
           "samples in the picture of an evaluation, of classes spread evenly, the same classes and seeds each time; 0: "
           "no pictures. With a large model they take time")
-      .at_least(0);
+      .range(0, 1024);
   s.evaluator.declare(
       options, "images sampled at every evaluation for their Frechet distance to as many held-out images; 0: none");
   options.add("log-every", s.training.log_every, "steps between rows of curves.csv").at_least(1);

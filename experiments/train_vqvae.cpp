@@ -119,7 +119,7 @@ void declare(Options& options, Settings& s) {
   options
       .add("grid-images", s.grid_images,
            "held-out images in a picture of originals above reconstructions; 0: no pictures")
-      .at_least(0);
+      .range(0, 1024);
   s.evaluator.declare(
       options,
       "held-out images that the Frechet distance of reconstructions is measured on at every evaluation; "

@@ -42,9 +42,15 @@ void write_gaussian(Hdf5File& file, const std::string& group, const Gaussian& g)
 }
 
 Gaussian read_gaussian(const Hdf5File& file, const std::string& group, int64_t count) {
-  return {.mean = file.read(group + "/mean", DType::kF64),
-          .covariance = file.read(group + "/covariance", DType::kF64),
-          .count = count};
+  Gaussian g{.mean = file.read(group + "/mean", DType::kF64),
+             .covariance = file.read(group + "/covariance", DType::kF64),
+             .count = count};
+  const int64_t d = g.mean.numel();
+  if (d == 0 || g.mean.ndim() != 1 || g.covariance.shape() != Shape{d, d}) {
+    throw IoError(cat(file.path(), ": \"", group, "\" has a mean ", g.mean.shape(), " and a covariance ",
+                      g.covariance.shape(), ", which do not fit each other"));
+  }
+  return g;
 }
 
 void write_rows(Hdf5File& file, const std::string& name, const FeatureRows& rows) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nn/weight_scopes.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 
@@ -16,15 +17,24 @@ Fans compute_fans(const Shape& shape) {
 }
 
 void trunc_normal_(Variable& p, double std, Generator& g) {
-  if (draws_initial_values()) { trunc_normal_(p.value(), 0, std, -2, 2, g); }
+  if (draws_initial_values()) {
+    interruption_point();
+    trunc_normal_(p.value(), 0, std, -2, 2, g);
+  }
 }
 
 void normal_(Variable& p, double std, Generator& g) {
-  if (draws_initial_values()) { normal_(p.value(), 0, std, g); }
+  if (draws_initial_values()) {
+    interruption_point();
+    normal_(p.value(), 0, std, g);
+  }
 }
 
 void uniform_(Variable& p, double low, double high, Generator& g) {
-  if (draws_initial_values()) { uniform_(p.value(), low, high, g); }
+  if (draws_initial_values()) {
+    interruption_point();
+    uniform_(p.value(), low, high, g);
+  }
 }
 
 void xavier_uniform_(Variable& p, double gain, Generator& g) {

@@ -65,13 +65,18 @@ void VarConfig::validate() const {
   positive("embed_dim", embed_dim);
   positive("num_heads", num_heads);
   require(embed_dim % num_heads == 0, "embed_dim", cat("a multiple of num_heads = ", num_heads), cat(embed_dim));
-  require(mlp_ratio > 0 && hidden_dim() >= 1, "mlp_ratio", "positive", cat(mlp_ratio));
+  require(mlp_ratio > 0 && mlp_ratio <= 1024 && hidden_dim() >= 1, "mlp_ratio", "positive and at most 1024",
+          cat(mlp_ratio));
   require(norm_eps > 0, "norm_eps", "positive", cat(norm_eps));
   positive("vocab_size", vocab_size);
   positive("Cvae", Cvae);
   positive("num_classes", num_classes);
   Pyramid{patch_nums};  // its own errors
   require_rate("cond_drop_rate", cond_drop_rate);
+  if (drop_path_rate < 0 && last_drop_path() >= 1) {
+    throw ConfigError(cat("VAR configuration: depth ", depth, " gives a drop path rate of ", last_drop_path(),
+                          " (0.1 depth / 24); set drop_path_rate"));
+  }
   require_rate("drop_path_rate", last_drop_path());
   require_rate("drop_rate", drop_rate);
   require(positions.learned_weight >= 0 && positions.learned_weight <= 1, "positions.learned_weight", "in [0, 1]",

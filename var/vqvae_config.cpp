@@ -48,6 +48,9 @@ void VqvaeConfig::validate() const {
   if (share_quant_resi < 0) {
     throw ConfigError(cat("share_quant_resi: must be 0 or positive, got ", share_quant_resi));
   }
+  if (share_quant_resi > std::max<int64_t>(static_cast<int64_t>(patch_nums.size()), 4)) {  // 4: the official default
+    throw ConfigError(cat("share_quant_resi: ", share_quant_resi, " convolutions for ", patch_nums.size(), " scales"));
+  }
   if (dropout < 0 || dropout >= 1) { throw ConfigError(cat("dropout: must be in [0, 1), got ", dropout)); }
   Pyramid{patch_nums};
 }

@@ -19,6 +19,13 @@ FileLocking lock_file(int descriptor) {
   return FileLocking::kTaken;
 }
 
+bool is_locked(int descriptor) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  return ::fcntl(descriptor, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 bool is_named(int descriptor, const char* path) {
   struct stat open {};
   struct stat named {};

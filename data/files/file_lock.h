@@ -17,6 +17,9 @@ enum class FileLocking : uint8_t {
 /// system has locks. HDF5's own locks (flock) are of another kind and do not meet it.
 FileLocking lock_file(int descriptor);
 
+/// Whether a lock of another open file is on this one.
+bool is_locked(int descriptor);
+
 /// Whether `descriptor` is open on what `path` names now: a file that was locked may have been removed in the meantime.
 bool is_named(int descriptor, const char* path);
 

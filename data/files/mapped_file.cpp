@@ -22,7 +22,8 @@ MappedFile::~MappedFile() {
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   const auto fail = [&](const std::string& why) -> IoError { return IoError(cat("cannot read ", path, ": ", why)); };
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Without waiting: what is no regular file, as a pipe without a writer, is refused below.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.valid()) { throw fail(std::strerror(errno)); }
   struct stat status {};
   std::string problem;

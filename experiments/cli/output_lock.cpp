@@ -80,6 +80,16 @@ void make_shared_folder(const std::string& folder) {
   }
 }
 
+/// A file in the folder of a run that another process writes.
+void refuse_within_locked_folder(const fs::path& path, const std::string& shown) {
+  const Descriptor lock(::open((path.parent_path() / ".run.lock").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!lock.valid() || !is_locked(lock.number())) { return; }
+  const std::string holder = holder_in(lock.number());
+  if (holder.find(cat("(process ", ::getpid(), ",")) != std::string::npos) { return; }  // this run's own file
+  throw ConfigError(cat(shown, " lies in a folder that is being written by ", holder,
+                        "; wait until it has ended, or give another name"));
+}
+
 }  // namespace
 
 OutputLock OutputLock::of_folder(const std::string& folder) {
@@ -97,6 +107,7 @@ OutputLock OutputLock::of_file(const std::string& file, const std::string& optio
   std::error_code error;
   const fs::path path = fs::weakly_canonical(fs::absolute(file, error), error);
   if (error || !path.has_filename()) { return lock; }
+  refuse_within_locked_folder(path, file);
   const std::string beside = (path.parent_path() / cat(".", path.filename().string(), ".lock")).string();
   lock.take(beside, file, cat("give another name", option.empty() ? "" : " with " + option));
   return lock;

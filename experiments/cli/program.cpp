@@ -116,9 +116,11 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
     if (g_signal == SIGPIPE) { end_by_closed_pipe(); }
     if (!printed) { return report(program, "error: ", "standard output cannot be written to", 2); }
     return 0;
-  } catch (const EarlyExit& exit) { return exit.code; } catch (const Interrupted& e) {
-    return report(program, "", e.what(), 130);
-  } catch (const std::bad_alloc&) {
+  } catch (const EarlyExit& exit) {
+    if (std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0) { return exit.code; }
+    if (g_signal == SIGPIPE) { end_by_closed_pipe(); }
+    return report(program, "error: ", "standard output cannot be written to", 2);
+  } catch (const Interrupted& e) { return report(program, "", e.what(), 130); } catch (const std::bad_alloc&) {
     const MemoryStats stats = memory_stats();
     return report(program, "error: ",
                   cat("out of memory: tensors hold ", format_bytes(static_cast<double>(stats.live)), " (",

@@ -67,7 +67,10 @@ TokenSet read_tokens(const std::string& path) {
   tokens.vocab_size = file.read_attr_int("/", "vocab_size");
   tokens.dataset_hash = file.read_attr_string("/", "dataset_hash");
   tokens.tokenizer_hash = file.read_attr_string("/", "tokenizer_hash");
-  const int64_t L = Pyramid(tokens.patch_nums).length();
+  int64_t L = 0;
+  try {
+    L = Pyramid(tokens.patch_nums).length();
+  } catch (const ConfigError& error) { throw IoError(cat(path, ": ", error.what())); }
   if (tokens.indices.ndim() != 2 || tokens.indices.dim(1) != L || tokens.labels.shape() != Shape{tokens.size()}) {
     throw IoError(cat(path, ": indices ", tokens.indices.shape(), " and labels ", tokens.labels.shape(),
                       " do not fit each other or patch_nums, which give L = ", L));
@@ -75,6 +78,11 @@ TokenSet read_tokens(const std::string& path) {
   for (const int64_t index : tokens.indices.to_vector<int64_t>()) {
     if (index < 0 || index >= tokens.vocab_size) {
       throw IoError(cat(path, ": index ", index, " is outside the codebook of ", tokens.vocab_size));
+    }
+  }
+  for (const int64_t label : tokens.labels.to_vector<int64_t>()) {
+    if (label < 0 || label >= tokens.num_classes()) {
+      throw IoError(cat(path, ": label ", label, "; there are ", tokens.num_classes(), " classes"));
     }
   }
   return tokens;

@@ -168,14 +168,19 @@ VqvaeConfig vqvae_config_from_shapes(const TensorFile& weights, const WeightOpti
 VarConfig var_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
   const std::string text = stored_config(weights, WeightKind::kVar);
   if (text.empty()) { return var_config_from_shapes(weights, options); }
-  VarConfig config = var_config_from_text(text);
-  find_encoding(config.positions.kind);
-  return config;
+  try {
+    VarConfig config = var_config_from_text(text);
+    find_encoding(config.positions.kind);
+    return config;
+  } catch (const ConfigError& error) { throw ConfigError(cat(weights.path(), ": ", error.what())); }
 }
 
 VqvaeConfig vqvae_config_from_weights(const TensorFile& weights, const WeightOptions& options) {
   const std::string text = stored_config(weights, WeightKind::kVqvae);
-  return text.empty() ? vqvae_config_from_shapes(weights, options) : vqvae_config_from_text(text);
+  if (text.empty()) { return vqvae_config_from_shapes(weights, options); }
+  try {
+    return vqvae_config_from_text(text);
+  } catch (const ConfigError& error) { throw ConfigError(cat(weights.path(), ": ", error.what())); }
 }
 
 }  // namespace terrace

@@ -62,6 +62,19 @@ TEST(OutputLock, OfAFileLiesBesideIt) {
   EXPECT_EQ(names_in(folder.path()), "[a.npz, b.npz]");
 }
 
+TEST(OutputLock, OfAFolderIsOneOfItsFiles) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run", file = out + "/checkpoint.h5";
+  OtherProcess other([&] { new OutputLock(OutputLock::of_folder(out)); });
+  const std::string error = error_of([&] { OutputLock::of_file(file, ""); });
+  EXPECT_NE(error.find(file + " lies in a folder that is being written by terrace_tests (process "), std::string::npos)
+      << error;
+  other.kill();
+  { OutputLock::of_file(file, ""); }
+  const OutputLock own = OutputLock::of_folder(out);
+  { OutputLock::of_file(file, ""); }
+}
+
 TEST(OutputLock, IsTakenByOneOfMany) {
   const TemporaryFolder folder;
   const std::string out = folder / "out", held = folder / "held";
