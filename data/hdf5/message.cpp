@@ -44,11 +44,7 @@ class Decoder {
     at_ += size;
     return bytes_.substr(at_ - size, size);
   }
-  /// A count of items that have at least `item_bytes` each, 0 where the message cannot hold them.
-  uint64_t count(size_t item_bytes) {
-    const auto items = number<uint64_t>();
-    return has(0) && items <= (bytes_.size() - at_) / item_bytes ? items : (good_ = false, 0);
-  }
+  bool good() const { return good_; }
   bool all_read() { return good_ && at_ == bytes_.size(); }
 
  private:
@@ -133,10 +129,10 @@ bool decode(const std::string& bytes, Reply& reply) {
   reply.integer = in.number<int64_t>();
   reply.real = in.number<double>();
   reply.piece_bytes = in.number<int64_t>();
-  reply.extents.resize(in.count(sizeof(int64_t)));
-  for (int64_t& extent : reply.extents) { extent = in.number<int64_t>(); }
-  reply.strings.resize(in.count(sizeof(uint64_t)));
-  for (std::string& value : reply.strings) { value = in.text(); }
+  const auto extents = in.number<uint64_t>();
+  for (uint64_t i = 0; i < extents && in.good(); ++i) { reply.extents.push_back(in.number<int64_t>()); }
+  const auto strings = in.number<uint64_t>();
+  for (uint64_t i = 0; i < strings && in.good(); ++i) { reply.strings.push_back(in.text()); }
   return in.all_read() && reply.outcome <= Outcome::kIndexError;
 }
 

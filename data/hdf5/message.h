@@ -50,11 +50,11 @@ struct Reply {
 };
 
 /// No message is longer.
-inline constexpr uint64_t kMaxMessageBytes = uint64_t{1} << 30;
+inline constexpr uint64_t kMaxMessageBytes = uint64_t{64} << 20;
 
 std::string encode(const Request& request);
 std::string encode(const Reply& reply);
-/// False where the bytes are no such message.
+/// False where the bytes are no such message. What a message declares takes no memory before its bytes are there.
 bool decode(const std::string& bytes, Request& request);
 bool decode(const std::string& bytes, Reply& reply);
 

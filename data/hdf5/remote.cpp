@@ -95,15 +95,17 @@ Reply RemoteReader::receive(const Request& request) {
   uint64_t size = 0;
   receive_bytes(&size, sizeof(size), request);
   if (size > kMaxMessageBytes) { fail_garbled(request); }
-  std::string bytes;
-  while (bytes.size() < size) {
-    constexpr size_t kStep = 1 << 20;  // a wrong size takes no memory that nothing comes for
-    const size_t begin = bytes.size(), more = std::min<size_t>(size - begin, kStep);
-    bytes.resize(begin + more);
-    receive_bytes(bytes.data() + begin, more, request);
-  }
   Reply reply;
-  if (!decode(bytes, reply)) { fail_garbled(request); }
+  try {
+    std::string bytes;
+    while (bytes.size() < size) {
+      constexpr size_t kStep = 1 << 20;  // a wrong size takes no memory that nothing comes for
+      const size_t begin = bytes.size(), more = std::min<size_t>(size - begin, kStep);
+      bytes.resize(begin + more);
+      receive_bytes(bytes.data() + begin, more, request);
+    }
+    if (!decode(bytes, reply)) { fail_garbled(request); }
+  } catch (const std::bad_alloc&) { fail_garbled(request); }
   if (reply.outcome == Outcome::kIndexError) { throw IndexError(reply.error); }
   if (reply.outcome == Outcome::kIoError) { throw IoError(reply.error); }
   return reply;
