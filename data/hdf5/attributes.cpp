@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "data/hdf5/direct.h"
 #include "data/hdf5/file_impl.h"
 #include "tensor/base/error.h"
@@ -39,8 +37,7 @@ T read_number(hid_t object, const std::string& file, const std::string& what, co
 }
 
 herr_t collect_name(hid_t, const char* name, const H5A_info_t*, void* out) {
-  static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-  return 0;
+  return static_cast<hdf5::ListedNames*>(out)->add(name);
 }
 
 void write_attribute(hid_t object, const std::string& file, const std::string& name, hid_t type, const void* value) {
@@ -63,12 +60,11 @@ bool DirectReader::has_attr(const std::string& object, const std::string& name) 
 
 std::vector<std::string> DirectReader::list_attrs(const std::string& object) {
   const Lock lock;
-  std::vector<std::string> names;
-  if (H5Aiterate2(open_object(object), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_name, &names) < 0) {
-    fail(path_, cat("cannot list the attributes of \"", object, "\""));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  ListedNames names;
+  const herr_t status = H5Aiterate2(open_object(object), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_name, &names);
+  std::vector<std::string> found = names.take();
+  if (status < 0) { fail(path_, cat("cannot list the attributes of \"", object, "\"")); }
+  return found;
 }
 
 std::string DirectReader::read_attr_string(const std::string& object, const std::string& name) {

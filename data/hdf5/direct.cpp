@@ -42,13 +42,11 @@ DType integer_dtype(hid_t dataset, hid_t type, const std::string& path) {
 }
 
 herr_t collect_link(hid_t, const char* name, const H5L_info_t*, void* out) {
-  static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-  return 0;
+  return static_cast<ListedNames*>(out)->add(name);
 }
 
 herr_t collect_dataset(hid_t, const char* name, const H5O_info_t* object, void* out) {
-  if (object->type == H5O_TYPE_DATASET) { static_cast<std::vector<std::string>*>(out)->emplace_back(name); }
-  return 0;
+  return object->type == H5O_TYPE_DATASET ? static_cast<ListedNames*>(out)->add(name) : 0;
 }
 
 /// The first part of the path that is a link to another file, "" without one.
@@ -140,23 +138,21 @@ Handle DirectReader::open_group(const std::string& name) {
 std::vector<std::string> DirectReader::list(const std::string& group) {
   const Lock lock;
   const Handle id = open_group(group);
-  std::vector<std::string> names;
-  if (H5Literate(id, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_link, &names) < 0) {
-    fail(path_, cat("cannot list group \"", group, "\""));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  ListedNames names;
+  const herr_t status = H5Literate(id, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_link, &names);
+  std::vector<std::string> found = names.take();
+  if (status < 0) { fail(path_, cat("cannot list group \"", group, "\"")); }
+  return found;
 }
 
 std::vector<std::string> DirectReader::walk(const std::string& group) {
   const Lock lock;
   const Handle id = open_group(group);
-  std::vector<std::string> names;
-  if (H5Ovisit2(id, H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names, H5O_INFO_BASIC) < 0) {
-    fail(path_, cat("cannot list group \"", group, "\""));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  ListedNames names;
+  const herr_t status = H5Ovisit2(id, H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names, H5O_INFO_BASIC);
+  std::vector<std::string> found = names.take();
+  if (status < 0) { fail(path_, cat("cannot list group \"", group, "\"")); }
+  return found;
 }
 
 void DirectReader::refuse_other_file(const std::string& name) const {
@@ -181,10 +177,10 @@ Handle DirectReader::open_dataset(const std::string& name) {
   if (kind == ObjectKind::kGroup) { throw IoError(cat(path_, ": \"", name, "\" is a group, not a dataset")); }
   if (kind != ObjectKind::kDataset) {
     refuse_other_file(name);
-    std::vector<std::string> names;
+    ListedNames names;
     H5Ovisit2(file_, H5_INDEX_NAME, H5_ITER_NATIVE, &collect_dataset, &names, H5O_INFO_BASIC);
-    std::sort(names.begin(), names.end());
-    throw IoError(cat(path_, ": no dataset \"", name, "\"; ", nearest_names(names, without_slashes(name), "datasets")));
+    throw IoError(
+        cat(path_, ": no dataset \"", name, "\"; ", nearest_names(names.take(), without_slashes(name), "datasets")));
   }
   Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT));
   if (!dataset.valid()) { fail(path_, cat("cannot open dataset \"", name, "\"")); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <string_view>
 #include <vector>
 
 #include "data/hdf5/plausible.h"
@@ -13,18 +14,27 @@ namespace {
 // A function's static would be made under a lock of its own, which a fork might find taken.
 std::recursive_mutex library_mutex;
 
+struct Reason {
+  std::string text;
+  bool out_of_memory = false;
+};
+
 /// Keeps the first message met when walking from the innermost call outwards, and any message of the system.
-herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) {
-  auto& reason = *static_cast<std::string*>(out);
-  const std::string text = error->desc != nullptr ? error->desc : "";
-  static const std::string kMark = "error message = '";
-  if (const size_t at = text.find(kMark); at != std::string::npos) {
-    const size_t begin = at + kMark.size();
-    reason = text.substr(begin, text.find('\'', begin) - begin);
-    return 1;
+herr_t collect(unsigned depth, const H5E_error2_t* error, void* out) noexcept {
+  auto& reason = *static_cast<Reason*>(out);
+  const std::string_view text = error->desc != nullptr ? error->desc : "", mark = "error message = '";
+  try {
+    if (const size_t at = text.find(mark); at != std::string_view::npos) {
+      const size_t begin = at + mark.size();
+      reason.text = text.substr(begin, text.find('\'', begin) - begin);
+      return 1;
+    }
+    if (depth == 0) { reason.text = text; }
+    return 0;
+  } catch (const std::exception&) {
+    reason.out_of_memory = true;
+    return -1;
   }
-  if (depth == 0) { reason = text; }
-  return 0;
 }
 
 }  // namespace
@@ -63,10 +73,27 @@ bool Handle::reset() {
   }
 }
 
+herr_t ListedNames::add(const char* name) noexcept {
+  try {
+    names_.emplace_back(name);
+    return 0;
+  } catch (const std::exception&) {
+    out_of_memory_ = true;
+    return -1;
+  }
+}
+
+std::vector<std::string> ListedNames::take() {
+  if (out_of_memory_) { throw std::bad_alloc(); }
+  std::sort(names_.begin(), names_.end());
+  return std::move(names_);
+}
+
 std::string last_reason() {
-  std::string reason;
+  Reason reason;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, &collect, &reason);
-  return reason.empty() ? "unknown HDF5 error" : reason;
+  if (reason.out_of_memory) { throw std::bad_alloc(); }
+  return reason.text.empty() ? "unknown HDF5 error" : reason.text;
 }
 
 void fail(const std::string& file, const std::string& what) {

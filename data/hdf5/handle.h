@@ -52,6 +52,20 @@ class Handle {
   hid_t id_ = H5I_INVALID_HID;
 };
 
+/// Names that the library hands to a callback one by one. The library is C, and no exception may pass through its
+/// functions: the callback ends the iteration in place of it, and take() throws when the library has returned.
+class ListedNames {
+ public:
+  /// What the callback returns.
+  herr_t add(const char* name) noexcept;
+  /// In their order. Throws std::bad_alloc where there was no room for one of them.
+  std::vector<std::string> take();
+
+ private:
+  std::vector<std::string> names_;
+  bool out_of_memory_ = false;
+};
+
 /// The innermost reason on the library's error stack: the system's message where it has one.
 std::string last_reason();
 /// IoError "FILE: WHAT: reason".

@@ -133,7 +133,7 @@ bool decode(const std::string& bytes, Reply& reply) {
   for (uint64_t i = 0; i < extents && in.good(); ++i) { reply.extents.push_back(in.number<int64_t>()); }
   const auto strings = in.number<uint64_t>();
   for (uint64_t i = 0; i < strings && in.good(); ++i) { reply.strings.push_back(in.text()); }
-  return in.all_read() && reply.outcome <= Outcome::kIndexError;
+  return in.all_read() && reply.outcome <= Outcome::kOutOfMemory;
 }
 
 bool send_all(int socket, const void* bytes, size_t count) {

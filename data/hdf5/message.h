@@ -37,7 +37,8 @@ struct Request {
 /// What the request is about, after "while": "listing group "x"".
 std::string describe(const Request& request);
 
-enum class Outcome : uint8_t { kGiven, kIoError, kIndexError };
+/// After kOutOfMemory, an IoError too, the process ends.
+enum class Outcome : uint8_t { kGiven, kIoError, kIndexError, kOutOfMemory };
 
 struct Reply {
   Outcome outcome = Outcome::kGiven;

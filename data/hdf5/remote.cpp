@@ -106,8 +106,9 @@ Reply RemoteReader::receive(const Request& request) {
     }
     if (!decode(bytes, reply)) { fail_garbled(request); }
   } catch (const std::bad_alloc&) { fail_garbled(request); }
+  if (reply.outcome == Outcome::kOutOfMemory) { process_.reset(); }  // the next call starts another
   if (reply.outcome == Outcome::kIndexError) { throw IndexError(reply.error); }
-  if (reply.outcome == Outcome::kIoError) { throw IoError(reply.error); }
+  if (reply.outcome != Outcome::kGiven) { throw IoError(reply.error); }
   return reply;
 }
 

@@ -111,23 +111,23 @@ class Server {
  public:
   Server(const std::string& path, int socket, char* shared) : path_(path), socket_(socket), shared_(shared) {}
 
-  /// False where the other end is gone.
+  /// False where the other end is gone, or memory was not enough: nobody knows in what state that left the library.
   bool answer_one() {
     Request request;
     if (!receive(request)) { return false; }
     limits_.allow(0, 0);
-    Reply reply;
+    Reply failure;
     try {
-      reply = answer(request);
+      return send(answer(request));
     } catch (const IndexError& error) {
-      reply = failed(Outcome::kIndexError, error.what());
+      failure = failed(Outcome::kIndexError, error.what());
     } catch (const Error& error) {
-      reply = failed(Outcome::kIoError, error.what());
+      failure = failed(Outcome::kIoError, error.what());
     } catch (const std::exception&) {  // std::bad_alloc, std::length_error
-      reply = failed(Outcome::kIoError, cat("cannot read ", path_, ": out of memory while ", describe(request),
-                                            ": the HDF5 file is damaged, or too large for this machine"));
+      failure = failed(Outcome::kOutOfMemory, cat("cannot read ", path_, ": out of memory while ", describe(request),
+                                                  ": the HDF5 file is damaged, or too large for this machine"));
     }
-    return send(reply);
+    return send(failure) && failure.outcome != Outcome::kOutOfMemory;
   }
 
  private:

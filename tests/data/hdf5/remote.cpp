@@ -13,6 +13,7 @@
 #include "data/files/atomic_file.h"
 #include "data/hdf5/direct.h"
 #include "data/hdf5/remote.h"
+#include "tests/error_of.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -90,15 +91,6 @@ void write_example(const std::string& path) {
 std::unique_ptr<Reader> direct(const std::string& path) {
   const hdf5::Lock lock;
   return std::make_unique<DirectReader>(path, hdf5::open_unchecked(path), hdf5::Metadata::kDoubtful);
-}
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const IndexError& error) { return cat("IndexError ", error.what()); } catch (const IoError& error) {
-    return cat("IoError ", error.what());
-  }
-  return "";
 }
 
 /// Reads everything; "" where that succeeds, else the first error.
