@@ -22,15 +22,20 @@ namespace {
   throw IoError(cat("cannot ", doing, " ", path, ": ", std::strerror(code)));
 }
 
-void sync(const std::string& on_disk, const std::string& shown, int flags) {
-  const Descriptor file(::open(on_disk.c_str(), flags | O_CLOEXEC));
+Descriptor opened(const std::string& on_disk, const std::string& shown, int flags) {
+  Descriptor file(::open(on_disk.c_str(), flags | O_CLOEXEC));
   if (!file.valid()) { fail("write", shown, errno); }
+  return file;
+}
+
+/// 0, or why the system cannot flush it to the disk.
+int sync(const Descriptor& file) {
   int code = 0;
   do {
     code = ::fsync(file.number()) == 0 ? 0 : errno;
   } while (code == EINTR);  // a signal on a network file system; the file is to be whole nevertheless
   // Some file systems have no fsync for folders; the rename is as durable there as it gets.
-  if (code != 0 && code != EINVAL && code != ENOTSUP) { fail("write", shown, code); }
+  return code == EINVAL || code == ENOTSUP ? 0 : code;
 }
 
 }  // namespace
@@ -43,20 +48,30 @@ PartialFile::PartialFile(std::string path) : path_(std::move(path)) {
     throw IoError(cat("cannot write ", path_, ": it is not a regular file"));
   }
   remove_leftovers(path_);
-  while (!create()) {}
+  constexpr int kTries = 100;
+  std::string reason;
+  for (int i = 0; i < kTries; ++i) {
+    reason = create();
+    if (reason.empty()) { return; }
+  }
+  throw IoError(cat("cannot write ", path_, ": ", reason, ", ", kTries, " times in a row"));
 }
 
-/// False where the name is not this process's alone: of another container's process with the same number, or taken for
-/// a leftover before it could be locked.
-bool PartialFile::create() {
+/// "", or why the name is not this process's alone: it is that of another container's process with the same number, or
+/// was taken for a leftover before it could be locked.
+std::string PartialFile::create() {
   partial_path_ = partial_name(path_);
   Descriptor made(::open(partial_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!made.valid() && errno == EEXIST) { return false; }
+  if (!made.valid() && errno == EEXIST) { return "there is a file under the name that it has until it is complete"; }
   if (!made.valid()) { fail("write", path_, errno); }
-  if (lock_file(made.number()) == FileLocking::kHeldByAnother) { return false; }
-  if (!is_named(made.number(), partial_path_.c_str())) { return false; }
-  descriptor_ = std::move(made);
-  return true;
+  const bool locked = lock_file(made.number()) != FileLocking::kHeldByAnother;
+  const bool named = is_named(made.number(), partial_path_.c_str());
+  if (locked && named) {
+    descriptor_ = std::move(made);
+    return "";
+  }
+  if (named) { ::unlink(partial_path_.c_str()); }
+  return locked ? "the new file beside it is no longer there" : "another process has locked the new file beside it";
 }
 
 PartialFile::~PartialFile() {
@@ -64,11 +79,16 @@ PartialFile::~PartialFile() {
 }
 
 void PartialFile::commit() {
-  sync(partial_path_, path_, O_RDONLY);
+  // Opened before the old file is replaced, which a folder that cannot be opened leaves as it is.
+  const std::string parent = std::filesystem::path(path_).parent_path().string();
+  const Descriptor folder = opened(parent.empty() ? "." : parent, path_, O_RDONLY | O_DIRECTORY);
+  if (const int code = sync(opened(partial_path_, path_, O_RDONLY)); code != 0) { fail("write", path_, code); }
   if (::rename(partial_path_.c_str(), path_.c_str()) != 0) { fail("write", path_, errno); }
   committed_ = true;
-  const std::string folder = std::filesystem::path(path_).parent_path().string();
-  sync(folder.empty() ? "." : folder, path_, O_RDONLY | O_DIRECTORY);
+  if (const int code = sync(folder); code != 0) {
+    throw IoError(cat("cannot write ", path_, ": ", std::strerror(code), ": the new file is in place, ",
+                      "but may be gone after a power cut"));
+  }
 }
 
 AtomicFile::AtomicFile(std::string path)

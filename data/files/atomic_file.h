@@ -24,11 +24,12 @@ class PartialFile {
 
   const std::string& path() const { return path_; }
   const std::string& partial_path() const { return partial_path_; }
-  /// Flushes what was written to the disk and gives the file its final name, replacing what had it.
+  /// Flushes what was written to the disk and gives the file its final name, replacing what had it. Throws IoError; the
+  /// old file is as it was unless the error says that the new one is in its place.
   void commit();
 
  private:
-  bool create();
+  std::string create();
 
   std::string path_, partial_path_;
   Descriptor descriptor_;  // holds the lock

@@ -1,13 +1,17 @@
 #include "data/files/atomic_file.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 
 #include "tests/data/files/full_disk.h"
+#include "tests/data/files/refused_call.h"
+#include "tests/error_of.h"
 #include "tests/support.h"
 
 namespace terrace {
@@ -81,6 +85,41 @@ TEST(AtomicFile, FullDisk) {
   expect_error<IoError>([&] { write_file(path, std::string(300000, 'x')); },
                         "cannot write " + path + ": File too large");
   EXPECT_EQ(files_in(folder.path()), 0u);
+}
+
+constexpr const char* kNoSeccomp = "calls cannot be refused here";
+
+TEST(AtomicFile, LocksThatAreNeverToBeHadAreAnError) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.txt";
+  const std::string said = said_by_fork([&]() -> std::string {
+    ::alarm(20);  // the end of a loop without end
+    if (!refuse_call(SYS_fcntl, 1, F_OFD_SETLK, EACCES)) { return kNoSeccomp; }
+    return error_of([&] { AtomicFile file(path); });
+  });
+  if (said == kNoSeccomp) { GTEST_SKIP() << said; }
+  EXPECT_EQ(said,
+            "IoError cannot write " + path + ": another process has locked the new file beside it, 100 times in a row");
+  EXPECT_EQ(files_in(folder.path()), 0u);
+}
+
+TEST(AtomicFile, AFolderThatCannotBeFlushedIsAnErrorThatNamesWhatIsThere) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.txt";
+  write_file(path, "old");
+  const std::string said = said_by_fork([&]() -> std::string {
+    AtomicFile file(path);
+    file.write("new");
+    const int next = ::dup(0);  // the number that the folder gets, which is open when its turn comes
+    ::close(next);
+    if (!refuse_call(SYS_fsync, 0, static_cast<uint32_t>(next - 1), EIO)) { return kNoSeccomp; }
+    return error_of([&] { file.commit(); });
+  });
+  if (said == kNoSeccomp) { GTEST_SKIP() << said; }
+  EXPECT_EQ(said, "IoError cannot write " + path +
+                      ": Input/output error: the new file is in place, but may be gone after a power cut");
+  EXPECT_EQ(read_file(path), "new");
+  EXPECT_EQ(files_in(folder.path()), 1u);
 }
 
 }  // namespace
