@@ -59,7 +59,7 @@ ActivationLog::ActivationLog(std::string path, const std::string& key, Descripto
       break;
     }
   }
-  if (::ftruncate(file_.number(), size_ > 0 ? place(size_) : 0) != 0) { fail("write", path_); }
+  if (!truncate_to(file_.number(), size_ > 0 ? place(size_) : 0)) { fail("write", path_); }
 }
 
 /// Whether the file goes on with this key; where it does not it is begun anew.
@@ -152,8 +152,7 @@ void ActivationLog::append(const Activations& activations) {
     const uint64_t sum = checksum_of(record, size_ + i);
     std::memcpy(record + width() * kFloat, &sum, sizeof sum);
   }
-  if (!write_at(file_.number(), bytes.data(), rows * record_bytes(), place(size_)) ||
-      ::fdatasync(file_.number()) != 0) {
+  if (!write_at(file_.number(), bytes.data(), rows * record_bytes(), place(size_)) || !sync_data(file_.number())) {
     fail("write", path_);
   }
   size_ += rows;

@@ -33,4 +33,16 @@ bool read_at(int descriptor, void* bytes, int64_t count, int64_t at) {
   return true;
 }
 
+bool sync_data(int descriptor) {
+  int status = 0;
+  while ((status = ::fdatasync(descriptor)) != 0 && errno == EINTR) {}
+  return status == 0;
+}
+
+bool truncate_to(int descriptor, int64_t size) {
+  int status = 0;
+  while ((status = ::ftruncate(descriptor, size)) != 0 && errno == EINTR) {}
+  return status == 0;
+}
+
 }  // namespace terrace

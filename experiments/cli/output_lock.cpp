@@ -128,7 +128,7 @@ bool OutputLock::take(const std::string& path, const std::string& output, const 
   }
   const std::string text = holder_text();
   const int file = file_.number();
-  if (::ftruncate(file, 0) != 0 || !write_at(file, text.data(), static_cast<int64_t>(text.size()), 0)) {
+  if (!truncate_to(file, 0) || !write_at(file, text.data(), static_cast<int64_t>(text.size()), 0)) {
     errno = 0;  // on a full disk nobody can be named
   }
   return true;

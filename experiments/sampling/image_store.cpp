@@ -99,7 +99,7 @@ int64_t ImageStore::whole_images(int64_t count) const {
 }
 
 void ImageStore::truncate(int64_t count) {
-  if (::ftruncate(file_.number(), count * record_bytes()) != 0) { fail("write", path_); }
+  if (!truncate_to(file_.number(), count * record_bytes())) { fail("write", path_); }
   size_ = count;
 }
 
@@ -116,7 +116,7 @@ void ImageStore::append(const Tensor& images) {
     std::memcpy(record + image_bytes(), &checksum, sizeof checksum);
   }
   if (!write_at(file_.number(), records.data(), count * record_bytes(), size_ * record_bytes()) ||
-      ::fdatasync(file_.number()) != 0) {
+      !sync_data(file_.number())) {
     fail("write", path_);
   }
   size_ += count;
