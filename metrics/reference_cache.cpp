@@ -126,8 +126,9 @@ void ReferenceCache::make_folder() const {
 void ReferenceCache::remove_old() const {
   constexpr std::chrono::hours kOld(30 * 24);
   remove_leftovers_in(folder_);
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
+  std::error_code ignored, failed;
+  for (std::filesystem::directory_iterator at(folder_, failed), end; !failed && at != end; at.increment(failed)) {
+    const auto& entry = *at;
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("reference-") || !name.ends_with(".h5.part")) { continue; }
     if (std::filesystem::file_time_type::clock::now() - entry.last_write_time(ignored) < kOld) { continue; }
