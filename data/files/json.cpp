@@ -33,17 +33,29 @@ int64_t line_of(const std::string& text, size_t byte) {
   return 1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(std::min(byte, text.size())), '\n');
 }
 
-/// The first number of the text that is beyond a double's range, with its line; "" where there is none.
+/// The place behind the string whose opening quote is at `begin`.
+size_t end_of_string(const std::string& text, size_t begin) {
+  for (size_t i = begin + 1; i < text.size(); ++i) {
+    if (text[i] == '"') { return i + 1; }
+    if (text[i] == '\\') { ++i; }
+  }
+  return text.size();
+}
+
+/// The first number of the text, outside of strings, that is beyond a double's range, with its line; "" where there is
+/// none.
 std::string number_beyond(const std::string& text) {
-  for (size_t begin = 0; (begin = text.find_first_of("0123456789", begin)) != std::string::npos;) {
+  for (size_t begin = 0; (begin = text.find_first_of("\"0123456789", begin)) != std::string::npos;) {
+    if (text[begin] == '"') {
+      begin = end_of_string(text, begin);
+      continue;
+    }
     const size_t end = std::min(text.find_first_not_of("0123456789.eE+-", begin), text.size());
     const std::string number = text.substr(begin, end - begin);
-    try {
-      const Json ignored = Json::parse(number);
-    } catch (const Json::out_of_range&) {
+    if (Json::parse(number, nullptr, /*allow_exceptions=*/false).is_discarded()) {
       const std::string shown = number.size() > 24 ? number.substr(0, 24) + "..." : number;
       return cat("line ", line_of(text, begin), ": ", shown);
-    } catch (const Json::parse_error&) {}  // digits of a name
+    }
     begin = end;
   }
   return "";

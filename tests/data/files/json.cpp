@@ -59,6 +59,8 @@ TEST(WrittenJson, IsReadOrRefusedWithItsFileAndLine) {
   refused("", "c.json: not valid JSON near line 1");
   refused("{\"e9\": 1,\n\"b\": -1e999}",
           "c.json: line 2: 1e999 is beyond the numbers of JSON here, whose magnitude is at most 1.8e308");
+  refused("{\"note \\\" 2e400\": \"1e400\",\n\"lr\": 2e999}",
+          "c.json: line 2: 2e999 is beyond the numbers of JSON here");
   refused(R"({"a": {"b": 1, "b": 2}})", "c.json: key 'b' is there twice");
   refused(std::string(65, '[') + std::string(65, ']'), "c.json: nested deeper than 64 levels");
   EXPECT_TRUE(parse_written_json(std::string(64, '[') + std::string(64, ']'), "c.json").is_array());
