@@ -11,6 +11,7 @@
 #include <memory>
 #include <sstream>
 
+#include "data/files/archive_reason.h"
 #include "data/files/atomic_file.h"
 #include "tensor/base/error.h"
 #include "tensor/device/interruption.h"
@@ -37,7 +38,7 @@ std::string read_entry(archive* a, int64_t size, const std::string& path) {
   while (done < content.size()) {
     interruption_point();
     const la_ssize_t count = archive_read_data(a, content.data() + done, content.size() - done);
-    if (count < 0) { throw IoError(cat("cannot read ", path, ": ", archive_error_string(a))); }
+    if (count < 0) { throw IoError(cat("cannot read ", path, ": ", archive_reason(a))); }
     if (count == 0) { throw IoError(cat("cannot read ", path, ": the archive is truncated")); }
     done += static_cast<size_t>(count);
   }
@@ -51,7 +52,7 @@ void read_archive(const std::string& path, std::string& train, std::string& test
   archive_read_support_format_tar(a.get());
   constexpr size_t kBlock = 1 << 16;
   if (archive_read_open_filename(a.get(), path.c_str(), kBlock) != ARCHIVE_OK) {
-    throw IoError(cat("cannot read ", path, " as an archive: ", archive_error_string(a.get()),
+    throw IoError(cat("cannot read ", path, " as an archive: ", archive_reason(a.get()),
                       "; give the folder with train.bin and test.bin, or the .tar.gz"));
   }
   for (;;) {
@@ -59,7 +60,7 @@ void read_archive(const std::string& path, std::string& train, std::string& test
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(a.get(), &entry);
     if (status == ARCHIVE_EOF) { return; }
-    if (status < ARCHIVE_WARN) { throw IoError(cat("cannot read ", path, ": ", archive_error_string(a.get()))); }
+    if (status < ARCHIVE_WARN) { throw IoError(cat("cannot read ", path, ": ", archive_reason(a.get()))); }
     const char* stored = archive_entry_pathname(entry);
     const std::string name = fs::path(stored != nullptr ? stored : "").filename().string();
     std::string* to = name == kTrainName ? &train : name == kTestName ? &test : name == kNamesName ? &names : nullptr;

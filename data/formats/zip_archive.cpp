@@ -9,6 +9,7 @@
 #include <cstring>
 #include <exception>
 
+#include "data/files/archive_reason.h"
 #include "data/files/atomic_file.h"
 #include "data/formats/without_checksums.h"
 #include "tensor/base/error.h"
@@ -218,7 +219,7 @@ struct ZipWriter::Impl {
   }
   void check(int status) {
     if (error) { std::rethrow_exception(error); }
-    if (status < ARCHIVE_WARN) { throw IoError(cat("cannot write ", path, ": ", archive_error_string(a))); }
+    if (status < ARCHIVE_WARN) { throw IoError(cat("cannot write ", path, ": ", archive_reason(a))); }
   }
   void check_full() const {
     if (missing != 0) {
