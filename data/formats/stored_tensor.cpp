@@ -205,7 +205,7 @@ void check_layout(const StoredTensor& t, const std::string& where) {
 
 StoredTensors::StoredTensors(const std::string& path, std::vector<StoredTensor> tensors,
                              std::map<std::string, std::string> metadata)
-    : path_(path), tensors_(std::move(tensors)), compared_(tensors_.size(), false), metadata_(std::move(metadata)) {
+    : path_(path), tensors_(std::move(tensors)), compared_(tensors_.size()), metadata_(std::move(metadata)) {
   std::set<std::string> names;
   for (const StoredTensor& tensor : tensors_) {
     if (!names.insert(tensor.name).second) {

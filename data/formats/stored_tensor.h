@@ -2,6 +2,7 @@
 // entry's compression. Readers of the formats describe what they find as StoredTensors; the rest is common to them.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,7 +82,7 @@ class StoredTensors : public TensorReader {
 
   std::string path_;
   std::vector<StoredTensor> tensors_;
-  mutable std::vector<bool> compared_;  // with its checksum, of each tensor
+  mutable std::vector<std::atomic<bool>> compared_;  // with its checksum, of each tensor
   std::vector<TensorEntry> entries_;
   std::map<std::string, std::string> metadata_;
 };

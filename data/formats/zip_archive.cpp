@@ -121,7 +121,7 @@ bool ZipReader::recognises(const MappedFile& file) {
 }
 
 ZipReader::ZipReader(std::shared_ptr<const MappedFile> file)
-    : file_(std::move(file)), entries_(read_zip_directory(*file_)), checked_(entries_.size(), false) {
+    : file_(std::move(file)), entries_(read_zip_directory(*file_)), checked_(entries_.size()) {
   for (size_t i = 0; i < entries_.size(); ++i) {
     if (!index_.emplace(entries_[i].name, static_cast<int64_t>(i)).second) {
       fail(*file_, cat("two entries of the zip archive are named \"", entries_[i].name, "\""));

@@ -6,6 +6,7 @@
 // entry is not checked, which a note says.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -44,8 +45,8 @@ class ZipReader {
 
   std::shared_ptr<const MappedFile> file_;
   std::vector<ZipEntry> entries_;
-  std::map<std::string, int64_t> index_;  // of each name
-  mutable std::vector<bool> checked_;     // of each entry
+  std::map<std::string, int64_t> index_;            // of each name
+  mutable std::vector<std::atomic<bool>> checked_;  // of each entry
   mutable std::unique_ptr<Inflater> inflater_;
 };
 
