@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +17,7 @@
 #include <new>
 #include <sstream>
 
+#include "data/files/descriptor.h"
 #include "tensor/base/error.h"
 #include "tensor/base/names.h"
 #include "tests/reliability/fixture.h"
@@ -49,6 +51,23 @@ void copy_text(char (&to)[n], const std::string& text) {
   std::snprintf(to, n, "%s", text.c_str());
 }
 
+/// Throws Error where the system starts no process; the workers that there are end.
+pid_t fork_process() {
+  const pid_t pid = ::fork();
+  if (pid >= 0) { return pid; }
+  const int reason = errno;
+  g_shared->stop = true;
+  throw Error(cat("torture: no process can be started: ", std::strerror(reason)));
+}
+
+/// The processes that try; waited for wherever the parent leaves.
+struct Workers {
+  std::vector<pid_t> processes;
+  ~Workers() {
+    for (const pid_t pid : processes) { ::waitpid(pid, nullptr, 0); }
+  }
+};
+
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 Verdict attempt(const AttackClass& attack, const Place& place, uint64_t seed, int64_t index) {
@@ -73,28 +92,27 @@ class ClassRun {
       : attack_(attack), options_(options), folder_(folder), quota_(quota) {}
 
   void run(TortureTable& table) {
+    Workers workers;  // goes last: without a reader of the pipe they end
     int ends[2];
     // The programs under test must not hold its end: one that stays would keep the class from ending.
     if (::pipe2(ends, O_CLOEXEC) != 0) { throw Error("torture: no pipe"); }
+    Descriptor reading(ends[0]), writing(ends[1]);
     g_shared->next = 0;
-    std::vector<pid_t> workers;
     std::fflush(stdout);
     for (int i = 0; i < options_.jobs; ++i) {
-      const pid_t pid = ::fork();
+      const pid_t pid = fork_process();
       if (pid == 0) {
-        ::close(ends[0]);
-        work(i, ends[1]);
+        reading.close();
+        work(i, writing.number());
         ::_exit(0);
       }
-      workers.push_back(pid);
+      workers.processes.push_back(pid);
     }
-    ::close(ends[1]);
+    writing.close();
     auto& rows = table.classes.emplace_back(attack_.name, std::map<std::string, TortureRow>{}).second;
-    for (Message message; ::read(ends[0], &message, sizeof(message)) == sizeof(message);) {
+    for (Message message; ::read(reading.number(), &message, sizeof(message)) == sizeof(message);) {
       count(message, rows, table);
     }
-    ::close(ends[0]);
-    for (const pid_t pid : workers) { ::waitpid(pid, nullptr, 0); }
     if (!options_.quiet) { show_progress(true); }
   }
 
@@ -137,7 +155,7 @@ class ClassRun {
   /// children are those of the try.
   void keep(int64_t index) const {
     if (options_.failures.empty() || failed_ > 20) { return; }
-    const pid_t pid = ::fork();
+    const pid_t pid = fork_process();
     if (pid > 0) { ::waitpid(pid, nullptr, 0); }
     if (pid != 0) { return; }
     adopt_orphans();
