@@ -1,5 +1,7 @@
 #include "tests/reliability/file_kinds.h"
 
+#include "data/files/atomic_file.h"
+#include "data/files/sha256.h"
 #include "tensor/base/error.h"
 #include "tests/reliability/fixture.h"
 #include "tests/reliability/judge.h"
@@ -95,7 +97,10 @@ std::vector<FileKind> make_kinds() {
        {"samples", "statistics.npz", "first_layers.npz"},
        {{"evaluate --threads 1 --fake samples --real statistics.npz --features 64 --weights first_layers.npz --cache "
          "none --json out.json",
-         {"out.json"}}}},
+         {"out.json"}}},
+       true,
+       "",
+       true},
       {"images .npz",
        "samples.npz",
        {"samples.npz", "data.h5", "first_layers.npz"},
@@ -143,6 +148,17 @@ std::string file_of(const FileKind& kind, const fs::path& folder) {
   throw Error(cat("torture: the fixture has no ", kind.file));
 }
 
+namespace {
+
+/// The SHA-256 of the file where results name it by that: this is not compared.
+std::string hash_in_results(const FileKind& kind, const fs::path& folder) {
+  if (!kind.named_by_hash) { return ""; }
+  const std::string bytes = read_file(folder / file_of(kind, folder));
+  return "\"sha256:" + sha256_hex(bytes.data(), bytes.size()) + "\"";
+}
+
+}  // namespace
+
 std::vector<Expected> expected_of(const FileKind& kind, const Place& place) {
   std::vector<Expected> result;
   for (const Reader& reader : kind.readers) {
@@ -155,7 +171,7 @@ std::vector<Expected> expected_of(const FileKind& kind, const Place& place) {
       const Sandbox sandbox(place.scratch / "expected", place.fixture, kind.needs);
       const ProcessResult run = run_process(reader.command, sandbox.path());
       if (!run.ended(0)) { throw Error(cat("torture: ", reader.command, ": ", describe(run))); }
-      expected.files = snapshot(sandbox.path());
+      expected.files = snapshot(sandbox.path(), hash_in_results(kind, sandbox.path()));
       expected.results = part_of(expected.files, reader.results);
       expected.remarks = remarks_of(run);
       if (reader.prints) { expected.printed = run.out; }
@@ -180,7 +196,7 @@ Verdict judge_reader(const FileKind& kind, const Reader& reader, const Expected&
     return verdict;
   };
   if (ended_badly(run, verdict)) { return end_with(verdict.outcome, verdict.detail); }
-  const Snapshot after = snapshot(sandbox.path());
+  const Snapshot after = snapshot(sandbox.path(), hash_in_results(kind, sandbox.path()));
   if (const std::string left = unfinished_file(after); !left.empty()) { return end_with(Outcome::kLeftOver, left); }
   if (run.exit_code != 0) {
     const std::string left = new_file(after, before);

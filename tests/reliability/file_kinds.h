@@ -24,6 +24,8 @@ struct FileKind {
   std::vector<Reader> readers;
   bool checked = true;        // false: its format has no checksum, so that other values cannot be told
   std::string or_names = {};  // what a refusal may name in place of the file
+  /// Results name the file by its SHA-256, which differs where a byte does that nothing reads.
+  bool named_by_hash = false;
 };
 
 const std::vector<FileKind>& file_kinds();

@@ -20,16 +20,17 @@ bool is_below(const std::string& name, const std::vector<std::string>& paths) {
   });
 }
 
-/// Of a .json file all but what no two runs share: seconds, and the memory that the process held.
-std::string comparable(const fs::path& path) {
+/// Of a .json file all but what no two runs share, seconds and the memory that the process held, and but lines with
+/// `left_out`.
+std::string comparable(const fs::path& path, const std::string& left_out) {
   const std::string bytes = read_file(path);
   if (path.extension() != ".json") { return bytes; }
   std::string kept;
   std::istringstream lines(bytes);
   for (std::string line; std::getline(lines, line);) {
-    if (line.find("peak_resident_bytes") == std::string::npos && line.find("seconds") == std::string::npos) {
-      kept += line + "\n";
-    }
+    const auto has = [&](const std::string& word) { return line.find(word) != std::string::npos; };
+    if (has("peak_resident_bytes") || has("seconds") || (!left_out.empty() && has(left_out))) { continue; }
+    kept += line + "\n";
   }
   return kept;
 }
@@ -54,11 +55,11 @@ void put_bytes(const fs::path& path, const std::string& bytes) {
   if (!out.flush()) { throw IoError(cat("torture: cannot write ", path.string())); }
 }
 
-Snapshot snapshot(const fs::path& folder) {
+Snapshot snapshot(const fs::path& folder, const std::string& left_out) {
   Snapshot result;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file()) { continue; }
-    const std::string bytes = comparable(entry.path());
+    const std::string bytes = comparable(entry.path(), left_out);
     result[entry.path().lexically_relative(folder).string()] = checksum(bytes.data(), bytes.size());
   }
   return result;

@@ -9,9 +9,10 @@
 
 namespace terrace {
 
-/// Regular files below a folder by their relative names, and a checksum of each.
+/// Regular files below a folder by their relative names, and a checksum of each: of a .json file without the lines that
+/// no two runs share, and without those that hold `left_out`, where that is given.
 using Snapshot = std::map<std::string, uint64_t>;
-Snapshot snapshot(const std::filesystem::path& folder);
+Snapshot snapshot(const std::filesystem::path& folder, const std::string& left_out = "");
 /// Those files that are one of `paths` or lie in one of these folders.
 Snapshot part_of(const Snapshot& files, const std::vector<std::string>& paths);
 /// The first difference as a clause, "" where there is none: "out/grid.png differs", "a.h5 is missing", "b.h5 is new".
