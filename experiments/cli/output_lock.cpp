@@ -90,6 +90,20 @@ void refuse_within_locked_folder(const fs::path& path, const std::string& shown)
                         "; wait until it has ended, or give another name"));
 }
 
+/// After what the program could not do.
+constexpr const char* kNotNoticed = "; a second program that writes there is not noticed";
+
+/// Where the lock file cannot be opened. A folder that nothing can be written to needs no lock: its writer says why.
+void go_on_without_lock(const std::string& path, const std::string& output, int reason) {
+  if (reason == EMFILE || reason == ENFILE) {
+    throw IoError(cat("cannot write ", output, ": ", path, ": ", std::strerror(reason)));
+  }
+  const std::string folder = fs::path(path).parent_path() / ".";
+  if (::access(folder.c_str(), W_OK) == 0) {
+    note(cat(output, ": its lock file ", path, " cannot be opened (", std::strerror(reason), ")", kNotNoticed));
+  }
+}
+
 }  // namespace
 
 OutputLock OutputLock::of_folder(const std::string& folder) {
@@ -118,12 +132,14 @@ bool OutputLock::take(const std::string& path, const std::string& output, const 
   path_ = path;
   while (true) {
     file_ = Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666));
-    if (!file_.valid()) { return errno != ENOENT; }
+    if (!file_.valid()) {
+      if (errno == ENOENT) { return false; }
+      go_on_without_lock(path, output, errno);
+      return true;
+    }
     const FileLocking locking = lock_file(file_.number());
     if (locking == FileLocking::kHeldByAnother) { refuse(output, way_out); }
-    if (locking == FileLocking::kNotSupported) {
-      note(cat(output, ": its file system has no locks; a second program that writes there is not noticed"));
-    }
+    if (locking == FileLocking::kNotSupported) { note(cat(output, ": its file system has no locks", kNotNoticed)); }
     if (is_named(file_.number(), path.c_str())) { break; }
   }
   const std::string text = holder_text();

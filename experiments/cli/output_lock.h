@@ -10,13 +10,14 @@ namespace terrace {
 
 /// Holds the lock of an output as long as it lives. The lock is of a hidden file, OUT/.run.lock of a folder and
 /// .NAME.lock beside a file, which tells who holds it and is removed at the end. After kill -9 the file stays, but not
-/// its lock: the next one takes it, and removes it at its end. Where there are no locks (some network file systems) a
-/// note says so, and the program goes on.
+/// its lock: the next one takes it, and removes it at its end. Where there are no locks (some network file systems), or
+/// the lock file cannot be opened although the folder can be written to (another user's file has its name), a note says
+/// so, and the program goes on.
 class OutputLock {
  public:
   /// Makes the folder where it is not there. Throws ConfigError where another process holds the lock:
   /// "runs/var is being written by train_var (process 1234, since 2026-11-30 21:40:12 UTC); ..."; IoError as
-  /// make_folder.
+  /// make_folder, and where no more files can be opened.
   static OutputLock of_folder(const std::string& folder);
   /// `option` names the file, "" by place. Where it cannot be written no lock is taken: its writer says why.
   static OutputLock of_file(const std::string& file, const std::string& option);

@@ -1,6 +1,8 @@
 // One process at a time writes into a folder, or to a file.
 #include "experiments/cli/output_lock.h"
 
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <regex>
 
@@ -73,6 +75,38 @@ TEST(OutputLock, OfAFolderIsOneOfItsFiles) {
   { OutputLock::of_file(file, ""); }
   const OutputLock own = OutputLock::of_folder(out);
   { OutputLock::of_file(file, ""); }
+}
+
+/// A name that is in the way, as another user's lock file is, and one too long with ".lock" behind it.
+TEST(OutputLock, ANoteTellsWhereItCannotBeTaken) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "out", lock = out + "/.run.lock", long_name = folder / std::string(250, 'n');
+  fs::create_directories(lock);
+  testing::internal::CaptureStderr();
+  { OutputLock::of_folder(out); }
+  { OutputLock::of_file(long_name, "--npz"); }
+  { OutputLock::of_file(folder / "no/such/file", ""); }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find(cat(": note: ", out, ": its lock file ", lock,
+                          " cannot be opened (Is a directory); a second "
+                          "program that writes there is not noticed\n")),
+            std::string::npos)
+      << said;
+  EXPECT_NE(said.find(".lock cannot be opened (File name too long); "), std::string::npos) << said;
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2) << said;
+  EXPECT_TRUE(fs::exists(lock));
+}
+
+TEST(OutputLock, IsNotGivenUpForWantOfDescriptors) {
+  const TemporaryFolder folder;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  expect_error<IoError>([&] { OutputLock::of_file(folder / "a.npz", "--npz"); },
+                        cat("cannot write ", folder / "a.npz", ": "));
+  expect_error<IoError>([&] { OutputLock::of_folder(folder.path()); }, "/.run.lock: Too many open files");
+  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST(OutputLock, IsTakenByOneOfMany) {
