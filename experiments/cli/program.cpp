@@ -73,6 +73,7 @@ void install_handlers() {
     if (number == SIGPIPE || before.sa_handler != SIG_IGN) { sigaction(number, &action, nullptr); }
   }
   std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` writing fails, as on a full disk
+  std::signal(SIGCHLD, SIG_DFL);  // where it is ignored, as some parents leave it, waitpid finds no process
 }
 
 /// Opens what is closed of stdin, stdout and stderr, against their direction: a file that is opened later must not get

@@ -21,8 +21,8 @@ struct EarlyExit {
 /// Runs `body` and returns the exit code: 0; 2 after an exception, printed as "PROGRAM: error: one line" on stderr;
 /// 130 after Interrupted. Where the reader of stdout or stderr has left and `body` came to its end nevertheless, the
 /// process ends by SIGPIPE, without a word. Installs the handler that check_interrupt() looks at: of SIGINT, SIGTERM,
-/// SIGHUP (each only where it is not ignored) and SIGPIPE. Begins by bound_spinning() (core_sharing.h), which may
-/// execute the program anew.
+/// SIGHUP (each only where it is not ignored) and SIGPIPE. Gives SIGCHLD its default action. Begins by bound_spinning()
+/// (core_sharing.h), which may execute the program anew.
 int run_program(int argc, char** argv, const std::function<void(int argc, char** argv)>& body);
 
 /// True after the first Ctrl-C, SIGTERM or SIGHUP, and once a write to a pipe found that its reader has left. A second

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -136,6 +137,19 @@ TEST(Program, SignalsThatAreIgnoredStayIgnored) {
 
 TEST(Program, WithoutAReaderEndsBySigpipeWhenItsWorkIsDone) {
   EXPECT_EXIT(end_as_program([] { std::raise(SIGPIPE); }), testing::KilledBySignal(SIGPIPE), "^$");
+}
+
+TEST(Program, FindsItsProcessesWhereSigchldWasIgnored) {
+  const auto ignoring = [] {
+    std::signal(SIGCHLD, SIG_IGN);
+    end_as_program([] {
+      const pid_t process = fork();
+      if (process == 0) { _exit(7); }
+      int status = 0;
+      if (waitpid(process, &status, 0) != process || WEXITSTATUS(status) != 7) { throw Error("lost"); }
+    });
+  };
+  EXPECT_EXIT(ignoring(), testing::ExitedWithCode(0), "^$");
 }
 
 /// A file that is opened later must not get what is printed.
