@@ -62,18 +62,29 @@ extern "C" void note_signal(int number, siginfo_t* info, void* /*context*/) {
 
 /// A signal that is ignored stays so: SIGHUP under nohup, SIGINT of a shell's background jobs. Not SIGPIPE, which some
 /// parents leave ignored without a purpose.
-void install_handlers() {
+void note_signals(int flags) {
   struct sigaction action = {};
   action.sa_sigaction = note_signal;
-  action.sa_flags = SA_SIGINFO;
+  action.sa_flags = SA_SIGINFO | flags;
   sigemptyset(&action.sa_mask);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
     struct sigaction before = {};
     sigaction(number, nullptr, &before);
     if (number == SIGPIPE || before.sa_handler != SIG_IGN) { sigaction(number, &action, nullptr); }
   }
+}
+
+void install_handlers() {
+  note_signals(0);
   std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` writing fails, as on a full disk
   std::signal(SIGCHLD, SIG_DFL);  // where it is ignored, as some parents leave it, waitpid finds no process
+}
+
+/// Writes what is buffered for stdout, and returns whether all that was printed has been written. A write that a signal
+/// interrupts fails, and the C library then drops its buffer: here the kernel continues it behind the handler.
+bool flush_output() {
+  note_signals(SA_RESTART);
+  return std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0;
 }
 
 /// Opens what is closed of stdin, stdout and stderr, against their direction: a file that is opened later must not get
@@ -113,7 +124,7 @@ int run_program(int argc, char** argv, const std::function<void(int, char**)>& b
   });
   try {
     body(argc, argv);
-    const bool printed = std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0;
+    const bool printed = flush_output();
     if (g_signal == SIGPIPE) { end_by_closed_pipe(); }
     if (!printed) { return report(program, "error: ", "standard output cannot be written to", 2); }
     return 0;

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <new>
+#include <thread>
 
 #include "data/files/atomic_file.h"
 #include "experiments/cli/progress.h"
@@ -150,6 +151,35 @@ TEST(Program, FindsItsProcessesWhereSigchldWasIgnored) {
     });
   };
   EXPECT_EXIT(ignoring(), testing::ExitedWithCode(0), "^$");
+}
+
+/// The pipe is full, so that the last flush of stdout waits for the reader, which sends the signal before it reads.
+TEST(Program, ASignalDuringTheLastFlushLosesNothing) {
+  const auto print = [] {
+    int ends[2];
+    if (pipe(ends) != 0) { std::_Exit(3); }
+    const std::string before(static_cast<size_t>(fcntl(ends[1], F_GETPIPE_SZ)), 'x'), printed = "complete";
+    if (write(ends[1], before.data(), before.size()) != static_cast<ssize_t>(before.size())) { std::_Exit(4); }
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[1]);
+    std::string got;
+    std::thread reader([&, program = pthread_self()] {
+      usleep(200'000);
+      pthread_kill(program, SIGINT);
+      usleep(100'000);
+      char block[4096];
+      for (ssize_t count = 0; (count = read(ends[0], block, sizeof block)) > 0;) {
+        got.append(block, static_cast<size_t>(count));
+      }
+    });
+    char name[] = "prog";
+    char* arguments[] = {name};
+    const int code = run_program(1, arguments, [&](int, char**) { std::fputs(printed.c_str(), stdout); });
+    close(STDOUT_FILENO);
+    reader.join();
+    std::_Exit(code == 0 && got != before + printed ? 5 : code);
+  };
+  EXPECT_EXIT(print(), testing::ExitedWithCode(0), "^$");
 }
 
 /// A file that is opened later must not get what is printed.
