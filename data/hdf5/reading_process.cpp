@@ -15,6 +15,7 @@
 #include "data/hdf5/message.h"
 #include "data/hdf5/remote_server.h"
 #include "tensor/base/error.h"
+#include "tensor/base/signals_blocked.h"
 #include "tensor/device/interruption.h"
 
 namespace terrace::hdf5 {
@@ -35,22 +36,6 @@ bool is_asleep(pid_t process) {
   std::fclose(file);
   return known && state == 'S';
 }
-
-/// Blocks all signals of this thread, so that no handler of this process runs in the child.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 }  // namespace
 

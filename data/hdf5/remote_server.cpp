@@ -21,6 +21,7 @@
 #include "data/hdf5/direct.h"
 #include "data/hdf5/message.h"
 #include "tensor/base/error.h"
+#include "tensor/base/signals_blocked.h"
 
 namespace terrace::hdf5 {
 namespace {
@@ -42,9 +43,7 @@ void set_signals() {
     action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
     sigaction(number, &action, nullptr);
   }
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  unblock_signals();
 }
 
 /// The parent's files, locks and connections are not kept open, and nothing is printed: where the library damages

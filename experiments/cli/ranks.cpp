@@ -20,6 +20,7 @@
 #include "data/files/atomic_file.h"
 #include "experiments/cli/program.h"
 #include "tensor/base/notes.h"
+#include "tensor/base/signals_blocked.h"
 #include "tensor/device/cores.h"
 
 namespace terrace {
@@ -90,10 +91,15 @@ class EndedTogether {
   EndedTogether& operator=(const EndedTogether&) = delete;
 };
 
+void kill_all(const Processes& ranks) {
+  for (const std::atomic<pid_t>& rank : ranks) {
+    if (rank > 0) { kill(rank, SIGKILL); }
+  }
+}
+
 /// Returns the exit code: that of rank 0, or of the first rank that fails; either ends the others. The exit code
 /// kPeerLeft decides nothing, since the rank that left gives its own.
 int wait_for(Processes& ranks) {
-  const EndedTogether together(ranks);
   int result = -1;
   bool forwarded = false;
   for (size_t left = ranks.size() - 1; left > 0; --left) {
@@ -102,11 +108,31 @@ int wait_for(Processes& ranks) {
     if (result >= 0 || peer_left || (rank > 0 && status == 0)) { continue; }
     result = WIFEXITED(status) ? WEXITSTATUS(status) : 2;
     if (WIFSIGNALED(status)) { std::fprintf(stderr, "rank %zu was ended by signal %d\n", rank, WTERMSIG(status)); }
-    for (const std::atomic<pid_t>& other : ranks) {
-      if (other > 0) { kill(other, SIGKILL); }
-    }
+    kill_all(ranks);
   }
   return result >= 0 ? result : interrupted() ? 130 : 2;
+}
+
+/// Starts a rank with each list of sockets. Signals are blocked until a rank has handlers (as_rank): between fork and
+/// exec it would note one in memory that exec replaces, and after exec the default action would end it.
+void start(Processes& ranks, const std::vector<std::vector<int>>& sockets) {
+  const std::vector<std::string> arguments = own_arguments();
+  const pid_t parent = getpid();
+  const int size = static_cast<int>(sockets.size());
+  const SignalsBlocked blocked;
+  for (int rank = 0; rank < size; ++rank) {
+    const pid_t process = fork();
+    if (process == 0) { become_rank(rank, size, parent, sockets[static_cast<size_t>(rank)], arguments); }
+    if (process < 0) {
+      const int reason = errno;
+      kill_all(ranks);
+      for (std::atomic<pid_t>& other : ranks) {
+        if (other > 0) { waitpid(other.exchange(-1), nullptr, 0); }
+      }
+      throw ConfigError(cat("--ranks ", size, ": rank ", rank, " cannot be started (", std::strerror(reason), ")"));
+    }
+    ranks[static_cast<size_t>(rank)] = process;
+  }
 }
 
 [[noreturn]] void run_ranks(int size) {
@@ -119,18 +145,9 @@ int wait_for(Processes& ranks) {
     sockets[0].push_back(pair[0]);
     sockets[static_cast<size_t>(rank)].push_back(pair[1]);
   }
-  const std::vector<std::string> arguments = own_arguments();
-  const pid_t parent = getpid();
   Processes started(static_cast<size_t>(size) + 1);
-  for (int rank = 0; rank < size; ++rank) {
-    const pid_t process = fork();
-    if (process == 0) { become_rank(rank, size, parent, sockets[static_cast<size_t>(rank)], arguments); }
-    if (process < 0) {
-      for (int other = 0; other < rank; ++other) { kill(started[static_cast<size_t>(other)], SIGKILL); }
-      throw ConfigError(cat("--ranks ", size, ": rank ", rank, " cannot be started (", std::strerror(errno), ")"));
-    }
-    started[static_cast<size_t>(rank)] = process;
-  }
+  const EndedTogether together(started);
+  start(started, sockets);
   for (const auto& ends : sockets) {
     for (const int socket : ends) { close(socket); }
   }
@@ -167,11 +184,12 @@ std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks) {
 }
 
 void as_rank(const std::function<void()>& body) {
+  const char* rank_arguments = std::getenv(kRankVariable);
+  if (rank_arguments != nullptr) { unblock_signals(); }  // start() blocked them, and run_program has installed handlers
   try {
     body();
   } catch (const RankLeft&) { throw EarlyExit{kPeerLeft}; } catch (const std::exception&) {
     constexpr unsigned kSeconds = 2;  // enough for rank 0, if it meets the same error, to end this process
-    const char* rank_arguments = std::getenv(kRankVariable);
     if (rank_arguments != nullptr && rank_arguments[0] != '0') { sleep(kSeconds); }
     throw;
   }

@@ -144,5 +144,19 @@ TEST_F(Programs, RanksEndAsOne) {
   EXPECT_EQ(hung.output.find("is left"), std::string::npos) << hung.output;
 }
 
+/// The signal comes while the ranks are being started: to all, and to the process that starts them.
+TEST_F(Programs, RanksThatAreBeingStartedEndAsOne) {
+  const std::string command =
+      program_path("train_var").string() + " " + var_arguments("starting") + kForever + "--ranks 2 --threads 1";
+  for (const char* target : {"-- -$p", "$p"}) {
+    SCOPED_TRACE(target);
+    const CommandResult stopped =
+        run_command(cat("env --default-signal bash -c 'set -m; ", command, " & p=$!; until [ -n \"$(cat /proc/$p/task/",
+                        "$p/children)\" ]; do :; done; kill -TERM ", target, "; wait $p'"));
+    EXPECT_EQ(stopped.status, 130) << stopped.output;
+    EXPECT_EQ(stopped.output.find("was ended by signal"), std::string::npos) << stopped.output;
+  }
+}
+
 }  // namespace
 }  // namespace terrace
