@@ -163,10 +163,11 @@ std::unique_ptr<HostCommunicator> connection(const std::string& rank_arguments) 
     fcntl(socket, F_SETFD, FD_CLOEXEC);
     sockets.push_back(socket);
   }
-  if (rank > 0) {
+  if (rank == 0) {
+    print_notes_again();
+  } else {
     // Rank 0 has to end its step before it writes a checkpoint, which takes the others. They end when it has.
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) { signal(number, SIG_IGN); }
-    leave_notes_to_another();
     if (interrupted()) { throw EarlyExit{kPeerLeft}; }  // rank 0 was asked too, before anything was computed
     const int nowhere = open("/dev/null", O_WRONLY);
     if (nowhere >= 0) { dup2(nowhere, STDOUT_FILENO); }
@@ -185,7 +186,10 @@ std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks) {
 
 void as_rank(const std::function<void()>& body) {
   const char* rank_arguments = std::getenv(kRankVariable);
-  if (rank_arguments != nullptr) { unblock_signals(); }  // start() blocked them, and run_program has installed handlers
+  if (rank_arguments != nullptr) {
+    unblock_signals();         // start() blocked them, and run_program has installed handlers
+    leave_notes_to_another();  // the process that started this one has parsed the same options
+  }
   try {
     body();
   } catch (const RankLeft&) { throw EarlyExit{kPeerLeft}; } catch (const std::exception&) {

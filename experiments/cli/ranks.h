@@ -21,7 +21,8 @@ inline constexpr double kBytesOfRank = 16e6;
 std::unique_ptr<HostCommunicator> join_ranks(int64_t ranks);
 
 /// Runs the body of a program that may be a rank and lets one process report an error: rank 0 where all ranks meet it,
-/// and where the others get RankLeft the rank that left.
+/// and where the others get RankLeft the rank that left. Until join_ranks() no rank prints notes: the process that
+/// started it has printed the same.
 void as_rank(const std::function<void()>& body);
 
 /// The device of a rank: `cuda` becomes `cuda:RANK`; the CPU and cuda-host stay. Throws ConfigError for one GPU by

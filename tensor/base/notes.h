@@ -11,5 +11,7 @@ void note(const std::string& text);
 
 /// From here on note() prints nothing: another process of the same run prints the same.
 void leave_notes_to_another();
+/// From here on note() prints again, but not what it was given in between.
+void print_notes_again();
 
 }  // namespace terrace

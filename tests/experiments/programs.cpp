@@ -82,6 +82,20 @@ TEST_F(Programs, AnErrorOfRanksIsSaidOnce) {
                  "none.h5");
 }
 
+TEST_F(Programs, ANoteOfRanksIsSaidOnce) {
+  std::string record = read_file(file("var/run.json"));
+  const size_t at = record.find("\"seed\"");
+  ASSERT_NE(at, std::string::npos);
+  write_file(file("edited.json"), record.insert(at, "\"edited\": 1, "));
+  const CommandResult run_of_ranks =
+      run("train_var", "--config " + file("edited.json") + " --ranks 2 --grid-images 0 --out " + file("var_edited"));
+  expect_success(run_of_ranks);
+  const std::string note = "its checksum differs";
+  const size_t first = run_of_ranks.output.find(note);
+  EXPECT_NE(first, std::string::npos) << run_of_ranks.output;
+  EXPECT_EQ(first, run_of_ranks.output.rfind(note)) << run_of_ranks.output;
+}
+
 TEST_F(Programs, SampleWritesImages) {
   expect_success(run("sample", "--checkpoint " + file("var/checkpoint.h5") + " --tokenizer " +
                                    file("vqvae/checkpoint.h5") + " --classes '0,red disc top right' --out " +

@@ -13,9 +13,11 @@ TEST(Notes, AreLeftToAnotherProcess) {
     note("first");
     leave_notes_to_another();
     note("second");
+    print_notes_again();
+    for (const char* text : {"first", "second", "third"}) { note(text); }
     std::_Exit(0);
   };
-  EXPECT_EXIT(print(), testing::ExitedWithCode(0), "^[^\n]*: note: first\n$");
+  EXPECT_EXIT(print(), testing::ExitedWithCode(0), "^[^\n]*: note: first\n[^\n]*: note: third\n$");
 }
 
 }  // namespace
