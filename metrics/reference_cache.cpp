@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "data/files/cache_folder.h"
@@ -41,10 +42,18 @@ void write_gaussian(Hdf5File& file, const std::string& group, const Gaussian& g)
   file.write(group + "/covariance", g.covariance);
 }
 
+bool all_finite(const Tensor& values) {
+  const std::vector<double> all = values.to_vector<double>();
+  return std::all_of(all.begin(), all.end(), [](double value) { return std::isfinite(value); });
+}
+
 Gaussian read_gaussian(const Hdf5File& file, const std::string& group, int64_t count) {
   Gaussian g{.mean = file.read(group + "/mean", DType::kF64),
              .covariance = file.read(group + "/covariance", DType::kF64),
              .count = count};
+  if (!all_finite(g.mean) || !all_finite(g.covariance)) {
+    throw IoError(cat(file.path(), ": \"", group, "\" holds values that are not finite"));
+  }
   const int64_t d = g.mean.numel();
   if (d == 0 || g.mean.ndim() != 1 || g.covariance.shape() != Shape{d, d}) {
     throw IoError(cat(file.path(), ": \"", group, "\" has a mean ", g.mean.shape(), " and a covariance ",

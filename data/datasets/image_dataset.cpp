@@ -77,6 +77,9 @@ ImageDataset ImageDataset::open(const std::string& path, const std::string& spli
   if (impl->height < 1 || impl->width < 1) {
     throw IoError(cat(path, ": \"", split, "/images\" has no pixels: ", shape));
   }
+  if (impl->height > kMaxSide || impl->width > kMaxSide) {
+    throw IoError(cat(path, ": \"", split, "/images\" has sides beyond ", kMaxSide, " pixels: ", shape));
+  }
   impl->labels = file.read(split + "/labels", DType::kI64);
   if (impl->labels.shape() != Shape{impl->size}) {
     throw IoError(

@@ -201,7 +201,8 @@ Verdict judge_reader(const FileKind& kind, const Reader& reader, const Expected&
   if (run.exit_code != 0) {
     const std::string left = new_file(after, before);
     if (!left.empty()) { return end_with(Outcome::kLeftOver, left); }
-    std::string fault = fault_of_text(run, file);
+    // Without checksums a value is taken as it is, and what it leads to may be refused far from the file.
+    std::string fault = fault_of_text(run, kind.checked ? file : "");
     if (!fault.empty() && !kind.or_names.empty()) { fault = fault_of_text(run, kind.or_names); }
     return end_with(fault.empty() ? Outcome::kRefused : Outcome::kWrongText, fault);
   }
