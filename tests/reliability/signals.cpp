@@ -43,6 +43,11 @@ Verdict try_signal(const Place& place, int64_t index, Chance& chance) {
   const auto end_with = [&](Outcome outcome, const std::string& detail) {
     return Verdict{run.program, outcome, cat(what, "; ", run.command, ": ", detail, ": ", describe(result))};
   };
+  // Whose work was complete by then finds that nobody reads its last lines, and ends as others do.
+  const bool complete =
+      number == SIGPIPE && left.empty() &&
+      difference_of(part_of(now, run.results), part_of(undisturbed()[which].after, run.results)).empty();
+  if (complete && result.signal == SIGPIPE) { return end_with(Outcome::kSame, ""); }
   // A signal ends a program that has not begun its work, and a second one any.
   const bool by_it = result.signal == number && (begun.empty() || twice);
   Verdict verdict;
