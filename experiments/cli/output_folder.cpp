@@ -7,6 +7,7 @@
 
 #include "data/files/leftovers.h"
 #include "tensor/base/error.h"
+#include "tensor/device/interruption.h"
 
 namespace terrace {
 namespace {
@@ -25,6 +26,9 @@ bool is_below(const std::string& file) {
   const fs::path path = fs::path(file).lexically_normal();
   return !path.empty() && path.is_relative() && *path.begin() != ".." && *path.begin() != ".";
 }
+
+/// A run.json lists every file, and is written within the two seconds in which Ctrl-C is answered.
+constexpr size_t kMaxFiles = 250'000;
 
 std::string folder_of(const std::string& file) { return fs::path(file).parent_path().string(); }
 
@@ -68,6 +72,10 @@ OutputFolder::OutputFolder(std::string folder, OutputPlan plan, IfThere if_there
       lock_(OutputLock::of_folder(folder_)),
       inputs_(plan_.inputs),
       if_there_(if_there) {
+  if (plan_.files.size() > kMaxFiles) {
+    throw ConfigError(cat(plan_.files.size(), " files are more than the ", kMaxFiles, " that a run may have; make ",
+                          "several runs", plan_.program == "sample" ? ", or leave files out with --no-files" : ""));
+  }
   before_ = stored_run(folder_, advice());
   for (const auto* files : {&plan_.temporary, &plan_.files}) {
     for (const std::string& file : *files) { inputs_.refuse_output(path(file), kAnotherFolder); }
@@ -114,6 +122,7 @@ void OutputFolder::check_unlisted() const {
   const std::set<std::string> known(files_before_.begin(), files_before_.end());
   for (const auto* files : {&plan_.temporary, &plan_.files}) {
     for (const std::string& file : *files) {
+      interruption_point();
       if (known.contains(file) || !is_there(path(file))) { continue; }
       const bool may_resume = plan_.resumable && if_there_ == IfThere::kRefuse;
       const std::string at = plan_.reached.empty() ? "" : cat(" (its run has reached ", plan_.reached, ")");
@@ -183,9 +192,13 @@ void OutputFolder::begin(RunRecord& record) {
 
 void OutputFolder::write_unfinished(RunRecord& record) const {
   make_folder(folder_);
+  std::string made;
   for (const std::string& file : plan_.files) {
-    if (const std::string below = folder_of(file); !below.empty()) { make_folder(path(below)); }
+    const std::string below = folder_of(file);
+    if (below != made) { make_folder(path(below)); }
+    made = below;
   }
+  interruption_point();
   std::vector<std::string> files = listed();
   files.insert(files.end(), plan_.temporary.begin(), plan_.temporary.end());
   record.set_files(std::move(files));

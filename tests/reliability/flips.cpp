@@ -28,8 +28,9 @@ Verdict try_harm(const Place& place, int64_t index, Chance& chance, const Harm& 
     const std::string what = harm(bytes, chance);
     put_bytes(file, bytes);
     if (!place.keep.empty()) { sandbox.keep(place.keep); }
-    verdict = judge_reader(kind, kind.readers[reader], g_expected[which][reader], sandbox);
-    if (verdict.outcome == Outcome::kSilent && what.ends_with(kInItsPlace)) { verdict.outcome = Outcome::kUnchecked; }
+    FileKind judged = kind;
+    judged.checked = kind.checked && !what.ends_with(kInItsPlace);
+    verdict = judge_reader(judged, kind.readers[reader], g_expected[which][reader], sandbox);
     verdict.detail = cat(kind.file, ": ", what, ": ", verdict.detail);
   }
   return verdict;

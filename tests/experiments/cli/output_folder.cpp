@@ -356,5 +356,14 @@ TEST_F(OutputFolders, WithAnEditedOrDamagedRecordAreRefused) {
             std::string::npos);
 }
 
+TEST_F(OutputFolders, HaveABoundedNumberOfFiles) {
+  const TemporaryFolder folder;
+  const OutputPlan plan{.program = "sample", .files = std::vector<std::string>(250'001, "a.png")};
+  expect_error<ConfigError>([&] { OutputFolder(folder / "out", plan, IfThere::kRefuse); },
+                            "250001 files are more than the 250000 that a run may have; make several runs, or leave "
+                            "files out with --no-files");
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+}
+
 }  // namespace
 }  // namespace terrace
