@@ -66,6 +66,9 @@ class Arena {
     begin_ = static_cast<std::byte*>(memory);
     begin_ += (kPage - reinterpret_cast<uintptr_t>(begin_) % kPage) % kPage;
     madvise(begin_, kBytes - kPage, MADV_HUGEPAGE);
+    // A forked process, as one that reads a file, has no device memory. Were the pages shared with it, each write here
+    // would break up a huge page, and every mprotect have 512 times as many to change.
+    madvise(begin_, kBytes - kPage, MADV_DONTFORK);
     struct sigaction action {};
     action.sa_sigaction = report;
     action.sa_flags = SA_SIGINFO;
