@@ -4,12 +4,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <sstream>
 
 #include "experiments/cli/address_space.h"
 #include "tensor/base/error.h"
+#include "tensor/device/control_groups.h"
 
 namespace terrace {
 namespace {
@@ -51,37 +51,18 @@ double left_in_group(const std::string& folder) {
   return limit - use + std::max(0.0, fields_of(folder + "/memory.stat", cache, cache));
 }
 
-double left_in_groups_below(const std::string& mount, std::string path) {
-  double least = left_in_group(mount);
-  while (!path.empty() && path != "/") {
-    least = std::min(least, left_in_group(mount + path));
-    path.resize(path.find_last_of('/'));
-  }
-  return least;
-}
-
 }  // namespace
 
 double memory_left_in_groups(const std::string& groups, const std::string& root) {
-  double least = kNoLimit;
-  std::istringstream lines(groups);
-  for (std::string line; std::getline(lines, line);) {  // "0::/path" of version 2, "4:memory:/path" of version 1
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) { continue; }
-    const std::string controllers = line.substr(first + 1, second - first - 1), path = line.substr(second + 1);
-    if (controllers.empty()) { least = std::min(least, left_in_groups_below(root, path)); }
-    if (controllers == "memory") { least = std::min(least, left_in_groups_below(root + "/memory", path)); }
-  }
-  return least;
+  return least_of_control_groups(groups, root, "memory", &left_in_group);
 }
 
 double available_memory() {
   const double kib = fields_of("/proc/meminfo", "MemAvailable:", "SwapFree:");
-  std::ifstream file("/proc/self/cgroup");
-  const std::string groups{std::istreambuf_iterator<char>(file), {}};
   const int64_t left = address_space_left();
-  return std::max(0.0, std::min({kib < 0 ? kNoLimit : kib * 1024, memory_left_in_groups(groups, "/sys/fs/cgroup"),
-                                 left < 0 ? kNoLimit : static_cast<double>(left)}));
+  return std::max(
+      0.0, std::min({kib < 0 ? kNoLimit : kib * 1024, memory_left_in_groups(own_control_groups(), "/sys/fs/cgroup"),
+                     left < 0 ? kNoLimit : static_cast<double>(left)}));
 }
 
 std::string format_memory(double bytes) {

@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include "tensor/device/control_groups.h"
+
 namespace terrace {
 namespace {
 
@@ -33,16 +35,6 @@ double quota_of(const std::string& folder) {
   }
   const double whole = std::atof(period.c_str()), share = std::atof(quota.c_str());
   return share > 0 && whole > 0 ? share / whole : kNoQuota;  // "max", "-1", or no such file
-}
-
-/// The least quota of `path` below `mount` and of the groups around it, up to the mount itself.
-double least_quota(const std::string& mount, std::string path) {
-  double least = quota_of(mount);
-  while (!path.empty() && path != "/") {
-    least = std::min(least, quota_of(mount + path));
-    path.resize(path.find_last_of('/'));
-  }
-  return least;
 }
 
 /// The numbers of the cores that the process may use, of no known number where the system does not tell.
@@ -73,27 +65,13 @@ std::set<int> allowed_cores() {
 }  // namespace
 
 double cpu_quota(const std::string& groups, const std::string& root) {
-  double least = kNoQuota;
-  std::istringstream lines(groups);
-  for (std::string line; std::getline(lines, line);) {  // "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) { continue; }
-    const std::string controllers = line.substr(first + 1, second - first - 1), path = line.substr(second + 1);
-    if (controllers.empty()) {
-      least = std::min(least, least_quota(root, path));
-    } else if ((',' + controllers + ',').find(",cpu,") != std::string::npos) {
-      least = std::min(least, least_quota(root + "/cpu", path));
-    }
-  }
-  return least;
+  return least_of_control_groups(groups, root, "cpu", &quota_of);
 }
 
 int available_cores() {
   const std::set<int> allowed = allowed_cores();
   const double cores = allowed.empty() ? std::thread::hardware_concurrency() : static_cast<double>(allowed.size());
-  std::ifstream file("/proc/self/cgroup");
-  const std::string groups{std::istreambuf_iterator<char>(file), {}};
-  const double quota = std::ceil(cpu_quota(groups, "/sys/fs/cgroup"));
+  const double quota = std::ceil(cpu_quota(own_control_groups(), "/sys/fs/cgroup"));
   return std::max(1, static_cast<int>(std::min(cores, quota)));
 }
 
