@@ -115,6 +115,17 @@ F next(const char* name) {
   return reinterpret_cast<F>(::dlsym(RTLD_NEXT, name));
 }
 
+/// Removing a file takes no space.
+int removed(const char* path, int (*original)(const char*)) {
+  const bool due = counts_path(path) && is_due(Calls::kChange) && plan().fault == Fault::kKill;
+  return due ? fail() : original(path);
+}
+
+/// The argument that open() has where it may make a file.
+mode_t mode_of(int flags, va_list arguments) {
+  return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
+}
+
 }  // namespace
 
 extern "C" {
@@ -182,40 +193,31 @@ int rename(const char* from, const char* to) {
   return change || create ? fail() : original(from, to);
 }
 
-/// Removing a file takes no space.
 int unlink(const char* path) {
   static const auto original = next<int (*)(const char*)>("unlink");
-  const bool due = counts_path(path) && is_due(Calls::kChange) && plan().fault == Fault::kKill;
-  return due ? fail() : original(path);
+  return removed(path, original);
 }
 int remove(const char* path) {
   static const auto original = next<int (*)(const char*)>("remove");
-  const bool due = counts_path(path) && is_due(Calls::kChange) && plan().fault == Fault::kKill;
-  return due ? fail() : original(path);
+  return removed(path, original);
 }
 
 int open(const char* path, int flags, ...) {
   static const auto original = next<int (*)(const char*, int, ...)>("open");
-  mode_t mode = 0;
-  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode = va_arg(arguments, mode_t);
-    va_end(arguments);
-  }
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = mode_of(flags, arguments);
+  va_end(arguments);
   if ((flags & O_CREAT) != 0 && counts_path(path) && (is_due(Calls::kChange) || is_due(Calls::kCreate))) {
     return fail();
   }
   return original(path, flags, mode);
 }
 int open64(const char* path, int flags, ...) {
-  mode_t mode = 0;
-  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode = va_arg(arguments, mode_t);
-    va_end(arguments);
-  }
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = mode_of(flags, arguments);
+  va_end(arguments);
   return open(path, flags, mode);
 }
 
